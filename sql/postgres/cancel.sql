@@ -1,0 +1,31 @@
+-- cancel: waiting jobs are cancelled at once, a running one is told through its worker.
+--
+-- in:   ids    JSON array of job ids
+--       reason text or null
+--       keep, now   as for complete
+-- out:  id, state: 'cancelled', or 'running' for one that was told; a missing one had finished or never was
+-- then: archive, settle
+-- walks: the primary key, in id order: the lock order of everybody
+WITH locked AS MATERIALIZED (
+    SELECT j.id, j.state, j.worker
+    FROM pgqueue.job AS j
+    WHERE j.id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint))
+    ORDER BY j.id
+    FOR NO KEY UPDATE
+), told AS (
+    UPDATE pgqueue.job AS j
+    SET cancel_requested = true, reason = coalesce(:reason::text, 'cancelled on request')
+    FROM locked
+    WHERE j.id = locked.id AND locked.state = 'running'
+    RETURNING j.worker
+), woken AS (
+    SELECT count(pg_notify('pgqueue', '!' || worker)) FROM (SELECT DISTINCT worker FROM told) AS workers
+), noted AS (
+    SELECT set_config('pgqueue_local.ending', coalesce(
+               jsonb_agg(jsonb_build_object('id', id, 'state', 'cancelled',
+                                            'reason', coalesce(:reason::text, 'cancelled on request')))
+                   FILTER (WHERE state <> 'running'), '[]')::text, true)
+    FROM locked
+)
+SELECT locked.id, CASE locked.state WHEN 'running' THEN 'running' ELSE 'cancelled' END
+FROM noted, woken LEFT JOIN locked ON true;

@@ -1,0 +1,38 @@
+-- claim: each job to one worker, most urgent first, attempt + 1, under the caller's lease.
+--
+-- in:   queue text · worker integer · limit integer · now
+--       lease  bigint, a number of the worker's block that no other claim was given
+--       floors JSON array of {priority, position, below}, ascending and without gaps: look at what lies
+--              above (priority, position) and has a priority smaller than *below*. The whole queue is
+--              [{"priority": -32769, "position": 0, "below": 32768}]
+-- out:  id, priority, position, attempt, task, args, max_attempts, timeout_seconds, run_at in seconds since
+--       the epoch, rescues, progress, metadata, tags, workflow; in no order
+-- walks: job_claim, from each floor upwards; no sort
+-- trap: IN (SELECT … LIMIT), or a join, may be run again by the planner and then takes more than LIMIT.
+--       A floor is a hint: a transaction that commits late leaves jobs below it, so now and then look
+--       from the bottom. FOR NO KEY UPDATE, so that a parent whose child is being enqueued can be claimed.
+UPDATE pgqueue.job
+SET state = 'running',
+    attempt = attempt + 1,
+    lease = :lease::bigint,
+    worker = :worker::integer,
+    claimed_at = coalesce(:now::timestamptz, clock_timestamp())
+WHERE id = ANY (ARRAY(
+    SELECT candidate.id
+    FROM jsonb_to_recordset(:floors::jsonb) AS floor(priority integer, position bigint, below integer)
+    CROSS JOIN LATERAL (
+        SELECT j.id
+        FROM pgqueue.job AS j
+        WHERE j.queue = :queue::text
+          AND j.state = 'available'
+          AND (j.priority, j.position) > (floor.priority, floor.position)
+          AND j.priority < floor.below
+        ORDER BY j.priority, j.position
+        LIMIT :limit::integer
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS candidate
+    WHERE NOT EXISTS (SELECT FROM pgqueue.queue WHERE name = :queue::text AND paused_at IS NOT NULL)
+    LIMIT :limit::integer
+))
+RETURNING id, priority, position, attempt, task, args::text, max_attempts, timeout_seconds,
+          extract(epoch FROM run_at)::float8, rescues, progress::text, metadata::text, tags, workflow;

@@ -1,0 +1,38 @@
+-- complete: finishes jobs whose leases still hold, and unblocks their children; asking twice answers twice.
+--
+-- in:   jobs   JSON array of {id, lease, result}, in id order
+--       keep   JSON array of the states whose jobs are kept in the archive
+--       now
+-- out:  id, lease of each job that is completed under that lease, by this call or an earlier one; what
+--       is missing was lost to another owner
+-- then: settle
+-- trap: several statements in one READ COMMITTED transaction, never one: the first may wait for a
+--       transaction that adds a child to a job being finished, and only a new statement's snapshot sees
+--       that child. Ids pass from one to the next in settings local to the transaction.
+WITH finished AS (
+    DELETE FROM pgqueue.job AS j
+    USING jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint, result jsonb)
+    WHERE j.id = g.id AND j.lease = g.lease
+    RETURNING j.id, j.lease, j.run_at, j.enqueued_at, j.claimed_at, j.timeout_seconds, j.workflow, j.worker,
+              j.priority, j.attempt, j.max_attempts, j.rescues, j.queue, j.task, j.unique_key, j.args,
+              g.result, j.errors, j.progress, j.metadata, j.tags
+), archived AS (
+    INSERT INTO pgqueue.archive_completed
+        (state, finished_at, id, lease, run_at, enqueued_at, claimed_at, timeout_seconds, workflow, worker,
+         priority, attempt, max_attempts, rescues, queue, task, unique_key, args,
+         result, errors, progress, metadata, tags)
+    SELECT 'completed', coalesce(:now::timestamptz, clock_timestamp()), finished.*
+    FROM finished
+    WHERE :keep::jsonb ? 'completed'
+), noted AS (
+    SELECT set_config('pgqueue_local.finished', coalesce(jsonb_object_agg(id, 'completed'), '{}')::text, true),
+           set_config('pgqueue_local.missing', (count(*) < jsonb_array_length(:jobs::jsonb))::text, true)
+    FROM finished
+)
+SELECT finished.id, finished.lease FROM noted LEFT JOIN finished ON true;
+
+SELECT g.id, g.lease
+FROM jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint)
+JOIN pgqueue.archive_completed AS a ON a.id = g.id AND a.lease = g.lease
+WHERE current_setting('pgqueue_local.missing')::boolean
+  AND NOT current_setting('pgqueue_local.finished')::jsonb ? g.id::text;

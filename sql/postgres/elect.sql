@@ -1,0 +1,35 @@
+-- elect: at most one leader; the one who asks stays it, or becomes it when there is none.
+--
+-- in:   name text · worker integer · term_seconds · now
+-- out:  worker: who leads now · elected: true for the one who asks
+-- trap: a candidate that does not win writes nothing. A leader whose session is dead is replaced at
+--       once, not at the end of its term.
+WITH clock AS MATERIALIZED (
+    SELECT coalesce(:now::timestamptz, clock_timestamp()) AS instant
+), incumbent AS MATERIALIZED (
+    SELECT l.worker
+    FROM pgqueue.leader AS l, clock
+    WHERE l.name = :name::text AND l.worker <> :worker::integer AND l.until > instant
+      AND NOT EXISTS (
+          SELECT FROM pgqueue.worker AS w
+          WHERE w.id = l.worker AND w.session AND NOT EXISTS (
+              SELECT FROM pg_locks
+              WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND objid::bigint = w.id
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                AND classid::bigint = hashtext('pgqueue')::bigint & 4294967295))
+), won AS (
+    INSERT INTO pgqueue.leader AS l (name, worker, elected_at, until)
+    SELECT :name::text, :worker::integer, instant, instant + make_interval(secs => :term_seconds::float8)
+    FROM clock
+    WHERE NOT EXISTS (SELECT FROM incumbent)
+    ON CONFLICT (name) DO UPDATE
+    SET worker = excluded.worker,
+        until = excluded.until,
+        elected_at = CASE l.worker WHEN excluded.worker THEN l.elected_at ELSE excluded.elected_at END
+    WHERE l.worker = excluded.worker OR l.until <= excluded.elected_at
+       OR l.worker IS NOT DISTINCT FROM (SELECT worker FROM pgqueue.leader WHERE name = :name::text)
+    RETURNING l.worker
+)
+SELECT worker, true FROM won
+UNION ALL
+SELECT worker, false FROM incumbent;

@@ -1,0 +1,50 @@
+-- fail: ends attempts that went wrong: `retryable`, or `discarded` when the attempts are used up.
+--
+-- in:   jobs   JSON array of {id, lease, verdict, retry_in_seconds, reason, error}, in id order; verdict is
+--              'retry', 'discard' or 'cancel'; error {type, message, traceback} or null
+--       keep, now   as for complete
+-- out:  id, lease, state: what became of each; a missing one was lost to another owner
+-- then: archive, settle
+-- trap: a job that was asked to cancel is not tried again.
+WITH held AS MATERIALIZED (
+    SELECT j.id, g.verdict, g.reason, g.retry_in_seconds, g.error, t.arrived,
+           CASE WHEN g.verdict = 'cancel' OR j.cancel_requested THEN 'cancelled'
+                WHEN g.verdict = 'discard' OR j.attempt >= j.max_attempts THEN 'discarded'
+                WHEN coalesce(g.retry_in_seconds, 0) > 0 THEN 'retryable'
+                ELSE 'available' END AS next
+    FROM (SELECT coalesce(:now::timestamptz, clock_timestamp()) AS arrived OFFSET 0) AS t,
+         jsonb_to_recordset(:jobs::jsonb)
+             AS g(id bigint, lease bigint, verdict text, retry_in_seconds float8, reason text, error jsonb)
+    JOIN pgqueue.job AS j ON j.id = g.id AND j.lease = g.lease
+    ORDER BY j.id
+    FOR NO KEY UPDATE OF j
+), judged AS (
+    UPDATE pgqueue.job AS j
+    SET errors = CASE WHEN h.error IS NULL THEN j.errors
+                      ELSE CASE WHEN jsonb_array_length(j.errors) >= 10 THEN j.errors - 0
+                                ELSE coalesce(j.errors, '[]') END
+                           || (h.error || jsonb_build_object('attempt', j.attempt, 'at', h.arrived, 'worker', j.worker))
+                 END,
+        state = CASE WHEN h.next IN ('retryable', 'available') THEN h.next ELSE j.state END,
+        lease = CASE WHEN h.next IN ('retryable', 'available') THEN NULL ELSE j.lease END,
+        run_at = CASE WHEN h.next IN ('retryable', 'available')
+                      THEN h.arrived + make_interval(secs => coalesce(h.retry_in_seconds, 0)) ELSE j.run_at END,
+        position = CASE WHEN h.next = 'available' THEN nextval('pgqueue.position') ELSE j.position END
+    FROM held AS h
+    WHERE j.id = h.id
+    RETURNING j.id, h.next, h.reason, j.queue, j.run_at < h.arrived + interval '30 seconds' AS soon
+), noted AS (
+    SELECT set_config('pgqueue_local.ending', coalesce(
+               jsonb_agg(jsonb_build_object('id', id, 'state', next, 'reason', reason))
+                   FILTER (WHERE next IN ('cancelled', 'discarded')), '[]')::text, true)
+    FROM judged
+), woken AS (
+    SELECT count(pgqueue.wake(topic))
+    FROM (SELECT DISTINCT CASE next WHEN 'available' THEN queue ELSE '@' END
+          FROM judged
+          WHERE next = 'available' OR next = 'retryable' AND soon) AS topics(topic)
+)
+SELECT judged.id, g.lease, judged.next
+FROM noted, woken
+LEFT JOIN judged ON true
+LEFT JOIN jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint) ON g.id = judged.id;

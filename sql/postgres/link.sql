@@ -1,0 +1,21 @@
+-- link: makes edges from parents to children this transaction has just enqueued as blocked.
+--
+-- in:   edges  JSON array of {child, parent, policy, name}
+--       keep, now   as for complete
+-- out:  nothing
+-- then: settle, archive
+-- trap: a parent may have finished, before this call or while we waited for its row: such edges are
+--       decided at once, by the same statement as all others.
+SELECT id
+FROM pgqueue.job
+WHERE id = ANY (ARRAY(SELECT DISTINCT (e ->> 'parent')::bigint FROM jsonb_array_elements(:edges::jsonb) AS e))
+ORDER BY id
+FOR KEY SHARE;
+
+INSERT INTO pgqueue.dependency (child_id, parent_id, policy, name)
+SELECT child, parent, policy, name
+FROM jsonb_to_recordset(:edges::jsonb) AS e(child bigint, parent bigint, policy text, name text);
+
+SELECT set_config('pgqueue_local.finished', coalesce(jsonb_object_agg(a.id, a.state), '{}')::text, true)
+FROM pgqueue.archive AS a
+WHERE a.id = ANY (ARRAY(SELECT DISTINCT (e ->> 'parent')::bigint FROM jsonb_array_elements(:edges::jsonb) AS e));

@@ -1,0 +1,38 @@
+-- promote: due scheduled and retryable jobs become available, the longest due first.
+--
+-- in:   limit  integer · now
+-- out:  queue, count, next_seconds: how many became available in each queue; and in the row without a
+--       queue, the seconds until the next job is due (0: more are due already; NULL: none is waiting)
+-- walks: job_due from its beginning; no sort
+WITH clock AS MATERIALIZED (
+    SELECT coalesce(:now::timestamptz, clock_timestamp()) AS instant
+), due AS MATERIALIZED (
+    SELECT id, nextval('pgqueue.position') AS position
+    FROM (
+        SELECT j.id
+        FROM pgqueue.job AS j
+        WHERE j.state IN ('scheduled', 'retryable') AND j.run_at <= (SELECT instant FROM clock)
+        ORDER BY j.run_at
+        LIMIT :limit::integer
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS longest_due
+), promoted AS (
+    UPDATE pgqueue.job AS j
+    SET state = 'available', position = due.position
+    FROM due
+    WHERE j.id = due.id
+    RETURNING j.queue
+), by_queue AS (
+    SELECT queue, count(*) AS count, pgqueue.wake(queue) AS woken FROM promoted GROUP BY queue
+), upcoming AS (
+    SELECT j.run_at
+    FROM pgqueue.job AS j
+    WHERE j.state IN ('scheduled', 'retryable') AND j.run_at > (SELECT instant FROM clock)
+    ORDER BY j.run_at
+    LIMIT 1
+)
+SELECT queue, count, NULL::float8, woken::text FROM by_queue
+UNION ALL
+SELECT NULL, 0, CASE WHEN (SELECT count(*) FROM due) >= :limit::integer THEN 0
+                     ELSE extract(epoch FROM (SELECT run_at FROM upcoming) - instant)::float8 END, NULL
+FROM clock;

@@ -1,0 +1,82 @@
+-- prune: what is past its retention goes, by dropping whole partitions; partitions ahead are made.
+--
+-- in:   retention JSON {state: seconds, or null for ever}; a state that is missing, or 0, is not kept
+--       now
+-- out:  dropped: how many partitions went · deleted: rows that had no partition of their own
+-- trap: DROP takes ACCESS EXCLUSIVE on the partitioned parent. Behind a long reader it would wait, and
+--       every completion behind it: so it gives up after 50 ms and is asked again.
+--       A partition spans a day or an eighth of the retention, so that there are never many: planning
+--       gets slower with each.
+SELECT set_config('lock_timeout', '50ms', true),
+       set_config('pgqueue_local.retention', :retention::jsonb::text, true),
+       set_config('pgqueue_local.instant', coalesce(:now::timestamptz, clock_timestamp())::text, true);
+
+DO $prune$
+DECLARE
+    retention jsonb       := current_setting('pgqueue_local.retention')::jsonb;
+    instant   timestamptz := current_setting('pgqueue_local.instant')::timestamptz;
+    kept      float8;
+    day       CONSTANT integer := 86400;
+    width     integer;
+    state     text;
+    part      record;
+    first     bigint;
+    dropped   integer := 0;
+    deleted   bigint  := 0;
+    gone      bigint;
+BEGIN
+    FOREACH state IN ARRAY ARRAY['completed', 'cancelled', 'discarded'] LOOP
+        kept := CASE WHEN retention ? state THEN (retention ->> state)::float8 ELSE 0 END;
+        width := day * least(30, greatest(1, ceil(coalesce(kept, 240 * day) / day / 8)))::integer;
+
+        FOR part IN
+            SELECT c.oid::regclass AS name,
+                   (regexp_match(c.relname, '_(\d+)_(\d+)$'))[2]::bigint AS upper
+            FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+            WHERE i.inhparent = format('pgqueue.archive_%s', state)::regclass AND c.relname ~ '_\d+_\d+$'
+        LOOP
+            IF kept IS NOT NULL AND to_timestamp(part.upper) <= instant - make_interval(secs => kept) THEN
+                EXECUTE format('DROP TABLE %s', part.name);
+                dropped := dropped + 1;
+            END IF;
+        END LOOP;
+
+        IF kept IS NOT NULL THEN
+            EXECUTE format('DELETE FROM pgqueue.archive_%s_default WHERE finished_at <= $1', state)
+            USING instant - make_interval(secs => kept);
+            GET DIAGNOSTICS gone = ROW_COUNT;
+            deleted := deleted + gone;
+        END IF;
+
+        -- Never for today, once the default partition has rows of today: they would have to move.
+        FOR first IN
+            SELECT s * width FROM generate_series(floor(extract(epoch FROM instant) / width)::bigint,
+                                                  floor(extract(epoch FROM instant) / width)::bigint + 1) AS s
+            WHERE kept IS NULL OR kept > 0
+        LOOP
+            CONTINUE WHEN EXISTS (
+                SELECT FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+                WHERE i.inhparent = format('pgqueue.archive_%s', state)::regclass
+                  AND (regexp_match(c.relname, '_(\d+)_(\d+)$'))[1]::bigint < first + width
+                  AND (regexp_match(c.relname, '_(\d+)_(\d+)$'))[2]::bigint > first);
+            EXECUTE format('SELECT count(*) FROM (SELECT FROM pgqueue.archive_%s_default '
+                           'WHERE finished_at >= to_timestamp($1) AND finished_at < to_timestamp($2) LIMIT 1) AS r', state)
+            INTO gone USING first, first + width;
+            CONTINUE WHEN gone > 0;
+            EXECUTE format('CREATE TABLE pgqueue.%I PARTITION OF pgqueue.archive_%s '
+                           'FOR VALUES FROM (%L) TO (%L)',
+                           format('archive_%s_%s_%s', state, first, first + width), state,
+                           to_timestamp(first), to_timestamp(first + width));
+        END LOOP;
+    END LOOP;
+
+    DELETE FROM pgqueue.dependency AS d
+    WHERE NOT EXISTS (SELECT FROM pgqueue.job AS j WHERE j.id IN (d.child_id, d.parent_id))
+      AND NOT EXISTS (SELECT FROM pgqueue.archive AS a WHERE a.id = d.child_id)
+      AND dropped + deleted > 0;
+
+    PERFORM set_config('pgqueue_local.dropped', dropped::text, true), set_config('pgqueue_local.deleted', deleted::text, true);
+END
+$prune$;
+
+SELECT current_setting('pgqueue_local.dropped')::integer, current_setting('pgqueue_local.deleted')::bigint;

@@ -1,0 +1,40 @@
+-- release: hands jobs back without spending the attempt: at shutdown (now), for a snooze (later).
+--
+-- in:   jobs   JSON array of {id, lease, delay_seconds, progress}, in id order
+--       keep, now   as for complete
+-- out:  id, lease, state; a missing one was lost to another owner
+-- then: archive, settle
+-- trap: a job that was asked to cancel is cancelled instead of handed on.
+WITH held AS MATERIALIZED (
+    SELECT j.id, g.lease, g.delay_seconds, t.arrived,
+           CASE WHEN j.cancel_requested THEN 'cancelled'
+                WHEN coalesce(g.delay_seconds, 0) > 0 THEN 'scheduled'
+                ELSE 'available' END AS next
+    FROM (SELECT coalesce(:now::timestamptz, clock_timestamp()) AS arrived OFFSET 0) AS t,
+         jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint, delay_seconds float8)
+    JOIN pgqueue.job AS j ON j.id = g.id AND j.lease = g.lease
+    ORDER BY j.id
+    FOR NO KEY UPDATE OF j
+), released AS (
+    UPDATE pgqueue.job AS j
+    SET state = h.next,
+        lease = NULL,
+        worker = NULL,
+        attempt = j.attempt - 1,
+        position = nextval('pgqueue.position'),
+        run_at = CASE h.next WHEN 'scheduled' THEN h.arrived + make_interval(secs => h.delay_seconds) ELSE j.run_at END
+    FROM held AS h
+    WHERE j.id = h.id AND h.next <> 'cancelled'
+    RETURNING h.next, j.queue, j.run_at < h.arrived + interval '30 seconds' AS soon
+), noted AS (
+    SELECT set_config('pgqueue_local.ending', coalesce(
+               jsonb_agg(jsonb_build_object('id', id, 'state', next, 'reason', 'cancelled on request'))
+                   FILTER (WHERE next = 'cancelled'), '[]')::text, true)
+    FROM held
+), woken AS (
+    SELECT count(pgqueue.wake(topic))
+    FROM (SELECT DISTINCT CASE next WHEN 'available' THEN queue ELSE '@' END
+          FROM released
+          WHERE next = 'available' OR soon) AS topics(topic)
+)
+SELECT held.id, held.lease, held.next FROM noted, woken LEFT JOIN held ON true;

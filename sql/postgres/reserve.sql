@@ -1,0 +1,5 @@
+-- reserve: another block of ten million leases, when one is used up or its connection was lost.
+--
+-- out:  the first lease of the block
+-- trap: must commit durably; the sequence logs each block by itself.
+SELECT nextval('pgqueue.lease');

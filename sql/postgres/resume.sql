@@ -1,0 +1,7 @@
+-- resume: claim hands out this queue's jobs again.
+--
+-- in:   queue text
+-- out:  nothing
+UPDATE pgqueue.queue SET paused_at = NULL WHERE name = :queue::text;
+
+SELECT pgqueue.wake(:queue::text);

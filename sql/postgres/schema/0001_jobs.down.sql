@@ -1,0 +1,11 @@
+-- 0001_jobs, undone: every job, live or finished, goes with it.
+--
+-- The schema itself is dropped by whoever ran this, if nothing else lives in it.
+
+DROP VIEW pgqueue.jobs;
+DROP FUNCTION pgqueue.enqueue;
+DROP FUNCTION pgqueue.wake;
+DROP FUNCTION pgqueue.asleep;
+DROP TABLE pgqueue.job, pgqueue.archive, pgqueue.dependency, pgqueue.queue, pgqueue.worker,
+    pgqueue.leader, pgqueue.migration;
+DROP SEQUENCE pgqueue.job_id, pgqueue.position, pgqueue.lease, pgqueue.worker_id;

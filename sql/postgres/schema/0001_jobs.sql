@@ -1,0 +1,314 @@
+-- 0001_jobs: everything the queue needs, in one schema of its own.
+--
+-- Runs in one transaction: `pgqueue migrate`, `alembic upgrade head`, or
+-- `psql --single-transaction -f 0001_jobs.sql`. Safe while an application runs: it touches
+-- nothing outside its schema. PostgreSQL 14 or later.
+
+CREATE SCHEMA IF NOT EXISTS pgqueue;
+
+CREATE TABLE pgqueue.migration (
+    version    text        PRIMARY KEY,
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE pgqueue.migration IS 'Which schema files have been applied: the truth, whoever ran them.';
+
+-- Ids stay below 2^53, where a double (JSON readers, Lua) is still exact.
+CREATE SEQUENCE pgqueue.job_id AS bigint MAXVALUE 9007199254740991;
+
+-- A job's place in its queue, taken anew each time it becomes available.
+CREATE SEQUENCE pgqueue.position AS bigint;
+
+-- The right to finish an attempt. A worker takes a block of ten million numbers in a durable
+-- transaction and gives one to each of its claims. So a lease never repeats, although claims commit
+-- asynchronously: a crash may lose a claim (the job is available again), never the block.
+CREATE SEQUENCE pgqueue.lease AS bigint INCREMENT BY 10000000 MINVALUE 10000000 MAXVALUE 9007199250000000;
+
+CREATE SEQUENCE pgqueue.worker_id AS integer;
+
+-- Live jobs only: small, whatever the history. Wide columns last, eight-byte ones first.
+CREATE TABLE pgqueue.job (
+    id               bigint      NOT NULL DEFAULT nextval('pgqueue.job_id'),
+    position         bigint      NOT NULL DEFAULT nextval('pgqueue.position'),
+    lease            bigint,
+    run_at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    enqueued_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    claimed_at       timestamptz,
+    timeout_seconds  double precision,
+    workflow         bigint,
+    worker           integer,
+    blocked_by       integer     NOT NULL DEFAULT 0,
+    priority         smallint    NOT NULL DEFAULT 0,
+    attempt          smallint    NOT NULL DEFAULT 0,
+    max_attempts     smallint    NOT NULL DEFAULT 10,
+    rescues          smallint    NOT NULL DEFAULT 0,
+    cancel_requested boolean     NOT NULL DEFAULT false,
+    state            text        NOT NULL,
+    queue            text        NOT NULL DEFAULT 'default',
+    task             text        NOT NULL,
+    unique_key       text,
+    reason           text,
+    args             jsonb       NOT NULL DEFAULT '{}',
+    errors           jsonb,
+    progress         jsonb,
+    metadata         jsonb,
+    tags             text[],
+    PRIMARY KEY (id),
+    CONSTRAINT job_state CHECK (state IN ('blocked', 'scheduled', 'available', 'running', 'retryable')),
+    CONSTRAINT job_running_has_a_lease CHECK ((state = 'running') = (lease IS NOT NULL)),
+    CONSTRAINT job_blocked_by CHECK (blocked_by >= 0 AND (blocked_by > 0) = (state = 'blocked')),
+    CONSTRAINT job_max_attempts CHECK (max_attempts >= 1),
+    CONSTRAINT job_timeout CHECK (timeout_seconds > 0),
+    CONSTRAINT job_args CHECK (jsonb_typeof(args) = 'object')
+) WITH (
+    fillfactor = 90,
+    autovacuum_vacuum_scale_factor = 0.01,
+    autovacuum_vacuum_cost_delay = 0,
+    autovacuum_analyze_scale_factor = 0.05
+);
+COMMENT ON TABLE pgqueue.job IS 'Jobs that are not finished. For people: the view pgqueue.jobs.';
+
+-- The order of a queue: what claim walks. Lease columns are in no index.
+CREATE INDEX job_claim ON pgqueue.job (queue, priority, position) WHERE state = 'available';
+-- What is due, for promote.
+CREATE INDEX job_due ON pgqueue.job (run_at) WHERE state IN ('scheduled', 'retryable');
+-- For the sweep that looks for stranded jobs.
+CREATE INDEX job_blocked ON pgqueue.job (id) WHERE state = 'blocked';
+CREATE UNIQUE INDEX job_unique ON pgqueue.job (unique_key) WHERE unique_key IS NOT NULL;
+CREATE INDEX job_workflow ON pgqueue.job (workflow) WHERE workflow IS NOT NULL;
+
+-- Finished jobs: append only, by state and then by day, so that retention drops tables instead of
+-- deleting rows. The leader makes the partitions ahead; the default ones catch what has none.
+CREATE TABLE pgqueue.archive (
+    id               bigint      NOT NULL,
+    lease            bigint,
+    run_at           timestamptz NOT NULL,
+    enqueued_at      timestamptz NOT NULL,
+    claimed_at       timestamptz,
+    finished_at      timestamptz NOT NULL,
+    timeout_seconds  double precision,
+    workflow         bigint,
+    worker           integer,
+    priority         smallint    NOT NULL,
+    attempt          smallint    NOT NULL,
+    max_attempts     smallint    NOT NULL,
+    rescues          smallint    NOT NULL,
+    state            text        NOT NULL,
+    queue            text        NOT NULL,
+    task             text        NOT NULL,
+    unique_key       text,
+    reason           text,
+    args             jsonb       NOT NULL,
+    result           jsonb,
+    errors           jsonb,
+    progress         jsonb,
+    metadata         jsonb,
+    tags             text[]
+) PARTITION BY LIST (state);
+COMMENT ON TABLE pgqueue.archive IS 'Finished jobs, kept for the time of their state''s retention.';
+
+CREATE TABLE pgqueue.archive_completed PARTITION OF pgqueue.archive
+    FOR VALUES IN ('completed') PARTITION BY RANGE (finished_at);
+CREATE TABLE pgqueue.archive_cancelled PARTITION OF pgqueue.archive
+    FOR VALUES IN ('cancelled') PARTITION BY RANGE (finished_at);
+CREATE TABLE pgqueue.archive_discarded PARTITION OF pgqueue.archive
+    FOR VALUES IN ('discarded') PARTITION BY RANGE (finished_at);
+
+CREATE TABLE pgqueue.archive_completed_default PARTITION OF pgqueue.archive_completed DEFAULT;
+CREATE TABLE pgqueue.archive_cancelled_default PARTITION OF pgqueue.archive_cancelled DEFAULT;
+CREATE TABLE pgqueue.archive_discarded_default PARTITION OF pgqueue.archive_discarded DEFAULT;
+
+CREATE INDEX archive_id ON pgqueue.archive (id);
+CREATE INDEX archive_finished ON pgqueue.archive USING brin (finished_at) WITH (autosummarize = on);
+CREATE INDEX archive_workflow ON pgqueue.archive (workflow) WHERE workflow IS NOT NULL;
+
+-- The edges. *outcome* is how the parent ended, NULL until then: an edge is counted once, whatever
+-- is replayed. No index has *outcome*, so that deciding an edge stays on its page.
+CREATE TABLE pgqueue.dependency (
+    child_id  bigint NOT NULL,
+    parent_id bigint NOT NULL,
+    policy    text   NOT NULL DEFAULT 'cancel',
+    outcome   text,
+    name      text,
+    PRIMARY KEY (child_id, parent_id),
+    CONSTRAINT dependency_policy CHECK (policy IN ('cancel', 'run')),
+    CONSTRAINT dependency_outcome CHECK (outcome IN ('completed', 'cancelled', 'discarded')),
+    CONSTRAINT dependency_leads_backwards CHECK (child_id <> parent_id)
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX dependency_parent ON pgqueue.dependency (parent_id, child_id);
+
+-- Only queues that have something to say; a queue without a row is open and unlimited.
+CREATE TABLE pgqueue.queue (
+    name      text        PRIMARY KEY,
+    paused_at timestamptz
+);
+
+-- Presence. One row a process, no index on what changes.
+CREATE TABLE pgqueue.worker (
+    id           integer     PRIMARY KEY DEFAULT nextval('pgqueue.worker_id'),
+    running      integer     NOT NULL DEFAULT 0,
+    pid          integer     NOT NULL,
+    started_at   timestamptz NOT NULL,
+    heartbeat_at timestamptz NOT NULL,
+    suspected_at timestamptz,
+    session      boolean     NOT NULL DEFAULT false,
+    name         text        NOT NULL,
+    host         text        NOT NULL,
+    queues       text[]      NOT NULL,
+    info         jsonb       NOT NULL DEFAULT '{}'
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON COLUMN pgqueue.worker.session IS
+    'The process holds the advisory lock (hashtext(schema), id) on its LISTEN connection while it lives.';
+
+CREATE TABLE pgqueue.leader (
+    name       text        PRIMARY KEY,
+    worker     integer     NOT NULL,
+    elected_at timestamptz NOT NULL,
+    until      timestamptz NOT NULL
+) WITH (fillfactor = 50);
+
+CREATE VIEW pgqueue.jobs AS
+SELECT id, queue, priority, position, state, task, args, attempt, max_attempts, rescues,
+       run_at, enqueued_at, claimed_at, NULL::timestamptz AS finished_at, worker, lease,
+       timeout_seconds, unique_key, blocked_by, cancel_requested, reason, NULL::jsonb AS result,
+       errors, progress, metadata, tags, workflow
+FROM pgqueue.job
+UNION ALL
+SELECT id, queue, priority, NULL, state, task, args, attempt, max_attempts, rescues,
+       run_at, enqueued_at, claimed_at, finished_at, worker, lease,
+       timeout_seconds, unique_key, 0, false, reason, result,
+       errors, progress, metadata, tags, workflow
+FROM pgqueue.archive;
+COMMENT ON VIEW pgqueue.jobs IS 'Every job, live or finished: for people, psql and reports.';
+
+-- NOTIFY only if someone sleeps. A transaction with a pending NOTIFY holds a cluster-wide lock through
+-- its commit, so a notification nobody needs is not sent. A sleeper holds a shared advisory lock on its
+-- topic; that we can take it exclusively says that nobody sleeps, and we give it back at once. No table
+-- is read or written, so no snapshot hides a sleeper and no vacuum is needed. Two who ask at the same
+-- instant see each other: hence the second and third try; a wake-up too many is harmless.
+-- Topics: a queue's name · '@' what is due has changed · '#7' job 7 has finished.
+CREATE FUNCTION pgqueue.asleep(topic text) RETURNS boolean
+LANGUAGE sql VOLATILE STRICT
+AS $$
+    SELECT CASE
+        WHEN pg_catalog.pg_try_advisory_lock(pg_catalog.int4not(pg_catalog.hashtext('pgqueue')), pg_catalog.hashtext($1))
+            THEN NOT pg_catalog.pg_advisory_unlock(pg_catalog.int4not(pg_catalog.hashtext('pgqueue')), pg_catalog.hashtext($1))
+        WHEN pg_catalog.pg_try_advisory_lock(pg_catalog.int4not(pg_catalog.hashtext('pgqueue')), pg_catalog.hashtext($1))
+            THEN NOT pg_catalog.pg_advisory_unlock(pg_catalog.int4not(pg_catalog.hashtext('pgqueue')), pg_catalog.hashtext($1))
+        WHEN pg_catalog.pg_try_advisory_lock(pg_catalog.int4not(pg_catalog.hashtext('pgqueue')), pg_catalog.hashtext($1))
+            THEN NOT pg_catalog.pg_advisory_unlock(pg_catalog.int4not(pg_catalog.hashtext('pgqueue')), pg_catalog.hashtext($1))
+        ELSE true
+    END
+$$;
+
+CREATE FUNCTION pgqueue.wake(topic text) RETURNS void
+LANGUAGE sql VOLATILE STRICT
+AS $$
+    SELECT CASE WHEN pgqueue.asleep($1) THEN pg_catalog.pg_notify('pgqueue', $1) END
+$$;
+
+-- The door for triggers, psql and other languages: the checks of Python's enqueue, the same row,
+-- the same conditional wake-up. Returns the job's id, or that of the unfinished job that holds *unique_key*.
+CREATE FUNCTION pgqueue.enqueue(
+    task          text,
+    args          jsonb            DEFAULT '{}',
+    queue         text             DEFAULT 'default',
+    priority      integer          DEFAULT 0,
+    run_at        timestamptz      DEFAULT NULL,
+    delay         interval         DEFAULT NULL,
+    max_attempts  integer          DEFAULT 10,
+    timeout       interval         DEFAULT NULL,
+    unique_key    text             DEFAULT NULL,
+    tags          text[]           DEFAULT NULL,
+    metadata      jsonb            DEFAULT NULL
+) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $enqueue$
+#variable_conflict use_variable
+DECLARE
+    name_form CONSTANT text := '^[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}$';
+    arrived   CONSTANT timestamptz := clock_timestamp();
+    due       timestamptz := coalesce(run_at, arrived + coalesce(delay, interval '0'));
+    tag       text;
+    new_id    bigint;
+BEGIN
+    IF task IS NULL OR task !~ name_form THEN
+        RAISE EXCEPTION 'pgqueue: task name % is not valid', quote_nullable(task)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Letters, digits and _ . : / -, at most 128.';
+    END IF;
+    IF queue IS NULL OR queue !~ name_form THEN
+        RAISE EXCEPTION 'pgqueue: %: queue name % is not valid', task, quote_nullable(queue)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Letters, digits and _ . : / -, at most 128.';
+    END IF;
+    IF args IS NULL OR jsonb_typeof(args) <> 'object' THEN
+        RAISE EXCEPTION 'pgqueue: %: args must be a JSON object of parameter names and values', task
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF octet_length(args::text) > 1048576 THEN
+        RAISE EXCEPTION 'pgqueue: %: args are % bytes, the limit is 1048576', task, octet_length(args::text)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Store the data elsewhere and pass its key.';
+    END IF;
+    IF priority IS NULL OR priority NOT BETWEEN -32768 AND 32767 THEN
+        RAISE EXCEPTION 'pgqueue: %: priority % is not between -32768 and 32767', task, priority
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF max_attempts IS NULL OR max_attempts NOT BETWEEN 1 AND 32767 THEN
+        RAISE EXCEPTION 'pgqueue: %: max_attempts % is not between 1 and 32767', task, max_attempts
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF run_at IS NOT NULL AND delay IS NOT NULL THEN
+        RAISE EXCEPTION 'pgqueue: %: give run_at or delay, not both', task
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF delay < interval '0' THEN
+        RAISE EXCEPTION 'pgqueue: %: delay % is negative', task, delay
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF NOT isfinite(due) THEN
+        RAISE EXCEPTION 'pgqueue: %: run_at must be an instant, not %', task, due
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF timeout <= interval '0' THEN
+        RAISE EXCEPTION 'pgqueue: %: timeout % is not positive', task, timeout
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF unique_key = '' OR length(unique_key) > 512 THEN
+        RAISE EXCEPTION 'pgqueue: %: unique_key must have 1 to 512 characters', task
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF jsonb_typeof(metadata) <> 'object' THEN
+        RAISE EXCEPTION 'pgqueue: %: metadata must be a JSON object', task
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    FOREACH tag IN ARRAY coalesce(tags, '{}') LOOP
+        IF tag IS NULL OR tag !~ name_form THEN
+            RAISE EXCEPTION 'pgqueue: %: tag % is not valid', task, quote_nullable(tag)
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'Letters, digits and _ . : / -, at most 128.';
+        END IF;
+    END LOOP;
+
+    LOOP
+        INSERT INTO pgqueue.job (state, task, args, queue, priority, run_at, enqueued_at, max_attempts,
+                                 timeout_seconds, unique_key, tags, metadata)
+        VALUES (CASE WHEN due > arrived THEN 'scheduled' ELSE 'available' END, task, args, queue, priority,
+                due, arrived, max_attempts, extract(epoch FROM timeout), unique_key, tags, metadata)
+        ON CONFLICT DO NOTHING
+        RETURNING id INTO new_id;
+        EXIT WHEN new_id IS NOT NULL;
+        SELECT j.id INTO new_id FROM pgqueue.job j WHERE j.unique_key = enqueue.unique_key;
+        IF new_id IS NOT NULL THEN
+            RETURN new_id;
+        END IF;
+    END LOOP;
+
+    IF due > arrived THEN
+        PERFORM pgqueue.wake('@') WHERE due < arrived + interval '30 seconds';
+    ELSE
+        PERFORM pgqueue.wake(queue);
+    END IF;
+    RETURN new_id;
+END
+$enqueue$;
+COMMENT ON FUNCTION pgqueue.enqueue IS 'Enqueues one job in the caller''s transaction; returns its id.';
+
+INSERT INTO pgqueue.migration (version) VALUES ('0001');

@@ -1,0 +1,58 @@
+-- settle: tells the children of the jobs that have just finished. Every way to finish ends here.
+--
+-- in:   the setting pgqueue_local.finished, {id: state}
+--       keep   as for complete
+--       now
+-- out:  again: children were spoiled by a parent that failed; they are listed in pgqueue_local.ending for
+--       archive, and then it is their children's turn
+-- trap: an edge is decided once (outcome), children are locked in id order, and what several parents take
+--       off one child is summed first: 500 parents of one child are one update. blocked_by is taken
+--       from the locked row, not from the snapshot.
+WITH finished AS MATERIALIZED (
+    SELECT current_setting('pgqueue_local.finished')::jsonb AS states
+), decided AS (
+    UPDATE pgqueue.dependency AS d
+    SET outcome = (SELECT states FROM finished) ->> d.parent_id::text
+    WHERE d.parent_id = ANY (ARRAY(SELECT jsonb_object_keys(states)::bigint FROM finished))
+      AND d.outcome IS NULL
+    RETURNING d.child_id, d.parent_id, d.policy, d.outcome
+), child AS MATERIALIZED (
+    SELECT child_id AS id,
+           count(*)::integer AS decided,
+           min(parent_id) FILTER (WHERE outcome <> 'completed' AND policy = 'cancel') AS spoiled_by
+    FROM decided
+    GROUP BY child_id
+), locked AS MATERIALIZED (
+    SELECT j.id
+    FROM pgqueue.job AS j
+    WHERE j.id = ANY (ARRAY(SELECT id FROM child)) AND j.state = 'blocked'
+    ORDER BY j.id
+    FOR NO KEY UPDATE
+), freed AS (
+    UPDATE pgqueue.job AS j
+    SET blocked_by = j.blocked_by - child.decided,
+        state = CASE WHEN j.blocked_by > child.decided THEN 'blocked'
+                     WHEN j.run_at > coalesce(:now::timestamptz, clock_timestamp()) THEN 'scheduled'
+                     ELSE 'available' END,
+        position = CASE WHEN j.blocked_by > child.decided THEN j.position ELSE nextval('pgqueue.position') END,
+        run_at = CASE WHEN j.blocked_by > child.decided THEN j.run_at
+                      ELSE greatest(j.run_at, coalesce(:now::timestamptz, clock_timestamp())) END
+    FROM child
+    WHERE j.id = ANY (ARRAY(SELECT id FROM locked)) AND j.id = child.id AND child.spoiled_by IS NULL
+    RETURNING j.queue, j.state
+), woken AS (
+    SELECT count(pgqueue.wake(topic))
+    FROM (SELECT DISTINCT CASE state WHEN 'available' THEN queue ELSE '@' END
+          FROM freed WHERE state <> 'blocked') AS topics(topic)
+), told AS (
+    SELECT count(pgqueue.wake('#' || id)) FROM finished, jsonb_object_keys(states) AS id
+    WHERE (SELECT pgqueue.asleep('#'))
+), ending AS (
+    SELECT count(*) > 0 AS again,
+           set_config('pgqueue_local.ending', coalesce(jsonb_agg(jsonb_build_object(
+               'id', child.id, 'state', 'cancelled',
+               'reason', format('parent %s was %s', spoiled_by, states ->> spoiled_by::text))), '[]')::text, true)
+    FROM finished, child JOIN locked USING (id)
+    WHERE spoiled_by IS NOT NULL
+)
+SELECT again FROM ending, woken, told;

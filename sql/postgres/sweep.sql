@@ -1,0 +1,35 @@
+-- sweep: finds what should not exist, mends it and counts it: blocked jobs whose parents have all
+-- finished, and running jobs whose worker is unknown.
+--
+-- in:   limit integer · keep, now   as for complete
+-- out:  stranded, orphaned: how many of each
+-- then: settle, archive
+-- trap: orphans come from a worker that was taken for dead and claimed once more before it died.
+WITH late AS MATERIALIZED (
+    SELECT j.id
+    FROM pgqueue.job AS j
+    WHERE j.state = 'running'
+      AND NOT EXISTS (SELECT FROM pgqueue.worker AS w WHERE w.id = j.worker)
+      AND j.claimed_at < coalesce(:now::timestamptz, clock_timestamp()) - interval '1 minute'
+    LIMIT :limit::integer
+    FOR NO KEY UPDATE SKIP LOCKED
+), returned AS (
+    UPDATE pgqueue.job AS j
+    SET state = 'available', lease = NULL, attempt = j.attempt - 1, rescues = j.rescues + 1,
+        position = nextval('pgqueue.position')
+    FROM late
+    WHERE j.id = late.id
+    RETURNING j.queue
+), woken AS (
+    SELECT count(pgqueue.wake(queue)) FROM (SELECT DISTINCT queue FROM returned) AS queues
+), stranded AS MATERIALIZED (
+    SELECT DISTINCT d.parent_id
+    FROM (SELECT id FROM pgqueue.job WHERE state = 'blocked' ORDER BY id LIMIT :limit::integer) AS j
+    JOIN pgqueue.dependency AS d ON d.child_id = j.id
+    WHERE d.outcome IS NULL AND NOT EXISTS (SELECT FROM pgqueue.job AS p WHERE p.id = d.parent_id)
+), noted AS (
+    SELECT set_config('pgqueue_local.finished', coalesce(jsonb_object_agg(s.parent_id, coalesce(a.state, 'completed')), '{}')::text, true)
+    FROM stranded AS s LEFT JOIN pgqueue.archive AS a ON a.id = s.parent_id
+)
+SELECT (SELECT count(*) FROM stranded), (SELECT count(*) FROM returned)
+FROM noted, woken;
