@@ -1,0 +1,155 @@
+"""What a value must be before it may go into a job.
+
+Each check returns the value in the form that is kept, or raises `InvalidJob` with the task, the
+parameter and the cure. `pgqueue.enqueue(...)` in SQL makes the same checks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final, NoReturn
+
+import msgspec
+
+from pgqueue.errors import InvalidJob, JobTooLarge
+
+MAX_ARGS_BYTES: Final = 1024 * 1024
+MAX_METADATA_BYTES: Final = 64 * 1024
+MAX_KEY_CHARS: Final = 512
+MAX_TAGS: Final = 64
+MAX_DURATION: Final = timedelta(days=36525)
+SMALLEST, LARGEST = -(2**15), 2**15 - 1
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}", re.ASCII)
+_ESCAPED_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def refuse(task: str, parameter: str, problem: str) -> NoReturn:
+    raise InvalidJob(f"{task}: {parameter}: {problem}", task=task, parameter=parameter)
+
+
+def name(task: str, parameter: str, value: object) -> str:
+    """Return *value*, a name of 1 to 128 letters, digits and `_ . : / -`."""
+    if not isinstance(value, str) or _NAME.fullmatch(value) is None:
+        refuse(
+            task,
+            parameter,
+            f"{_shown(value)} is no name; a name has 1 to 128 letters, digits or _ . : / - "
+            "and begins with a letter, a digit or _",
+        )
+    return value
+
+
+def integer(task: str, parameter: str, value: object, low: int, high: int) -> int:
+    if type(value) is not int:
+        refuse(task, parameter, f"{_shown(value)} is not an int; give one from {low} to {high}")
+    if not low <= value <= high:
+        refuse(task, parameter, f"{value} is out of range; give an int from {low} to {high}")
+    return value
+
+
+def instant(task: str, parameter: str, value: object) -> datetime:
+    """Return *value*, a datetime with a time zone."""
+    if not isinstance(value, datetime):
+        refuse(task, parameter, f"{_shown(value)} is not a datetime")
+    if value.utcoffset() is None:
+        refuse(
+            task,
+            parameter,
+            f"{_shown(value)} has no time zone; use datetime.now(timezone.utc) or set tzinfo",
+        )
+    if not 1 < value.year < 9999:
+        refuse(task, parameter, f"the year {value.year} is out of range; give one from 2 to 9998")
+    return value
+
+
+def duration(task: str, parameter: str, value: object) -> timedelta:
+    """Return *value*, a timedelta or a number of seconds; up to a hundred years, not negative."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            value = timedelta(seconds=value)
+        except (OverflowError, ValueError):
+            refuse(task, parameter, f"{value} is not a number of seconds that can be waited")
+    if not isinstance(value, timedelta):
+        refuse(task, parameter, f"{_shown(value)} is neither a timedelta nor a number of seconds")
+    if value < timedelta(0):
+        refuse(task, parameter, f"{value.total_seconds()} s is negative; give 0 or more")
+    if value > MAX_DURATION:
+        refuse(task, parameter, f"{value.days} days are too long; give a hundred years at most")
+    return value
+
+
+def positive_duration(task: str, parameter: str, value: object) -> timedelta:
+    checked = duration(task, parameter, value)
+    if not checked:
+        refuse(task, parameter, "0 s leaves no time; give more than 0, or None for no limit")
+    return checked
+
+
+def key(task: str, parameter: str, value: object) -> str:
+    """Return *value*, a text of 1 to 512 characters that every store can keep."""
+    if not isinstance(value, str):
+        refuse(task, parameter, f"{_shown(value)} is not a str")
+    if not 0 < len(value) <= MAX_KEY_CHARS:
+        refuse(
+            task,
+            parameter,
+            f"a key of {len(value)} characters; give 1 to {MAX_KEY_CHARS}, or a hash of the rest",
+        )
+    if "\0" in value:
+        refuse(task, parameter, "NUL (\\x00) cannot be stored; remove it")
+    _utf8(task, parameter, value)
+    return value
+
+
+def tags(task: str, parameter: str, value: object) -> tuple[str, ...]:
+    """Return the names in *value*, each once."""
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        refuse(task, parameter, f"{_shown(value)} is not a collection of names; give a list")
+    checked = tuple(dict.fromkeys(name(task, parameter, tag) for tag in value))
+    if len(checked) > MAX_TAGS:
+        refuse(task, parameter, f"{len(checked)} tags; give {MAX_TAGS} at most")
+    return checked
+
+
+def json_object(task: str, parameter: str, value: object, limit: int) -> str:
+    """Return *value*, the text of a JSON object that every store can keep."""
+    if not isinstance(value, str):
+        refuse(task, parameter, f"{_shown(value)} is not the text of a JSON object")
+    size = len(value) if value.isascii() else len(_utf8(task, parameter, value))
+    if size > limit:
+        raise JobTooLarge(
+            f"{task}: {parameter}: {size} bytes of JSON; the limit is {limit}: "
+            "store the data elsewhere and pass a reference",
+            task=task,
+            parameter=parameter,
+        )
+    try:
+        _object.decode(value)
+        if "\\u" in value:
+            msgspec.json.decode(value)
+    except (msgspec.DecodeError, RecursionError) as error:
+        refuse(task, parameter, f"not the text of a JSON object: {error}")
+    if "\\u0000" in value and _ESCAPED_NUL.search(value):
+        refuse(task, parameter, "NUL (\\u0000) cannot be stored in text; remove it or pass bytes")
+    return value
+
+
+def _utf8(task: str, parameter: str, value: str) -> bytes:
+    try:
+        return value.encode()
+    except UnicodeEncodeError as error:
+        refuse(
+            task,
+            parameter,
+            f"the lone surrogate at character {error.start} cannot be stored; "
+            "remove it or pass bytes",
+        )
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,266 @@
+"""Jobs as values: one to be enqueued, one that was, one as the store shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, overload
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from pgqueue import checks
+from pgqueue.errors import InvalidJob
+
+R_co = TypeVar("R_co", covariant=True)
+
+OnFailure: TypeAlias = Literal["cancel", "run"]
+Parent: TypeAlias = "NewJob[Any] | Handle[Any] | Job | int"
+
+
+class State(StrEnum):
+    """Where a job is in its life; DESIGN's words, and the database's."""
+
+    BLOCKED = "blocked"
+    SCHEDULED = "scheduled"
+    AVAILABLE = "available"
+    RUNNING = "running"
+    RETRYABLE = "retryable"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    DISCARDED = "discarded"
+
+    @property
+    def finished(self) -> bool:
+        return self in FINISHED
+
+
+FINISHED: Final = frozenset({State.COMPLETED, State.CANCELLED, State.DISCARDED})
+
+
+class Handle(msgspec.Struct, Generic[R_co], frozen=True):
+    """An enqueued job. *created* is False when an unfinished job already held its unique key: then
+    *id* is that job's, and nothing was added."""
+
+    id: int
+    task: str
+    created: bool = True
+
+
+class Edge(msgspec.Struct, frozen=True, eq=False):
+    """A job waits for *parent*; *on_failure* says what becomes of it when the parent is cancelled or
+    discarded. The child finds a parent's result under *name*."""
+
+    parent: NewJob[Any] | Handle[Any] | int
+    on_failure: OnFailure = "cancel"
+    name: str | None = None
+
+
+class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False):
+    """A job that is not enqueued yet: an immutable value, equal only to itself.
+
+    `task.job(...)` makes one with typed arguments. Making it by hand, for a task whose code is not
+    at hand, takes *args* as the text of a JSON object. Every field is checked here; an `InvalidJob`
+    names the task and the parameter.
+    """
+
+    task: str
+    args: str = "{}"
+    queue: str = "default"
+    priority: int = 0
+    run_at: datetime | None = None
+    delay: timedelta | None = None
+    max_attempts: int = 10
+    timeout: timedelta | None = None
+    unique: str | None = None
+    edges: tuple[Edge, ...] = ()
+    tags: tuple[str, ...] = ()
+    metadata: str | None = None
+    workflow: int | None = None
+
+    def __post_init__(self) -> None:
+        task = checks.name("NewJob", "task", self.task)
+        checks.json_object(task, "args", self.args, checks.MAX_ARGS_BYTES)
+        if self.queue != "default":
+            checks.name(task, "queue", self.queue)
+        checks.integer(task, "priority", self.priority, checks.SMALLEST, checks.LARGEST)
+        checks.integer(task, "max_attempts", self.max_attempts, 1, checks.LARGEST)
+        if self.run_at is not None:
+            checks.instant(task, "run_at", self.run_at)
+            if self.delay is not None:
+                checks.refuse(task, "delay", "run_at is given too; give one of them")
+        if self.delay is not None:
+            self._keep("delay", checks.duration(task, "delay", self.delay))
+        if self.timeout is not None:
+            self._keep("timeout", checks.positive_duration(task, "timeout", self.timeout))
+        if self.unique is not None:
+            checks.key(task, "unique", self.unique)
+        if self.tags != ():
+            self._keep("tags", checks.tags(task, "tags", self.tags))
+        if self.metadata is not None:
+            checks.json_object(task, "metadata", self.metadata, checks.MAX_METADATA_BYTES)
+
+    def options(
+        self,
+        *,
+        queue: str | UnsetType = UNSET,
+        priority: int | UnsetType = UNSET,
+        run_at: datetime | None | UnsetType = UNSET,
+        delay: timedelta | float | None | UnsetType = UNSET,
+        max_attempts: int | UnsetType = UNSET,
+        timeout: timedelta | float | None | UnsetType = UNSET,
+        unique: str | None | UnsetType = UNSET,
+        tags: Iterable[str] | UnsetType = UNSET,
+        metadata: Mapping[str, Any] | None | UnsetType = UNSET,
+    ) -> NewJob[R_co]:
+        """Return this job with other options; None takes one away.
+
+        *queue*, *priority* (smaller first), *max_attempts*; *run_at*, an instant with a time zone, or
+        *delay* from the moment of enqueueing, each replaces the other; *timeout* of one attempt;
+        *unique*: while an unfinished job holds this key, enqueueing answers with that job; *tags* and
+        *metadata* (anything JSON) are for people and for the task. Durations are timedeltas or seconds.
+        """
+        changes: dict[str, Any] = {
+            "queue": queue,
+            "priority": priority,
+            "run_at": run_at,
+            "delay": delay,
+            "max_attempts": max_attempts,
+            "timeout": timeout,
+            "unique": unique,
+            "tags": tags,
+        }
+        changes = {name: value for name, value in changes.items() if value is not UNSET}
+        if changes.get("run_at") is not None:
+            changes.setdefault("delay", None)
+        if changes.get("delay") is not None:
+            changes.setdefault("run_at", None)
+        if metadata is not UNSET:
+            changes["metadata"] = None if metadata is None else _json(self.task, metadata)
+        return msgspec.structs.replace(self, **changes)
+
+    def after(
+        self, *parents: Parent, on_failure: OnFailure = "cancel", name: str | None = None
+    ) -> NewJob[R_co]:
+        """Return this job with *parents* that must finish before it starts.
+
+        A parent is a job of the same `enqueue` call (earlier in it), the `Handle` of one enqueued
+        before, or an id; it may have finished already. When a parent is cancelled or discarded,
+        *on_failure* says whether this job is cancelled too or runs all the same. *name* is for one
+        parent whose result this job wants to find by name.
+        """
+        if on_failure not in ("cancel", "run"):
+            checks.refuse(self.task, "on_failure", f'{on_failure!r}; give "cancel" or "run"')
+        if name is not None:
+            checks.name(self.task, "name", name)
+            if len(parents) != 1:
+                checks.refuse(
+                    self.task, "name", f"{len(parents)} parents; a name is for one parent"
+                )
+        edges = {_same(edge.parent): edge for edge in self.edges}
+        for parent in parents:
+            if not isinstance(parent, (NewJob, Handle)):
+                parent = job_id(parent, task=self.task, parameter="after")
+            edge = Edge(parent, on_failure, name)
+            known = edges.setdefault(_same(parent), edge)
+            if (known.on_failure, known.name) != (on_failure, name):
+                checks.refuse(
+                    self.task,
+                    "after",
+                    f"{_called(parent)} is a parent already, with "
+                    f"on_failure={known.on_failure!r} and name={known.name!r}",
+                )
+        return msgspec.structs.replace(self, edges=tuple(edges.values()))
+
+    def _keep(self, field: str, value: Any) -> None:
+        msgspec.structs.force_setattr(self, field, value)
+
+
+class JobError(msgspec.Struct, frozen=True):
+    """How one attempt failed."""
+
+    attempt: int
+    type: str
+    message: str
+    at: datetime
+    traceback: str | None = None
+    worker: int | None = None
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """What a running job last said of itself; *checkpoint* is for its next attempt."""
+
+    fraction: float | None = None
+    note: str | None = None
+    checkpoint: Any = None
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as the store shows it: the columns of the view `pgqueue.jobs`, decoded."""
+
+    id: int
+    task: str
+    state: State
+    queue: str
+    priority: int
+    position: int | None = None
+    args: dict[str, Any] = {}
+    attempt: int
+    max_attempts: int
+    rescues: int = 0
+    run_at: datetime
+    enqueued_at: datetime
+    claimed_at: datetime | None = None
+    finished_at: datetime | None = None
+    worker: int | None = None
+    lease: int | None = None
+    timeout_seconds: float | None = None
+    unique_key: str | None = None
+    blocked_by: int = 0
+    cancel_requested: bool = False
+    reason: str | None = None
+    result: Any = None
+    errors: tuple[JobError, ...] = ()
+    progress: Progress | None = None
+    tags: tuple[str, ...] = ()
+    metadata: dict[str, Any] | None = None
+    workflow: int | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.state in FINISHED
+
+
+@overload
+def job_id(job: Handle[Any] | Job | int) -> int: ...
+@overload
+def job_id(job: object, *, task: str, parameter: str) -> int: ...
+def job_id(job: object, *, task: str = "job", parameter: str = "id") -> int:
+    """Return the id of *job*, which may be one already; raise `InvalidJob` for anything else."""
+    if isinstance(job, (Handle, Job)):
+        return job.id
+    if type(job) is not int:
+        checks.refuse(
+            task, parameter, f"{job!r:.60} is not an enqueued job; give a Handle or an id"
+        )
+    return checks.integer(task, parameter, job, 1, 2**53 - 1)
+
+
+def _json(task: str, metadata: Mapping[str, Any]) -> str:
+    if not isinstance(metadata, Mapping):
+        checks.refuse(task, "metadata", f"{metadata!r:.60} is not a mapping")
+    try:
+        return msgspec.json.encode(metadata).decode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidJob(
+            f"{task}: metadata: cannot be written as JSON: {error}", task=task, parameter="metadata"
+        ) from error
+
+
+def _same(parent: NewJob[Any] | Handle[Any] | int) -> object:
+    return parent.id if isinstance(parent, Handle) else parent
+
+
+def _called(parent: NewJob[Any] | Handle[Any] | int) -> str:
+    return f"job {_same(parent)}" if isinstance(parent, (Handle, int)) else f"a {parent.task} job"
