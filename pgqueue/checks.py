@@ -66,20 +66,30 @@ def instant(task: str, parameter: str, value: object) -> datetime:
     return value
 
 
-def duration(task: str, parameter: str, value: object) -> timedelta:
-    """Return *value*, a timedelta or a number of seconds; up to a hundred years, not negative."""
+def to_duration(value: object) -> timedelta:
+    """Return *value*, a timedelta or a number of seconds, from 0 to a hundred years.
+
+    Raises ValueError or TypeError, since it serves more than jobs.
+    """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
             value = timedelta(seconds=value)
         except (OverflowError, ValueError):
-            refuse(task, parameter, f"{value} is not a number of seconds that can be waited")
+            raise ValueError(f"{value} s cannot be waited; give a finite number") from None
     if not isinstance(value, timedelta):
-        refuse(task, parameter, f"{_shown(value)} is neither a timedelta nor a number of seconds")
+        raise TypeError(f"{_shown(value)} is neither a timedelta nor a number of seconds")
     if value < timedelta(0):
-        refuse(task, parameter, f"{value.total_seconds()} s is negative; give 0 or more")
+        raise ValueError(f"{value.total_seconds()} s is negative; give 0 or more")
     if value > MAX_DURATION:
-        refuse(task, parameter, f"{value.days} days are too long; give a hundred years at most")
+        raise ValueError(f"{value.days} days are too long; give a hundred years at most")
     return value
+
+
+def duration(task: str, parameter: str, value: object) -> timedelta:
+    try:
+        return to_duration(value)
+    except (TypeError, ValueError) as error:
+        refuse(task, parameter, str(error))
 
 
 def positive_duration(task: str, parameter: str, value: object) -> timedelta:

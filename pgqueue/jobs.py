@@ -10,8 +10,7 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, overload
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from pgqueue import checks
-from pgqueue.errors import InvalidJob
+from pgqueue import checks, jsontext
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -50,11 +49,10 @@ class Handle(msgspec.Struct, Generic[R_co], frozen=True):
 
 class Edge(msgspec.Struct, frozen=True, eq=False):
     """A job waits for *parent*; *on_failure* says what becomes of it when the parent is cancelled or
-    discarded. The child finds a parent's result under *name*."""
+    discarded."""
 
     parent: NewJob[Any] | Handle[Any] | int
     on_failure: OnFailure = "cancel"
-    name: str | None = None
 
 
 class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False):
@@ -77,7 +75,6 @@ class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False):
     edges: tuple[Edge, ...] = ()
     tags: tuple[str, ...] = ()
     metadata: str | None = None
-    workflow: int | None = None
 
     def __post_init__(self) -> None:
         task = checks.name("NewJob", "task", self.task)
@@ -140,36 +137,25 @@ class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False):
             changes["metadata"] = None if metadata is None else _json(self.task, metadata)
         return msgspec.structs.replace(self, **changes)
 
-    def after(
-        self, *parents: Parent, on_failure: OnFailure = "cancel", name: str | None = None
-    ) -> NewJob[R_co]:
+    def after(self, *parents: Parent, on_failure: OnFailure = "cancel") -> NewJob[R_co]:
         """Return this job with *parents* that must finish before it starts.
 
         A parent is a job of the same `enqueue` call (earlier in it), the `Handle` of one enqueued
         before, or an id; it may have finished already. When a parent is cancelled or discarded,
-        *on_failure* says whether this job is cancelled too or runs all the same. *name* is for one
-        parent whose result this job wants to find by name.
+        *on_failure* says whether this job is cancelled too or runs all the same.
         """
         if on_failure not in ("cancel", "run"):
             checks.refuse(self.task, "on_failure", f'{on_failure!r}; give "cancel" or "run"')
-        if name is not None:
-            checks.name(self.task, "name", name)
-            if len(parents) != 1:
-                checks.refuse(
-                    self.task, "name", f"{len(parents)} parents; a name is for one parent"
-                )
         edges = {_same(edge.parent): edge for edge in self.edges}
         for parent in parents:
             if not isinstance(parent, (NewJob, Handle)):
                 parent = job_id(parent, task=self.task, parameter="after")
-            edge = Edge(parent, on_failure, name)
-            known = edges.setdefault(_same(parent), edge)
-            if (known.on_failure, known.name) != (on_failure, name):
+            known = edges.setdefault(_same(parent), Edge(parent, on_failure))
+            if known.on_failure != on_failure:
                 checks.refuse(
                     self.task,
                     "after",
-                    f"{_called(parent)} is a parent already, with "
-                    f"on_failure={known.on_failure!r} and name={known.name!r}",
+                    f"{_called(parent)} is a parent already, with on_failure={known.on_failure!r}",
                 )
         return msgspec.structs.replace(self, edges=tuple(edges.values()))
 
@@ -251,11 +237,9 @@ def _json(task: str, metadata: Mapping[str, Any]) -> str:
     if not isinstance(metadata, Mapping):
         checks.refuse(task, "metadata", f"{metadata!r:.60} is not a mapping")
     try:
-        return msgspec.json.encode(metadata).decode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidJob(
-            f"{task}: metadata: cannot be written as JSON: {error}", task=task, parameter="metadata"
-        ) from error
+        return jsontext.write(metadata)
+    except (TypeError, ValueError) as error:
+        checks.refuse(task, "metadata", str(error))
 
 
 def _same(parent: NewJob[Any] | Handle[Any] | int) -> object:
