@@ -15,6 +15,7 @@
     │   ├── SchemaMissing
     │   └── SchemaOutOfDate
     ├── StoreUnavailable (ConnectionError)  the database cannot be reached, for now
+    ├── StoreBusy                           another transaction is in the way, for now
     ├── UnsupportedConnection (TypeError)   not a connection pgqueue can write through
     ├── MissingCapability                   this store cannot do that
     ├── LeaseLost                           the job belongs to another worker by now
@@ -110,6 +111,10 @@ class SchemaOutOfDate(SchemaError):
 
 class StoreUnavailable(PgqueueError, ConnectionError):
     """The database cannot be reached; nothing is known to have changed."""
+
+
+class StoreBusy(PgqueueError):
+    """Another transaction holds what this one needs; nothing was changed, ask again."""
 
 
 class UnsupportedConnection(PgqueueError, TypeError):

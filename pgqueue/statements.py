@@ -2,8 +2,8 @@
 
 A statement file holds one operation: a header comment, then one or more statements. They run in
 order, in one transaction; the answer is what each of them returns. ``then:`` names files whose
-statements follow, the same for every verb that needs them. When the last of those answers *again*,
-the files named by ``then:`` run once more, in the same transaction (see sql/README.md).
+statements follow, the same for every verb that needs them. When one of those answers *true*, they
+all run once more, in the same transaction (see sql/README.md).
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ _TOKEN = re.compile(
       | (?P<end>;)""",
     re.VERBOSE | re.DOTALL,
 )
+# `pgqueue.job`, 'pgqueue' (the channel, the locks) and two commands; not the words of a message.
+_SCHEMA = re.compile(
+    r"\bpgqueue(?=\.)|(?<=')pgqueue(?=')|(?<=SCHEMA IF NOT EXISTS )pgqueue\b|(?<=LISTEN )pgqueue\b"
+)
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
 
@@ -47,6 +51,16 @@ class Statement:
     name: str
     steps: tuple[Step, ...]
     followed_by: tuple[Step, ...]
+
+    @property
+    def atomic(self) -> bool:
+        """Is it one SQL statement, which needs no transaction around it?"""
+        return len(self.steps) + len(self.followed_by) == 1
+
+    @property
+    def repeats(self) -> bool:
+        """May what follows have to run again? Only where jobs end other than well."""
+        return len(self.followed_by) > 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +93,7 @@ def in_schema(sql: str, schema: str) -> str:
         )
     if schema == "pgqueue":
         return sql
-    return re.sub(r"\bpgqueue\.", f"{schema}.", sql).replace("'pgqueue'", f"'{schema}'").replace(
-        "SCHEMA IF NOT EXISTS pgqueue;", f"SCHEMA IF NOT EXISTS {schema};"
-    )
+    return _SCHEMA.sub(schema, sql)
 
 
 @cache

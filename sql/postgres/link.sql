@@ -1,6 +1,8 @@
 -- link: makes edges from parents to children this transaction has just enqueued as blocked.
 --
 -- in:   edges  JSON array of {child, parent, policy, name}
+--       merged JSON array of {child, blocked_by}: children with fewer edges than they were enqueued
+--              with, because two of their parents turned out to be one job
 --       keep, now   as for complete
 -- out:  nothing
 -- then: settle, archive
@@ -15,6 +17,11 @@ FOR KEY SHARE;
 INSERT INTO pgqueue.dependency (child_id, parent_id, policy, name)
 SELECT child, parent, policy, name
 FROM jsonb_to_recordset(:edges::jsonb) AS e(child bigint, parent bigint, policy text, name text);
+
+UPDATE pgqueue.job AS j
+SET blocked_by = m.blocked_by
+FROM jsonb_to_recordset(:merged::jsonb) AS m(child bigint, blocked_by integer)
+WHERE j.id = m.child;
 
 SELECT set_config('pgqueue_local.finished', coalesce(jsonb_object_agg(a.id, a.state), '{}')::text, true)
 FROM pgqueue.archive AS a

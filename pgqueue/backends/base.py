@@ -1,0 +1,116 @@
+"""What a store must do to be a backend, and how a plan of several operations is carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from pgqueue.operations import Operation, Plan
+
+T = TypeVar("T")
+
+
+class Executor(Protocol):
+    """Carries operations out, one after the other, on one connection."""
+
+    def execute(self, operation: Operation[T]) -> T: ...
+
+
+class AsyncExecutor(Protocol):
+    """Carries operations out, one after the other, on one connection, without blocking the loop."""
+
+    async def execute(self, operation: Operation[T]) -> T: ...
+
+
+class Lane(AsyncExecutor, Protocol):
+    """A worker's connection of its own.
+
+    *execute* raises StoreUnavailable when the connection is lost; *open* makes a new one.
+    """
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def transaction(self) -> AbstractAsyncContextManager[AsyncExecutor]:
+        """What is executed inside commits together, or not at all."""
+        ...
+
+
+class Session(Lane, Protocol):
+    """The connection that is a worker's life, and its ear. Notifications are hints: they may be lost."""
+
+    async def present(self, worker: int) -> bool:
+        """Holds *worker*'s presence while this session lives; False where the store has no sessions."""
+        ...
+
+    async def sleep(self, topics: Collection[str]) -> bool:
+        """From now on *topics* wake us, and no others; False where nothing can."""
+        ...
+
+    async def check(self) -> None:
+        """Raises StoreUnavailable when this session has gone deaf."""
+        ...
+
+
+class Backend(Protocol):
+    """A store. Its only substantial method is the one that carries out an operation."""
+
+    capabilities: ClassVar[frozenset[str]]
+
+    def execute(self, operation: Operation[T]) -> T:
+        """Carries out *operation* in a transaction of its own."""
+        ...
+
+    async def execute_async(self, operation: Operation[T]) -> T: ...
+
+    def transaction(self) -> AbstractContextManager[Executor]:
+        """A transaction of pgqueue's own."""
+        ...
+
+    def transaction_async(self) -> AbstractAsyncContextManager[AsyncExecutor]: ...
+
+    def on(self, connection: Any) -> AbstractContextManager[Executor]:
+        """Operations become part of the caller's transaction on *connection*, the driver's own."""
+        ...
+
+    def on_async(self, connection: Any) -> AbstractAsyncContextManager[AsyncExecutor]: ...
+
+    def lane(self, *, durable: bool = True) -> Lane:
+        """A worker's connection. Not *durable*: a crash may undo what was answered, never corrupt it."""
+        ...
+
+    def session(
+        self, woken: Callable[[str], None], lost: Callable[[], None]
+    ) -> Session:
+        """A worker's session: *woken* is called with each topic, *lost* when it breaks while idle."""
+        ...
+
+    def close(self) -> None: ...
+
+    async def close_async(self) -> None: ...
+
+
+def carry_out(plan: Plan[T], execute: Callable[[Operation[Any]], Any]) -> T:
+    """Runs *plan* to its end, sending each operation's answer back into it."""
+    try:
+        operation = next(plan)
+        while True:
+            operation = plan.send(execute(operation))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+async def carry_out_async(
+    plan: Plan[T], execute: Callable[[Operation[Any]], Awaitable[Any]]
+) -> T:
+    """Runs *plan* to its end, sending each operation's answer back into it."""
+    try:
+        operation = next(plan)
+        while True:
+            operation = plan.send(await execute(operation))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result

@@ -1,0 +1,330 @@
+"""PostgreSQL: the statement files of sql/postgres, run through psycopg."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import select
+from collections.abc import AsyncIterator, Callable, Collection, Generator, Iterator, Mapping
+from typing import Any, ClassVar, TypeVar
+from weakref import WeakKeyDictionary
+
+import psycopg
+import tenacity
+from psycopg import AsyncConnection, AsyncRawCursor, Connection, RawCursor
+from psycopg.pq import ConnStatus, TransactionStatus
+from psycopg.rows import tuple_row
+from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
+
+from pgqueue.backends.base import AsyncExecutor, Executor
+from pgqueue.backends.postgres_errors import translated
+from pgqueue.backends.postgres_session import PostgresSession
+from pgqueue.errors import StoreBusy, StoreUnavailable
+from pgqueue.operations import Operation, Rows
+from pgqueue.statements import Statement, Step, load
+
+T = TypeVar("T")
+
+# Each of our statements has one right plan: from the index, in its order. What the planner would prefer
+# after a bulk load that no ANALYZE has seen yet is a scan and a sort of the whole backlog.
+LANE_SETTINGS = (
+    "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off;"
+    "SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan; SET jit = off;"
+    "SET lock_timeout = '1s'; SET idle_in_transaction_session_timeout = '60s';"
+)
+KEEPALIVES: Mapping[str, Any] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "connect_timeout": 10,
+}
+# Rolled back by the server as a whole: nothing of the operation happened, it may run again.
+_AGAIN: Mapping[str, Any] = {
+    "retry": tenacity.retry_if_exception_type(StoreBusy),
+    "wait": tenacity.wait_random_exponential(multiplier=0.01, max=1),
+    "stop": tenacity.stop_after_attempt(10),
+    "reraise": True,
+}
+
+
+class PostgresBackend:
+    """Jobs in a schema of a PostgreSQL database, 14 or later."""
+
+    capabilities: ClassVar[frozenset[str]] = frozenset({"transactions", "push", "partitions"})
+
+    def __init__(
+        self, url: str, *, schema: str = "pgqueue", listen_url: str | None = None, pool_size: int = 10
+    ) -> None:
+        self.schema = schema
+        self.url = conninfo(url)
+        self.listen_url = conninfo(listen_url) if listen_url else self.url
+        self._statements = load("postgres", schema)
+        self._pool_size = pool_size
+        self._pool: ConnectionPool | None = None
+        self._async_pools: WeakKeyDictionary[Any, AsyncConnectionPool] = WeakKeyDictionary()
+
+    def execute(self, operation: Operation[T]) -> T:
+        def once() -> T:
+            with self._connection() as connection, translated():
+                return _Executor(connection, self._statements).execute(operation)
+
+        return tenacity.Retrying(**_AGAIN)(once)
+
+    async def execute_async(self, operation: Operation[T]) -> T:
+        async def once() -> T:
+            async with self._connection_async() as connection:
+                with translated():
+                    return await _AsyncExecutor(connection, self._statements).execute(operation)
+
+        return await tenacity.AsyncRetrying(**_AGAIN)(once)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Executor]:
+        with self._connection() as connection, translated(), connection.transaction():
+            yield _Executor(connection, self._statements)
+
+    @contextlib.asynccontextmanager
+    async def transaction_async(self) -> AsyncIterator[AsyncExecutor]:
+        async with self._connection_async() as connection:
+            with translated():
+                async with connection.transaction():
+                    yield _AsyncExecutor(connection, self._statements)
+
+    @contextlib.contextmanager
+    def on(self, connection: Connection[Any]) -> Iterator[Executor]:
+        together = connection.transaction() if _is_idle(connection) else contextlib.nullcontext()
+        with translated(transient=False), together:
+            yield _Executor(connection, self._statements)
+
+    @contextlib.asynccontextmanager
+    async def on_async(self, connection: AsyncConnection[Any]) -> AsyncIterator[AsyncExecutor]:
+        together = connection.transaction() if _is_idle(connection) else contextlib.nullcontext()
+        with translated(transient=False):
+            async with together:
+                yield _AsyncExecutor(connection, self._statements)
+
+    @contextlib.asynccontextmanager
+    async def user_connection(self) -> AsyncIterator[AsyncConnection[Any]]:
+        """A connection inside a transaction, for a task that finishes in its own."""
+        async with self._connection_async() as connection, connection.transaction():
+            yield connection
+
+    def lane(self, *, durable: bool = True) -> PostgresLane:
+        return PostgresLane(self.url, self._statements, durable)
+
+    def session(self, woken: Callable[[str], None], lost: Callable[[], None]) -> PostgresSession:
+        lane = PostgresLane(self.listen_url, self._statements, durable=True)
+        return PostgresSession(lane, woken, lost)
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+    async def close_async(self) -> None:
+        pool = self._async_pools.pop(asyncio.get_running_loop(), None)
+        if pool is not None:
+            await pool.close()
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[Connection[Any]]:
+        if self._pool is None:
+            self._pool = ConnectionPool(
+                self.url,
+                kwargs={"autocommit": True, **KEEPALIVES},
+                min_size=0,
+                max_size=self._pool_size,
+                check=_check,
+                name="pgqueue",
+                open=True,
+            )
+        try:
+            with self._pool.connection() as connection:
+                yield connection
+        except PoolTimeout as error:
+            raise StoreUnavailable(f"no connection to PostgreSQL: {error}") from error
+
+    @contextlib.asynccontextmanager
+    async def _connection_async(self) -> AsyncIterator[AsyncConnection[Any]]:
+        loop = asyncio.get_running_loop()
+        pool = self._async_pools.get(loop)
+        if pool is None:
+            pool = self._async_pools[loop] = AsyncConnectionPool(
+                self.url,
+                kwargs={"autocommit": True, **KEEPALIVES},
+                min_size=0,
+                max_size=self._pool_size,
+                check=_check_async,
+                name="pgqueue",
+                open=False,
+            )
+            await pool.open()
+        try:
+            async with pool.connection() as connection:
+                yield connection
+        except PoolTimeout as error:
+            raise StoreUnavailable(f"no connection to PostgreSQL: {error}") from error
+
+
+class PostgresLane:
+    """A worker's own connection, in autocommit, with the plans of our statements pinned."""
+
+    def __init__(self, url: str, statements: Mapping[str, Statement], durable: bool) -> None:
+        self._url = url
+        self._statements = statements
+        self._durable = durable
+        self.connection: AsyncConnection[Any] | None = None
+
+    async def open(self) -> None:
+        """Connects anew. Raises StoreUnavailable."""
+        await self.close()
+        with translated():
+            connection = await AsyncConnection.connect(
+                self._url, autocommit=True, prepare_threshold=0, **KEEPALIVES
+            )
+            settings = LANE_SETTINGS + ("" if self._durable else "SET synchronous_commit = off;")
+            await connection.execute(settings.encode(), prepare=False)
+        self.connection = connection
+
+    async def close(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def execute(self, operation: Operation[T]) -> T:
+        connection = self.connection
+        if connection is None or connection.closed:
+            raise StoreUnavailable("the connection to PostgreSQL is lost")
+        with translated():
+            return await _AsyncExecutor(connection, self._statements).execute(operation)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncExecutor]:
+        connection = self.connection
+        if connection is None or connection.closed:
+            raise StoreUnavailable("the connection to PostgreSQL is lost")
+        with translated():
+            async with connection.transaction():
+                yield _AsyncExecutor(connection, self._statements)
+
+
+class _Executor:
+    """Operations on a blocking connection; in the caller's transaction, if there is one."""
+
+    def __init__(self, connection: Connection[Any], statements: Mapping[str, Statement]) -> None:
+        self._connection = connection
+        self._statements = statements
+
+    def execute(self, operation: Operation[T]) -> T:
+        """Runs the steps in one round trip, with their transaction around them if there is none."""
+        statement = self._statements[operation.name]
+        if statement.atomic:
+            return operation.decode([_rows(self._send(statement.steps[0], operation))])
+        connection = self._connection
+        own = _is_idle(connection)
+        try:
+            with connection.pipeline() as pipeline:
+                if own:
+                    connection.execute("BEGIN")
+                steps = [self._send(step, operation) for step in statement.steps]
+                then = [self._send(step, operation) for step in statement.followed_by]
+                if own and not statement.repeats:
+                    connection.execute("COMMIT")
+                pipeline.sync()
+                answers = [_rows(cursor) for cursor in steps]
+                while statement.repeats and _says_again(_rows(cursor) for cursor in then):
+                    then = [self._send(step, operation) for step in statement.followed_by]
+                    pipeline.sync()
+                if own and statement.repeats:
+                    connection.execute("COMMIT")
+        except BaseException:
+            if own and not connection.closed:
+                connection.rollback()
+            raise
+        return operation.decode(answers)
+
+    def _send(self, step: Step, operation: Operation[Any]) -> RawCursor[Any]:
+        cursor = RawCursor(self._connection, row_factory=tuple_row)
+        return cursor.execute(step.sql.encode(), step.bind(operation.params))
+
+
+class _AsyncExecutor:
+    """Operations on an asyncio connection; in the caller's transaction, if there is one."""
+
+    def __init__(
+        self, connection: AsyncConnection[Any], statements: Mapping[str, Statement]
+    ) -> None:
+        self._connection = connection
+        self._statements = statements
+
+    async def execute(self, operation: Operation[T]) -> T:
+        """Runs the steps in one round trip, with their transaction around them if there is none."""
+        statement = self._statements[operation.name]
+        if statement.atomic:
+            cursor = await self._send(statement.steps[0], operation)
+            return operation.decode([await _rows_async(cursor)])
+        connection = self._connection
+        own = _is_idle(connection)
+        try:
+            async with connection.pipeline() as pipeline:
+                if own:
+                    await connection.execute("BEGIN")
+                steps = [await self._send(step, operation) for step in statement.steps]
+                then = [await self._send(step, operation) for step in statement.followed_by]
+                if own and not statement.repeats:
+                    await connection.execute("COMMIT")
+                await pipeline.sync()
+                answers = [await _rows_async(cursor) for cursor in steps]
+                while statement.repeats and _says_again(
+                    [await _rows_async(cursor) for cursor in then]
+                ):
+                    then = [await self._send(step, operation) for step in statement.followed_by]
+                    await pipeline.sync()
+                if own and statement.repeats:
+                    await connection.execute("COMMIT")
+        except BaseException:
+            if own and not connection.closed:
+                await connection.rollback()
+            raise
+        return operation.decode(answers)
+
+    async def _send(self, step: Step, operation: Operation[Any]) -> AsyncRawCursor[Any]:
+        cursor = AsyncRawCursor(self._connection, row_factory=tuple_row)
+        return await cursor.execute(step.sql.encode(), step.bind(operation.params))
+
+
+def _rows(cursor: RawCursor[Any]) -> Rows:
+    return cursor.fetchall() if cursor.description else []
+
+
+async def _rows_async(cursor: AsyncRawCursor[Any]) -> Rows:
+    return await cursor.fetchall() if cursor.description else []
+
+
+def _says_again(answers: Iterable[Rows]) -> bool:
+    return any(row[0] is True for rows in answers for row in rows)
+
+
+def _is_idle(connection: Connection[Any] | AsyncConnection[Any]) -> bool:
+    """Would each statement commit by itself? Outside autocommit psycopg opens the transaction."""
+    return connection.autocommit and connection.pgconn.transaction_status == TransactionStatus.IDLE
+
+
+def _check(connection: Connection[Any] | AsyncConnection[Any]) -> None:
+    """Raises when the server has closed an idle connection: then there is something to read. No round trip."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        connection.pgconn.consume_input()
+        if connection.pgconn.status == ConnStatus.BAD or connection.closed:
+            raise psycopg.OperationalError("the server closed the connection while it was idle")
+
+
+async def _check_async(connection: AsyncConnection[Any]) -> None:
+    _check(connection)
+
+
+def conninfo(url: str) -> str:
+    """*url* for libpq: SQLAlchemy's ``postgresql+psycopg://`` is understood too."""
+    return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)

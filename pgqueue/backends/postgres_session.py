@@ -1,0 +1,110 @@
+"""A worker's LISTEN connection: its ear, and, by an advisory lock, its life."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from pgqueue.backends.base import AsyncExecutor
+from pgqueue.errors import StoreUnavailable
+from pgqueue.operations import Operation, as_json
+
+if TYPE_CHECKING:
+    from pgqueue.backends.postgres import PostgresLane
+
+T = TypeVar("T")
+
+
+class PostgresSession:
+    """Runs statements like any lane, and hears NOTIFY at once while it is idle.
+
+    The socket is watched through a duplicate of its descriptor: asyncio keeps one callback a descriptor,
+    and psycopg needs that of the original while a statement runs.
+    """
+
+    def __init__(
+        self, lane: PostgresLane, woken: Callable[[str], None], lost: Callable[[], None]
+    ) -> None:
+        self._lane = lane
+        self._woken = woken
+        self._lost = lost
+        self._ear: int | None = None
+        self._pid = 0
+        self._asleep: frozenset[str] = frozenset()
+
+    async def open(self) -> None:
+        """Connects and listens. Whoever calls this wakes everything: what was said meanwhile is gone."""
+        await self.close()
+        await self._lane.open()
+        await self._lane.execute(Operation("listen", {}, lambda _: None))
+        connection = self._lane.connection
+        assert connection is not None
+        connection.add_notify_handler(lambda notify: self._woken(notify.payload))
+        self._pid = connection.pgconn.backend_pid
+        self._ear = os.dup(connection.fileno())
+        asyncio.get_running_loop().add_reader(self._ear, self._hear)
+
+    async def close(self) -> None:
+        self._stop_hearing()
+        self._asleep = frozenset()
+        await self._lane.close()
+
+    async def execute(self, operation: Operation[T]) -> T:
+        return await self._lane.execute(operation)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncExecutor]:
+        async with self._lane.transaction() as executor:
+            yield executor
+
+    async def present(self, worker: int) -> bool:
+        """Holds *worker*'s presence lock while this session lives."""
+        operation = Operation("present", {"worker": str(worker)}, lambda answers: answers[0][0])
+        pid, held = await self.execute(operation)
+        return bool(held) and pid == self._pid
+
+    async def sleep(self, topics: Collection[str]) -> bool:
+        """From now on *topics* wake us, and no others."""
+        wanted = frozenset(topics)
+        for name, changed in (("sleep", wanted - self._asleep), ("rise", self._asleep - wanted)):
+            if changed:
+                params = {"topics": as_json(sorted(changed))}
+                await self.execute(Operation(name, params, lambda _: None))
+        self._asleep = wanted
+        return True
+
+    async def check(self) -> None:
+        """Raises StoreUnavailable when this is not the session that listened, or it no longer does."""
+        listens = await self.execute(
+            Operation("listening", {"pid": str(self._pid)}, lambda answers: answers[0][0][0])
+        )
+        if not listens:
+            raise StoreUnavailable("the LISTEN connection hears nothing: is a pooler in the way?")
+
+    def _hear(self) -> None:
+        """There is something to read. While a statement runs, psycopg reads it and calls the handler."""
+        connection = self._lane.connection
+        if connection is None or connection.closed:
+            self._stop_hearing()
+            return
+        if connection.lock.locked() or connection.pgconn.transaction_status == TransactionStatus.ACTIVE:
+            return
+        try:
+            connection.pgconn.consume_input()
+            while notify := connection.pgconn.notifies():
+                self._woken(notify.extra.decode())
+        except psycopg.OperationalError:
+            self._stop_hearing()
+            self._lost()
+
+    def _stop_hearing(self) -> None:
+        if self._ear is not None:
+            asyncio.get_running_loop().remove_reader(self._ear)
+            os.close(self._ear)
+            self._ear = None

@@ -1,0 +1,625 @@
+"""The verbs that change something, each a pure function that describes one operation.
+
+An ``Operation`` names a statement file, gives its parameters and says how to read the answer; a backend
+carries it out. Nothing here does I/O, so the same description serves blocking and async callers, every
+store, and the caller's own transaction. What takes several operations is a ``Plan``: a generator that
+yields operations and is sent their answers.
+
+Instants (*now*) are for tests; without one the store's clock rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+
+import msgspec
+
+from pgqueue.errors import UnknownParent
+from pgqueue.jobs import FINISHED, Edge, Handle, NewJob, State, job_id
+
+T = TypeVar("T")
+Rows: TypeAlias = Sequence[tuple[Any, ...]]
+Answers: TypeAlias = Sequence[Rows]
+Param: TypeAlias = str | None
+
+EVERYTHING = frozenset(FINISHED)
+CHUNK = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[T]):
+    """One statement file to run, with its parameters as text, and how to read what it answers."""
+
+    name: str
+    params: Mapping[str, Param]
+    decode: Callable[[Answers], T]
+
+
+Plan: TypeAlias = Generator[Operation[Any], Any, T]
+
+
+class ClaimedJob(msgspec.Struct, frozen=True, gc=False):
+    """A job in a worker's hands: what it takes to run it, and the lease to finish it."""
+
+    id: int
+    priority: int
+    position: int
+    attempt: int
+    task: str
+    args: str
+    max_attempts: int
+    timeout_seconds: float | None
+    run_at: float
+    rescues: int
+    progress: str | None
+    metadata: str | None
+    tags: list[str] | None
+    workflow: int | None
+    queue: str
+    lease: int
+
+
+class Floor(NamedTuple):
+    """Everything of this queue up to *position* at *priority* has been taken, as far as one knows."""
+
+    priority: int
+    position: int
+
+
+class Completed(NamedTuple):
+    """An attempt that succeeded; *result* is JSON text, None when there is none."""
+
+    id: int
+    lease: int
+    result: str | None = None
+
+
+class Failed(NamedTuple):
+    """An attempt that did not; *error* is JSON text {type, message, traceback}."""
+
+    id: int
+    lease: int
+    verdict: Literal["retry", "discard", "cancel"]
+    retry_in: timedelta | None = None
+    reason: str | None = None
+    error: str | None = None
+
+
+class Released(NamedTuple):
+    """A job handed back, to run again after *delay*."""
+
+    id: int
+    lease: int
+    delay: timedelta | None = None
+
+
+class Progress(NamedTuple):
+    """What a running job says of itself; *progress* is JSON text {fraction, note, checkpoint}."""
+
+    id: int
+    lease: int
+    progress: str
+
+
+class Held(NamedTuple):
+    """A lease that still holds."""
+
+    id: int
+    lease: int
+    cancel_requested: bool
+
+
+class Membership(NamedTuple):
+    """A worker's identity, and the first of the ten million leases it may give out."""
+
+    worker: int
+    lease: int
+
+
+class Promoted(NamedTuple):
+    """How many jobs became available, by queue; *next_due* is None when none is waiting."""
+
+    queues: dict[str, int]
+    next_due: timedelta | None
+
+
+class Rescued(NamedTuple):
+    """A job taken from a dead worker."""
+
+    id: int
+    state: State
+    worker: int
+    task: str
+
+
+class Rescue(NamedTuple):
+    """What was rescued, and how many workers are left."""
+
+    jobs: list[Rescued]
+    workers: int
+
+
+class Sweep(NamedTuple):
+    """What should not exist, and was mended."""
+
+    stranded: int
+    orphaned: int
+
+
+class Leadership(NamedTuple):
+    """Who leads; *worker* is None when another candidate won in this very moment."""
+
+    elected: bool
+    worker: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long finished jobs are kept, by how they ended; 0 is not at all, None for ever."""
+
+    completed: timedelta | None = timedelta(days=1)
+    cancelled: timedelta | None = timedelta(days=7)
+    discarded: timedelta | None = timedelta(days=30)
+
+    def seconds(self) -> dict[str, float | None]:
+        """Seconds by state."""
+        durations = {state: getattr(self, state) for state in ("completed", "cancelled", "discarded")}
+        return {state: d if d is None else d.total_seconds() for state, d in durations.items()}
+
+    def kept(self) -> frozenset[State]:
+        """The states whose jobs are kept at all."""
+        return frozenset(State(state) for state, kept in self.seconds().items() if kept != 0)
+
+
+def enqueue(
+    jobs: Sequence[NewJob[Any]], *, notify: bool = True, now: datetime | None = None
+) -> Plan[list[Handle[Any]]]:
+    """All of *jobs* or none, in order, with their edges.
+
+    A unique key that an unfinished job holds answers with that job. Raises UnknownParent, before
+    anything is written, for a parent that is neither earlier in the call nor in the store.
+    """
+    parents = _parents(jobs)
+    elsewhere = sorted({p for edges in parents for p, _ in edges if p > 0})
+    if elsewhere:
+        found: set[int] = yield hold(elsewhere)
+        if missing := [p for p in elsewhere if p not in found]:
+            raise UnknownParent(
+                f"no job {missing[0]}: a parent is a job of this call or one that exists; "
+                "it may be past its retention"
+            )
+    handles: list[Handle[Any]] = []
+    for start in range(0, len(jobs), CHUNK):
+        chunk = jobs[start : start + CHUNK]
+        rows = [_row(job, len(edges)) for job, edges in zip(chunk, parents[start:], strict=False)]
+        if any(job.unique is not None for job in chunk):
+            answers = yield from _enqueue_unique(rows, notify, now)
+        else:
+            answers = [(id, True) for id in (yield _enqueue("enqueue", rows, notify, now))]
+        handles += [
+            Handle(id, job.task, created) for job, (id, created) in zip(chunk, answers, strict=True)
+        ]
+    yield from _link(handles, parents, now)
+    return handles
+
+
+def topics(jobs: Iterable[NewJob[Any]]) -> set[str]:
+    """Whom a client that owns its commit should wake after enqueueing *jobs*."""
+    return {
+        "@" if job.run_at or job.delay else job.queue for job in jobs if not job.edges
+    }
+
+
+def wake(topics: Iterable[str]) -> Operation[None]:
+    """Notifies those who sleep on one of *topics*: queues' names, ``@`` for the promoter."""
+    return Operation("wake", {"topics": as_json(sorted(topics))}, _nothing)
+
+
+def hold(ids: Sequence[int]) -> Operation[set[int]]:
+    """Keeps jobs from finishing until the transaction ends; answers which of *ids* exist."""
+    return Operation("hold", {"ids": as_json(ids)}, lambda a: {id for rows in a for (id,) in rows})
+
+
+def claim(
+    queue: str,
+    worker: int,
+    lease: int,
+    limit: int,
+    *,
+    floors: Sequence[Floor] = (),
+    now: datetime | None = None,
+) -> Operation[list[ClaimedJob]]:
+    """Up to *limit* jobs for *worker*, most urgent first, attempt + 1, under *lease*.
+
+    *lease* is a number of the worker's block that no other claim was given. *floors*, ascending by
+    priority, say where to start; without them the whole queue is looked at.
+    """
+
+    def decode(answers: Answers) -> list[ClaimedJob]:
+        jobs = [ClaimedJob(*row, queue, lease) for row in answers[0]]  # type: ignore[call-arg]
+        jobs.sort(key=lambda job: (job.priority, job.position))
+        return jobs
+
+    params = {
+        "queue": queue,
+        "worker": str(worker),
+        "lease": str(lease),
+        "limit": str(limit),
+        "floors": _segments(floors),
+        "now": _instant(now),
+    }
+    return Operation("claim", params, decode)
+
+
+def complete(
+    jobs: Sequence[Completed],
+    *,
+    keep: frozenset[State] = EVERYTHING,
+    now: datetime | None = None,
+) -> Operation[set[tuple[int, int]]]:
+    """Finishes *jobs* and unblocks their children.
+
+    Answers (id, lease) of those completed under that lease, by this call or an earlier one.
+    """
+    rows = ",".join(
+        [
+            f'{{"id":{id},"lease":{lease},"result":{result or "null"}}}'
+            if result
+            else f'{{"id":{id},"lease":{lease}}}'
+            for id, lease, result in sorted(jobs)
+        ]
+    )
+    params = {"jobs": f"[{rows}]", **_ending(keep, now)}
+    return Operation(
+        "complete",
+        params,
+        lambda answers: {(row[0], row[1]) for rows in answers for row in rows if row[0]},
+    )
+
+
+def fail(
+    jobs: Sequence[Failed], *, keep: frozenset[State] = EVERYTHING, now: datetime | None = None
+) -> Operation[dict[tuple[int, int], State]]:
+    """Ends attempts that went wrong; answers what became of each whose lease held.
+
+    A retry is ``retryable`` (``available`` without a delay), or ``discarded`` when the attempts are used up.
+    """
+    rows = [
+        {
+            "id": job.id,
+            "lease": job.lease,
+            "verdict": job.verdict,
+            "retry_in_seconds": _seconds(job.retry_in),
+            "reason": job.reason,
+            "error": _raw(job.error),
+        }
+        for job in sorted(jobs)
+    ]
+    return Operation("fail", {"jobs": as_json(rows), **_ending(keep, now)}, _states_by_lease)
+
+
+def release(
+    jobs: Sequence[Released], *, keep: frozenset[State] = EVERYTHING, now: datetime | None = None
+) -> Operation[dict[tuple[int, int], State]]:
+    """Hands *jobs* back without spending the attempt; one that was asked to cancel is cancelled."""
+    rows = [
+        {"id": id, "lease": lease, "delay_seconds": _seconds(delay)}
+        for id, lease, delay in sorted(jobs)
+    ]
+    return Operation("release", {"jobs": as_json(rows), **_ending(keep, now)}, _states_by_lease)
+
+
+def progress(jobs: Sequence[Progress]) -> Operation[set[tuple[int, int]]]:
+    """Keeps what running jobs report; answers (id, lease) of those whose lease still holds."""
+    rows = [
+        {"id": id, "lease": lease, "progress": _raw(text)} for id, lease, text in sorted(jobs)
+    ]
+    return Operation("progress", {"jobs": as_json(rows)}, lambda a: {(id, lse) for id, lse in a[0]})
+
+
+def heartbeat(
+    worker: int,
+    leases: Iterable[tuple[int, int]],
+    profile: Mapping[str, Any],
+    *,
+    session: bool = False,
+    now: datetime | None = None,
+) -> Operation[dict[tuple[int, int], Held]]:
+    """This worker lives; answers what of *leases*, (job id, lease), it still holds."""
+    held = list(leases)
+    params = {
+        "worker": str(worker),
+        "running": str(len(held)),
+        "jobs": as_json([{"id": id, "lease": lease} for id, lease in held]),
+        "profile": as_json(profile),
+        "session": _boolean(session),
+        "now": _instant(now),
+    }
+    return Operation(
+        "heartbeat", params, lambda a: {(row[0], row[1]): Held(*row) for row in a[-1]}
+    )
+
+
+def join(
+    profile: Mapping[str, Any], *, session: bool = False, now: datetime | None = None
+) -> Operation[Membership]:
+    """A worker process enters. *profile*: name, host, pid, queues, started_at, info."""
+    params = {"profile": as_json(profile), "session": _boolean(session), "now": _instant(now)}
+    return Operation("join", params, lambda a: Membership(*a[0][0]))
+
+
+def leave(worker: int) -> Operation[None]:
+    """A worker process goes, with nothing left in its hands."""
+    return Operation("leave", {"worker": str(worker)}, _nothing)
+
+
+def reserve() -> Operation[int]:
+    """Another block of ten million leases; answers the first."""
+    return Operation("reserve", {}, lambda a: int(a[0][0][0]))
+
+
+def cancel(
+    ids: Iterable[int | Handle[Any]],
+    *,
+    reason: str | None = None,
+    keep: frozenset[State] = EVERYTHING,
+    now: datetime | None = None,
+) -> Operation[dict[int, State]]:
+    """Waiting jobs are cancelled at once; a running one is told and answers ``running``."""
+    params = {"ids": _ids(ids), "reason": reason, **_ending(keep, now)}
+    return Operation("cancel", params, _states)
+
+
+def retry(
+    ids: Iterable[int | Handle[Any]], *, now: datetime | None = None
+) -> Operation[dict[int, str]]:
+    """Waiting jobs run now, finished ones become available again.
+
+    Answers ``available``, ``blocked``, ``running``, or ``held`` for one whose unique key now belongs to another job.
+    """
+    params = {"ids": _ids(ids), "now": _instant(now)}
+    return Operation("retry", params, lambda a: {id: state for id, state in a[0] if id})
+
+
+def pause(queue: str, *, now: datetime | None = None) -> Operation[None]:
+    """Claim hands out nothing from *queue*; what runs goes on."""
+    return Operation("pause", {"queue": queue, "now": _instant(now)}, _nothing)
+
+
+def resume(queue: str) -> Operation[None]:
+    """Claim hands out *queue*'s jobs again."""
+    return Operation("resume", {"queue": queue}, _nothing)
+
+
+def promote(limit: int = 1_000, *, now: datetime | None = None) -> Operation[Promoted]:
+    """Due scheduled and retryable jobs become available, the longest due first."""
+
+    def decode(answers: Answers) -> Promoted:
+        *queues, (_, _, seconds, _) = answers[0]
+        next_due = None if seconds is None else timedelta(seconds=seconds)
+        return Promoted({queue: count for queue, count, _, _ in queues}, next_due)
+
+    return Operation("promote", {"limit": str(limit), "now": _instant(now)}, decode)
+
+
+def rescue(
+    *,
+    patience: timedelta = timedelta(seconds=1),
+    frozen: timedelta = timedelta(seconds=60),
+    max_rescues: int = 3,
+    keep: frozenset[State] = EVERYTHING,
+    now: datetime | None = None,
+) -> Operation[Rescue]:
+    """The jobs of dead workers become available, or discarded after *max_rescues*.
+
+    Dead is a worker whose presence lock has been seen free for *patience*, or who gave no heartbeat for
+    *frozen*, whatever its lock says.
+    """
+
+    def decode(answers: Answers) -> Rescue:
+        *jobs, (_, workers, _, _) = answers[-1]
+        return Rescue(
+            [Rescued(id, State(state), worker, task) for id, state, worker, task in jobs], int(workers)
+        )
+
+    params = {
+        "patience_seconds": str(patience.total_seconds()),
+        "frozen_seconds": str(frozen.total_seconds()),
+        "max_rescues": str(max_rescues),
+        **_ending(keep, now),
+    }
+    return Operation("rescue", params, decode)
+
+
+def prune(retention: Retention, *, now: datetime | None = None) -> Operation[tuple[int, int]]:
+    """What is past its retention goes; answers how many partitions, and how many single rows."""
+    params = {"retention": as_json(retention.seconds()), "now": _instant(now)}
+    return Operation("prune", params, lambda a: (a[-1][0][0], a[-1][0][1]))
+
+
+def sweep(
+    limit: int = 1_000, *, keep: frozenset[State] = EVERYTHING, now: datetime | None = None
+) -> Operation[Sweep]:
+    """Finds, mends and counts what should not exist: stranded children, running jobs without a worker."""
+    return Operation(
+        "sweep", {"limit": str(limit), **_ending(keep, now)}, lambda a: Sweep(*a[0][0])
+    )
+
+
+def elect(
+    name: str, worker: int, term: timedelta, *, now: datetime | None = None
+) -> Operation[Leadership]:
+    """*worker* stays or becomes the leader, unless another one is."""
+    params = {
+        "name": name,
+        "worker": str(worker),
+        "term_seconds": str(term.total_seconds()),
+        "now": _instant(now),
+    }
+    return Operation(
+        "elect",
+        params,
+        lambda a: Leadership(a[0][0][1], a[0][0][0]) if a[0] else Leadership(False, None),
+    )
+
+
+def resign(name: str, worker: int) -> Operation[None]:
+    """The leader steps down; whoever asks next leads."""
+    return Operation("resign", {"name": name, "worker": str(worker)}, _nothing)
+
+
+def _enqueue(
+    name: str, rows: Sequence[Mapping[str, Any]], notify: bool, now: datetime | None
+) -> Operation[list[int]]:
+    params = {"jobs": as_json(rows), "notify": _boolean(notify), "now": _instant(now)}
+    return Operation(name, params, lambda a: [row[0] for row in a[0]])
+
+
+def _enqueue_unique(
+    rows: Sequence[Mapping[str, Any]], notify: bool, now: datetime | None
+) -> Plan[list[tuple[int, bool]]]:
+    """Asks until every key is either ours or held; a holder that finishes meanwhile makes room."""
+    answers: dict[int, tuple[int, bool]] = {}
+    while asked := [n for n in range(len(rows)) if n not in answers]:
+        params = _enqueue("enqueue_unique", [rows[n] for n in asked], notify, now).params
+        created, holders = yield Operation("enqueue_unique", params, lambda a: a)
+        answers |= {asked[ordinal - 1]: (id, True) for ordinal, id in created}
+        held = dict(holders)
+        answers |= {
+            n: (held[key], False)
+            for n in asked
+            if n not in answers and (key := rows[n]["unique_key"]) in held
+        }
+    return [answers[n] for n in range(len(rows))]
+
+
+def _parents(jobs: Sequence[NewJob[Any]]) -> list[list[tuple[int, Edge]]]:
+    """Each job's parents: the id of one that exists, or minus its place in the call, from 0."""
+    places: dict[int, int] = {}
+    parents: list[list[tuple[int, Edge]]] = []
+    for n, job in enumerate(jobs):
+        edges: dict[int, Edge] = {}
+        for edge in job.edges:
+            if not isinstance(edge.parent, NewJob):
+                parent = job_id(edge.parent)
+            elif (place := places.get(id(edge.parent))) is not None:
+                parent = -place
+            else:
+                raise UnknownParent(
+                    f"{job.task}: its parent {edge.parent.task} comes later or is not in this call; "
+                    "enqueue parents before or together with their children, in order",
+                    task=job.task,
+                    parameter="after",
+                )
+            edges.setdefault(parent, edge)
+        parents.append(list(edges.items()))
+        places[id(job)] = n
+    return parents
+
+
+def _link(
+    handles: Sequence[Handle[Any]],
+    parents: Sequence[Sequence[tuple[int, Edge]]],
+    now: datetime | None,
+) -> Plan[None]:
+    rows: list[dict[str, Any]] = []
+    merged: list[dict[str, Any]] = []
+    for handle, edges in zip(handles, parents, strict=True):
+        if not handle.created:
+            continue
+        resolved = {(p if p > 0 else handles[-p].id): edge for p, edge in reversed(edges)}
+        rows += [
+            {"child": handle.id, "parent": parent, "policy": edge.on_failure}
+            for parent, edge in resolved.items()
+        ]
+        if len(resolved) < len(edges):
+            merged.append({"child": handle.id, "blocked_by": len(resolved)})
+    for start in range(0, len(rows), 5 * CHUNK):
+        params = {
+            "edges": as_json(rows[start : start + 5 * CHUNK]),
+            "merged": as_json(merged),
+            **_ending(EVERYTHING, now),
+        }
+        yield Operation("link", params, _nothing)
+
+
+def _row(job: NewJob[Any], blocked_by: int) -> dict[str, Any]:
+    """What the statement needs to know; what is left out takes the column's default."""
+    row: dict[str, Any] = {"task": job.task, "args": msgspec.Raw(job.args.encode())}
+    if job.queue != "default":
+        row["queue"] = job.queue
+    if job.priority:
+        row["priority"] = job.priority
+    if job.run_at is not None:
+        row["run_at"] = job.run_at
+    if job.delay is not None:
+        row["delay_seconds"] = job.delay.total_seconds()
+    if job.max_attempts != 10:
+        row["max_attempts"] = job.max_attempts
+    if job.timeout is not None:
+        row["timeout_seconds"] = job.timeout.total_seconds()
+    if job.unique is not None:
+        row["unique_key"] = job.unique
+    if job.tags:
+        row["tags"] = job.tags
+    if job.metadata is not None:
+        row["metadata"] = _raw(job.metadata)
+    if blocked_by:
+        row["blocked_by"] = blocked_by
+    return row
+
+
+def _segments(floors: Sequence[Floor]) -> str:
+    """The whole order of a queue, cut at the floors, without gaps: an unknown priority is found too."""
+    starts = [Floor(-32_769, 0), *floors]
+    ends = [*(floor.priority for floor in floors), 32_768]
+    return as_json(
+        [
+            {"priority": priority, "position": position, "below": below}
+            for (priority, position), below in zip(starts, ends, strict=True)
+        ]
+    )
+
+
+def _ending(keep: frozenset[State], now: datetime | None) -> dict[str, Param]:
+    return {"keep": as_json(sorted(keep)), "now": _instant(now)}
+
+
+def _ids(ids: Iterable[int | Handle[Any]]) -> str:
+    return as_json(sorted({job_id(id) for id in ids}))
+
+
+def _states(answers: Answers) -> dict[int, State]:
+    return {id: State(state) for id, state in answers[0] if id}
+
+
+def _states_by_lease(answers: Answers) -> dict[tuple[int, int], State]:
+    return {(id, lease): State(state) for id, lease, state in answers[0] if id}
+
+
+def _nothing(answers: Answers) -> None:
+    return None
+
+
+def as_json(value: Any) -> str:
+    """A parameter that carries many rows, as one JSON document."""
+    return msgspec.json.encode(value).decode()
+
+
+def _raw(text: str | None) -> msgspec.Raw | None:
+    return None if text is None else msgspec.Raw(text.encode())
+
+
+def _boolean(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _instant(now: datetime | None) -> str | None:
+    return None if now is None else now.isoformat()
+
+
+def _seconds(duration: timedelta | None) -> float | None:
+    return None if duration is None else duration.total_seconds()

@@ -1,0 +1,23 @@
+-- queues: every queue that has jobs waiting, a worker, or a setting.
+--
+-- in:   nothing
+-- out:  queue, paused_at, workers
+-- walks: job_claim by leaps, from one queue's name to the next
+WITH RECURSIVE waiting AS (
+    (SELECT queue FROM pgqueue.job WHERE state = 'available' ORDER BY queue LIMIT 1)
+    UNION ALL
+    SELECT (SELECT j.queue FROM pgqueue.job AS j
+            WHERE j.state = 'available' AND j.queue > waiting.queue ORDER BY j.queue LIMIT 1)
+    FROM waiting
+    WHERE waiting.queue IS NOT NULL
+), served AS (
+    SELECT unnest(queues) AS queue, count(*) AS workers FROM pgqueue.worker GROUP BY 1
+)
+SELECT queue, q.paused_at, coalesce(served.workers, 0)
+FROM (SELECT queue FROM waiting WHERE queue IS NOT NULL
+      UNION SELECT queue FROM served
+      UNION SELECT name FROM pgqueue.queue
+      UNION SELECT queue FROM (SELECT queue FROM pgqueue.job LIMIT 10000) AS sampled) AS known
+LEFT JOIN pgqueue.queue AS q ON q.name = known.queue
+LEFT JOIN served USING (queue)
+ORDER BY queue;

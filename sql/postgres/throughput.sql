@@ -1,0 +1,17 @@
+-- throughput: what has finished lately, and how long it took.
+--
+-- in:   seconds float8: look back so far · limit integer: at so many jobs at the most
+-- out:  state, count, waited p50, p99 in seconds from due to claimed, ran p50, p99 from claimed to finished
+-- walks: the block range index on finished_at, in today's partition
+SELECT state, count(*),
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY waited), percentile_cont(0.99) WITHIN GROUP (ORDER BY waited),
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY ran), percentile_cont(0.99) WITHIN GROUP (ORDER BY ran)
+FROM (
+    SELECT state,
+           extract(epoch FROM claimed_at - run_at)::float8 AS waited,
+           extract(epoch FROM finished_at - claimed_at)::float8 AS ran
+    FROM pgqueue.archive
+    WHERE finished_at > clock_timestamp() - make_interval(secs => :seconds::float8)
+    LIMIT :limit::integer
+) AS lately
+GROUP BY state;
