@@ -7,12 +7,12 @@ parameter and the cure. `pgqueue.enqueue(...)` in SQL makes the same checks.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn
 
-import msgspec
-
+from pgqueue import jsontext
 from pgqueue.errors import InvalidJob, JobTooLarge
 
 MAX_ARGS_BYTES: Final = 1024 * 1024
@@ -23,8 +23,6 @@ MAX_DURATION: Final = timedelta(days=36525)
 SMALLEST, LARGEST = -(2**15), 2**15 - 1
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}", re.ASCII)
-_ESCAPED_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def refuse(task: str, parameter: str, problem: str) -> NoReturn:
@@ -111,7 +109,8 @@ def key(task: str, parameter: str, value: object) -> str:
         )
     if "\0" in value:
         refuse(task, parameter, "NUL (\\x00) cannot be stored; remove it")
-    _utf8(task, parameter, value)
+    with json_errors(task, parameter):
+        jsontext.size(value)
     return value
 
 
@@ -129,35 +128,20 @@ def json_object(task: str, parameter: str, value: object, limit: int) -> str:
     """Return *value*, the text of a JSON object that every store can keep."""
     if not isinstance(value, str):
         refuse(task, parameter, f"{_shown(value)} is not the text of a JSON object")
-    size = len(value) if value.isascii() else len(_utf8(task, parameter, value))
-    if size > limit:
-        raise JobTooLarge(
-            f"{task}: {parameter}: {size} bytes of JSON; the limit is {limit}: "
-            "store the data elsewhere and pass a reference",
-            task=task,
-            parameter=parameter,
-        )
-    try:
-        _object.decode(value)
-        if "\\u" in value:
-            msgspec.json.decode(value)
-    except (msgspec.DecodeError, RecursionError) as error:
-        refuse(task, parameter, f"not the text of a JSON object: {error}")
-    if "\\u0000" in value and _ESCAPED_NUL.search(value):
-        refuse(task, parameter, "NUL (\\u0000) cannot be stored in text; remove it or pass bytes")
+    with json_errors(task, parameter):
+        jsontext.require_object(value, limit)
     return value
 
 
-def _utf8(task: str, parameter: str, value: str) -> bytes:
+@contextmanager
+def json_errors(task: str, parameter: str) -> Iterator[None]:
+    """Say of what `jsontext` refuses where it stood."""
     try:
-        return value.encode()
-    except UnicodeEncodeError as error:
-        refuse(
-            task,
-            parameter,
-            f"the lone surrogate at character {error.start} cannot be stored; "
-            "remove it or pass bytes",
-        )
+        yield
+    except jsontext.TooLarge as error:
+        raise JobTooLarge(f"{task}: {parameter}: {error}", task=task, parameter=parameter) from None
+    except (TypeError, ValueError) as error:
+        refuse(task, parameter, str(error))
 
 
 def _shown(value: Any) -> str:

@@ -236,10 +236,8 @@ def job_id(job: object, *, task: str = "job", parameter: str = "id") -> int:
 def _json(task: str, metadata: Mapping[str, Any]) -> str:
     if not isinstance(metadata, Mapping):
         checks.refuse(task, "metadata", f"{metadata!r:.60} is not a mapping")
-    try:
-        return jsontext.write(metadata)
-    except (TypeError, ValueError) as error:
-        checks.refuse(task, "metadata", str(error))
+    with checks.json_errors(task, "metadata"):
+        return jsontext.write(metadata, checks.MAX_METADATA_BYTES)
 
 
 def _same(parent: NewJob[Any] | Handle[Any] | int) -> object:

@@ -1,32 +1,41 @@
-"""JSON text in and out, strict where JSON is: no NaN, no infinity, nothing that would come back changed.
+"""JSON text in and out, strict where JSON and its stores are: no NaN, no infinity, no NUL, no lone
+surrogates, nothing that would come back changed.
 
 Beyond what msgspec knows, `pathlib` paths and, where pydantic is installed, its models (2.11 or later)
-are written and read. pydantic is not imported for it.
+are written and read. pydantic is not imported for it. What is refused raises TypeError or ValueError.
 """
 
 from __future__ import annotations
 
+import re
 from math import isfinite
 from pathlib import PurePath
 from typing import Any, Final
 
 import msgspec
 
-RECURSION: Final = "it contains itself, or is nested too deeply"
+_ESCAPED_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
-def write(value: Any) -> str:
-    """Return *value* as JSON text; raise TypeError or ValueError saying what cannot be written."""
+class TooLarge(ValueError):
+    """The text is larger than its place allows."""
+
+
+def write(value: Any, limit: int | None = None) -> str:
+    """Return *value* as JSON text of at most *limit* bytes of UTF-8."""
     try:
-        text = _encoder.encode(value).decode()
-        if "null" in text:
-            _require_finite(msgspec.to_builtins(value, enc_hook=to_json, str_keys=False))
+        data = _encoder.encode(value)
+        if b"null" in data:
+            _require_finite(msgspec.to_builtins(value, enc_hook=to_json))
     except RecursionError:
-        raise ValueError(RECURSION) from None
+        raise ValueError("it contains itself, or is nested too deeply") from None
     except UnicodeEncodeError as error:
-        raise ValueError(
-            f"the lone surrogate at character {error.start} of a text cannot be stored; pass bytes"
-        ) from None
+        raise _lone_surrogate(error) from None
+    if limit is not None and len(data) > limit:
+        raise _too_large(len(data), limit)
+    text = data.decode()
+    if "\\u0000" in text:
+        _require_no_nul(text)
     return text
 
 
@@ -36,8 +45,29 @@ def write_sorted(value: Any) -> bytes:
 
 
 def reader(kind: Any) -> msgspec.json.Decoder[Any]:
-    """Return a decoder for *kind*; raises TypeError for one that JSON cannot tell apart."""
+    """Return a decoder for *kind*; raises TypeError for a type that JSON cannot tell apart."""
     return msgspec.json.Decoder(kind, dec_hook=from_json)
+
+
+def require_object(text: str, limit: int) -> None:
+    """Raise unless *text* is a JSON object of at most *limit* bytes that every store can keep."""
+    if (bytes := size(text)) > limit:
+        raise _too_large(bytes, limit)
+    try:
+        _object.decode(text)
+        if "\\u" in text:
+            msgspec.json.decode(text)
+            _require_no_nul(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(f"not the text of a JSON object: {error}") from None
+
+
+def size(text: str) -> int:
+    """Return the bytes of *text* in UTF-8; raises ValueError for a lone surrogate."""
+    try:
+        return len(text) if text.isascii() else len(text.encode())
+    except UnicodeEncodeError as error:
+        raise _lone_surrogate(error) from None
 
 
 def to_json(value: Any) -> Any:
@@ -62,6 +92,7 @@ def from_json(kind: Any, value: Any) -> Any:
 
 _encoder: Final = msgspec.json.Encoder(enc_hook=to_json)
 _sorting_encoder: Final = msgspec.json.Encoder(enc_hook=to_json, order="sorted")
+_object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def _require_finite(value: Any) -> None:
@@ -73,6 +104,23 @@ def _require_finite(value: Any) -> None:
     elif isinstance(value, (list, tuple, set, frozenset)):
         for item in value:
             _require_finite(item)
+
+
+def _require_no_nul(text: str) -> None:
+    if _ESCAPED_NUL.search(text):
+        raise ValueError("NUL (\\u0000) cannot be stored in text; remove it or pass bytes")
+
+
+def _too_large(size: int, limit: int) -> TooLarge:
+    return TooLarge(
+        f"{size} bytes of JSON; the limit is {limit}: store the data elsewhere and pass a reference"
+    )
+
+
+def _lone_surrogate(error: UnicodeEncodeError) -> ValueError:
+    return ValueError(
+        f"the lone surrogate at character {error.start} cannot be stored; remove it or pass bytes"
+    )
 
 
 def _name(kind: Any) -> str:

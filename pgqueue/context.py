@@ -1,0 +1,332 @@
+"""What a running task is told, and what it may say: the first parameter of a task annotated `Context`.
+
+    @app.task
+    async def import_orders(ctx: Context, url: str) -> int:
+        page = ctx.checkpoint or 0
+        ...
+        ctx.progress(0.4, note="page 7", checkpoint=7)
+
+A context does nothing by itself: whatever leaves the process goes through the `Hands` its worker gives
+it. Made by `Context.detached`, for direct calls and tests, it only remembers what it was asked.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Iterable, Mapping, MutableMapping
+from datetime import UTC, datetime
+from time import monotonic, time
+from types import TracebackType
+from typing import Any, Final, Protocol, overload
+
+import msgspec
+from msgspec import UNSET
+
+from pgqueue import checks, jsontext, results
+from pgqueue.errors import JobCancelled, PgqueueError
+from pgqueue.hands import Completion, DetachedHands, DetachedJob, Hands, RunningJob
+from pgqueue.jobs import NewJob, Progress
+
+MAX_PROGRESS_BYTES: Final = 256 * 1024
+_progress: Final = msgspec.json.Decoder(Progress)
+
+
+class _Blocking(Protocol):
+    def commit(self) -> None: ...
+
+
+class _Async(Protocol):
+    def commit(self) -> Awaitable[None]: ...
+
+
+class Context:
+    """One attempt of one job, as its task sees it."""
+
+    __slots__ = (
+        "_cancelled",
+        "_completed",
+        "_deadline",
+        "_hands",
+        "_job",
+        "_jobs",
+        "_metadata",
+        "_progress",
+        "_result",
+    )
+
+    def __init__(self, job: RunningJob, hands: Hands, deadline: float | None = None) -> None:
+        self._job = job
+        self._hands = hands
+        self._deadline = deadline
+        self._cancelled = False
+        self._completed = False
+        self._result: Any = None
+        self._jobs: list[NewJob[Any]] = []
+        self._metadata: dict[str, Any] | None = None
+        self._progress: Progress | None = None
+
+    @classmethod
+    def detached(
+        cls,
+        task: str = "detached",
+        *,
+        attempt: int = 1,
+        max_attempts: int = 10,
+        checkpoint: Any = None,
+        metadata: Mapping[str, Any] | None = None,
+        tags: Iterable[str] = (),
+        timeout_seconds: float | None = None,
+        connection: Any = None,
+    ) -> Context:
+        """Return a context without a worker, for tests: the job's id and lease are 0.
+
+        It remembers what the task said, see `reported`, `jobs` and `completed`. `transaction()` gives
+        *connection*, and neither commits it nor completes anything.
+        """
+        job = DetachedJob(
+            task=task,
+            attempt=attempt,
+            max_attempts=max_attempts,
+            run_at=time(),
+            progress=jsontext.write(Progress(checkpoint=checkpoint)),
+            metadata=None if metadata is None else jsontext.write(metadata),
+            tags=tuple(tags),
+        )
+        deadline = None if timeout_seconds is None else monotonic() + timeout_seconds
+        return cls(job, DetachedHands(connection), deadline)
+
+    @property
+    def id(self) -> int:
+        return self._job.id
+
+    @property
+    def task(self) -> str:
+        return self._job.task
+
+    @property
+    def queue(self) -> str:
+        return self._job.queue
+
+    @property
+    def priority(self) -> int:
+        return self._job.priority
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, from 1; snoozing and shutdown do not use one up."""
+        return self._job.attempt
+
+    @property
+    def max_attempts(self) -> int:
+        return self._job.max_attempts
+
+    @property
+    def last_attempt(self) -> bool:
+        """Whether a failure now discards the job."""
+        return self._job.attempt >= self._job.max_attempts
+
+    @property
+    def lease(self) -> int:
+        """The number under which this attempt may finish: never given twice."""
+        return self._job.lease
+
+    @property
+    def run_at(self) -> datetime:
+        """When the job was due."""
+        return datetime.fromtimestamp(self._job.run_at, UTC)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return tuple(self._job.tags or ())
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        if self._metadata is None:
+            text = self._job.metadata
+            self._metadata = {} if text is None else msgspec.json.decode(text, type=dict[str, Any])
+        return self._metadata
+
+    @property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger that names the job in each message, and as *job_id* and *task* in each record."""
+        logger = logging.getLogger(f"pgqueue.task.{self._job.task}")
+        return _JobLogger(logger, {"job_id": self._job.id, "task": self._job.task})
+
+    @property
+    def checkpoint(self) -> Any:
+        """What `progress` kept last, in this attempt or an earlier one; None at first."""
+        return self.reported.checkpoint
+
+    @property
+    def reported(self) -> Progress:
+        """What this job last said of itself, with what is still kept from an earlier attempt."""
+        if self._progress is None:
+            text = self._job.progress
+            self._progress = Progress() if text is None else _progress.decode(text)
+        return self._progress
+
+    def progress(
+        self, fraction: float | None = None, note: str | None = None, *, checkpoint: Any = UNSET
+    ) -> None:
+        """Say how far the job is: *fraction* from 0 to 1, a *note* for people, or a *checkpoint*.
+
+        Costs nothing that is waited for: the worker sends the latest every so often, so a checkpoint
+        may be lost with the process. What is not given stays as it was. A checkpoint may be anything
+        JSON. Raises InvalidJob for what cannot be stored.
+        """
+        if fraction is not None and not 0 <= fraction <= 1:
+            checks.refuse(self.task, "fraction", f"{fraction} is not from 0 to 1")
+        known = self.reported
+        said = Progress(
+            known.fraction if fraction is None else fraction,
+            known.note if note is None else note,
+            known.checkpoint if checkpoint is UNSET else checkpoint,
+        )
+        with checks.json_errors(self.task, "progress"):
+            text = jsontext.write(said, MAX_PROGRESS_BYTES)
+        self._progress = said
+        self._hands.report(text)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the job was asked to stop: cancelled, out of time, or its worker shuts down.
+
+        A coroutine is interrupted anyhow; a plain function has to look.
+        """
+        return self._cancelled
+
+    def raise_if_cancelled(self) -> None:
+        """Raise JobCancelled when the job was asked to stop; the worker knows what to make of it."""
+        if self._cancelled:
+            raise JobCancelled(f"{self.task}: job {self.id} was asked to stop")
+
+    def remaining(self) -> float | None:
+        """Return the seconds left before the timeout, 0 when it has passed; None without a timeout."""
+        return None if self._deadline is None else max(0.0, self._deadline - monotonic())
+
+    @property
+    def jobs(self) -> tuple[NewJob[Any], ...]:
+        """What `enqueue` has collected."""
+        return tuple(self._jobs)
+
+    def enqueue(self, *jobs: NewJob[Any]) -> tuple[NewJob[Any], ...]:
+        """Collect *jobs*, which appear if, and only if, this attempt completes its job; return them."""
+        if self._completed:
+            raise PgqueueError(f"{self.task}: job {self.id} is completed; enqueue before that")
+        for job in jobs:
+            if not isinstance(job, NewJob):
+                checks.refuse(self.task, "enqueue", f"{job!r:.60} is no job; give task.job(...)")
+        self._jobs += jobs
+        return jobs
+
+    @property
+    def result(self) -> Any:
+        """The result a completion in a transaction carries; set it inside `transaction()`."""
+        return self._result
+
+    @result.setter
+    def result(self, result: Any) -> None:
+        self._result = result
+
+    @property
+    def completed(self) -> bool:
+        """Whether the task completed its job itself, on a connection."""
+        return self._completed
+
+    @overload
+    def complete(self, connection: _Blocking, result: Any = ...) -> None: ...
+    @overload
+    def complete(self, connection: _Async, result: Any = ...) -> Awaitable[None]: ...
+    def complete(self, connection: Any, result: Any = UNSET) -> Awaitable[None] | None:
+        """Complete the job in the transaction of *connection*: its writes and the completion commit
+        together, or neither does. Await it when the connection is async.
+
+        It comes last: what is enqueued or returned afterwards is not kept. Raises LeaseLost when the
+        job is another worker's by now: then roll back.
+        """
+        if result is not UNSET:
+            self._result = result
+        answer = self._hands.finish(connection, self._complete())
+        self._completed = True
+        return answer
+
+    def transaction(self) -> Transaction:
+        """Return a transaction that ends with this job's completion.
+
+        `async with ctx.transaction() as connection:` in a coroutine, `with` in a plain function.
+        Leaving the block completes the job, with `ctx.result` as its result, and commits. An
+        exception rolls back, and forgets what the block enqueued and its result, so it can be tried
+        again. Raises LeaseLost, and rolls back, as `complete` does.
+        """
+        return Transaction(self)
+
+    def _complete(self) -> Completion:
+        return Completion(results.write(self.task, self._result), self.jobs)
+
+    def cancel(self) -> None:
+        """Ask the task to stop; any thread may. For the worker."""
+        self._cancelled = True
+
+    def __repr__(self) -> str:
+        return f"<Context of job {self.id}, {self.task}, attempt {self.attempt}>"
+
+
+class Transaction:
+    """What `Context.transaction` returns: to be entered once, in the task's own colour."""
+
+    __slots__ = ("_async", "_blocking", "_context", "_jobs", "_result")
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._jobs = len(context._jobs)
+        self._result = context._result
+
+    def __enter__(self) -> Any:
+        self._blocking = self._context._hands.blocking_transaction(self._context._complete)
+        return self._blocking.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        failed = True
+        try:
+            self._blocking.__exit__(kind, error, traceback)
+            failed = error is not None
+        finally:
+            self._end(failed)
+
+    async def __aenter__(self) -> Any:
+        self._async = self._context._hands.transaction(self._context._complete)
+        return await self._async.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        failed = True
+        try:
+            await self._async.__aexit__(kind, error, traceback)
+            failed = error is not None
+        finally:
+            self._end(failed)
+
+    def _end(self, failed: bool) -> None:
+        if failed:
+            del self._context._jobs[self._jobs :]
+            self._context._result = self._result
+        else:
+            self._context._completed = True
+
+
+class _JobLogger(logging.LoggerAdapter[logging.Logger]):
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
+        job = self.extra or {}
+        kwargs["extra"] = {**job, **(kwargs.get("extra") or {})}
+        return f"{job['task']} {job['job_id']}: {msg}", kwargs

@@ -1,0 +1,127 @@
+"""What stands between a context and the worker that carries out what it asks."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
+from typing import Any, Protocol
+
+import msgspec
+
+from pgqueue.errors import PgqueueError
+from pgqueue.jobs import NewJob
+
+
+class RunningJob(Protocol):
+    """What a context wants to know of its job; texts are JSON, *run_at* is seconds since the epoch."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def queue(self) -> str: ...
+    @property
+    def priority(self) -> int: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def max_attempts(self) -> int: ...
+    @property
+    def lease(self) -> int: ...
+    @property
+    def run_at(self) -> float: ...
+    @property
+    def progress(self) -> str | None: ...
+    @property
+    def metadata(self) -> str | None: ...
+    @property
+    def tags(self) -> Sequence[str] | None: ...
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """How a job ends well: its result as JSON text, and the jobs that appear with it."""
+
+    result: str | None
+    jobs: tuple[NewJob[Any], ...]
+
+
+class Hands(Protocol):
+    """What a worker does for a context. Each method is called from wherever the task runs: in a
+    coroutine on the loop, in a plain task on its own thread."""
+
+    def report(self, progress: str) -> None:
+        """Keep *progress*, JSON text, and return at once; a later report replaces it."""
+
+    def finish(self, connection: Any, completion: Completion) -> Awaitable[None] | None:
+        """Complete the job on *connection*, in the caller's transaction; an awaitable if it is async.
+
+        Raises LeaseLost, in the awaitable if there is one.
+        """
+
+    def transaction(self, completion: Callable[[], Completion]) -> AbstractAsyncContextManager[Any]:
+        """Give a connection in a transaction; at the end ask for the completion, make it, commit.
+
+        An exception, LeaseLost included, rolls back and is passed on.
+        """
+        ...
+
+    def blocking_transaction(
+        self, completion: Callable[[], Completion]
+    ) -> AbstractContextManager[Any]:
+        """The same, for a plain task."""
+        ...
+
+
+class DetachedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """The job of a context that has none."""
+
+    id: int = 0
+    task: str
+    queue: str = "default"
+    priority: int = 0
+    attempt: int
+    max_attempts: int
+    lease: int = 0
+    run_at: float
+    progress: str | None
+    metadata: str | None
+    tags: tuple[str, ...]
+
+
+class DetachedHands:
+    """Does nothing: what was asked stays in the context. *connection* is lent to transactions."""
+
+    def __init__(self, connection: Any = None) -> None:
+        self._connection = connection
+
+    def report(self, progress: str) -> None:
+        pass
+
+    def finish(self, connection: Any, completion: Completion) -> Awaitable[None] | None:
+        return _nothing() if inspect.iscoroutinefunction(connection.commit) else None
+
+    @asynccontextmanager
+    async def transaction(self, completion: Callable[[], Completion]) -> AsyncIterator[Any]:
+        with self.blocking_transaction(completion) as connection:
+            yield connection
+
+    @contextmanager
+    def blocking_transaction(self, completion: Callable[[], Completion]) -> Iterator[Any]:
+        if self._connection is None:
+            raise PgqueueError(
+                "a detached context has no database; lend it a connection: "
+                "Context.detached(connection=...)"
+            )
+        yield self._connection
+        completion()
+
+
+async def _nothing() -> None:
+    pass
