@@ -75,6 +75,16 @@ class Outcome(NamedTuple):
     result: str | None
 
 
+class Ending(NamedTuple):
+    """How a job ended, or that it has not; *result* and *error* are JSON text."""
+
+    task: str
+    state: State
+    result: str | None
+    reason: str | None
+    error: str | None
+
+
 def get(ids: Iterable[int | Handle[Any]]) -> Operation[dict[int, Job]]:
     """Jobs by id, live or finished; one that is missing never was, or is past its retention."""
     params = {"ids": as_json(sorted({job_id(id) for id in ids}))}
@@ -159,6 +169,17 @@ def parents(ids: Iterable[int | Handle[Any]]) -> Operation[list[Outcome]]:
         ]
 
     return Operation("parents", {"ids": as_json(sorted({job_id(id) for id in ids}))}, decode)
+
+
+def result(job: int | Handle[Any]) -> Operation[Ending | None]:
+    """How *job* ended; None when there is no such job."""
+
+    def decode(answers: Answers) -> Ending | None:
+        for task, state, text, reason, error in answers[0]:
+            return Ending(task, State(state), text, reason, error)
+        return None
+
+    return Operation("result", {"id": str(job_id(job))}, decode)
 
 
 def version() -> Operation[str | None]:

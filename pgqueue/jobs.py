@@ -75,6 +75,7 @@ class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False):
     edges: tuple[Edge, ...] = ()
     tags: tuple[str, ...] = ()
     metadata: str | None = None
+    schema: str = "pgqueue"
 
     def __post_init__(self) -> None:
         task = checks.name("NewJob", "task", self.task)

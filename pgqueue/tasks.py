@@ -71,8 +71,10 @@ class Task(Generic[P, R_co]):
         retry: Retries | None = None,
         unique: Unique = False,
         tags: Iterable[str] = (),
+        schema: str = "pgqueue",
     ) -> None:
         self.fn: Final = fn
+        self.schema: Final = schema
         self.name: Final = _name(fn) if name is None else name
         self.executor: Final[Executor] = _executor(self.name, fn, executor)
         try:
@@ -143,6 +145,7 @@ class Task(Generic[P, R_co]):
             timeout=defaults.timeout,
             unique=key,
             tags=defaults.tags,
+            schema=self.schema,
         )
 
     def decode_args(self, text: str) -> Call:
@@ -289,7 +292,7 @@ class TaskDecorator:
         if not callable(fn):
             raise InvalidTask(f"{fn!r:.60} is no function; options go by name, task(name=...)")
         kind = AsyncTask if _is_coroutine_function(fn) else SyncTask
-        task: Task[..., Any] = kind(fn, **options)
+        task: Task[..., Any] = kind(fn, schema=self.schema, **options)
         self._registry.add(task)
         return task
 
@@ -297,7 +300,8 @@ class TaskDecorator:
 class TaskRegistry:
     """The tasks of an application, by name."""
 
-    def __init__(self) -> None:
+    def __init__(self, schema: str = "pgqueue") -> None:
+        self.schema: Final = schema
         self._tasks: dict[str, Task[..., Any]] = {}
 
     @property

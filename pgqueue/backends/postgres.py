@@ -328,3 +328,6 @@ async def _check_async(connection: AsyncConnection[Any]) -> None:
 def conninfo(url: str) -> str:
     """*url* for libpq: SQLAlchemy's ``postgresql+psycopg://`` is understood too."""
     return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
+
+
+open_backend = PostgresBackend

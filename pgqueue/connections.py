@@ -1,0 +1,114 @@
+"""What kind of connection did the caller hand us? Finds the driver's own, inside its open transaction.
+
+Reaching below SQLAlchemy is what makes a job part of the very transaction that writes the order: but
+SQLAlchemy must know that a transaction has begun, or its commit would do nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
+
+import psycopg
+
+from pgqueue.errors import UnsupportedConnection
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection as AlchemyConnection
+    from sqlalchemy.ext.asyncio import AsyncConnection as AlchemyAsyncConnection
+    from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
+    from sqlalchemy.orm import Session, scoped_session
+
+BlockingConnection: TypeAlias = Union[
+    "psycopg.Connection[Any]", "AlchemyConnection", "Session", "scoped_session[Any]"
+]
+AsyncioConnection: TypeAlias = Union[
+    "psycopg.AsyncConnection[Any]",
+    "AlchemyAsyncConnection",
+    "AsyncSession",
+    "async_scoped_session[Any]",
+]
+AnyConnection: TypeAlias = BlockingConnection | AsyncioConnection
+
+
+def is_async(connection: object) -> bool:
+    """Is *connection* to be awaited? Raises UnsupportedConnection for what is none."""
+    if isinstance(connection, psycopg.AsyncConnection):
+        return True
+    if isinstance(connection, psycopg.Connection):
+        return False
+    kinds = _alchemy(connection)
+    if kinds and isinstance(connection, kinds[1]):
+        return True
+    if kinds and isinstance(connection, kinds[0]):
+        return False
+    raise UnsupportedConnection(
+        f"{_name(connection)} is no connection pgqueue can write through; give a psycopg or SQLAlchemy "
+        "connection or session, or use app.enqueue(...), which has connections of its own"
+    )
+
+
+def store_of(connection: object) -> str:
+    """The name of the store that *connection* leads to."""
+    return "postgres"
+
+
+def driver(connection: Any) -> psycopg.Connection[Any]:
+    """The driver's connection below *connection*, with its transaction begun."""
+    if isinstance(connection, psycopg.Connection):
+        return connection
+    from sqlalchemy.orm import Session, scoped_session
+
+    if isinstance(connection, scoped_session):
+        connection = connection()
+    if isinstance(connection, Session):
+        connection = connection.connection()
+    if not connection.in_transaction():
+        connection.begin()
+    found = connection.connection.driver_connection
+    if not isinstance(found, psycopg.Connection):
+        raise _wrong_driver(found)
+    return found
+
+
+async def driver_async(connection: Any) -> psycopg.AsyncConnection[Any]:
+    """The driver's connection below *connection*, with its transaction begun."""
+    if isinstance(connection, psycopg.AsyncConnection):
+        return connection
+    from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
+
+    if isinstance(connection, async_scoped_session):
+        connection = connection()
+    if isinstance(connection, AsyncSession):
+        connection = await connection.connection()
+    if not connection.in_transaction():
+        await connection.begin()
+    found = (await connection.get_raw_connection()).driver_connection
+    if not isinstance(found, psycopg.AsyncConnection):
+        raise _wrong_driver(found)
+    return found
+
+
+def _alchemy(connection: object) -> tuple[tuple[type, ...], tuple[type, ...]] | None:
+    """SQLAlchemy's kinds, blocking and async; imported only for what came from there."""
+    if not any(kind.__module__.startswith("sqlalchemy.") for kind in type(connection).__mro__):
+        return None
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
+    from sqlalchemy.orm import Session, scoped_session
+
+    return (
+        (Connection, Session, scoped_session),
+        (AsyncConnection, AsyncSession, async_scoped_session),
+    )
+
+
+def _wrong_driver(found: object) -> UnsupportedConnection:
+    return UnsupportedConnection(
+        f"this SQLAlchemy connection runs on {_name(found)}; pgqueue needs psycopg 3: "
+        "create_engine('postgresql+psycopg://...'), for both blocking and asyncio engines"
+    )
+
+
+def _name(value: object) -> str:
+    kind = type(value)
+    return f"{kind.__module__}.{kind.__qualname__}"
