@@ -1,6 +1,6 @@
 -- release: hands jobs back without spending the attempt: at shutdown (now), for a snooze (later).
 --
--- in:   jobs   JSON array of {id, lease, delay_seconds, progress}, in id order
+-- in:   jobs   JSON array of {id, lease, delay_seconds}, in id order
 --       keep, now   as for complete
 -- out:  id, lease, state; a missing one was lost to another owner
 -- then: archive, settle
@@ -28,7 +28,7 @@ WITH held AS MATERIALIZED (
     RETURNING h.next, j.queue, j.run_at < h.arrived + interval '30 seconds' AS soon
 ), noted AS (
     SELECT set_config('pgqueue_local.ending', coalesce(
-               jsonb_agg(jsonb_build_object('id', id, 'state', next, 'reason', 'cancelled on request'))
+               jsonb_agg(jsonb_build_object('id', id, 'state', next))
                    FILTER (WHERE next = 'cancelled'), '[]')::text, true)
     FROM held
 ), woken AS (

@@ -66,8 +66,7 @@ WITH dead AS MATERIALIZED (
 ), noted AS (
     SELECT set_config('pgqueue_local.ending', coalesce(
                jsonb_agg(jsonb_build_object('id', id, 'state', next, 'reason', CASE next
-                   WHEN 'discarded' THEN format('it has killed its worker %s times', :max_rescues::integer + 1)
-                   ELSE 'cancelled on request' END))
+                   WHEN 'discarded' THEN format('it has killed its worker %s times', :max_rescues::integer + 1) END))
                    FILTER (WHERE next <> 'available'), '[]')::text, true)
     FROM rescued
 ), woken AS (

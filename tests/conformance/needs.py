@@ -1,0 +1,5 @@
+"""What a test asks of a store."""
+
+import pytest
+
+needs = pytest.mark.needs
