@@ -1,12 +1,13 @@
 """A task's arguments as JSON text and back, typed by its signature.
 
-The text is an object of the arguments *that were given*, by name. A default is not written down: it is
-the function's own, at the time it runs, so a new deploy's default also holds for jobs that wait.
+The text is an object of the arguments *that were given*, by name. A default is not written down: it
+is the function's own, at the time it runs, so a new deploy's default also holds for jobs that wait.
 
 Writing is strict: the text is read back before it is accepted, so what the worker cannot read fails
-at the caller. Types that JSON knows only as text (bytes, datetimes, UUIDs, decimals …) must be given as
-such, "aGk=" is no bytes. What the worker does not know, an argument added by a newer deploy, fails
-there: better tried again than silently dropped.
+at the caller. Types that JSON knows only as text (bytes, datetimes, UUIDs, decimals …) must be
+given as such, "aGk=" is no bytes. A parameter without an annotation, or with Any, gets what JSON
+has: a datetime arrives there as text. What the worker does not know, an argument added by a newer
+deploy, fails there: better tried again than silently dropped.
 """
 
 from __future__ import annotations
@@ -42,8 +43,10 @@ _NATIVE: Final = (
 )
 _PLAIN: Final = frozenset({int, str, float, bool, type(None)})
 _NO_ARGUMENTS: Final[Call] = ((), {})
-_IN_PATH: Final = re.compile(r"\$\.(\w+)")
 _QUOTED: Final = re.compile(r"'(\w+)'")
+_PATH: Final = re.compile(r" - at `\$\.?(\w*)(.*)`$")
+_MISSING: Final = re.compile(r"^Object missing required field `(\w+)`$")
+_UNKNOWN: Final = re.compile(r"^Object contains unknown field `(.+)`$")
 
 
 class ArgumentsCodec:
@@ -62,7 +65,6 @@ class ArgumentsCodec:
         self._read = _read(named, strict=self._extra is None)
         self._decode = self._reader(self._read).decode
         if self._extra is not None:
-            self._extras = dict[str, self._extra.annotation]  # type: ignore[name-defined]
             self._decode_extra = self._reader(self._extra.annotation).decode
 
     def write(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
@@ -79,14 +81,12 @@ class ArgumentsCodec:
             given = {**_as_dict(given), **extra}
         try:
             text = jsontext.write(given, MAX_ARGS_BYTES)
-            if not self._plain:
-                self._require_native(given, extra)
         except jsontext.TooLarge as error:
             raise JobTooLarge(f"{self._task}: args: {error}", task=self._task) from None
-        except msgspec.ValidationError as error:
-            self._refuse(str(error), error)
         except (TypeError, ValueError) as error:
             self._refuse_value(_as_dict(given), error)
+        if not self._plain:
+            self._require_native(given)
         self.read(text)
         return text
 
@@ -113,18 +113,25 @@ class ArgumentsCodec:
 
     def _read_extra(self, text: str) -> dict[str, Any]:
         everything = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-        return {
-            name: self._decode_extra(value)
-            for name, value in everything.items()
-            if name not in self._names
-        }
+        extra = {}
+        name = None
+        try:
+            for name in everything.keys() - self._names:
+                extra[name] = self._decode_extra(everything[name])
+        except msgspec.ValidationError as error:
+            self._refuse(str(error), error, name)
+        return extra
 
-    def _require_native(self, given: Any, extra: Mapping[str, Any]) -> None:
+    def _require_native(self, given: Any) -> None:
         known = msgspec.to_builtins(given, builtin_types=_NATIVE, enc_hook=jsontext.to_json)
-        msgspec.convert(known, self._read, builtin_types=_NATIVE, dec_hook=jsontext.from_json)
-        if extra:
-            more = {name: known[name] for name in extra}
-            msgspec.convert(more, self._extras, builtin_types=_NATIVE, dec_hook=jsontext.from_json)
+        name = None
+        try:
+            _convert(known, self._read)
+            if self._extra is not None:
+                for name in known.keys() - self._names:
+                    _convert(known[name], self._extra.annotation)
+        except msgspec.ValidationError as error:
+            self._refuse(str(error), error, name)
 
     def _reader(self, kind: Any) -> msgspec.json.Decoder[Any]:
         try:
@@ -141,13 +148,18 @@ class ArgumentsCodec:
                 return parameter.name
         return str(self._signature)
 
-    def _refuse(self, problem: str, error: Exception) -> NoReturn:
-        found = _IN_PATH.search(problem) or _QUOTED.search(problem)
-        parameter = found[1] if found else None
-        where = f"{self._task}: {parameter}" if found else self._task
-        raise InvalidArguments(
-            f"{where}: {problem}", task=self._task, parameter=parameter
-        ) from error
+    def _refuse(self, problem: str, error: Exception, parameter: str | None = None) -> NoReturn:
+        """Say in our words what msgspec says of a whole call."""
+        if found := _MISSING.search(problem):
+            parameter, problem = found[1], f"it is missing; the task takes {self._signature}"
+        elif found := _UNKNOWN.search(problem):
+            parameter, problem = found[1], f"there is no such one; the task takes {self._signature}"
+        elif found := _PATH.search(problem):
+            parameter = parameter or found[1] or None
+            where = f" at {parameter}{found[2]}" if found[2] else ""
+            problem = problem[: found.start()] + where
+        at = f"{self._task}: {parameter}" if parameter else self._task
+        raise InvalidArguments(f"{at}: {problem}", task=self._task, parameter=parameter) from error
 
     def _refuse_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
         try:
@@ -202,6 +214,10 @@ def _read(parameters: list[inspect.Parameter], *, strict: bool) -> type[msgspec.
     return msgspec.defstruct(
         "Arguments", [field(p) for p in parameters], kw_only=True, forbid_unknown_fields=strict
     )
+
+
+def _convert(value: Any, kind: Any) -> None:
+    msgspec.convert(value, kind, builtin_types=_NATIVE, dec_hook=jsontext.from_json)
 
 
 def _as_dict(given: Any) -> dict[str, Any]:

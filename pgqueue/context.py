@@ -1,4 +1,4 @@
-"""What a running task is told, and what it may say: the first parameter of a task annotated `Context`.
+"""What a running task is told and may say: its first parameter, annotated `Context`.
 
     @app.task
     async def import_orders(ctx: Context, url: str) -> int:
@@ -6,8 +6,9 @@
         ...
         ctx.progress(0.4, note="page 7", checkpoint=7)
 
-A context does nothing by itself: whatever leaves the process goes through the `Hands` its worker gives
-it. Made by `Context.detached`, for direct calls and tests, it only remembers what it was asked.
+A context does nothing by itself: whatever leaves the process goes through the `Hands` its worker
+gives it. Made by `Context.detached`, for direct calls and tests, it only remembers what it was
+asked.
 """
 
 from __future__ import annotations
@@ -80,8 +81,8 @@ class Context:
     ) -> Context:
         """Return a context without a worker, for tests: the job's id and lease are 0.
 
-        It remembers what the task said, see `reported`, `jobs` and `completed`. `transaction()` gives
-        *connection*, and neither commits it nor completes anything.
+        It remembers what the task said, see `reported`, `jobs` and `completed`. `transaction()`
+        gives *connection*, and neither commits it nor completes anything.
         """
         job = DetachedJob(
             task=task,
@@ -148,7 +149,7 @@ class Context:
 
     @property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A logger that names the job in each message, and as *job_id* and *task* in each record."""
+        """A logger that names the job in messages, and as *job_id* and *task* in records."""
         logger = logging.getLogger(f"pgqueue.task.{self._job.task}")
         return _JobLogger(logger, {"job_id": self._job.id, "task": self._job.task})
 
@@ -170,9 +171,9 @@ class Context:
     ) -> None:
         """Say how far the job is: *fraction* from 0 to 1, a *note* for people, or a *checkpoint*.
 
-        Costs nothing that is waited for: the worker sends the latest every so often, so a checkpoint
-        may be lost with the process. What is not given stays as it was. A checkpoint may be anything
-        JSON. Raises InvalidJob for what cannot be stored.
+        Costs nothing that is waited for: the worker sends the latest every so often, so a
+        checkpoint may be lost with the process. What is not given stays as it was. A checkpoint may
+        be anything JSON. Raises InvalidJob for what cannot be stored.
         """
         if fraction is not None and not 0 <= fraction <= 1:
             checks.refuse(self.task, "fraction", f"{fraction} is not from 0 to 1")
@@ -196,12 +197,12 @@ class Context:
         return self._cancelled
 
     def raise_if_cancelled(self) -> None:
-        """Raise JobCancelled when the job was asked to stop; the worker knows what to make of it."""
+        """Raise JobCancelled when the job was asked to stop; let it pass to the worker."""
         if self._cancelled:
             raise JobCancelled(f"{self.task}: job {self.id} was asked to stop")
 
     def remaining(self) -> float | None:
-        """Return the seconds left before the timeout, 0 when it has passed; None without a timeout."""
+        """Return the seconds left before the timeout, 0 when none are; None without one."""
         return None if self._deadline is None else max(0.0, self._deadline - monotonic())
 
     @property
@@ -210,7 +211,7 @@ class Context:
         return tuple(self._jobs)
 
     def enqueue(self, *jobs: NewJob[Any]) -> tuple[NewJob[Any], ...]:
-        """Collect *jobs*, which appear if, and only if, this attempt completes its job; return them."""
+        """Collect *jobs*, to appear if, and only if, this job completes; return them."""
         if self._completed:
             raise PgqueueError(f"{self.task}: job {self.id} is completed; enqueue before that")
         for job in jobs:
@@ -238,11 +239,11 @@ class Context:
     @overload
     def complete(self, connection: _Async, result: Any = ...) -> Awaitable[None]: ...
     def complete(self, connection: Any, result: Any = UNSET) -> Awaitable[None] | None:
-        """Complete the job in the transaction of *connection*: its writes and the completion commit
-        together, or neither does. Await it when the connection is async.
+        """Complete the job in the transaction of *connection*: both commit, or neither does.
 
-        It comes last: what is enqueued or returned afterwards is not kept. Raises LeaseLost when the
-        job is another worker's by now: then roll back.
+        Await it when the connection is async. It comes last: what is enqueued or returned
+        afterwards is not kept. Raises LeaseLost when the job is another worker's by now: then
+        roll back.
         """
         if result is not UNSET:
             self._result = result

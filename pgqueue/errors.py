@@ -1,7 +1,7 @@
 """Every error pgqueue raises on purpose.
 
     PgqueueError
-    ├── InvalidTask (TypeError)             a declaration that cannot work, at the decorator or at start
+    ├── InvalidTask (TypeError)             a declaration that cannot work
     ├── InvalidJob (ValueError)             a job that cannot be enqueued; nothing was
     │   ├── InvalidArguments                its arguments do not fit the task's signature
     │   ├── JobTooLarge                     its arguments or its metadata pass the limit
@@ -24,8 +24,8 @@
     ├── ResultTimeout (TimeoutError)        the job waited for has not finished yet
     └── NoServer                            no database server could be started here
 
-An error raised without a message says the first line of its docstring. All of them survive pickling,
-since a task in a process pool may raise them.
+An error raised without a message says the first line of its docstring. All of them survive
+pickling, since a task in a process pool may raise them.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class InvalidTask(PgqueueError, TypeError):
 class InvalidJob(PgqueueError, ValueError):
     """This job cannot be enqueued.
 
-    The message names the task, the parameter and the cure; *task* and *parameter* repeat the first two
-    for programs.
+    The message names the task, the parameter and the cure; *task* and *parameter* repeat the first
+    two for programs.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class ResultNotSerialisable(InvalidResult, TypeError):
 
 
 class ResultTooLarge(InvalidResult, ValueError):
-    """What the task returned is larger than the limit; store it elsewhere and return a reference."""
+    """What the task returned is too large; store it elsewhere and return a reference."""
 
 
 class UnknownTask(PgqueueError, LookupError):

@@ -19,7 +19,10 @@ from pgqueue.jobs import NewJob
 
 
 class RunningJob(Protocol):
-    """What a context wants to know of its job; texts are JSON, *run_at* is seconds since the epoch."""
+    """What a context wants to know of its job.
+
+    Texts are JSON; *run_at* is seconds since the epoch.
+    """
 
     @property
     def id(self) -> int: ...
@@ -60,7 +63,7 @@ class Hands(Protocol):
         """Keep *progress*, JSON text, and return at once; a later report replaces it."""
 
     def finish(self, connection: Any, completion: Completion) -> Awaitable[None] | None:
-        """Complete the job on *connection*, in the caller's transaction; an awaitable if it is async.
+        """Complete the job in the transaction of *connection*; an awaitable if it is async.
 
         Raises LeaseLost, in the awaitable if there is one.
         """

@@ -48,8 +48,7 @@ class Handle(msgspec.Struct, Generic[R_co], frozen=True):
 
 
 class Edge(msgspec.Struct, frozen=True, eq=False):
-    """A job waits for *parent*; *on_failure* says what becomes of it when the parent is cancelled or
-    discarded."""
+    """What a job waits for, and what becomes of it when that is cancelled or discarded."""
 
     parent: NewJob[Any] | Handle[Any] | int
     on_failure: OnFailure = "cancel"
@@ -104,20 +103,21 @@ class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False):
         *,
         queue: str | UnsetType = UNSET,
         priority: int | UnsetType = UNSET,
-        run_at: datetime | None | UnsetType = UNSET,
-        delay: timedelta | float | None | UnsetType = UNSET,
+        run_at: datetime | UnsetType | None = UNSET,
+        delay: timedelta | float | UnsetType | None = UNSET,
         max_attempts: int | UnsetType = UNSET,
-        timeout: timedelta | float | None | UnsetType = UNSET,
-        unique: str | None | UnsetType = UNSET,
+        timeout: timedelta | float | UnsetType | None = UNSET,
+        unique: str | UnsetType | None = UNSET,
         tags: Iterable[str] | UnsetType = UNSET,
-        metadata: Mapping[str, Any] | None | UnsetType = UNSET,
+        metadata: Mapping[str, Any] | UnsetType | None = UNSET,
     ) -> NewJob[R_co]:
         """Return this job with other options; None takes one away.
 
-        *queue*, *priority* (smaller first), *max_attempts*; *run_at*, an instant with a time zone, or
-        *delay* from the moment of enqueueing, each replaces the other; *timeout* of one attempt;
-        *unique*: while an unfinished job holds this key, enqueueing answers with that job; *tags* and
-        *metadata* (anything JSON) are for people and for the task. Durations are timedeltas or seconds.
+        *queue*, *priority* (smaller first), *max_attempts*; *run_at*, an instant with a time zone,
+        or *delay* from the moment of enqueueing, each replaces the other; *timeout* of one attempt;
+        *unique*: while an unfinished job holds this key, enqueueing answers with that job; *tags*
+        and *metadata* (anything JSON) are for people and for the task. Durations are timedeltas or
+        seconds.
         """
         changes: dict[str, Any] = {
             "queue": queue,

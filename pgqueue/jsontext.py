@@ -1,8 +1,9 @@
 """JSON text in and out, strict where JSON and its stores are: no NaN, no infinity, no NUL, no lone
 surrogates, nothing that would come back changed.
 
-Beyond what msgspec knows, `pathlib` paths and, where pydantic is installed, its models (2.11 or later)
-are written and read. pydantic is not imported for it. What is refused raises TypeError or ValueError.
+Beyond what msgspec knows, `pathlib` paths and, where pydantic is installed, its models (2.11 or
+later) are written and read. pydantic is not imported for it. What is refused raises TypeError or
+ValueError.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ def reader(kind: Any) -> msgspec.json.Decoder[Any]:
 
 def require_object(text: str, limit: int) -> None:
     """Raise unless *text* is a JSON object of at most *limit* bytes that every store can keep."""
-    if (bytes := size(text)) > limit:
-        raise _too_large(bytes, limit)
+    if (length := size(text)) > limit:
+        raise _too_large(length, limit)
     try:
         _object.decode(text)
         if "\\u" in text:

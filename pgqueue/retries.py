@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Final, Protocol, TypeAlias, cast, runtime_checkable
 
 from pgqueue import checks
 
@@ -41,9 +41,9 @@ Retries: TypeAlias = "Policy | RetryFunction | Duration"
 class Exponential:
     """*base*, then *factor* times as long after each failure, up to *cap*.
 
-    *jitter* takes up to that fraction off each delay at random, so that jobs which failed together do
-    not come back together; *rng* answers from 0 to 1. The defaults wait 3 s, 9 s, 27 s … : ten attempts span about eight hours,
-    long enough to outlive a bad night.
+    *jitter* takes up to that fraction off each delay at random, so that jobs which failed together
+    do not come back together; *rng* answers from 0 to 1. The defaults wait 3 s, 9 s, 27 s … : ten
+    attempts span about eight hours, long enough to outlive a bad night.
     """
 
     base: Duration = 3
@@ -153,13 +153,10 @@ class Tenacity:
     def delay(self, attempt: int, error: BaseException) -> timedelta:
         from tenacity import RetryCallState
 
-        state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
+        state: Any = RetryCallState(cast("Any", None), fn=None, args=(), kwargs={})
         state.attempt_number = attempt
         state.set_exception((type(error), error, error.__traceback__))
         return checks.to_duration(float(self.wait(state)))
-
-
-DEFAULT: Final = Exponential()
 
 
 def policy(retry: Retries | None) -> Policy:
@@ -167,9 +164,8 @@ def policy(retry: Retries | None) -> Policy:
     if retry is None:
         return DEFAULT
     if isinstance(retry, type):
-        raise TypeError(
-            f"retry is the class {retry.__name__}; give an instance, {retry.__name__}(...)"
-        )
+        name = retry.__name__
+        raise TypeError(f"retry is the class {name}; give an instance, {name}(...)")
     if isinstance(retry, Policy):
         return retry
     if isinstance(retry, (timedelta, int, float)) and not isinstance(retry, bool):
@@ -193,3 +189,6 @@ def _jittered(seconds: float, jitter: float, rng: Callable[[], float]) -> timede
 
 def _seconds(duration: Duration) -> float:
     return duration.total_seconds() if isinstance(duration, timedelta) else duration
+
+
+DEFAULT: Final = Exponential()

@@ -1,7 +1,7 @@
 """What a task's function takes, read from its signature.
 
-Annotations are resolved at the first use and not at the decorator, so that a task may name types that
-its module defines further down.
+Annotations are resolved at the first use and not at the decorator, so that a task may name types
+that its module defines further down.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any, get_type_hints
 
@@ -92,7 +93,7 @@ class Signature:
             return False
         try:
             annotation = self._resolve(parameter.name, annotation)
-        except Exception:  # noqa: BLE001 - an annotation may raise anything
+        except Exception:
             # Imported for type checkers only, or not yet: then its name has to do.
             written = str(getattr(annotation, "__forward_arg__", annotation))
             return written.strip("'\" ").rpartition(".")[2] == Context.__name__
@@ -132,8 +133,6 @@ def _enclosing(fn: Any) -> dict[str, Any]:
     )
     found = {}
     for name, cell in cells:
-        try:
+        with suppress(ValueError):  # not assigned yet
             found[name] = cell.cell_contents
-        except ValueError:
-            pass
     return found

@@ -6,8 +6,8 @@
     send_receipt.job(order_id=7)      # a NewJob, typed by the signature, to be enqueued
     await send_receipt(order_id=7)    # just runs it
 
-A task is named after its function, `send_receipt` here, since SQL and other languages say it too. Two
-tasks of one app cannot share a name: give one of them `name="..."`.
+A task is named after its function, `send_receipt` here, since SQL and other languages say it too.
+Two tasks of one app cannot share a name: give one of them `name="..."`.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ _log = logging.getLogger(__name__)
 class Task(Generic[P, R_co]):
     """A function and how its jobs are run: what `SyncTask` and `AsyncTask` share.
 
-    Everything a job is given by default stands here; `job(...).options(...)` changes it for one job.
-    *retry* and *executor* belong to the code: they are read where the job runs.
+    Everything a job is given by default stands here; `job(...).options(...)` changes it for one
+    job. *retry* and *executor* belong to the code: they are read where the job runs.
     """
 
     def __init__(
@@ -171,13 +171,13 @@ class Task(Generic[P, R_co]):
         return self._results.read(text)
 
     def retry_after(self, attempt: int, error: BaseException) -> timedelta | None:
-        """Return how long to wait after *attempt* failed with *error*; None: it must not be tried again.
+        """Return how long to wait after *attempt* failed with *error*; None: discard the job.
 
         A policy that fails itself is logged, and the default one used: a bug in it loses no job.
         """
         try:
             return self.retry.delay(attempt, error)
-        except Exception:  # noqa: BLE001
+        except Exception:
             _log.exception("%s: its retry policy failed; using the default one", self.name)
             return retries.DEFAULT.delay(attempt, error)
 
@@ -200,6 +200,10 @@ class Task(Generic[P, R_co]):
         if self.wants_context:
             return self.fn(Context.detached(self.name), *args, **kwargs)
         return self.fn(*args, **kwargs)
+
+    def __reduce__(self) -> str:
+        # Pickled by its place in its module, where the function itself is no longer found.
+        return str(self.__dict__["__qualname__"])
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -238,8 +242,8 @@ class TaskDecorator:
         self._registry = registry
         self._options = options
 
-    # The first two are for a first parameter that may be anything, un-annotated ones included: it would
-    # pass for a context, so a checker cannot tell what the job takes.
+    # The first two are for a first parameter that may be anything, un-annotated ones included: it
+    # would pass for a context, so a checker cannot tell what the job takes.
     @overload
     def __call__(  # type: ignore[overload-overlap]
         self, fn: Callable[Concatenate[_NotAContext, ...], Coroutine[Any, Any, R]], /
@@ -275,12 +279,12 @@ class TaskDecorator:
     def __call__(self, fn: Callable[..., Any] | None = None, **options: Any) -> Any:
         """Make *fn* a task, or return a decorator with these options.
 
-        *name*: the function's own unless given. *queue*, *priority* (smaller first), *max_attempts*,
-        *tags*: what its jobs have unless they say otherwise. *timeout* of an attempt: a timedelta or
-        seconds, no limit unless given. *executor*: "async" for a coroutine function, "thread" for a
-        plain one, or "process", which alone can be killed when its time is up. *retry*: see
-        `pgqueue.retries`. *unique*: True, a template, or a function of the arguments; see
-        `pgqueue.uniqueness`.
+        *name*: the function's own unless given. *queue*, *priority* (smaller first),
+        *max_attempts*, *tags*: what its jobs have unless they say otherwise. *timeout* of an
+        attempt: a timedelta or seconds, no limit unless given. *executor*: "async" for a coroutine
+        function, "thread" for a plain one, or "process", which alone can be killed when its time is
+        up. *retry*: see `pgqueue.retries`. *unique*: True, a template, or a function of the
+        arguments; see `pgqueue.uniqueness`.
 
         Raises InvalidTask for a declaration that cannot work.
         """
@@ -292,7 +296,7 @@ class TaskDecorator:
         if not callable(fn):
             raise InvalidTask(f"{fn!r:.60} is no function; options go by name, task(name=...)")
         kind = AsyncTask if _is_coroutine_function(fn) else SyncTask
-        task: Task[..., Any] = kind(fn, schema=self.schema, **options)
+        task: Task[..., Any] = kind(fn, schema=self._registry.schema, **options)
         self._registry.add(task)
         return task
 
@@ -315,12 +319,12 @@ class TaskRegistry:
         return MappingProxyType(self._tasks)
 
     def add(self, task: Task[..., Any]) -> None:
-        """Take in *task*, which may be another registry's; raises InvalidTask for a name that is taken."""
+        """Take in *task*, perhaps another registry's; raises InvalidTask if its name is taken."""
         known = self._tasks.get(task.name)
         if known is not None and _place(known.fn) != _place(task.fn):
             raise InvalidTask(
-                f"{task.name}: {_place(known.fn)} has this name already, and {_place(task.fn)} would "
-                'too; give one of them another, @app.task(name="...")'
+                f"{task.name}: {_place(known.fn)} has this name already, {_place(task.fn)} needs "
+                'another, @app.task(name="...")'
             )
         self._tasks[task.name] = task
 

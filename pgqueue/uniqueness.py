@@ -1,12 +1,12 @@
 """The unique keys a task gives its jobs.
 
 `unique=True`: one unfinished job for the same arguments; given or by default is the same.
-`unique="order-{order_id}"`: the text, with the arguments' values in it.
-`unique=lambda order_id, **_: ...`: a function of the arguments as they were given, that returns the key,
-or None for a job that is not unique.
+`unique="order-{order_id}"`: the text, with the arguments' values in it. `unique=lambda order_id,
+**_: ...`: a function of the arguments as they were given, that returns the key, or None for a job
+that is not unique.
 
-Keys begin with the task's name, so that tasks do not get in one another's way; `.options(unique=...)`
-gives a whole key, which may be shared between tasks.
+Keys begin with the task's name, so that tasks do not get in one another's way;
+`.options(unique=...)` gives a whole key, which may be shared between tasks.
 """
 
 from __future__ import annotations
