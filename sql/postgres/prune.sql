@@ -24,9 +24,11 @@ DECLARE
     dropped   integer := 0;
     deleted   bigint  := 0;
     gone      bigint;
+    unkept    boolean := false;
 BEGIN
     FOREACH state IN ARRAY ARRAY['completed', 'cancelled', 'discarded'] LOOP
         kept := CASE WHEN retention ? state THEN (retention ->> state)::float8 ELSE 0 END;
+        unkept := unkept OR kept IS NOT DISTINCT FROM 0;
         width := day * least(30, greatest(1, ceil(coalesce(kept, 240 * day) / day / 8)))::integer;
 
         FOR part IN
@@ -73,7 +75,7 @@ BEGIN
     DELETE FROM pgqueue.dependency AS d
     WHERE NOT EXISTS (SELECT FROM pgqueue.job AS j WHERE j.id IN (d.child_id, d.parent_id))
       AND NOT EXISTS (SELECT FROM pgqueue.archive AS a WHERE a.id = d.child_id)
-      AND dropped + deleted > 0;
+      AND (unkept OR dropped + deleted > 0);
 
     PERFORM set_config('pgqueue_local.dropped', dropped::text, true), set_config('pgqueue_local.deleted', deleted::text, true);
 END

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Literal, TypeVar
 
+import pytest
+
 from pgqueue import inspections, operations
-from pgqueue.backends.base import Backend, carry_out
+from pgqueue.backends.base import Backend, Session, carry_out
 from pgqueue.jobs import Handle, Job, NewJob, State
 from pgqueue.operations import (
     ClaimedJob,
@@ -31,6 +35,7 @@ from pgqueue.operations import (
 T = TypeVar("T")
 Id = int | Handle[Any] | Job | ClaimedJob
 
+needs = pytest.mark.needs
 NOON = datetime(2030, 6, 1, 12, tzinfo=UTC)
 PROFILE = {
     "name": "test",
@@ -145,6 +150,10 @@ class Store:
         beat = operations.heartbeat(by or self.worker, leases, PROFILE, now=self.now)
         return {id: held for (id, _), held in self.do(beat).items()}
 
+    def has_session(self, worker: int) -> None:
+        """*worker* lives, and says that its session is its life."""
+        self.do(operations.heartbeat(worker, [], PROFILE, session=True, now=self.now))
+
     def join(self, **profile: Any) -> Membership:
         member = self.do(operations.join(PROFILE | profile, now=self.now))
         self._leases[member.worker] = count(member.lease)
@@ -236,3 +245,24 @@ def _by_id(states: dict[tuple[int, int], State]) -> dict[int, State]:
 def ids(jobs: Collection[ClaimedJob]) -> list[int]:
     """The jobs' ids, in the order in which they were claimed."""
     return [job.id for job in jobs]
+
+
+@asynccontextmanager
+async def a_session(store: Store, worker: int) -> AsyncIterator[Session]:
+    """A session that is *worker*'s life."""
+    session = store.backend.session(lambda topic: None, lambda: None)
+    await session.open()
+    try:
+        assert await session.present(worker)
+        store.has_session(worker)
+        yield session
+    finally:
+        await session.close()
+
+
+def until(condition: Callable[[], object], *, within: float = 10) -> None:
+    """Looks until *condition* holds: a store may take a moment to notice that a session has ended."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.005)

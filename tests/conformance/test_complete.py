@@ -9,8 +9,7 @@ import pytest
 from pgqueue import operations
 from pgqueue.jobs import State
 from pgqueue.operations import Completed
-from tests.conformance.needs import needs
-from tests.conformance.store import NOON, Store, a_job
+from tests.conformance.store import NOON, Store, a_job, needs
 
 
 def test_a_completed_job_is_kept_with_its_result(store: Store) -> None:

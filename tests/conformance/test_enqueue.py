@@ -10,8 +10,7 @@ from pgqueue import operations
 from pgqueue.backends.base import carry_out
 from pgqueue.errors import UnknownParent
 from pgqueue.jobs import State
-from tests.conformance.needs import needs
-from tests.conformance.store import NOON, Store, a_job, ids
+from tests.conformance.store import NOON, Store, a_job, ids, needs
 
 
 def test_answers_with_a_handle_for_each_job_in_order(store: Store) -> None:

@@ -1,5 +1,0 @@
-"""What a test asks of a store."""
-
-import pytest
-
-needs = pytest.mark.needs
