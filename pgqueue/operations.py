@@ -381,7 +381,7 @@ def retry(
     Answers ``available``, ``blocked``, ``running``, or ``held`` for one whose unique key now belongs to another job.
     """
     params = {"ids": _ids(ids), "now": _instant(now)}
-    return Operation("retry", params, lambda a: {id: state for id, state in a[0] if id})
+    return Operation("retry", params, lambda a: {id: state for id, state in a[-1] if id})
 
 
 def pause(queue: str, *, now: datetime | None = None) -> Operation[None]:
@@ -540,7 +540,7 @@ def _link(
     for start in range(0, len(rows), 5 * CHUNK):
         params = {
             "edges": as_json(rows[start : start + 5 * CHUNK]),
-            "merged": as_json(merged),
+            "merged": as_json(merged if start == 0 else []),
             **_ending(EVERYTHING, now),
         }
         yield Operation("link", params, _nothing)

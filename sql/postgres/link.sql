@@ -7,7 +7,8 @@
 -- out:  nothing
 -- then: settle, archive
 -- trap: a parent may have finished, before this call or while we waited for its row: such edges are
---       decided at once, by the same statement as all others.
+--       decided at once, by the same statement as all others. One that is in neither table was the
+--       holder of a unique key, finished since, and was not kept: it counts as completed.
 SELECT id
 FROM pgqueue.job
 WHERE id = ANY (ARRAY(SELECT DISTINCT (e ->> 'parent')::bigint FROM jsonb_array_elements(:edges::jsonb) AS e))
@@ -23,6 +24,7 @@ SET blocked_by = m.blocked_by
 FROM jsonb_to_recordset(:merged::jsonb) AS m(child bigint, blocked_by integer)
 WHERE j.id = m.child;
 
-SELECT set_config('pgqueue_local.finished', coalesce(jsonb_object_agg(a.id, a.state), '{}')::text, true)
-FROM pgqueue.archive AS a
-WHERE a.id = ANY (ARRAY(SELECT DISTINCT (e ->> 'parent')::bigint FROM jsonb_array_elements(:edges::jsonb) AS e));
+SELECT set_config('pgqueue_local.finished', coalesce(jsonb_object_agg(p.id, coalesce(a.state, 'completed')), '{}')::text, true)
+FROM (SELECT DISTINCT (e ->> 'parent')::bigint AS id FROM jsonb_array_elements(:edges::jsonb) AS e) AS p
+LEFT JOIN pgqueue.archive AS a ON a.id = p.id
+WHERE NOT EXISTS (SELECT FROM pgqueue.job AS j WHERE j.id = p.id);
