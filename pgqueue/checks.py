@@ -45,7 +45,9 @@ def integer(task: str, parameter: str, value: object, low: int, high: int) -> in
     if type(value) is not int:
         refuse(task, parameter, f"{_shown(value)} is not an int; give one from {low} to {high}")
     if not low <= value <= high:
-        refuse(task, parameter, f"{value} is out of range; give an int from {low} to {high}")
+        refuse(
+            task, parameter, f"{_shown(value)} is out of range; give an int from {low} to {high}"
+        )
     return value
 
 
@@ -145,5 +147,8 @@ def json_errors(task: str, parameter: str) -> Iterator[None]:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # an int of thousands of digits
+        text = f"an {type(value).__name__} too long to show"
     return text if len(text) <= 60 else f"{text[:57]}..."

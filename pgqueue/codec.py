@@ -41,7 +41,8 @@ _NATIVE: Final = (
     Decimal,
     UUID,
 )
-_PLAIN: Final = frozenset({int, str, float, bool, type(None)})
+# Nothing that is written as text can pass for one of these.
+_PLAIN: Final = frozenset({int, float, bool})
 _NO_ARGUMENTS: Final[Call] = ((), {})
 _QUOTED: Final = re.compile(r"'(\w+)'")
 _PATH: Final = re.compile(r" - at `\$\.?(\w*)(.*)`$")
@@ -206,7 +207,7 @@ def _read(parameters: list[inspect.Parameter], *, strict: bool) -> type[msgspec.
     def field(p: inspect.Parameter) -> Any:
         if p.default is p.empty:
             return (p.name, p.annotation)
-        if p.default is None or type(p.default) in _PLAIN:
+        if p.default is None or isinstance(p.default, (int, str)):
             return (p.name, p.annotation, p.default)
         # The very object, as a call in Python would take it; msgspec would copy or refuse it.
         return (p.name, p.annotation, msgspec.field(default_factory=lambda: p.default))

@@ -268,6 +268,10 @@ class Context:
         """Ask the task to stop; any thread may. For the worker."""
         self._cancelled = True
 
+    def mark_completed(self) -> None:
+        """Note that the task completed its job, in another process. For the worker."""
+        self._completed = True
+
     def __repr__(self) -> str:
         return f"<Context of job {self.id}, {self.task}, attempt {self.attempt}>"
 

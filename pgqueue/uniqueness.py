@@ -2,8 +2,8 @@
 
 `unique=True`: one unfinished job for the same arguments; given or by default is the same.
 `unique="order-{order_id}"`: the text, with the arguments' values in it. `unique=lambda order_id,
-**_: ...`: a function of the arguments as they were given, that returns the key, or None for a job
-that is not unique.
+**_: ...`: a function of the arguments, all of them and by name, that returns the key, or None for a
+job that is not unique.
 
 Keys begin with the task's name, so that tasks do not get in one another's way;
 `.options(unique=...)` gives a whole key, which may be shared between tasks.
@@ -40,8 +40,7 @@ def unique_key(task: str, unique: Unique, codec: ArgumentsCodec, text: str) -> s
             _refuse(task, f"{unique!r} cannot be filled in: {error!r}", error)
     if not unique:
         return None
-    args, kwargs = codec.read(text)
-    key = unique(*args, **kwargs)
+    key = unique(**codec.read_named(text))
     return None if key is None else f"{task}:{key}"
 
 

@@ -1,0 +1,53 @@
+"""What type checkers must refuse: each line marked so, and no other; see test_typing."""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+from pgqueue.context import Context
+from pgqueue.jobs import NewJob
+from pgqueue.tasks import TaskRegistry
+
+app = TaskRegistry()
+
+
+@app.task
+async def send(order_id: int, *, note: str = "") -> str:
+    return note
+
+
+@app.task(queue="pdf")
+def render(ctx: Context, order_id: int) -> int:
+    return order_id
+
+
+send.job("7")  # refused: wrong type
+send.job()  # refused: missing
+send.job(order=7)  # refused: wrong name
+send.job(7, "x")  # refused: keyword only
+send.job(7, note=None)  # refused: wrong type
+render.job(Context.detached(), 7)  # refused: the context is not the caller's
+render.job(ctx=Context.detached(), order_id=7)  # refused: nor by name
+render("7")  # refused: a direct call is checked too
+
+number: NewJob[int] = send.job(7)  # refused: another result
+assert_type(render.job(7), NewJob[str])  # refused: another result
+send.job(7).options(priority="high")  # refused: wrong type
+send.job(7).options(colour="red")  # refused: no such option
+send.job(7).after(render)  # refused: a task is no job
+send.job(7).after(5, on_failure="ignore")  # refused: no such policy
+send.job(7).queue = "mail"  # refused: a job does not change
+
+
+@app.task(executor="fork")  # refused: no such executor
+def forked() -> None: ...
+
+
+@app.task(colour="red")  # refused: no such option
+def coloured() -> None: ...
+
+
+async def calls() -> None:
+    n: int = await send(7)  # refused: another result
+    render(7).bit_length(1)  # refused: the function's own type is known
+    print(n)  # noqa: T201
