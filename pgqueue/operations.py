@@ -17,7 +17,8 @@ from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
-from pgqueue.errors import UnknownParent
+from pgqueue.errors import LeaseLost, UnknownParent
+from pgqueue.hands import Completion
 from pgqueue.jobs import FINISHED, Edge, Handle, NewJob, State, job_id
 
 T = TypeVar("T")
@@ -206,6 +207,11 @@ def enqueue(
     return handles
 
 
+def is_simple(jobs: Sequence[NewJob[Any]]) -> bool:
+    """Is enqueueing *jobs* a single statement, which needs no transaction around it?"""
+    return len(jobs) <= CHUNK and not any(job.edges or job.unique is not None for job in jobs)
+
+
 def topics(jobs: Iterable[NewJob[Any]]) -> set[str]:
     """Whom a client that owns its commit should wake after enqueueing *jobs*."""
     return {
@@ -239,7 +245,7 @@ def claim(
     """
 
     def decode(answers: Answers) -> list[ClaimedJob]:
-        jobs = [ClaimedJob(*row, queue, lease) for row in answers[0]]  # type: ignore[call-arg]
+        jobs = [ClaimedJob(*row, lease) for row in answers[0]]  # type: ignore[call-arg]
         jobs.sort(key=lambda job: (job.priority, job.position))
         return jobs
 
@@ -254,15 +260,24 @@ def claim(
     return Operation("claim", params, decode)
 
 
+def recall(worker: int, lease: int) -> Operation[list[ClaimedJob]]:
+    """What the claim under *lease* took, if its answer never came because the connection broke."""
+    return Operation(
+        "recall",
+        {"worker": str(worker), "lease": str(lease)},
+        lambda answers: [ClaimedJob(*row, lease) for row in answers[0]],  # type: ignore[call-arg]
+    )
+
+
 def complete(
     jobs: Sequence[Completed],
     *,
     keep: frozenset[State] = EVERYTHING,
     now: datetime | None = None,
-) -> Operation[set[tuple[int, int]]]:
+) -> Operation[dict[tuple[int, int], bool]]:
     """Finishes *jobs* and unblocks their children.
 
-    Answers (id, lease) of those completed under that lease, by this call or an earlier one.
+    Answers for (id, lease) of those completed under that lease: True by this call, False by an earlier one.
     """
     rows = ",".join(
         [
@@ -273,11 +288,27 @@ def complete(
         ]
     )
     params = {"jobs": f"[{rows}]", **_ending(keep, now)}
-    return Operation(
-        "complete",
-        params,
-        lambda answers: {(row[0], row[1]) for rows in answers for row in rows if row[0]},
-    )
+
+    def decode(answers: Answers) -> dict[tuple[int, int], bool]:
+        now, earlier = answers
+        return dict.fromkeys(earlier, False) | {
+            (id, lease): True for id, lease in now if id
+        }
+
+    return Operation("complete", params, decode)
+
+
+def completing(
+    job: ClaimedJob, completion: Completion, keep: frozenset[State] = EVERYTHING
+) -> Plan[None]:
+    """Completes *job*, with the jobs that appear with it, in a transaction of the task's own.
+
+    Raises LeaseLost when it is another worker's by now: then the transaction must be rolled back.
+    """
+    answer = yield complete([Completed(job.id, job.lease, completion.result)], keep=keep)
+    if not answer.get((job.id, job.lease)):
+        raise LeaseLost(f"{job.task}: job {job.id} is another worker's by now; roll back")
+    yield from enqueue(completion.jobs)
 
 
 def fail(
@@ -348,7 +379,7 @@ def join(
 ) -> Operation[Membership]:
     """A worker process enters. *profile*: name, host, pid, queues, started_at, info."""
     params = {"profile": as_json(profile), "session": _boolean(session), "now": _instant(now)}
-    return Operation("join", params, lambda a: Membership(*a[0][0]))
+    return Operation("join", params, lambda a: Membership(*a[0][0][:2]))
 
 
 def leave(worker: int) -> Operation[None]:

@@ -54,6 +54,14 @@ class Session(Lane, Protocol):
         ...
 
 
+class Ear(Protocol):
+    """Hears of one's topics, without an event loop."""
+
+    def wait(self, seconds: float | None) -> None:
+        """Returns when a topic was notified, after *seconds*, or now and then all the same."""
+        ...
+
+
 class Backend(Protocol):
     """A store. Its only substantial method is the one that carries out an operation."""
 
@@ -86,6 +94,16 @@ class Backend(Protocol):
     ) -> Session:
         """A worker's session: *woken* is called with each topic, *lost* when it breaks while idle."""
         ...
+
+    def listen(self, topics: Collection[str]) -> AbstractContextManager[Ear]:
+        """While inside, *topics* are announced to us. Lossy: look for yourself now and then."""
+        ...
+
+    def user_connection(self) -> AbstractContextManager[Any]:
+        """A connection in a transaction, for a task that finishes in its own."""
+        ...
+
+    def user_connection_async(self) -> AbstractAsyncContextManager[Any]: ...
 
     def close(self) -> None: ...
 

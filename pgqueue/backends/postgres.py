@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import select
-from collections.abc import AsyncIterator, Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -21,7 +21,7 @@ from pgqueue.backends.base import AsyncExecutor, Executor
 from pgqueue.backends.postgres_errors import translated
 from pgqueue.backends.postgres_session import PostgresSession
 from pgqueue.errors import StoreBusy, StoreUnavailable
-from pgqueue.operations import Operation, Rows
+from pgqueue.operations import Operation, Rows, as_json
 from pgqueue.statements import Statement, Step, load
 
 T = TypeVar("T")
@@ -51,7 +51,9 @@ _AGAIN: Mapping[str, Any] = {
 class PostgresBackend:
     """Jobs in a schema of a PostgreSQL database, 14 or later."""
 
-    capabilities: ClassVar[frozenset[str]] = frozenset({"transactions", "push", "partitions"})
+    capabilities: ClassVar[frozenset[str]] = frozenset(
+        {"transactions", "push", "sessions", "partitions"}
+    )
 
     def __init__(
         self, url: str, *, schema: str = "pgqueue", listen_url: str | None = None, pool_size: int = 10
@@ -104,9 +106,23 @@ class PostgresBackend:
             async with together:
                 yield _AsyncExecutor(connection, self._statements)
 
+    @contextlib.contextmanager
+    def listen(self, topics: Collection[str]) -> Iterator[PostgresEar]:
+        with translated():
+            connection = Connection.connect(self.listen_url, autocommit=True, **KEEPALIVES)
+        with connection, translated():
+            executor = _Executor(connection, self._statements)
+            executor.execute(Operation("listen", {}, lambda _: None))
+            executor.execute(Operation("sleep", {"topics": as_json(list(topics))}, lambda _: None))
+            yield PostgresEar(connection)
+
+    @contextlib.contextmanager
+    def user_connection(self) -> Iterator[Connection[Any]]:
+        with self._connection() as connection, connection.transaction():
+            yield connection
+
     @contextlib.asynccontextmanager
-    async def user_connection(self) -> AsyncIterator[AsyncConnection[Any]]:
-        """A connection inside a transaction, for a task that finishes in its own."""
+    async def user_connection_async(self) -> AsyncIterator[AsyncConnection[Any]]:
         async with self._connection_async() as connection, connection.transaction():
             yield connection
 
@@ -167,6 +183,17 @@ class PostgresBackend:
             raise StoreUnavailable(f"no connection to PostgreSQL: {error}") from error
 
 
+class PostgresEar:
+    """Hears NOTIFY on a blocking connection."""
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        self._connection = connection
+
+    def wait(self, seconds: float | None) -> None:
+        for _ in self._connection.notifies(timeout=min(seconds or 5.0, 5.0), stop_after=1):
+            pass
+
+
 class PostgresLane:
     """A worker's own connection, in autocommit, with the plans of our statements pinned."""
 
@@ -174,6 +201,7 @@ class PostgresLane:
         self._url = url
         self._statements = statements
         self._durable = durable
+        self._lock = asyncio.Lock()  # a pipeline is the connection's, not the coroutine's
         self.connection: AsyncConnection[Any] | None = None
 
     async def open(self) -> None:
@@ -196,17 +224,19 @@ class PostgresLane:
         connection = self.connection
         if connection is None or connection.closed:
             raise StoreUnavailable("the connection to PostgreSQL is lost")
-        with translated():
-            return await _AsyncExecutor(connection, self._statements).execute(operation)
+        async with self._lock:
+            with translated():
+                return await _AsyncExecutor(connection, self._statements).execute(operation)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncExecutor]:
         connection = self.connection
         if connection is None or connection.closed:
             raise StoreUnavailable("the connection to PostgreSQL is lost")
-        with translated():
-            async with connection.transaction():
-                yield _AsyncExecutor(connection, self._statements)
+        async with self._lock:
+            with translated():
+                async with connection.transaction():
+                    yield _AsyncExecutor(connection, self._statements)
 
 
 class _Executor:

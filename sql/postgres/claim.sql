@@ -6,7 +6,7 @@
 --              above (priority, position) and has a priority smaller than *below*. The whole queue is
 --              [{"priority": -32769, "position": 0, "below": 32768}]
 -- out:  id, priority, position, attempt, task, args, max_attempts, timeout_seconds, run_at in seconds since
---       the epoch, rescues, progress, metadata, tags, workflow; in no order
+--       the epoch, rescues, progress, metadata, tags, workflow, queue; in no order
 -- walks: job_claim, from each floor upwards; no sort
 -- trap: IN (SELECT … LIMIT), or a join, may be run again by the planner and then takes more than LIMIT.
 --       A floor is a hint: a transaction that commits late leaves jobs below it, so now and then look
@@ -35,4 +35,4 @@ WHERE id = ANY (ARRAY(
     LIMIT :limit::integer
 ))
 RETURNING id, priority, position, attempt, task, args::text, max_attempts, timeout_seconds,
-          extract(epoch FROM run_at)::float8, rescues, progress::text, metadata::text, tags, workflow;
+          extract(epoch FROM run_at)::float8, rescues, progress::text, metadata::text, tags, workflow, queue;

@@ -1,0 +1,228 @@
+"""`App`: the tasks of an application, and the store their jobs live in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from datetime import timedelta
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+import msgspec
+
+from pgqueue import backends, inspections, operations
+from pgqueue.backends.base import carry_out, carry_out_async
+from pgqueue.client import gather
+from pgqueue.errors import JobFailed, PgqueueError, ResultTimeout, StoreUnavailable, UnknownJob
+from pgqueue.inspections import Ending
+from pgqueue.jobs import FINISHED, Handle, NewJob, State, job_id
+from pgqueue.operations import Operation, Retention
+from pgqueue.tasks import TaskRegistry
+
+if TYPE_CHECKING:
+    from pgqueue.waiting import Waiter
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class App(TaskRegistry):
+    """The tasks of an application, and the store their jobs live in.
+
+    *url* names the store; without one, the environment variable PGQUEUE_URL does, when it is first
+    needed: declaring tasks and enqueueing on the application's own connections need none. *schema* is
+    where the tables are. *listen_url*: another way to the same database, for LISTEN, where *url* leads
+    through a pooler. *retention*: how long finished jobs are kept. *max_rescues*: how often a job may
+    take its worker down with it before it is discarded. *pool_size*: how many connections
+    `enqueue` may hold at once.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        schema: str = "pgqueue",
+        listen_url: str | None = None,
+        retention: Retention | None = None,
+        max_rescues: int = 3,
+        pool_size: int = 10,
+    ) -> None:
+        super().__init__(schema)
+        self._url = url
+        self._listen_url = listen_url
+        self._pool_size = pool_size
+        self._backend: backends.Backend | None = None
+        self._waiter: Waiter | None = None
+        self.retention = retention or Retention()
+        self.max_rescues = max_rescues
+
+    @property
+    def url(self) -> str:
+        """Where the jobs live; raises PgqueueError when nobody said."""
+        url = self._url or os.environ.get("PGQUEUE_URL")
+        if not url:
+            raise PgqueueError(
+                "no store: give App a URL, App('postgresql:///shop'), or set PGQUEUE_URL"
+            )
+        return url
+
+    @property
+    def backend(self) -> backends.Backend:
+        """The store; connects when it is first asked something."""
+        if self._backend is None:
+            self._backend = backends.connect(
+                self.url,
+                schema=self.schema,
+                listen_url=self._listen_url or os.environ.get("PGQUEUE_LISTEN_URL"),
+                pool_size=self._pool_size,
+            )
+        return self._backend
+
+    def use(self, url: str) -> None:
+        """Take *url* instead of what the application was made with: for command lines and tests."""
+        self.close()
+        self._url = url
+        self._backend = None
+
+    @overload
+    def enqueue(self, job: NewJob[R], /) -> Handle[R]: ...
+    @overload
+    def enqueue(self, jobs: Iterable[NewJob[Any]], /) -> list[Handle[Any]]: ...
+    @overload
+    def enqueue(
+        self, first: NewJob[Any], second: NewJob[Any], /, *more: NewJob[Any]
+    ) -> list[Handle[Any]]: ...
+    def enqueue(self, /, *jobs: Any) -> Any:
+        """Enqueue jobs in a transaction of their own, on a connection of pgqueue's own.
+
+        One job answers with its handle, several, or an iterable, with a list. Raises InvalidJob,
+        StoreUnavailable.
+        """
+        batch, single = gather(jobs)
+        plan = operations.enqueue(batch, notify=False)
+        if operations.is_simple(batch):
+            handles = carry_out(plan, self.backend.execute)
+        else:
+            with self.backend.transaction() as executor:
+                handles = carry_out(plan, executor.execute)
+        with contextlib.suppress(StoreUnavailable):  # a hint: the jobs are there
+            self.backend.execute(operations.wake(operations.topics(batch)))
+        return handles[0] if single else handles
+
+    @overload
+    async def enqueue_async(self, job: NewJob[R], /) -> Handle[R]: ...
+    @overload
+    async def enqueue_async(self, jobs: Iterable[NewJob[Any]], /) -> list[Handle[Any]]: ...
+    @overload
+    async def enqueue_async(
+        self, first: NewJob[Any], second: NewJob[Any], /, *more: NewJob[Any]
+    ) -> list[Handle[Any]]: ...
+    async def enqueue_async(self, /, *jobs: Any) -> Any:
+        """As `enqueue`, without blocking the event loop."""
+        batch, single = gather(jobs)
+        plan = operations.enqueue(batch, notify=False)
+        if operations.is_simple(batch):
+            handles = await carry_out_async(plan, self.backend.execute_async)
+        else:
+            async with self.backend.transaction_async() as executor:
+                handles = await carry_out_async(plan, executor.execute)
+        with contextlib.suppress(StoreUnavailable):
+            await self.backend.execute_async(operations.wake(operations.topics(batch)))
+        return handles[0] if single else handles
+
+    def execute(self, operation: Operation[T]) -> T:
+        """Carry out any of `pgqueue.operations` or `pgqueue.inspections`."""
+        return self.backend.execute(operation)
+
+    async def execute_async(self, operation: Operation[T]) -> T:
+        """As `execute`, without blocking the event loop."""
+        return await self.backend.execute_async(operation)
+
+    def result(self, job: Handle[R] | int, timeout: timedelta | float | None = None) -> R:
+        """Wait for *job* and return its result; woken when it finishes, not polling.
+
+        *timeout* is a timedelta or seconds. Raises ResultTimeout, JobFailed when it ended cancelled or
+        discarded, UnknownJob when there is none, or none any more.
+        """
+        deadline = _deadline(timeout)
+        found = self._ended(job, self.execute(inspections.result(job)))
+        if found is None:
+            with self.backend.listen(("#", f"#{job_id(job)}")) as ear:
+                while (found := self._ended(job, self.execute(inspections.result(job)))) is None:
+                    ear.wait(_left(job, deadline))
+        return self._read(job, found)
+
+    async def result_async(
+        self, job: Handle[R] | int, timeout: timedelta | float | None = None
+    ) -> R:
+        """As `result`, without blocking the event loop; all that wait share one connection."""
+        from pgqueue.waiting import Waiter
+
+        deadline = _deadline(timeout)
+        found = self._ended(job, await self.execute_async(inspections.result(job)))
+        if found is None:
+            if self._waiter is None or not self._waiter.usable:
+                self._waiter = Waiter(self.backend)
+            async with self._waiter.waiting(job_id(job)) as woken:
+                while True:
+                    ending = await self.execute_async(inspections.result(job))
+                    if (found := self._ended(job, ending)) is not None:
+                        break
+                    await woken(_left(job, deadline))
+        return self._read(job, found)
+
+    async def run_worker(self, **options: Any) -> None:
+        """Work in this very process, until cancelled; *options* are those of `pgqueue.worker.Options`."""
+        from pgqueue.worker import Options, Worker
+
+        await Worker(self, Options(**options)).run()
+
+    def close(self) -> None:
+        """Give back the connections of `enqueue` and `execute`."""
+        if self._backend is not None:
+            self._backend.close()
+
+    async def close_async(self) -> None:
+        """Give back the connections of the asyncio methods on this event loop."""
+        if self._waiter is not None:
+            await self._waiter.close()
+            self._waiter = None
+        if self._backend is not None:
+            await self._backend.close_async()
+
+    def _ended(self, job: Handle[Any] | int, ending: Ending | None) -> Ending | None:
+        """*ending* if it is one. Raises UnknownJob."""
+        if ending is None:
+            raise UnknownJob(f"no job {job_id(job)}; it may be past its retention")
+        return ending if ending.state in FINISHED else None
+
+    def _read(self, job: Handle[Any] | int, ending: Ending) -> Any:
+        if ending.state != State.COMPLETED:
+            error = None if ending.error is None else msgspec.json.decode(ending.error)
+            why = ending.reason or (f"{error['type']}: {error['message']}" if error else "no reason given")
+            raise JobFailed(
+                f"{ending.task}: job {job_id(job)} was {ending.state}: {why}",
+                job_id=job_id(job),
+                state=ending.state,
+                reason=ending.reason,
+                error=error,
+            )
+        if (task := self.tasks.get(ending.task)) is not None:
+            return task.decode_result(ending.result)
+        return None if ending.result is None else msgspec.json.decode(ending.result)
+
+
+def _deadline(timeout: timedelta | float | None) -> float | None:
+    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    return None if seconds is None else monotonic() + seconds
+
+
+def _left(job: Handle[Any] | int, deadline: float | None) -> float | None:
+    """Seconds until *deadline*. Raises ResultTimeout when it has passed."""
+    if deadline is None:
+        return None
+    left = deadline - monotonic()
+    if left <= 0:
+        raise ResultTimeout(f"job {job_id(job)} has not finished in time; it goes on all the same")
+    return left

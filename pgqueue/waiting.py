@@ -1,0 +1,79 @@
+"""Those who wait for results in one event loop, and the one connection that wakes them all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+from pgqueue.backends.base import Backend, Session
+from pgqueue.errors import StoreUnavailable
+
+POLL_SECONDS = 5.0
+
+
+class Waiter:
+    """Wakes whoever waits for a job when it finishes; every few seconds too, as notifications get lost."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._loop = asyncio.get_running_loop()
+        self._session: Session | None = None
+        self._lock = asyncio.Lock()
+        self._waiting: dict[int, set[asyncio.Event]] = defaultdict(set)
+
+    @property
+    def usable(self) -> bool:
+        """Is this the loop it was made on?"""
+        return self._loop is asyncio.get_running_loop()
+
+    @asynccontextmanager
+    async def waiting(self, job: int) -> AsyncIterator[Callable[[float | None], Awaitable[None]]]:
+        """While inside, *job*'s end is announced to us. Gives a function that waits, at most so many seconds."""
+        event = asyncio.Event()
+        self._waiting[job].add(event)
+
+        async def woken(seconds: float | None) -> None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(event.wait(), min(seconds or POLL_SECONDS, POLL_SECONDS))
+            event.clear()
+
+        try:
+            await self._declare()
+            yield woken
+        finally:
+            self._waiting[job].discard(event)
+            if not self._waiting[job]:
+                del self._waiting[job]
+                await self._declare()
+
+    async def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _declare(self) -> None:
+        """Says for which jobs we wait; the last one out closes the connection."""
+        async with self._lock:
+            try:
+                if not self._waiting:
+                    await self.close()
+                    return
+                if self._session is None:
+                    self._session = self._backend.session(self._wake, self._lost)
+                    await self._session.open()
+                await self._session.sleep({"#", *(f"#{job}" for job in self._waiting)})
+            except StoreUnavailable:
+                self._session = None  # deaf: the poll finds it, and the next who waits tries again
+
+    def _wake(self, topic: str) -> None:
+        if topic.startswith("#") and topic[1:].isdigit():
+            for event in self._waiting.get(int(topic[1:]), ()):
+                event.set()
+
+    def _lost(self) -> None:
+        self._session = None
+        for events in self._waiting.values():
+            for event in events:
+                event.set()

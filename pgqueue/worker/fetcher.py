@@ -1,0 +1,197 @@
+"""The Fetcher: claims for all free slots and a small buffer; knows where the work begins."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from time import monotonic
+
+from pgqueue import operations
+from pgqueue.errors import StoreUnavailable
+from pgqueue.operations import ClaimedJob, Floor
+from pgqueue.worker.executor import Executor
+from pgqueue.worker.line import Line
+from pgqueue.worker.listener import Listener
+from pgqueue.worker.service import Service
+
+BATCH = 500
+BLOCK = 10_000_000
+MAX_FLOORS = 64
+FIRST_GAP = 0.005
+# A look from the bottom may cost at most one part in so many of the time; a cheap one is no matter.
+BOTTOM_SHARE = 30
+SATURATED_BOTTOM_SECONDS = 0.25
+
+
+class Cursor:
+    """Where one queue's work begins, and when to look there again.
+
+    With vacuum held back, a claim walks over every dead index entry in front of it. Everything up to a
+    priority's floor has been taken, as far as we know, so the walk starts there. That is a hint: a
+    transaction that commits late leaves jobs below. So one looks from the bottom too: when a claim
+    comes back short, and now and then under saturation, as long as it takes but a small part of the time.
+    """
+
+    def __init__(self, name: str, limit: int | None) -> None:
+        self.name = name
+        self.limit = limit
+        self.floors: dict[int, int] = {}
+        self.saturated = False
+        self.gap = FIRST_GAP
+        self.poll_at = 0.0
+        self.idle_since = monotonic()
+        self.asleep = False
+        self._bottom_at = 0.0
+        self._bottom_cost = 0.0
+        self._wakes = 0.0
+        self._woken_at = 0.0
+
+    def from_bottom(self, now: float) -> bool:
+        """Is it time to look at the whole queue?"""
+        wait = max(self._bottom_cost * BOTTOM_SHARE, SATURATED_BOTTOM_SECONDS if self.saturated else 0)
+        return not self.floors or len(self.floors) > MAX_FLOORS or now - self._bottom_at >= wait
+
+    def took(self, jobs: list[ClaimedJob], limit: int, bottom: bool, began: float) -> None:
+        """Learns from a claim's answer where the next one has to start, and when."""
+        now = monotonic()
+        self.saturated = len(jobs) >= limit
+        last = {job.priority: job.position for job in jobs}
+        if bottom:
+            self._bottom_at, self._bottom_cost = now, now - began
+            if self.saturated:  # what lies behind the last one, at its priority, was not looked at
+                self.floors.pop(jobs[-1].priority, None)
+        for priority, position in last.items():
+            self.floors[priority] = max(position, self.floors.get(priority, 0))
+        if jobs:
+            self.idle_since = now
+            self.gap = FIRST_GAP
+            self.poll_at = now if self.saturated else now + self.gap
+        else:
+            self.poll_at = now + self.gap
+            self.gap *= 2
+
+    def look(self) -> None:
+        """There may be work."""
+        self.gap = FIRST_GAP
+        self.poll_at = 0.0
+
+    def notified(self) -> None:
+        """Somebody who enqueued has told us."""
+        self._wakes = self._recent_wakes() + 1
+        self._woken_at = self.idle_since = monotonic()
+        self.look()
+
+    @property
+    def often_notified(self) -> bool:
+        """So often that we had better look by ourselves, at no cost to those who enqueue?"""
+        return self._recent_wakes() > 3
+
+    def _recent_wakes(self) -> float:
+        return self._wakes * max(0.0, 1 - (monotonic() - self._woken_at) * 10)
+
+
+class Fetcher(Service):
+    """Claims jobs, queue after queue, whenever there is room and may be work.
+
+    A queue that runs dry is looked at with growing gaps; idle for a while we ask to be notified, and
+    still look, at last every *poll_interval*. So a job whose transaction was open while we fell asleep
+    is found within about as long as that transaction lasted, and a lost notification costs no more
+    than the interval.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        listener: Listener,
+        executor: Executor,
+        queues: Mapping[str, int | None],
+        poll_interval: float,
+        sleep_after: float,
+    ) -> None:
+        self._line = line
+        self._listener = listener
+        self._executor = executor
+        self._cursors = {name: Cursor(name, limit) for name, limit in queues.items()}
+        self._turn = itertools.cycle(self._cursors.values())
+        self._poll_interval = poll_interval
+        self._sleep_after = sleep_after
+        self._woken = asyncio.Event()
+        self._leases = iter(range(0))
+        self.dry: Callable[[], None] = lambda: None
+
+    def notified(self, queue: str) -> None:
+        """Somebody who enqueued into *queue* has told us."""
+        if (cursor := self._cursors.get(queue)) is not None:
+            cursor.notified()
+            self._woken.set()
+
+    def look(self, queue: str | None = None) -> None:
+        """There may be work in *queue*, or anywhere."""
+        for cursor in self._cursors.values():
+            if queue in (None, cursor.name):
+                cursor.look()
+        self._woken.set()
+
+    async def run(self) -> None:
+        while True:
+            room = await self._executor.room()
+            cursor = self._ready(monotonic())
+            if cursor is None:
+                await self._wait()
+                continue
+            limit = min(room, BATCH, self._executor.room_in(cursor.name, cursor.limit))
+            if limit > 0:
+                await self._claim(cursor, limit)
+            else:
+                cursor.poll_at = monotonic() + FIRST_GAP
+
+    def _ready(self, now: float) -> Cursor | None:
+        for cursor in itertools.islice(self._turn, len(self._cursors)):
+            if cursor.poll_at <= now:
+                return cursor
+        return None
+
+    async def _wait(self) -> None:
+        """Sleeps until the next look is due, or somebody wakes us."""
+        now = monotonic()
+        for cursor in self._cursors.values():
+            idle = now - cursor.idle_since
+            if cursor.asleep and cursor.often_notified:
+                cursor.asleep = False
+                self._listener.rise_from(cursor.name)
+            elif not cursor.asleep and idle >= self._sleep_after and not cursor.often_notified:
+                cursor.asleep = True
+                self._listener.sleep_on(cursor.name)
+        if all(cursor.gap > FIRST_GAP for cursor in self._cursors.values()):
+            self.dry()
+        soonest = min(cursor.poll_at for cursor in self._cursors.values())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), max(0.0, soonest - now))
+        self._woken.clear()
+
+    async def _claim(self, cursor: Cursor, limit: int) -> None:
+        worker = self._listener.worker
+        began = monotonic()
+        bottom = cursor.from_bottom(began)
+        floors = [] if bottom else [Floor(*floor) for floor in sorted(cursor.floors.items())]
+        lease = await self._lease()
+        try:
+            jobs = await self._line.execute(
+                operations.claim(cursor.name, worker, lease, limit, floors=floors)
+            )
+        except StoreUnavailable:
+            # It may have been carried out, and its answer lost. Leases that nobody knows would stay with us.
+            jobs = await self._line.insist(operations.recall(worker, lease))
+            self._leases = iter(range(0))
+        cursor.took(jobs, limit, bottom, began)
+        cursor.poll_at = min(cursor.poll_at, monotonic() + self._poll_interval)
+        self._executor.take(jobs)
+
+    async def _lease(self) -> int:
+        for lease in self._leases:
+            return lease
+        first = await self._line.insist(operations.reserve())
+        self._leases = iter(range(first + 1, first + BLOCK))
+        return first

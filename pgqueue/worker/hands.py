@@ -1,0 +1,74 @@
+"""What a running task may ask of its worker: progress, and to finish in a transaction of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from pgqueue import operations
+from pgqueue.backends.base import Backend, carry_out, carry_out_async
+from pgqueue.connections import driver, driver_async, is_async
+from pgqueue.hands import Completion
+from pgqueue.jobs import State
+from pgqueue.operations import ClaimedJob, Plan
+
+
+class WorkerHands:
+    """Makes each job's hands."""
+
+    def __init__(
+        self, backend: Backend, keep: frozenset[State], report: Callable[[int, int, str], None]
+    ) -> None:
+        self.backend = backend
+        self.keep = keep
+        self.report = report
+        self.loop = asyncio.get_running_loop()
+
+    def of(self, job: ClaimedJob) -> JobHands:
+        return JobHands(self, job)
+
+
+class JobHands:
+    """One job's way out of its process."""
+
+    __slots__ = ("_job", "_worker")
+
+    def __init__(self, worker: WorkerHands, job: ClaimedJob) -> None:
+        self._worker = worker
+        self._job = job
+
+    def report(self, progress: str) -> None:
+        worker = self._worker
+        worker.loop.call_soon_threadsafe(worker.report, self._job.id, self._job.lease, progress)
+
+    def finish(self, connection: Any, completion: Completion) -> Awaitable[None] | None:
+        if is_async(connection):
+            return self._finish_async(connection, completion)
+        with self._worker.backend.on(driver(connection)) as executor:
+            carry_out(self._plan(completion), executor.execute)
+        return None
+
+    @asynccontextmanager
+    async def transaction(self, completion: Callable[[], Completion]) -> AsyncIterator[Any]:
+        backend = self._worker.backend
+        async with backend.user_connection_async() as connection:
+            yield connection
+            async with backend.on_async(connection) as executor:
+                await carry_out_async(self._plan(completion()), executor.execute)
+
+    @contextmanager
+    def blocking_transaction(self, completion: Callable[[], Completion]) -> Iterator[Any]:
+        backend = self._worker.backend
+        with backend.user_connection() as connection:
+            yield connection
+            with backend.on(connection) as executor:
+                carry_out(self._plan(completion()), executor.execute)
+
+    async def _finish_async(self, connection: Any, completion: Completion) -> None:
+        async with self._worker.backend.on_async(await driver_async(connection)) as executor:
+            await carry_out_async(self._plan(completion), executor.execute)
+
+    def _plan(self, completion: Completion) -> Plan[None]:
+        return operations.completing(self._job, completion, self._worker.keep)

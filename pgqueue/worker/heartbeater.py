@@ -1,0 +1,61 @@
+"""The Heartbeater: says what we hold, and learns what we lost or should stop."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from time import monotonic
+
+from pgqueue import operations
+from pgqueue.worker.executor import Executor
+from pgqueue.worker.listener import Listener
+from pgqueue.worker.service import Service
+
+BUSY_SECONDS = 5.0
+
+
+class Heartbeater(Service):
+    """Asks about the leases now and then, and at once when somebody cancels one of our jobs.
+
+    While jobs run it asks more often; without a session of our own every second, as nothing else tells
+    us of a cancellation then.
+    """
+
+    def __init__(
+        self, listener: Listener, executor: Executor, profile: dict[str, object], interval: float
+    ) -> None:
+        self._listener = listener
+        self._executor = executor
+        self._profile = profile
+        self._interval = interval
+        self._asked = asyncio.Event()
+
+    def ask(self) -> None:
+        """Asks now."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        checked_at = monotonic()
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), self._gap())
+            self._asked.clear()
+            held = self._executor.leases()
+            answer = await self._listener.line.execute(
+                operations.heartbeat(
+                    self._listener.worker, held, self._profile, session=self._listener.present
+                )
+            )
+            for lease in held:
+                if lease not in answer:
+                    self._executor.lost(*lease)
+                elif answer[lease].cancel_requested:
+                    self._executor.cancel(*lease)
+            if self._listener.present and monotonic() - checked_at >= self._interval * 0.9:
+                await self._listener.check()
+                checked_at = monotonic()
+
+    def _gap(self) -> float:
+        if not self._executor.busy:
+            return self._interval
+        return min(self._interval, BUSY_SECONDS if self._listener.present else 1.0)

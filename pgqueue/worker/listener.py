@@ -1,0 +1,103 @@
+"""The Listener: the worker's session, which is its ear and its life."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from pgqueue import operations
+from pgqueue.backends.base import Backend
+from pgqueue.errors import StoreUnavailable
+from pgqueue.operations import Membership
+from pgqueue.worker.line import Health, Line
+from pgqueue.worker.service import Service, log
+
+PRESENCE_RETRY_SECONDS = 0.5
+
+
+class Listener(Service):
+    """Hears what wakes us, and tells those who enqueue which topics we sleep on.
+
+    After a reconnect everything is woken: what was said meanwhile is gone. The presence lock is taken
+    again until it is ours; while an earlier, half-dead session of ours holds it, that one speaks for us.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        profile: dict[str, object],
+        health: Health,
+        woken: Callable[[str], None],
+        look: Callable[[str | None], None],
+    ) -> None:
+        self._session = backend.session(woken, self._lost)
+        self.line = Line("session", self._session, health, self._opened)
+        self._profile = profile
+        self._look = look
+        self._topics: set[str] = set()
+        self._changed = asyncio.Event()
+        self.membership: Membership | None = None
+        self.present = False
+
+    @property
+    def worker(self) -> int:
+        """Our identity: new at each start, and never anybody else's."""
+        assert self.membership is not None, "join comes first"
+        return self.membership.worker
+
+    async def join(self) -> Membership:
+        """Enters the cluster."""
+        self.membership = await self.line.insist(operations.join(self._profile))
+        self.present = await self._session.present(self.worker)
+        if not self.present:
+            log.warning("no session of our own here: our death will show by missing heartbeats only")
+        return self.membership
+
+    def sleep_on(self, topic: str) -> None:
+        """From soon on, *topic* wakes us."""
+        if topic not in self._topics:
+            self._topics.add(topic)
+            self._changed.set()
+
+    def rise_from(self, topic: str) -> None:
+        """We look for *topic* by ourselves: nobody needs to notify us."""
+        if topic in self._topics:
+            self._topics.discard(topic)
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Declares what changed; whoever falls asleep is woken once more, to look and then trust."""
+        known: set[str] = set()
+        while True:
+            timeout = None if self.present or self.membership is None else PRESENCE_RETRY_SECONDS
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), timeout)
+            self._changed.clear()
+            await self.line.open()
+            if not self.present and self.membership is not None:
+                self.present = await self._session.present(self.worker)
+            wanted = set(self._topics)
+            await self._session.sleep(wanted)
+            for topic in wanted - known:
+                self._look(topic)
+            known = wanted
+
+    async def check(self) -> None:
+        """Finds out whether we still hear; if not, connects anew."""
+        try:
+            await self._session.check()
+        except StoreUnavailable as error:
+            self.line.lost(error)
+            raise
+
+    async def _opened(self) -> None:
+        if self.membership is not None:
+            self.present = await self._session.present(self.worker)
+        self._changed.set()
+        self._look(None)
+
+    def _lost(self) -> None:
+        self.present = False
+        self.line.lost(StoreUnavailable("the LISTEN connection was closed"))
+        self._changed.set()

@@ -1,0 +1,142 @@
+"""What the leader does: Promoter, Rescuer, Pruner."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from time import monotonic
+
+from pgqueue import operations
+from pgqueue.errors import StoreBusy
+from pgqueue.jobs import State
+from pgqueue.operations import Retention
+from pgqueue.worker.line import Line
+from pgqueue.worker.listener import Listener
+from pgqueue.worker.service import Service, log
+
+DUE = "@"
+BATCH = 1_000
+PROMOTE_SECONDS = 30.0  # enqueue wakes us for what is due earlier than that
+AWAKE_GAP = 0.005
+AWAKE_SECONDS = 0.25
+RESCUE_SECONDS = 1.0
+ALONE_SECONDS = 10.0
+GRACE_SECONDS = 10.0
+PRUNE_SECONDS = 600.0
+
+
+class Promoter(Service):
+    """Makes due jobs available, and sleeps exactly until the next one is due.
+
+    An enqueue of something due soon wakes it. When that happens often, it stays awake for a moment and
+    looks by itself, so that not every delayed job costs a notification.
+    """
+
+    def __init__(self, line: Line, listener: Listener, wake: Callable[[str], None]) -> None:
+        self._line = line
+        self._listener = listener
+        self._wake = wake
+        self._woken = asyncio.Event()
+        self._awake_until = 0.0
+        self._woken_at = 0.0
+
+    def woken(self) -> None:
+        """Something that is due soon was enqueued; who hears that twice in a moment stays awake."""
+        now = monotonic()
+        if now - self._woken_at < AWAKE_SECONDS:
+            self._awake_until = now + AWAKE_SECONDS
+        self._woken_at = now
+        self.look()
+
+    def look(self) -> None:
+        """Something may be due."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        while True:
+            self._woken.clear()
+            answer = await self._line.execute(operations.promote(BATCH))
+            for queue in answer.queues:
+                self._wake(queue)
+            await self._rest(answer.next_due)
+
+    async def stop(self) -> None:
+        self._listener.rise_from(DUE)
+        await super().stop()
+
+    async def _rest(self, next_due: timedelta | None) -> None:
+        gap = PROMOTE_SECONDS if next_due is None else min(PROMOTE_SECONDS, next_due.total_seconds())
+        if monotonic() < self._awake_until:
+            self._listener.rise_from(DUE)
+            gap = min(gap, AWAKE_GAP)
+        else:
+            self._listener.sleep_on(DUE)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), gap)
+
+
+class Rescuer(Service):
+    """Takes jobs away from dead workers.
+
+    After a connection of our own was lost, the others' may have been too: they get a grace period to come back.
+    Alone, it looks seldom; a worker that joins wakes it.
+    """
+
+    def __init__(
+        self, listener: Listener, keep: frozenset[State], max_rescues: int, frozen_after: float
+    ) -> None:
+        self._listener = listener
+        self._keep = keep
+        self._max_rescues = max_rescues
+        self._frozen = timedelta(seconds=frozen_after)
+        self._woken = asyncio.Event()
+        self._calm_at = 0.0
+
+    def woken(self) -> None:
+        """Somebody joined."""
+        self._woken.set()
+
+    def unsettled(self) -> None:
+        """Our own session is new: the others' may be about to be."""
+        self._calm_at = monotonic() + GRACE_SECONDS
+
+    async def run(self) -> None:
+        while True:
+            patience = timedelta(seconds=max(RESCUE_SECONDS, self._calm_at - monotonic()))
+            rescue = await self._listener.line.execute(
+                operations.rescue(
+                    patience=patience, frozen=self._frozen, max_rescues=self._max_rescues, keep=self._keep
+                )
+            )
+            for job in rescue.jobs:
+                log.warning(
+                    "job %d (%s) rescued from worker %d: %s", job.id, job.task, job.worker, job.state
+                )
+            self._woken.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(
+                    self._woken.wait(), RESCUE_SECONDS if rescue.workers > 1 else ALONE_SECONDS
+                )
+
+
+class Pruner(Service):
+    """Drops what is past its retention, makes partitions ahead, and looks for what should not exist."""
+
+    def __init__(self, listener: Listener, retention: Retention) -> None:
+        self._listener = listener
+        self._retention = retention
+
+    async def run(self) -> None:
+        while True:
+            try:
+                dropped, deleted = await self._listener.line.execute(operations.prune(self._retention))
+                if dropped or deleted:
+                    log.info("pruned %d partitions and %d single jobs", dropped, deleted)
+            except StoreBusy:
+                log.debug("prune gave way to a reader of the archive")
+            swept = await self._listener.line.execute(operations.sweep(keep=self._retention.kept()))
+            if any(swept):
+                log.error("mended %d stranded and %d orphaned jobs; please report this", *swept)
+            await asyncio.sleep(PRUNE_SECONDS)

@@ -1,0 +1,226 @@
+"""One worker process: its agents, in the order in which they start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pgqueue import inspections, operations
+from pgqueue.errors import SchemaOutOfDate, StoreUnavailable
+from pgqueue.statements import schema_files
+from pgqueue.worker.completer import Completer
+from pgqueue.worker.elector import Elector
+from pgqueue.worker.executor import Executor
+from pgqueue.worker.fetcher import Fetcher
+from pgqueue.worker.hands import WorkerHands
+from pgqueue.worker.heartbeater import Heartbeater
+from pgqueue.worker.line import Health, Line
+from pgqueue.worker.listener import Listener
+from pgqueue.worker.maintenance import DUE, Promoter, Pruner, Rescuer
+from pgqueue.worker.options import Options
+from pgqueue.worker.processes import ProcessPool
+from pgqueue.worker.service import log
+from pgqueue.worker.threads import Threads
+from pgqueue.worker.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from pgqueue.app import App
+
+
+class Worker:
+    """Runs the jobs of some queues. Three connections: claims, completions, and the session.
+
+    `run` works until it is cancelled, `stop` is called, or, with *drain*, nothing is left that could run now.
+    """
+
+    def __init__(self, app: App, options: Options | None = None) -> None:
+        self._app = app
+        self._options = options or Options()
+        self._stop_asked = asyncio.Event()
+        self._stop_now = asyncio.Event()
+        self.started = asyncio.Event()
+        self.id: int | None = None
+        self.stuck = False
+
+    def stop(self) -> None:
+        """Claims nothing more, lets jobs finish within the grace period; asked again: now."""
+        if self._stop_asked.is_set():
+            self._stop_now.set()
+        self._stop_asked.set()
+
+    async def run(self) -> None:
+        """Works. Raises SchemaMissing, SchemaOutOfDate, InvalidTask before anything has started."""
+        self._app.prepare()
+        self._build()
+        await self._claims.open()
+        await self._check_schema()
+        await self._completions.open()
+        membership = await self._listener.join()
+        self.id = membership.worker
+        for service in self._services:
+            service.start()
+        self._watchdog.start()
+        self._heartbeater.ask()
+        log.info(
+            "worker %d started: %s; queues %s, concurrency %d, tasks %s",
+            self.id,
+            self._profile["name"],
+            ", ".join(self._options.limits),
+            self._options.concurrency,
+            ", ".join(sorted(self._app.tasks)) or "none",
+        )
+        self.started.set()
+        try:
+            await self._stop_asked.wait()
+        finally:
+            await asyncio.shield(asyncio.ensure_future(self._shut_down()))
+
+    def handle_signals(self) -> None:
+        """SIGTERM and SIGINT stop the worker, in good order; the second one, at once."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled, number)
+
+    def _signalled(self, number: int) -> None:
+        again = self._stop_asked.is_set()
+        log.info(
+            "%s: %s", signal.Signals(number).name, "stopping now" if again else "finishing what runs"
+        )
+        self.stop()
+
+    def _build(self) -> None:
+        options, app = self._options, self._app
+        backend, keep = app.backend, app.retention.kept()
+        host = socket.gethostname()
+        self._profile: dict[str, object] = {
+            "name": options.name or f"{host}:{os.getpid()}",
+            "host": host,
+            "pid": os.getpid(),
+            "queues": list(options.limits),
+            "started_at": datetime.now(UTC),
+            "info": {"concurrency": options.concurrency, "tasks": sorted(app.tasks)},
+        }
+        health = Health()
+        self._claims = Line("claims", backend.lane(durable=False), health)
+        self._completions = Line("completions", backend.lane(), health)
+        self._listener = Listener(backend, self._profile, health, self._notified, self._look)
+        self._hands = WorkerHands(backend, keep, lambda *report: self._completer.report(*report))
+        self._completer = Completer(self._completions, keep, lambda *lease: None)
+        self._threads = Threads()
+        store = {"url": app.url, "schema": app.schema, "keep": keep}
+        self._processes = ProcessPool(app.tasks, store, options.pool_processes)
+        self._executor = Executor(
+            app.tasks,
+            self._completer,
+            self._hands,
+            self._threads,
+            self._processes,
+            options.concurrency,
+        )
+        self._fetcher = Fetcher(
+            self._claims,
+            self._listener,
+            self._executor,
+            options.limits,
+            options.poll_interval,
+            options.sleep_after,
+        )
+        if options.drain:
+            self._fetcher.dry = self._drained
+        self._heartbeater = Heartbeater(
+            self._listener, self._executor, self._profile, options.heartbeat_interval
+        )
+        self._promoter = Promoter(self._claims, self._listener, self._fetcher.look)
+        self._rescuer = Rescuer(self._listener, keep, app.max_rescues, options.frozen_after)
+        pruner = Pruner(self._listener, app.retention)
+        self._elector = Elector(
+            self._listener, options.term, (self._promoter, self._rescuer, pruner)
+        )
+        self._services = (
+            self._listener,
+            self._completer,
+            self._heartbeater,
+            self._elector,
+            self._fetcher,
+        )
+        self._watchdog = Watchdog()
+
+    async def _check_schema(self) -> None:
+        found = await self._claims.insist(inspections.version())
+        needed = schema_files("postgres")[-1].version
+        if found is None or found < needed:
+            raise SchemaOutOfDate(
+                f"the schema {self._app.schema} is at version {found}, this worker needs {needed}; "
+                "run `pgqueue migrate`"
+            )
+
+    def _notified(self, topic: str) -> None:
+        """A notification: a queue's name, what is due has changed, or one of our jobs was cancelled."""
+        if topic == DUE:
+            self._promoter.woken()
+            self._rescuer.woken()
+        elif topic.startswith("!"):
+            if topic == f"!{self.id}":
+                self._heartbeater.ask()
+        else:
+            self._fetcher.notified(topic)
+
+    def _look(self, topic: str | None) -> None:
+        """Time to look, although nobody said so; at everything, after a connection was lost."""
+        if topic is None:
+            self._rescuer.unsettled()
+            self._heartbeater.ask()
+        if topic in (None, DUE):
+            self._promoter.look()
+        if topic != DUE:
+            self._fetcher.look(topic)
+
+    def _drained(self) -> None:
+        if not self._executor.busy:
+            self.stop()
+
+    async def _shut_down(self) -> None:
+        """Stops claiming, lets jobs finish, hands back the others, and leaves with empty hands."""
+        await self._fetcher.stop()
+        self._executor.stop()
+        finishing = asyncio.ensure_future(self._executor.finish(self._options.grace))
+        now = asyncio.ensure_future(self._stop_now.wait())
+        await asyncio.wait({finishing, now}, return_when=asyncio.FIRST_COMPLETED)
+        now.cancel()
+        if not finishing.done():
+            finishing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await finishing
+            await self._executor.finish(0)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(5.0, self._options.grace)):
+                await self._completer.finish()
+        await self._elector.stop()
+        await self._heartbeater.stop()
+        self._watchdog.stop()
+        if self.id is not None:
+            with contextlib.suppress(StoreUnavailable, TimeoutError):
+                async with asyncio.timeout(2):
+                    await self._listener.line.execute(operations.leave(self.id))
+        for service in reversed(self._services):
+            await service.stop()
+        self.stuck = self._threads.close()
+        self._processes.close()
+        for line in (self._claims, self._completions, self._listener.line):
+            await line.close()
+        await self._app.close_async()
+        log.info("worker %d stopped; %d jobs", self.id or 0, self._executor.finished)
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's event loop where it is installed, a third faster; otherwise asyncio's own."""
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        return uvloop.new_event_loop()
+    return asyncio.new_event_loop()

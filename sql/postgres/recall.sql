@@ -1,0 +1,9 @@
+-- recall: what a claim took whose answer never came, because the connection broke.
+--
+-- in:   worker integer · lease bigint, the claim's
+-- out:  as claim
+-- trap: reads the live table once: lease columns have no index, as broken connections are few.
+SELECT id, priority, position, attempt, task, args::text, max_attempts, timeout_seconds,
+       extract(epoch FROM run_at)::float8, rescues, progress::text, metadata::text, tags, workflow, queue
+FROM pgqueue.job
+WHERE state = 'running' AND worker = :worker::integer AND lease = :lease::bigint;
