@@ -1,0 +1,332 @@
+"""Starts, stops, restarts and kills one server, and no other."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from threading import Thread
+from types import TracebackType
+from typing import Final, Literal, Self
+from urllib.parse import quote
+
+import psycopg
+
+from pgqueue.embedded import launch
+from pgqueue.embedded.binaries import Binaries, cache_dir, environment, find
+from pgqueue.errors import NoServer
+
+Mode = Literal["smart", "fast", "immediate"]
+
+_SIGNALS: Final = {
+    "smart": signal.SIGTERM,
+    "fast": signal.SIGINT,
+    "immediate": signal.SIGQUIT,
+}
+_PATIENCE: Final = 30.0
+_POLL: Final = 0.01
+_PREFIX: Final = "pgqueue-postgres-"
+# A socket's path ends at about 107 bytes (104 on macOS), and its file needs some of them.
+_LONGEST_SOCKET_DIR: Final = 85
+
+
+def start(
+    data_dir: str | Path | None = None,
+    *,
+    ephemeral: bool = False,
+    tcp: bool = False,
+    options: Mapping[str, str] | None = None,
+) -> Server:
+    """Starts a server and returns when it answers.
+
+    Its data stay in *data_dir*, by default in the user's cache; an *ephemeral* one leaves nothing
+    behind. *tcp* also listens on a free port of 127.0.0.1, with a password: `Server.tcp_url`.
+    *options* are PostgreSQL's own settings.
+
+    Raises `NoServer` when there are no binaries, or the directory is in use.
+    """
+    if ephemeral and data_dir is not None:
+        raise ValueError("an ephemeral server chooses its own data_dir")
+    binaries = find()
+    if ephemeral:
+        _sweep()
+        directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    else:
+        directory = Path(data_dir or cache_dir() / f"postgres-{binaries.major}").absolute()
+    server = Server(binaries, directory, ephemeral=ephemeral, tcp=tcp, options=options or {})
+    server.start()
+    return server
+
+
+class Server:
+    """One server on one directory, as long as this process lives at most.
+
+    A context manager that stops it at the end. The directory holds everything: the data, the
+    socket, the log, and a lock that all the server's processes share, so that it is free only when
+    the last of them has ended.
+    """
+
+    def __init__(
+        self,
+        binaries: Binaries,
+        directory: Path,
+        *,
+        ephemeral: bool,
+        tcp: bool,
+        options: Mapping[str, str],
+    ) -> None:
+        self.binaries = binaries
+        self.directory = directory
+        self._ephemeral = ephemeral
+        self._port = _free_port() if tcp else 5432
+        self._tcp = tcp
+        self._options = dict(options)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._waiter: Thread | None = None
+        self._owner = os.getpid()
+        short = len(os.fsencode(directory)) <= _LONGEST_SOCKET_DIR
+        self._socket_dir = (
+            directory if short else Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp"))
+        )
+
+    @property
+    def url(self) -> str:
+        """Of the database `postgres`, as the superuser, through the private socket."""
+        return self.url_of("postgres")
+
+    @property
+    def tcp_url(self) -> str:
+        """The same through TCP, with a password. Raises ValueError unless started with *tcp*."""
+        if not self._tcp:
+            raise ValueError("this server was started without tcp=True")
+        password = (self.directory / "password").read_text()
+        return f"postgresql://postgres:{password}@127.0.0.1:{self._port}/postgres"
+
+    @property
+    def pid(self) -> int:
+        """Of the postmaster. Raises `NoServer` when it is not running."""
+        if self._process is None:
+            raise NoServer("this server is not running")
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """What the server wrote since its latest start."""
+        try:
+            return (self.directory / "server.log").read_text("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+
+    def url_of(self, database: str) -> str:
+        host, port = quote(str(self._socket_dir), safe=""), self._port
+        return f"postgresql://postgres@/{quote(database)}?host={host}&port={port}"
+
+    def start(self) -> None:
+        """Starts it, with an empty database at the first time; does nothing while it runs."""
+        if self._process is not None:
+            return
+        try:
+            self._own(self.directory)
+            self._own(self._socket_dir)
+            lock = self._lock()
+            try:
+                if not (self.directory / "data").exists():
+                    self._create()
+                self._launch(lock)
+            finally:
+                os.close(lock)
+            self._await_answer()
+        except BaseException:
+            self.stop("immediate")
+            raise
+        atexit.register(self.stop)
+
+    def stop(self, mode: Mode = "fast") -> None:
+        """Stops it and waits for its end; an ephemeral one takes its data along.
+
+        May be asked twice, and of a server that ended by itself.
+        """
+        if os.getpid() != self._owner:  # at the exit of a child that was forked off
+            return
+        atexit.unregister(self.stop)
+        self._end(_SIGNALS[mode])
+        if self._socket_dir != self.directory:
+            shutil.rmtree(self._socket_dir, ignore_errors=True)
+        if self._ephemeral and self.directory.exists():
+            with contextlib.suppress(NoServer):
+                os.close(self._lock())  # when its last process is gone
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def restart(self, mode: Mode = "fast") -> None:
+        """Stops it, keeps its data, starts it again under the same URL. "immediate" is a crash."""
+        self._end(_SIGNALS[mode])
+        self.start()
+
+    def kill(self) -> None:
+        """Kills the postmaster, as the kernel does when memory runs out; `start` brings it back."""
+        self._end(signal.SIGKILL)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _own(self, directory: Path) -> None:
+        """Makes *directory*, private, and gives a new one to whoever will run the server."""
+        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if any(directory.iterdir()):
+            return
+        directory.chmod(0o700)
+        if account := self.binaries.account:
+            os.chown(directory, account.uid, account.gid)
+
+    def _lock(self) -> int:
+        """Takes the directory for this server, once the last process of an earlier one is gone."""
+        lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.ftruncate(lock, 0)
+                os.pwrite(lock, str(os.getpid()).encode(), 0)
+                return lock
+            holder = int(os.pread(lock, 20, 0) or 0)
+            if _alive(holder) or time.monotonic() > deadline:
+                os.close(lock)
+                raise NoServer(
+                    f"{self.directory} is in use by a server of process {holder}: stop that one, or"
+                    " choose another data_dir"
+                )
+            time.sleep(_POLL)
+
+    def _create(self) -> None:
+        """Makes an empty database cluster, or nothing at all."""
+        draft, password = self.directory / "draft", self.directory / "password"
+        shutil.rmtree(draft, ignore_errors=True)
+        password.write_text(secrets.token_urlsafe(24))
+        password.chmod(0o600)
+        if account := self.binaries.account:
+            os.chown(password, account.uid, account.gid)
+        arguments = [
+            *("--pgdata", str(draft), "--username", "postgres", "--encoding", "UTF8"),
+            *("--auth-local", "trust", "--auth-host", "scram-sha-256", "--pwfile", str(password)),
+            *(["--no-sync"] if self._ephemeral else []),
+        ]
+        made = self.binaries.run("initdb", *arguments, "--locale", "C.UTF-8")
+        if made.returncode:  # not every system knows it
+            made = self.binaries.run("initdb", *arguments, "--locale", "C")
+        if made.returncode:
+            runs_as = f" (the server runs as {account.name})" if account else ""
+            raise NoServer(f"initdb failed in {self.directory}: {made.stderr.strip()}{runs_as}")
+        draft.rename(self.directory / "data")
+
+    def _launch(self, lock: int) -> None:
+        account = self.binaries.account
+        settings = {
+            "listen_addresses": "127.0.0.1" if self._tcp else "",
+            "unix_socket_directories": str(self._socket_dir),
+            "port": str(self._port),
+            **self._options,
+        }
+        command = [
+            *(sys.executable, "-I", "-S", launch.__file__, str(os.getpid())),
+            *((str(account.uid), str(account.gid)) if account else ("-1", "-1")),
+            *(str(self.binaries.folder / "postgres"), "-D", str(self.directory / "data")),
+            *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
+        ]
+        started: Future[subprocess.Popen[bytes]] = Future()
+
+        def run() -> None:
+            try:
+                with (self.directory / "server.log").open("wb") as log:
+                    process = subprocess.Popen(
+                        command,
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        cwd="/",
+                        env=environment(),
+                        pass_fds=[lock],
+                        start_new_session=True,  # Ctrl-C is for us, not for the server
+                    )
+            except BaseException as error:
+                started.set_exception(error)
+                return
+            started.set_result(process)
+            process.wait()
+
+        # The death signal comes when the *thread* that started a process ends: so this one waits.
+        self._waiter = Thread(target=run, name="pgqueue-postgres", daemon=True)
+        self._waiter.start()
+        self._process = started.result()
+
+    def _await_answer(self) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while self._waiter and self._waiter.is_alive() and time.monotonic() < deadline:
+            try:
+                psycopg.connect(self.url, connect_timeout=5).close()
+            except psycopg.OperationalError:
+                time.sleep(_POLL)
+            else:
+                return
+        last = self.log.strip().splitlines()[-5:]
+        raise NoServer("\n".join([f"the server in {self.directory} does not start:", *last]))
+
+    def _end(self, *signals: signal.Signals) -> None:
+        """Sends the signals, each when the one before has not helped, and waits for the end."""
+        if self._process is None or self._waiter is None:
+            return
+        for number in (*signals, signal.SIGQUIT, signal.SIGKILL):
+            self._process.send_signal(number)
+            self._waiter.join(_PATIENCE)
+            if not self._waiter.is_alive():
+                break
+        self._process = None
+        # Its last processes may still hold the lock: whoever comes next is to wait for them.
+        with contextlib.suppress(FileNotFoundError):
+            (self.directory / "lock").write_text("0")
+
+
+def _alive(pid: int) -> bool:
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _sweep() -> None:
+    """Removes what ephemeral servers left behind whose process was killed."""
+    for lock in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/lock"):
+        with contextlib.suppress(OSError), lock.open() as file:
+            if time.time() - lock.stat().st_mtime > 60:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(lock.parent)
