@@ -112,7 +112,8 @@ class Store:
     def complete(self, *jobs: ClaimedJob, result: str | None = None) -> set[int]:
         """The ids of those that are completed under their lease."""
         done = [Completed(job.id, job.lease, result) for job in jobs]
-        return {id for id, _ in self.do(operations.complete(done, keep=self.keep, now=self.now))}
+        told = self.do(operations.complete(done, keep=self.keep, now=self.now))
+        return {id for id, _ in told}
 
     def work(self, *, queue: str = "default") -> list[str]:
         """Runs whatever is available, and what that makes available; the tasks in their order."""

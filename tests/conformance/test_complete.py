@@ -60,6 +60,18 @@ def test_asking_twice_answers_twice(store: Store) -> None:
     assert store.job(job).result == 1
 
 
+def test_says_whether_it_was_this_call_or_an_earlier_one(store: Store) -> None:
+    store.enqueue(a_job(), a_job())
+    early, late = store.claim()
+    store.complete(early)
+    both = [Completed(job.id, job.lease) for job in (early, late)]
+
+    assert store.do(operations.complete(both, now=store.now)) == {
+        (early.id, early.lease): False,
+        (late.id, late.lease): True,
+    }
+
+
 def test_asking_twice_in_one_call_completes_once(store: Store) -> None:
     job = store.running()
 
@@ -106,7 +118,7 @@ def test_a_job_that_ended_otherwise_cannot_be_completed(store: Store) -> None:
 
 
 def test_an_unknown_job_is_not_completed(store: Store) -> None:
-    assert store.do(operations.complete([Completed(12345, 67890)])) == set()
+    assert store.do(operations.complete([Completed(12345, 67890)])) == {}
 
 
 def test_a_batch_completes_what_is_held_and_tells_of_the_rest(store: Store) -> None:
@@ -167,7 +179,7 @@ def test_a_completion_that_is_rolled_back_never_was(store: Store) -> None:
     done = operations.complete([Completed(job.id, job.lease)], now=store.now)
 
     with pytest.raises(ZeroDivisionError), store.backend.transaction() as executor:
-        assert executor.execute(done) == {(job.id, job.lease)}
+        assert executor.execute(done) == {(job.id, job.lease): True}
         raise ZeroDivisionError
 
     assert store.states(job, child) == ["running", "blocked"]
