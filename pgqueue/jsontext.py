@@ -1,9 +1,9 @@
 """JSON text in and out, strict where JSON and its stores are: no NaN, no infinity, no NUL, no lone
-surrogates, nothing that would come back changed.
+surrogates.
 
 Beyond what msgspec knows, `pathlib` paths and, where pydantic is installed, its models (2.11 or
-later) are written and read. pydantic is not imported for it. What is refused raises TypeError or
-ValueError.
+later) are written and read. A model is kept as its own JSON says: what it hides, as SecretStr does,
+stays hidden. pydantic is not imported for it. What is refused raises TypeError or ValueError.
 """
 
 from __future__ import annotations

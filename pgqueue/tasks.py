@@ -135,7 +135,6 @@ class Task(Generic[P, R_co]):
         codec = self._codec
         text = codec.write(args, kwargs)
         defaults = self._defaults
-        key = unique_key(self.name, self.unique, codec, text) if self.unique else None
         return NewJob(
             self.name,
             text,
@@ -143,7 +142,7 @@ class Task(Generic[P, R_co]):
             defaults.priority,
             max_attempts=defaults.max_attempts,
             timeout=defaults.timeout,
-            unique=key,
+            unique=unique_key(self.name, self.unique, codec, text),
             tags=defaults.tags,
             schema=self.schema,
         )

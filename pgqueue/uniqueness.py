@@ -27,6 +27,8 @@ def unique_key(task: str, unique: Unique, codec: ArgumentsCodec, text: str) -> s
 
     Raises InvalidArguments when the key cannot be made of them.
     """
+    if not unique:
+        return None
     if unique is True:
         try:
             canonical = jsontext.write_sorted(codec.read_named(text))
@@ -38,8 +40,6 @@ def unique_key(task: str, unique: Unique, codec: ArgumentsCodec, text: str) -> s
             return f"{task}:{unique.format_map(codec.read_named(text))}"
         except (LookupError, AttributeError, ValueError) as error:
             _refuse(task, f"{unique!r} cannot be filled in: {error!r}", error)
-    if not unique:
-        return None
     key = unique(**codec.read_named(text))
     return None if key is None else f"{task}:{key}"
 

@@ -271,6 +271,18 @@ def test_refuses_a_loop() -> None:
     assert "contains itself" in str(refusal(fn, loop))
 
 
+def test_refuses_what_is_nested_deeper_than_python_can_follow() -> None:
+    def fn(value: Any) -> None: ...
+
+    deep = "[" * 100_000 + "]" * 100_000
+    with pytest.raises(InvalidArguments, match="fn: nested too deeply"):
+        codec(fn).read(f'{{"value":{deep}}}')
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    assert "nested too deeply" in str(refusal(fn, nested))
+
+
 def test_refuses_a_call_that_does_not_fit_and_shows_what_does() -> None:
     def fn(order: int, *, note: str = "") -> None: ...
 

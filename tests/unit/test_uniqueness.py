@@ -59,6 +59,14 @@ def test_refuses_a_key_that_cannot_be_kept() -> None:
         key("x" * 600, 7)
 
 
+def test_says_when_a_default_makes_no_key() -> None:
+    @TaskRegistry().task(unique=True)
+    def send(order_id: int, sink: Any = object()) -> None: ...  # noqa: B008
+
+    with pytest.raises(InvalidArguments, match="send: unique: a default cannot be written as JSON"):
+        send.job(1)
+
+
 def test_options_give_a_whole_key() -> None:
     @TaskRegistry().task(unique=True)
     def send(order_id: int) -> None: ...
