@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -149,9 +150,11 @@ class App(TaskRegistry):
         found = self._ended(job, self.execute(inspections.result(job)))
         if found is None:
             with self.backend.listen(("#", f"#{job_id(job)}")) as ear:
+                gaps = _growing_gaps()
                 while (found := self._ended(job, self.execute(inspections.result(job)))) is None:
-                    ear.wait(_left(job, deadline))
-        return self._read(job, found)
+                    ear.wait(min(_left(job, deadline), next(gaps)))
+        result: R = self._read(job, found)
+        return result
 
     async def result_async(
         self, job: Handle[R] | int, timeout: timedelta | float | None = None
@@ -165,12 +168,14 @@ class App(TaskRegistry):
             if self._waiter is None or not self._waiter.usable:
                 self._waiter = Waiter(self.backend)
             async with self._waiter.waiting(job_id(job)) as woken:
-                while True:
+                for gap in _growing_gaps():
                     ending = await self.execute_async(inspections.result(job))
                     if (found := self._ended(job, ending)) is not None:
                         break
-                    await woken(_left(job, deadline))
-        return self._read(job, found)
+                    await woken(min(_left(job, deadline), gap))
+        assert found is not None
+        result: R = self._read(job, found)
+        return result
 
     async def run_worker(self, **options: Any) -> None:
         """Work in this very process, until cancelled; *options* are those of `pgqueue.worker.Options`."""
@@ -218,10 +223,19 @@ def _deadline(timeout: timedelta | float | None) -> float | None:
     return None if seconds is None else monotonic() + seconds
 
 
-def _left(job: Handle[Any] | int, deadline: float | None) -> float | None:
+def _growing_gaps() -> Iterator[float]:
+    """A job whose completion was about to commit when we declared that we wait tells us nothing, so look again
+    soon, then seldom."""
+    gap = 0.005
+    while True:
+        yield gap
+        gap = min(gap * 2, 5.0)
+
+
+def _left(job: Handle[Any] | int, deadline: float | None) -> float:
     """Seconds until *deadline*. Raises ResultTimeout when it has passed."""
     if deadline is None:
-        return None
+        return inf
     left = deadline - monotonic()
     if left <= 0:
         raise ResultTimeout(f"job {job_id(job)} has not finished in time; it goes on all the same")

@@ -37,7 +37,7 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     info: dict[str, Any] = {}
 
 
-class Count(NamedTuple):
+class Count(msgspec.Struct, frozen=True, order=True):
     """Live jobs of one queue and state; *oldest* is how long the first of them has been due."""
 
     queue: str
@@ -53,7 +53,7 @@ class Counts(NamedTuple):
     exact: bool
 
 
-class Throughput(NamedTuple):
+class Throughput(msgspec.Struct, frozen=True):
     """Jobs that ended in one state lately; *waited* from due to claimed, *ran* from there to the end."""
 
     state: State

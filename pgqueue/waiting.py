@@ -10,11 +10,9 @@ from contextlib import asynccontextmanager, suppress
 from pgqueue.backends.base import Backend, Session
 from pgqueue.errors import StoreUnavailable
 
-POLL_SECONDS = 5.0
-
 
 class Waiter:
-    """Wakes whoever waits for a job when it finishes; every few seconds too, as notifications get lost."""
+    """Wakes whoever waits for a job when it finishes. Notifications get lost: look for yourself too."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -29,14 +27,14 @@ class Waiter:
         return self._loop is asyncio.get_running_loop()
 
     @asynccontextmanager
-    async def waiting(self, job: int) -> AsyncIterator[Callable[[float | None], Awaitable[None]]]:
-        """While inside, *job*'s end is announced to us. Gives a function that waits, at most so many seconds."""
+    async def waiting(self, job: int) -> AsyncIterator[Callable[[float], Awaitable[None]]]:
+        """While inside, *job*'s end is announced to us. Gives a function that waits for that, so many seconds."""
         event = asyncio.Event()
         self._waiting[job].add(event)
 
-        async def woken(seconds: float | None) -> None:
+        async def woken(seconds: float) -> None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(event.wait(), min(seconds or POLL_SECONDS, POLL_SECONDS))
+                await asyncio.wait_for(event.wait(), seconds)
             event.clear()
 
         try:

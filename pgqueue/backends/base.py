@@ -57,8 +57,8 @@ class Session(Lane, Protocol):
 class Ear(Protocol):
     """Hears of one's topics, without an event loop."""
 
-    def wait(self, seconds: float | None) -> None:
-        """Returns when a topic was notified, after *seconds*, or now and then all the same."""
+    def wait(self, seconds: float) -> None:
+        """Returns when a topic was notified, or after *seconds*."""
         ...
 
 

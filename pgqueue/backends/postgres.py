@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import select
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -189,8 +189,8 @@ class PostgresEar:
     def __init__(self, connection: Connection[Any]) -> None:
         self._connection = connection
 
-    def wait(self, seconds: float | None) -> None:
-        for _ in self._connection.notifies(timeout=min(seconds or 5.0, 5.0), stop_after=1):
+    def wait(self, seconds: float) -> None:
+        for _ in self._connection.notifies(timeout=seconds, stop_after=1):
             pass
 
 

@@ -85,6 +85,11 @@ class _InChild(Exception):
         return f'\n"""\n{self.args[0]}"""'
 
 
+def main() -> None:
+    """Serves the pipe whose descriptor is the first argument; the second is the parent's process id."""
+    serve(Connection(int(sys.argv[1])), int(sys.argv[2]))
+
+
 def serve(pipe: Pipe, parent: int) -> None:
     """Runs orders until the parent is gone. Ctrl-C is the parent's business."""
     _die_with(parent)
@@ -183,10 +188,3 @@ def _die_with(parent: int) -> None:
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
         os._exit(1)
-
-
-if __name__ == "__main__":
-    # Under its importable name: what travels through the pipe must be of the same classes on both sides.
-    from pgqueue.worker import child
-
-    child.serve(Connection(int(sys.argv[1])), int(sys.argv[2]))

@@ -100,6 +100,7 @@ class Completer(Service):
     async def _send_with_jobs(self, completed: Completed, jobs: Sequence[NewJob[Any]]) -> None:
         """One transaction; when its commit's answer is lost, the second asking finds the job completed."""
         name = (completed.id, completed.lease)
+        answer: dict[tuple[int, int], bool] = {}
         while True:
             try:
                 async with self._line.transaction() as executor:

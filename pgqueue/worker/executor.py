@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from datetime import timedelta
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from pgqueue import results
 from pgqueue.context import Context
@@ -22,6 +22,8 @@ from pgqueue.worker.processes import ProcessPool
 from pgqueue.worker.service import log
 from pgqueue.worker.threads import Threads
 
+T = TypeVar("T")
+
 MAX_BUFFER = 500
 BUFFER_SECONDS = 0.01
 MAX_TRACEBACK = 8_000
@@ -31,7 +33,7 @@ MAX_MESSAGE = 2_000
 class Run:
     """A job in our hands: waiting in the buffer, or running."""
 
-    __slots__ = ("asked_to_stop", "context", "job", "lost", "releasing", "task", "timed_out")
+    __slots__ = ("asked_to_stop", "context", "job", "lost", "releasing", "task")
 
     def __init__(self, job: ClaimedJob) -> None:
         self.job = job
@@ -40,7 +42,6 @@ class Run:
         self.asked_to_stop = False
         self.lost = False
         self.releasing = False
-        self.timed_out = False
 
     def stop(self) -> None:
         """Asks the code to stop: a coroutine is interrupted, a function may look."""
@@ -233,16 +234,7 @@ class Executor:
             else:
                 args, kwargs = task.decode_args(job.args)
                 coroutine = task.fn(*args, **kwargs)
-            if seconds is None:
-                return await coroutine
-            try:
-                async with asyncio.timeout(seconds) as limit:
-                    return await coroutine
-            except TimeoutError:
-                run.timed_out = limit.expired()
-                if run.timed_out:
-                    raise TimeoutError(f"it took longer than its timeout of {seconds:g} s") from None
-                raise
+            return await (coroutine if seconds is None else _within(seconds, coroutine))
         run.context = context = self._context(job)
         if task.executor == "thread":
             future = self._threads.submit(task.call, context, job.args)
@@ -251,13 +243,9 @@ class Executor:
                 self._processes.submit(job, context, self._hands.of(job).report)
             )
         try:
-            async with asyncio.timeout(seconds) as limit:
-                return await future
-        except TimeoutError:
-            if limit.expired():
-                run.timed_out = True
-                context.cancel()
-                raise TimeoutError(f"it took longer than its timeout of {seconds:g} s") from None
+            return await (future if seconds is None else _within(seconds, future))
+        except OutOfTime:
+            context.cancel()
             raise
 
     def _context(self, job: ClaimedJob) -> Context:
@@ -320,6 +308,21 @@ class Executor:
         if seen == 1:
             log.warning("job %d: no task %r here; handing it and others like it back", job.id, job.task)
         return Released(job.id, job.lease, timedelta(seconds=min(60, 2 ** min(seen - 1, 6))))
+
+
+class OutOfTime(TimeoutError):
+    """An attempt took longer than its timeout."""
+
+
+async def _within(seconds: float, work: Awaitable[T]) -> T:
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            return await work
+    except TimeoutError:
+        if limit.expired():
+            raise OutOfTime(f"it took longer than its timeout of {seconds:g} s") from None
+        raise
 
 
 class _RetryAsked(Exception):

@@ -19,6 +19,9 @@ from pgqueue.tasks import Task
 from pgqueue.worker.child import Finished, Order, Raised, Reported
 
 
+_CHILD = "from pgqueue.worker.child import main; main()"
+
+
 class ProcessDied(PgqueueError):
     """The process that ran the task died."""
 
@@ -88,7 +91,7 @@ class _Slot:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pgqueue.worker.child", str(theirs.fileno()), str(os.getpid())],
+                [sys.executable, "-c", _CHILD, str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
