@@ -93,9 +93,7 @@ class Store:
     ) -> list[ClaimedJob]:
         worker = by or self.worker
         lease = next(self._leases[worker])
-        return self.do(
-            operations.claim(queue, worker, lease, limit, floors=floors, now=self.now)
-        )
+        return self.do(operations.claim(queue, worker, lease, limit, floors=floors, now=self.now))
 
     def take(self, *, queue: str = "default", by: int | None = None) -> ClaimedJob:
         """The next job, which there must be."""
@@ -103,11 +101,32 @@ class Store:
         return job
 
     def running(self, job: NewJob[Any] | None = None, *, by: int | None = None) -> ClaimedJob:
-        """A job that was just enqueued, in a worker's hands; nothing else is available before it."""
+        """A job that was just enqueued, in a worker's hands; no other may be before it."""
         id = self.add(job)
         taken = self.take(queue=job.queue if job else "default", by=by)
         assert taken.id == id
         return taken
+
+    def bring(self, state: str, job: NewJob[Any] | None = None) -> int:
+        """The id of a job that has come to *state*; no other may be before it."""
+        job = job or a_job()
+        if state == "blocked":
+            job = job.after(self.add(a_job("parent", queue="parents")))
+        if state == "scheduled":
+            job = job.options(delay=timedelta(hours=1))
+        if state in ("available", "blocked", "scheduled"):
+            return self.add(job)
+        taken = self.running(job)
+        if state == "completed":
+            self.complete(taken)
+        elif state == "cancelled":
+            self.fail(taken, verdict="cancel")
+        elif state == "discarded":
+            self.discard(taken)
+        elif state == "retryable":
+            self.fail(taken, retry_in=timedelta(hours=1))
+        assert self.state(taken) == state
+        return taken.id
 
     def complete(self, *jobs: ClaimedJob, result: str | None = None) -> set[int]:
         """The ids of those that are completed under their lease."""
@@ -141,6 +160,12 @@ class Store:
     def release(self, *jobs: ClaimedJob, delay: timedelta | None = None) -> dict[int, State]:
         released = [Released(job.id, job.lease, delay) for job in jobs]
         return _by_id(self.do(operations.release(released, keep=self.keep, now=self.now)))
+
+    def free(self, id: int) -> None:
+        """Takes a running job out of its worker's hands."""
+        lease = self.job(id).lease
+        assert lease
+        assert self.do(operations.release([Released(id, lease)], now=self.now))
 
     def progress(self, *jobs: ClaimedJob, progress: str) -> set[int]:
         reports = [Progress(job.id, job.lease, progress) for job in jobs]
@@ -262,7 +287,7 @@ async def a_session(store: Store, worker: int) -> AsyncIterator[Session]:
 
 
 def until(condition: Callable[[], object], *, within: float = 10) -> None:
-    """Looks until *condition* holds: a store may take a moment to notice that a session has ended."""
+    """Looks until *condition* holds: a store takes a moment to notice that a session ended."""
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"

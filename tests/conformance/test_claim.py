@@ -100,7 +100,8 @@ def test_a_limit_of_nothing_hands_out_nothing(store: Store) -> None:
 
 
 def test_queues_know_nothing_of_each_other(store: Store) -> None:
-    store.enqueue(a_job("a", queue="a"), a_job("b", queue="b"), a_job("urgent", queue="b", priority=-1))
+    urgent = a_job("urgent", queue="b", priority=-1)
+    store.enqueue(a_job("a", queue="a"), a_job("b", queue="b"), urgent)
 
     assert [job.task for job in store.claim(queue="a")] == ["a"]
     assert [job.task for job in store.claim(queue="b")] == ["urgent", "b"]

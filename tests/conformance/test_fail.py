@@ -29,9 +29,7 @@ def test_a_failed_attempt_is_tried_again_later(store: Store) -> None:
 
 
 @pytest.mark.parametrize("retry_in", [None, timedelta(0)])
-def test_without_a_delay_it_is_available_at_once(
-    store: Store, retry_in: timedelta | None
-) -> None:
+def test_without_a_delay_it_is_available_at_once(store: Store, retry_in: timedelta | None) -> None:
     job = store.running()
 
     assert store.fail(job, retry_in=retry_in) == {job.id: State.AVAILABLE}

@@ -14,19 +14,9 @@ HOUR = timedelta(hours=1)
 def one_of_each(store: Store) -> dict[str, int]:
     """A job in every state, in the order in which they were enqueued."""
     states = ["completed", "discarded", "cancelled", "retryable", "running"]
-    store.enqueue(*(a_job(f"is-{state}") for state in states))
-    jobs = dict(zip(states, store.claim(), strict=True))
-    store.complete(jobs["completed"])
-    store.discard(jobs["discarded"])
-    store.fail(jobs["cancelled"], verdict="cancel")
-    store.fail(jobs["retryable"], retry_in=HOUR)
-    blocked, scheduled, available = store.enqueue(
-        a_job("is-blocked").after(jobs["running"].id),
-        a_job("is-scheduled", delay=HOUR),
-        a_job("is-available"),
-    )
-    waiting = {"blocked": blocked.id, "scheduled": scheduled.id, "available": available.id}
-    return {state: job.id for state, job in jobs.items()} | waiting
+    states += ["scheduled", "available"]
+    jobs = {state: store.bring(state, a_job(f"is-{state}")) for state in states}
+    return jobs | {"blocked": store.add(a_job("is-blocked").after(jobs["running"]))}
 
 
 # get
@@ -43,17 +33,18 @@ def test_gets_jobs_of_every_state_by_id(store: Store) -> None:
 def test_gets_only_what_exists(store: Store) -> None:
     id = store.add()
 
-    assert set(store.do(inspections.get([id, 424242]))) == {id}
-    assert store.do(inspections.get([])) == {}
+    assert list(store.do(inspections.get([id, 424242]))) == [id]
+    nothing: list[int] = []
+    assert not store.do(inspections.get(nothing))
 
 
 # result
 
 
 def test_says_how_a_job_ended(store: Store) -> None:
-    jobs = one_of_each(store)
     done = store.running(a_job("add"))
     store.complete(done, result='{"sum": 3}')
+    jobs = one_of_each(store)
 
     def ending(id: int) -> inspections.Ending | None:
         return store.do(inspections.result(id))

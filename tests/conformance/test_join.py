@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from pgqueue import operations
 from tests.conformance.store import NOON, Store
 
@@ -27,11 +29,10 @@ def test_an_identity_is_never_given_twice(store: Store) -> None:
 
 def test_blocks_of_leases_do_not_overlap(store: Store) -> None:
     blocks = sorted(
-        [store.join().lease, store.do(operations.reserve()), store.join().lease]
-        + [store.do(operations.reserve())]
+        lease for _ in range(2) for lease in (store.join().lease, store.do(operations.reserve()))
     )
 
-    gaps = [after - before for before, after in zip(blocks, blocks[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(blocks)]
     assert all(gap >= 10_000_000 for gap in gaps)
 
 

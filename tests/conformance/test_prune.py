@@ -15,17 +15,6 @@ FOR_EVER = Retention(None, None, None)
 ENDS = ["completed", "cancelled", "discarded"]
 
 
-def ended(store: Store, state: str) -> int:
-    """A job that ends like this, now."""
-    job = store.running()
-    if state == "completed":
-        store.complete(job)
-    else:
-        store.fail(job, verdict="cancel" if state == "cancelled" else "discard")
-    assert store.state(job) == state
-    return job.id
-
-
 def keeping(state: str, time: timedelta | None) -> Retention:
     """Everything for ever, but for one state."""
     return Retention(**{**dict.fromkeys(ENDS), state: time})
@@ -33,7 +22,7 @@ def keeping(state: str, time: timedelta | None) -> Retention:
 
 @pytest.mark.parametrize("state", ENDS)
 def test_what_is_past_its_retention_goes(store: Store, state: str) -> None:
-    old = ended(store, state)
+    old = store.bring(state)
     store.passes(days=5)
 
     store.prune(keeping(state, 2 * DAY))
@@ -43,8 +32,8 @@ def test_what_is_past_its_retention_goes(store: Store, state: str) -> None:
 
 @pytest.mark.parametrize("state", ENDS)
 def test_what_is_not_past_its_retention_stays(store: Store, state: str) -> None:
-    recent = ended(store, state)
-    others = [ended(store, other) for other in ENDS if other != state]
+    recent = store.bring(state)
+    others = [store.bring(other) for other in ENDS if other != state]
     store.passes(days=1.9)
 
     store.prune(keeping(state, 2 * DAY))
@@ -60,7 +49,7 @@ def test_goes_also_when_it_was_pruned_before(store: Store, state: str) -> None:
     kept = []
     for _ in range(12):
         store.passes(days=1)
-        kept.append(ended(store, state))
+        kept.append(store.bring(state))
         store.prune(retention)
 
     assert store.missing(*kept[:-4])
@@ -69,18 +58,18 @@ def test_goes_also_when_it_was_pruned_before(store: Store, state: str) -> None:
 
 @pytest.mark.parametrize("state", ENDS)
 def test_no_retention_keeps_for_ever(store: Store, state: str) -> None:
-    old = ended(store, state)
+    old = store.bring(state)
     for _ in range(5):
         store.passes(days=1_000)
         store.prune(FOR_EVER)
-        ended(store, state)
+        store.bring(state)
 
     assert store.state(old) == state
 
 
 @pytest.mark.parametrize("state", ENDS)
 def test_a_retention_of_nothing_drops_what_was_kept_before(store: Store, state: str) -> None:
-    old = ended(store, state)
+    old = store.bring(state)
     store.passes(seconds=1)
 
     store.prune(keeping(state, timedelta(0)))
@@ -113,7 +102,7 @@ def test_never_touches_what_has_not_finished(store: Store) -> None:
 
 
 def test_each_state_has_its_own_time(store: Store) -> None:
-    completed, cancelled, discarded = (ended(store, state) for state in ENDS)
+    completed, cancelled, discarded = (store.bring(state) for state in ENDS)
     retention = Retention(DAY, 7 * DAY, 30 * DAY)
     store.passes(days=4)
     store.prune(retention)
@@ -134,7 +123,7 @@ def test_a_retention_may_change(store: Store) -> None:
     store.prune(keeping("completed", 100 * DAY))
     jobs = []
     for days in (100, 1, 30, 3, None):
-        jobs.append(ended(store, "completed"))
+        jobs.append(store.bring("completed"))
         store.prune(keeping("completed", None if days is None else days * DAY))
         store.passes(hours=20)
 
@@ -145,7 +134,7 @@ def test_a_retention_may_change(store: Store) -> None:
 
 
 def test_prunes_twice_in_a_row(store: Store) -> None:
-    ended(store, "completed")
+    store.bring("completed")
     store.passes(days=9)
     store.prune(Retention())
 
@@ -204,7 +193,7 @@ def test_days_are_dropped_whole(store: Store) -> None:
     retention = keeping("completed", 2 * DAY)
     store.prune(retention)
     for _ in range(3):
-        ended(store, "completed")
+        store.bring("completed")
     store.passes(days=10)
 
     dropped, deleted = store.prune(retention)

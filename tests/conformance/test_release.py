@@ -62,9 +62,7 @@ def test_earlier_failures_still_count(store: Store) -> None:
 
 
 @pytest.mark.parametrize("delay", [None, MINUTE])
-def test_a_job_that_was_asked_to_cancel_is_cancelled(
-    store: Store, delay: timedelta | None
-) -> None:
+def test_a_job_that_was_asked_to_cancel_is_cancelled(store: Store, delay: timedelta | None) -> None:
     job = store.running()
     store.cancel(job, reason="by hand")
 

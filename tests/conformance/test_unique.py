@@ -51,33 +51,22 @@ def test_keys_that_differ_are_different(store: Store) -> None:
 
 @pytest.mark.parametrize("state", ["scheduled", "available", "running", "retryable", "blocked"])
 def test_a_job_holds_its_key_until_it_has_finished(store: Store, state: str) -> None:
-    parent = store.running(a_job(queue="other"))
-    edges = a_job().after(parent.id).edges if state == "blocked" else ()
-    delay = timedelta(hours=1) if state == "scheduled" else None
-    id = store.add(a_job(unique="k", delay=delay, edges=edges))
-    if state in ("running", "retryable"):
-        job = store.take()
-        if state == "retryable":
-            store.fail(job, retry_in=timedelta(hours=1))
-    assert store.state(id) == state
+    id = store.bring(state, a_job(unique="k"))
 
     [handle] = store.enqueue(a_job(unique="k"))
+
     assert (handle.id, handle.created) == (id, False)
 
 
-@pytest.mark.parametrize("ended", ["completed", "cancelled", "discarded"])
-def test_a_finished_job_frees_its_key(store: Store, ended: str) -> None:
-    job = store.running(a_job(unique="k"))
-    if ended == "completed":
-        store.complete(job)
-    else:
-        store.fail(job, verdict="cancel" if ended == "cancelled" else "discard")
+@pytest.mark.parametrize("state", ["completed", "cancelled", "discarded"])
+def test_a_finished_job_frees_its_key(store: Store, state: str) -> None:
+    id = store.bring(state, a_job(unique="k"))
 
     [handle] = store.enqueue(a_job(unique="k"))
 
     assert handle.created
-    assert handle.id != job.id
-    assert store.job(job).unique_key == "k"
+    assert handle.id != id
+    assert store.job(id).unique_key == "k"
 
 
 def test_a_key_is_freed_by_every_way_to_finish(store: Store) -> None:
