@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Container, Sequence
 from datetime import timedelta
+from math import inf
+from time import monotonic
 from typing import Any, TypeAlias
 
 from pgqueue import operations
@@ -42,17 +44,16 @@ class Completer(Service):
         self._ready = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self.idle_at = monotonic()
 
     def add(self, ending: Ending) -> None:
         self._endings.append(ending)
-        self._ready.set()
-        self._idle.clear()
+        self._busy()
 
     def add_with_jobs(self, completed: Completed, jobs: Sequence[NewJob[Any]]) -> None:
         """*jobs* appear if, and only if, the completion is accepted."""
         self._with_jobs.append((completed, jobs))
-        self._ready.set()
-        self._idle.clear()
+        self._busy()
 
     def report(self, id: int, lease: int, progress: str) -> None:
         """Only the latest report of a job is sent."""
@@ -78,7 +79,14 @@ class Completer(Service):
                     reports, self._progress = self._progress, {}
                     rows = [Progress(id, lease, text) for (id, lease), text in reports.items()]
                     await self._line.insist(operations.progress(rows))
-            self._idle.set()
+            if not self._endings:
+                self.idle_at = monotonic()
+                self._idle.set()
+
+    def _busy(self) -> None:
+        self._ready.set()
+        self._idle.clear()
+        self.idle_at = inf
 
     async def _send(self, endings: list[Any]) -> None:
         """Sends outcomes of one kind; one that somebody else blocks must not hold up the others."""

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from math import inf
 from time import monotonic
 
 from pgqueue import operations
@@ -42,6 +43,7 @@ class Cursor:
         self.gap = FIRST_GAP
         self.poll_at = 0.0
         self.idle_since = monotonic()
+        self.empty_at = -inf
         self.asleep = False
         self._bottom_at = 0.0
         self._bottom_cost = 0.0
@@ -69,6 +71,7 @@ class Cursor:
             self.gap = FIRST_GAP
             self.poll_at = now if self.saturated else now + self.gap
         else:
+            self.empty_at = began
             self.poll_at = now + self.gap
             self.gap *= 2
 
@@ -119,7 +122,7 @@ class Fetcher(Service):
         self._sleep_after = sleep_after
         self._woken = asyncio.Event()
         self._leases = iter(range(0))
-        self.dry: Callable[[], None] = lambda: None
+        self.dry: Callable[[float], None] | None = None
 
     def notified(self, queue: str) -> None:
         """Somebody who enqueued into *queue* has told us."""
@@ -158,14 +161,13 @@ class Fetcher(Service):
         now = monotonic()
         for cursor in self._cursors.values():
             idle = now - cursor.idle_since
-            if cursor.asleep and cursor.often_notified:
-                cursor.asleep = False
-                self._listener.rise_from(cursor.name)
-            elif not cursor.asleep and idle >= self._sleep_after and not cursor.often_notified:
+            if cursor.often_notified:
+                self._rise(cursor)
+            elif not cursor.asleep and idle >= self._sleep_after:
                 cursor.asleep = True
                 self._listener.sleep_on(cursor.name)
-        if all(cursor.gap > FIRST_GAP for cursor in self._cursors.values()):
-            self.dry()
+        if self.dry is not None:
+            self.dry(min(cursor.empty_at for cursor in self._cursors.values()))
         soonest = min(cursor.poll_at for cursor in self._cursors.values())
         with suppress(TimeoutError):
             await asyncio.wait_for(self._woken.wait(), max(0.0, soonest - now))
@@ -187,7 +189,15 @@ class Fetcher(Service):
             self._leases = iter(range(0))
         cursor.took(jobs, limit, bottom, began)
         cursor.poll_at = min(cursor.poll_at, monotonic() + self._poll_interval)
+        if cursor.saturated:
+            self._rise(cursor)
         self._executor.take(jobs)
+
+    def _rise(self, cursor: Cursor) -> None:
+        """We look by ourselves, often enough: nobody has to notify us."""
+        if cursor.asleep:
+            cursor.asleep = False
+            self._listener.rise_from(cursor.name)
 
     async def _lease(self) -> int:
         for lease in self._leases:

@@ -94,8 +94,8 @@ class Listener(Service):
     async def _opened(self) -> None:
         if self.membership is not None:
             self.present = await self._session.present(self.worker)
+            self._look(None)
         self._changed.set()
-        self._look(None)
 
     def _lost(self) -> None:
         self.present = False

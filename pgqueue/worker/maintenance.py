@@ -99,7 +99,7 @@ class Rescuer(Service):
         self._woken.set()
 
     def unsettled(self) -> None:
-        """Our own session is new: the others' may be about to be."""
+        """Our own session was lost and is new: the others' may be about to be."""
         self._calm_at = monotonic() + GRACE_SECONDS
 
     async def run(self) -> None:

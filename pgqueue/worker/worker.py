@@ -180,8 +180,9 @@ class Worker:
         if topic != DUE:
             self._fetcher.look(topic)
 
-    def _drained(self) -> None:
-        if not self._executor.busy:
+    def _drained(self, empty_at: float) -> None:
+        """All queues were empty when asked at *empty_at*: was that after our last outcome was durable?"""
+        if not self._executor.busy and empty_at > self._completer.idle_at:
             self.stop()
 
     async def _shut_down(self) -> None:

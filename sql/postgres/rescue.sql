@@ -8,7 +8,8 @@
 -- then: archive, settle
 -- trap: a process is dead when its session is dead: the kernel closes a killed process's socket, and that
 --       frees its lock, however busy the interpreter was. The second sighting counts, because a
---       live worker that lost its connection takes the lock again at once. The scan for a dead worker's
+--       live worker that lost its connection takes the lock again at once; after a restart of the
+--       server all have lost theirs, and have ten seconds. The scan for a dead worker's
 --       jobs reads the live table once: lease columns have no index, as claims are many and deaths few.
 WITH clock AS MATERIALIZED (
     SELECT coalesce(:now::timestamptz, clock_timestamp()) AS instant
@@ -20,9 +21,12 @@ WITH clock AS MATERIALIZED (
       AND classid::bigint = hashtext('pgqueue')::bigint & 4294967295
 ), suspected AS (
     UPDATE pgqueue.worker AS w
-    SET suspected_at = instant
+    SET suspected_at = CASE WHEN w.suspected_at IS NULL THEN instant END
     FROM clock
-    WHERE w.session AND w.suspected_at IS NULL AND w.id NOT IN (SELECT worker FROM present)
+    WHERE w.session
+      AND (w.suspected_at IS NULL) = (w.id NOT IN (SELECT worker FROM present))
+      AND (w.suspected_at IS NOT NULL
+           OR pg_postmaster_start_time() < clock_timestamp() - interval '10 seconds')
 ), dead AS (
     DELETE FROM pgqueue.worker AS w
     USING clock
