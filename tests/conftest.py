@@ -1,0 +1,73 @@
+"""Real servers for the tests: started from a wheel, one a test process, a fresh database a test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import count
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from pgqueue import embedded, statements
+from pgqueue.errors import NoServer
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(worker_id: str) -> Iterator[str]:
+    """The URL of a server's own database: PGQUEUE_TEST_URL's, or one started here."""
+    if url := os.environ.get("PGQUEUE_TEST_URL"):
+        yield url
+        return
+    try:
+        with embedded.start(ephemeral=True) as server:
+            yield server.url
+    except NoServer as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def template(postgres_server: str, worker_id: str) -> Iterator[str]:
+    """The name of a migrated database, to be copied."""
+    name = f"pgqueue_template_{worker_id}_{os.getpid()}"
+    with psycopg.connect(postgres_server, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        with psycopg.connect(_url(postgres_server, name)) as connection:
+            for file in statements.schema_files("postgres"):
+                connection.execute(file.up.encode())
+        yield name
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str, template: str) -> Iterator[str]:
+    """A fresh, migrated database."""
+    yield from _database(postgres_server, template)
+
+
+@pytest.fixture
+def empty_url(postgres_server: str) -> Iterator[str]:
+    """A fresh database without the schema."""
+    yield from _database(postgres_server, "template1")
+
+
+def _database(server: str, template: str) -> Iterator[str]:
+    name = f"pgqueue_test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield _url(server, name)
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _url(server: str, database: str) -> str:
+    if "://" not in server:
+        return make_conninfo(server, dbname=database)
+    known = conninfo_to_dict(server)
+    known.pop("dbname", None)
+    query = "&".join(f"{key}={value}" for key, value in known.items())
+    return f"postgresql:///{database}?{query}"
