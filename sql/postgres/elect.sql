@@ -3,7 +3,8 @@
 -- in:   name text · worker integer · term_seconds · now
 -- out:  worker: who leads now · elected: true for the one who asks
 -- trap: a candidate that does not win writes nothing. A leader whose session is dead is replaced at
---       once, not at the end of its term.
+--       once, not at the end of its term. Only the term that was seen to be over is taken: the row may
+--       have changed while we waited for it, because its leader has just renewed, or another has won.
 WITH clock AS MATERIALIZED (
     SELECT coalesce(:now::timestamptz, clock_timestamp()) AS instant
 ), incumbent AS MATERIALIZED (
@@ -26,8 +27,8 @@ WITH clock AS MATERIALIZED (
     SET worker = excluded.worker,
         until = excluded.until,
         elected_at = CASE l.worker WHEN excluded.worker THEN l.elected_at ELSE excluded.elected_at END
-    WHERE l.worker = excluded.worker OR l.until <= excluded.elected_at
-       OR l.worker IS NOT DISTINCT FROM (SELECT worker FROM pgqueue.leader WHERE name = :name::text)
+    WHERE l.worker = excluded.worker
+       OR (l.worker, l.until) = (SELECT seen.worker, seen.until FROM pgqueue.leader AS seen WHERE seen.name = :name::text)
     RETURNING l.worker
 )
 SELECT worker, true FROM won

@@ -5,25 +5,25 @@
 -- out:  id, state: 'available', or 'blocked' (it still waits for parents), 'running', 'held' (its unique key
 --       now belongs to another job); a missing one never was, or is past its retention
 -- trap: a unique key that was taken meanwhile must not fail the other jobs of the call. A child that was
---       cancelled while some of its parents had not finished waits for them again: they are kept from
---       finishing first, and counted by a new statement, whose snapshot sees those that just have.
-SELECT p.id
-FROM pgqueue.job AS p
-WHERE p.id = ANY (ARRAY(
+--       cancelled while some of its parents had not finished waits for them again. So all rows are locked
+--       first, its parents' too, and read by a new statement, whose snapshot sees what has just finished.
+SELECT j.id
+FROM pgqueue.job AS j
+WHERE j.id = ANY (ARRAY(
+    SELECT jsonb_array_elements_text(:ids::jsonb)::bigint
+    UNION ALL
     SELECT d.parent_id
     FROM pgqueue.dependency AS d
     WHERE d.child_id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint))
       AND d.outcome IS NULL
-      AND NOT EXISTS (SELECT FROM pgqueue.job AS j WHERE j.id = d.child_id)))
-ORDER BY p.id
-FOR KEY SHARE;
+      AND NOT EXISTS (SELECT FROM pgqueue.job AS child WHERE child.id = d.child_id)))
+ORDER BY j.id
+FOR NO KEY UPDATE;
 
 WITH live AS MATERIALIZED (
     SELECT j.id, j.state
     FROM pgqueue.job AS j
     WHERE j.id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint))
-    ORDER BY j.id
-    FOR NO KEY UPDATE
 ), hurried AS (
     UPDATE pgqueue.job AS j
     SET state = 'available',

@@ -1,0 +1,50 @@
+"""A PostgreSQL store, and connections that get into each other's way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from typing import TypeAlias
+
+import psycopg
+import pytest
+
+from pgqueue.backends.postgres import PostgresBackend
+from tests.conformance.store import Store
+from tests.postgres.racer import Racer
+
+Racers: TypeAlias = Callable[..., Awaitable[Racer]]
+
+
+@pytest.fixture
+def backend(postgres_url: str) -> Iterator[PostgresBackend]:
+    backend = PostgresBackend(postgres_url)
+    yield backend
+    backend.close()
+
+
+@pytest.fixture
+def store(backend: PostgresBackend) -> Iterator[Store]:
+    """A fresh store with one worker; afterwards nothing may be stranded, and no counter wrong."""
+    store = Store(backend)
+    yield store
+    store.check()
+
+
+@pytest.fixture
+async def racer(backend: PostgresBackend) -> AsyncIterator[Racers]:
+    """Makes racers, each with a connection of its own."""
+    async with AsyncExitStack() as stack:
+        watcher = await psycopg.AsyncConnection.connect(backend.url, autocommit=True)
+        await stack.enter_async_context(watcher)
+
+        async def make(isolation: psycopg.IsolationLevel | None = None) -> Racer:
+            connection = await psycopg.AsyncConnection.connect(backend.url)
+            await connection.set_isolation_level(isolation)
+            await stack.enter_async_context(connection)
+            return Racer(backend, connection, watcher)
+
+        yield make
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()

@@ -1,0 +1,63 @@
+"""One of those who race, and a way to see it wait for another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from time import monotonic
+from typing import Any, TypeVar
+
+from psycopg import AsyncConnection
+
+from pgqueue.backends.base import carry_out_async
+from pgqueue.backends.postgres import PostgresBackend
+from pgqueue.operations import Operation, Plan
+
+T = TypeVar("T")
+PATIENCE = 10.0
+
+
+class Racer:
+    """A connection whose transaction stays open until *commit* or *rollback*."""
+
+    def __init__(
+        self,
+        backend: PostgresBackend,
+        connection: AsyncConnection[Any],
+        watcher: AsyncConnection[Any],
+    ) -> None:
+        self._backend = backend
+        self._watcher = watcher
+        self.connection = connection
+        self.pid = connection.info.backend_pid
+
+    async def do(self, operation: Operation[T]) -> T:
+        async with self._backend.on_async(self.connection) as executor:
+            return await executor.execute(operation)
+
+    async def carry(self, plan: Plan[T]) -> T:
+        async with self._backend.on_async(self.connection) as executor:
+            return await carry_out_async(plan, executor.execute)
+
+    async def commit(self) -> None:
+        await self.connection.commit()
+
+    async def rollback(self) -> None:
+        await self.connection.rollback()
+
+    async def starts(self, doing: Awaitable[T], *, behind: Racer | None = None) -> asyncio.Task[T]:
+        """Begins *doing*, and returns when it is seen to wait, for *behind* if that is given."""
+        task = asyncio.ensure_future(doing)
+        deadline = monotonic() + PATIENCE
+        while True:
+            blockers = await self._blockers()
+            if blockers and (behind is None or behind.pid in blockers):
+                return task
+            assert not task.done(), f"it did not wait: {task.result()}"
+            assert monotonic() < deadline, f"it waits for {blockers} only"
+            await asyncio.sleep(0.005)
+
+    async def _blockers(self) -> list[int]:
+        cursor = await self._watcher.execute("SELECT pg_blocking_pids(%s)", [self.pid])
+        [(pids,)] = await cursor.fetchall()
+        return list(pids)

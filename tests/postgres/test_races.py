@@ -1,0 +1,345 @@
+"""Two at the same rows: the second is seen to wait, then it is resolved, in both orders."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from pgqueue import operations
+from pgqueue.jobs import State
+from pgqueue.operations import Completed, Failed, Leadership, Released, Rescue
+from tests.conformance.store import NOON, PROFILE, Store, a_job, ids
+from tests.postgres.conftest import Racers
+
+
+def completes(*jobs: operations.ClaimedJob) -> operations.Operation[dict[tuple[int, int], bool]]:
+    return operations.complete([Completed(job.id, job.lease) for job in jobs], now=NOON)
+
+
+def fails(job: operations.ClaimedJob) -> operations.Operation[dict[tuple[int, int], State]]:
+    return operations.fail([Failed(job.id, job.lease, "retry")], now=NOON)
+
+
+def rescues() -> operations.Operation[Rescue]:
+    return operations.rescue(now=NOON + timedelta(minutes=2))
+
+
+# Claim
+
+
+async def test_a_second_claim_takes_what_the_first_left(store: Store, racer: Racers) -> None:
+    handles = store.enqueue(*(a_job() for _ in range(4)))
+    first, second = await racer(), await racer()
+
+    taken = await first.do(operations.claim("default", store.worker, 1, 2, now=NOON))
+    others = await second.do(operations.claim("default", store.worker, 2, 4, now=NOON))
+    await second.commit()
+    await first.rollback()
+
+    assert [job.id for job in taken] == [handle.id for handle in handles[:2]]
+    assert [job.id for job in others] == [handle.id for handle in handles[2:]]
+    assert ids(store.claim()) == [handle.id for handle in handles[:2]]
+
+
+async def test_claim_passes_over_what_is_being_cancelled(store: Store, racer: Racers) -> None:
+    id = store.add()
+    canceller = await racer()
+    await canceller.do(operations.cancel([id], now=NOON))
+
+    assert store.claim() == []
+    await canceller.rollback()
+    assert ids(store.claim()) == [id]
+
+
+async def test_cancel_waits_for_a_claim_and_tells_its_worker(store: Store, racer: Racers) -> None:
+    id = store.add()
+    claimer, canceller = await racer(), await racer()
+    await claimer.do(operations.claim("default", store.worker, 1, 1, now=NOON))
+    cancelling = await canceller.starts(canceller.do(operations.cancel([id])), behind=claimer)
+    await claimer.commit()
+
+    assert await cancelling == {id: State.RUNNING}
+    await canceller.commit()
+    assert store.job(id).cancel_requested
+
+
+async def test_a_job_that_gets_a_child_can_be_claimed_and_can_fail(
+    store: Store, racer: Racers
+) -> None:
+    parent = store.add()
+    user = await racer()
+    await user.carry(operations.enqueue([a_job().after(parent)], now=NOON))
+
+    job = store.take()
+    assert job.id == parent
+    assert store.fail(job) == {parent: State.AVAILABLE}
+    await user.commit()
+
+
+async def test_a_floor_hides_a_job_whose_transaction_commits_late(
+    store: Store, racer: Racers
+) -> None:
+    user = await racer()
+    [late] = await user.carry(operations.enqueue([a_job("late")], now=NOON))
+    early = store.running(a_job("early"))
+    await user.commit()
+
+    assert store.claim(floors=[operations.Floor(0, early.position)]) == []
+    assert ids(store.claim()) == [late.id]
+
+
+async def test_two_promoters_promote_each_job_once(store: Store, racer: Racers) -> None:
+    store.enqueue(*(a_job(run_at=NOON + timedelta(seconds=1)) for _ in range(5)))
+    later = NOON + timedelta(minutes=1)
+    first, second = await racer(), await racer()
+
+    assert (await first.do(operations.promote(2, now=later))).queues == {"default": 2}
+    assert (await second.do(operations.promote(9, now=later))).queues == {"default": 3}
+    await first.commit()
+    await second.commit()
+    assert len(store.claim()) == 5
+
+
+# The worker and its rescuer, or whoever cancels
+
+
+async def test_rescue_finds_what_is_being_completed_finished(store: Store, racer: Racers) -> None:
+    job = store.running()
+    worker, rescuer = await racer(), await racer()
+    await worker.do(completes(job))
+    rescuing = await rescuer.starts(rescuer.do(rescues()), behind=worker)
+    await worker.commit()
+
+    assert (await rescuing).jobs == []
+    await rescuer.commit()
+    assert store.state(job) == State.COMPLETED
+
+
+async def test_a_completion_comes_too_late_behind_a_rescue(store: Store, racer: Racers) -> None:
+    job = store.running()
+    worker, rescuer = await racer(), await racer()
+    assert [saved.id for saved in (await rescuer.do(rescues())).jobs] == [job.id]
+    completing = await worker.starts(worker.do(completes(job)), behind=rescuer)
+    await rescuer.commit()
+
+    assert await completing == {}
+    await worker.commit()
+    assert store.state(job) == State.AVAILABLE
+
+
+async def test_a_completion_wins_when_the_rescue_is_rolled_back(
+    store: Store, racer: Racers
+) -> None:
+    job = store.running()
+    worker, rescuer = await racer(), await racer()
+    await rescuer.do(rescues())
+    completing = await worker.starts(worker.do(completes(job)), behind=rescuer)
+    await rescuer.rollback()
+
+    assert await completing == {(job.id, job.lease): True}
+    await worker.commit()
+    assert store.state(job) == State.COMPLETED
+
+
+async def test_a_heartbeat_during_the_rescue_brings_the_worker_back_without_its_jobs(
+    store: Store, racer: Racers
+) -> None:
+    job = store.running()
+    worker, rescuer = await racer(), await racer()
+    await rescuer.do(rescues())
+    beat = operations.heartbeat(store.worker, [(job.id, job.lease)], PROFILE, now=NOON)
+    beating = await worker.starts(worker.do(beat), behind=rescuer)
+    await rescuer.commit()
+
+    assert await beating == {}
+    await worker.commit()
+    assert store.worker in store.workers()
+    assert store.state(job) == State.AVAILABLE
+
+
+async def test_a_rescue_spares_a_worker_that_speaks_at_this_moment(
+    store: Store, racer: Racers
+) -> None:
+    job = store.running()
+    worker, rescuer = await racer(), await racer()
+    now = NOON + timedelta(minutes=2)
+    await worker.do(operations.heartbeat(store.worker, [], PROFILE, now=now))
+    rescuing = await rescuer.starts(rescuer.do(rescues()), behind=worker)
+    await worker.commit()
+
+    assert await rescuing == Rescue([], 1)
+    await rescuer.commit()
+    assert store.complete(job) == {job.id}
+
+
+async def test_a_worker_that_enters_during_a_rescue_is_left_alone(
+    store: Store, racer: Racers
+) -> None:
+    entering, rescuer = await racer(), await racer()
+    store.passes(minutes=2)
+    store.heartbeat()
+    member = await entering.do(operations.join(PROFILE, now=store.now))
+    assert (await rescuer.do(rescues())).jobs == []
+    await entering.commit()
+    await rescuer.commit()
+
+    assert set(store.workers()) == {store.worker, member.worker}
+
+
+async def test_cancel_finds_what_failed_meanwhile_waiting(store: Store, racer: Racers) -> None:
+    job = store.running()
+    worker, canceller = await racer(), await racer()
+    await worker.do(fails(job))
+    cancelling = await canceller.starts(
+        canceller.do(operations.cancel([job.id], now=NOON)), behind=worker
+    )
+    await worker.commit()
+
+    assert await cancelling == {job.id: State.CANCELLED}
+    await canceller.commit()
+    assert store.state(job) == State.CANCELLED
+
+
+@pytest.mark.parametrize("ends", ["fail", "release"])
+async def test_an_attempt_that_ends_while_it_is_cancelled_is_the_last(
+    store: Store, racer: Racers, ends: str
+) -> None:
+    job = store.running()
+    worker, canceller = await racer(), await racer()
+    told = await canceller.do(operations.cancel([job.id], reason="by hand", now=NOON))
+    assert told == {job.id: State.RUNNING}
+    release = operations.release([Released(job.id, job.lease)], now=NOON)
+    ending = await worker.starts(
+        worker.do(fails(job) if ends == "fail" else release), behind=canceller
+    )
+    await canceller.commit()
+
+    assert await ending == {(job.id, job.lease): State.CANCELLED}
+    await worker.commit()
+    assert (store.state(job), store.job(job).reason) == (State.CANCELLED, "by hand")
+
+
+async def test_a_cancel_that_comes_too_late_finds_nothing(store: Store, racer: Racers) -> None:
+    job = store.running()
+    worker, canceller = await racer(), await racer()
+    await worker.do(completes(job))
+    cancelling = await canceller.starts(canceller.do(operations.cancel([job.id])), behind=worker)
+    await worker.commit()
+
+    assert await cancelling == {}
+    await canceller.commit()
+    assert store.state(job) == State.COMPLETED
+
+
+async def test_a_retry_finds_what_has_just_finished(store: Store, racer: Racers) -> None:
+    job = store.running()
+    worker, admin = await racer(), await racer()
+    await worker.do(completes(job))
+    retrying = await admin.starts(admin.do(operations.retry([job.id], now=NOON)), behind=worker)
+    await worker.commit()
+
+    assert await retrying == {job.id: "available"}
+    await admin.commit()
+    assert store.work() == ["task"]
+
+
+async def test_a_retried_child_sees_a_parent_that_finishes_meanwhile(
+    store: Store, racer: Racers
+) -> None:
+    failing, parent = store.running(), store.running()
+    child = store.add(a_job().after(failing.id, parent.id))
+    store.discard(failing)
+    worker, admin = await racer(), await racer()
+    await worker.do(completes(parent))
+    retrying = await admin.starts(admin.do(operations.retry([child], now=NOON)), behind=worker)
+    await worker.commit()
+
+    assert await retrying == {child: "available"}
+    await admin.commit()
+    assert store.take().id == child
+
+
+async def test_a_parent_that_finishes_sees_a_child_that_is_retried_meanwhile(
+    store: Store, racer: Racers
+) -> None:
+    failing, parent = store.running(), store.running()
+    child = store.add(a_job().after(failing.id, parent.id))
+    store.discard(failing)
+    worker, admin = await racer(), await racer()
+    assert await admin.do(operations.retry([child], now=NOON)) == {child: "blocked"}
+    completing = await worker.starts(worker.do(completes(parent)), behind=admin)
+    await admin.commit()
+
+    assert await completing == {(parent.id, parent.lease): True}
+    await worker.commit()
+    assert store.take().id == child
+
+
+# Leadership
+
+
+async def test_of_two_candidates_at_once_one_leads(store: Store, racer: Racers) -> None:
+    other = store.join().worker
+    term = timedelta(seconds=30)
+    first, second = await racer(), await racer()
+    vote = await first.do(operations.elect("leader", store.worker, term, now=NOON))
+    voting = await second.starts(
+        second.do(operations.elect("leader", other, term, now=NOON)), behind=first
+    )
+    await first.commit()
+
+    assert vote == Leadership(elected=True, worker=store.worker)
+    assert not (await voting).elected
+    await second.commit()
+    assert store.elect(other) == Leadership(elected=False, worker=store.worker)
+
+
+async def test_a_candidate_leads_when_the_first_is_rolled_back(store: Store, racer: Racers) -> None:
+    other = store.join().worker
+    term = timedelta(seconds=30)
+    first, second = await racer(), await racer()
+    await first.do(operations.elect("leader", store.worker, term, now=NOON))
+    voting = await second.starts(
+        second.do(operations.elect("leader", other, term, now=NOON)), behind=first
+    )
+    await first.rollback()
+
+    assert (await voting).elected
+    await second.commit()
+
+
+async def test_a_leader_that_renews_late_is_not_deposed_by_who_waited(
+    store: Store, racer: Racers
+) -> None:
+    other = store.join().worker
+    term = timedelta(seconds=30)
+    store.elect(store.worker)
+    store.passes(minutes=1)
+    leader, candidate = await racer(), await racer()
+    vote = await leader.do(operations.elect("leader", store.worker, term, now=store.now))
+    voting = await candidate.starts(
+        candidate.do(operations.elect("leader", other, term, now=store.now)), behind=leader
+    )
+    await leader.commit()
+
+    assert vote.elected
+    assert not (await voting).elected
+    await candidate.commit()
+
+
+async def test_of_two_who_replace_a_dead_leader_one_leads(store: Store, racer: Racers) -> None:
+    dead, other = store.join().worker, store.join().worker
+    term = timedelta(seconds=30)
+    store.elect(dead, term=3600)
+    store.has_session(dead)
+    first, second = await racer(), await racer()
+    vote = await first.do(operations.elect("leader", store.worker, term, now=NOON))
+    voting = await second.starts(
+        second.do(operations.elect("leader", other, term, now=NOON)), behind=first
+    )
+    await first.commit()
+
+    assert vote.elected
+    assert not (await voting).elected
+    await second.commit()
