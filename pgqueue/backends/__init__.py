@@ -19,7 +19,9 @@ def connect(url: str, **options: Any) -> Backend:
     scheme = urlsplit(url).scheme.partition("+")[0]
     if scheme not in _STORES:
         known = ", ".join(f"{scheme}://" for scheme in _STORES)
-        raise PgqueueError(f"{scheme or 'a URL without a scheme'}: no such store; pgqueue knows {known}")
+        raise PgqueueError(
+            f"{scheme or 'a URL without a scheme'}: no such store; pgqueue knows {known}"
+        )
     return _backend(_STORES[scheme], url, options)
 
 

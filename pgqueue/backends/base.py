@@ -85,13 +85,15 @@ class Backend(Protocol):
 
     def on_async(self, connection: Any) -> AbstractAsyncContextManager[AsyncExecutor]: ...
 
+    def connect(self) -> AbstractContextManager[Any]:
+        """A connection of the driver's, outside any pool; says at once when the store is away, and why."""
+        ...
+
     def lane(self, *, durable: bool = True) -> Lane:
         """A worker's connection. Not *durable*: a crash may undo what was answered, never corrupt it."""
         ...
 
-    def session(
-        self, woken: Callable[[str], None], lost: Callable[[], None]
-    ) -> Session:
+    def session(self, woken: Callable[[str], None], lost: Callable[[], None]) -> Session:
         """A worker's session: *woken* is called with each topic, *lost* when it breaks while idle."""
         ...
 
@@ -121,9 +123,7 @@ def carry_out(plan: Plan[T], execute: Callable[[Operation[Any]], Any]) -> T:
         return result
 
 
-async def carry_out_async(
-    plan: Plan[T], execute: Callable[[Operation[Any]], Awaitable[Any]]
-) -> T:
+async def carry_out_async(plan: Plan[T], execute: Callable[[Operation[Any]], Awaitable[Any]]) -> T:
     """Runs *plan* to its end, sending each operation's answer back into it."""
     try:
         operation = next(plan)

@@ -56,7 +56,12 @@ class PostgresBackend:
     )
 
     def __init__(
-        self, url: str, *, schema: str = "pgqueue", listen_url: str | None = None, pool_size: int = 10
+        self,
+        url: str,
+        *,
+        schema: str = "pgqueue",
+        listen_url: str | None = None,
+        pool_size: int = 10,
     ) -> None:
         self.schema = schema
         self.url = conninfo(url)
@@ -105,6 +110,13 @@ class PostgresBackend:
         with translated(transient=False):
             async with together:
                 yield _AsyncExecutor(connection, self._statements)
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[Connection[Any]]:
+        with translated():
+            connection = Connection.connect(self.url, autocommit=True, **KEEPALIVES)
+        with connection:
+            yield connection
 
     @contextlib.contextmanager
     def listen(self, topics: Collection[str]) -> Iterator[PostgresEar]:

@@ -36,7 +36,11 @@ def translated(*, transient: bool = True) -> Iterator[None]:
         if not transient:
             raise
         raise StoreBusy(f"another transaction holds what this one needs: {_line(error)}") from error
-    except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction) as error:
+    except (
+        psycopg.OperationalError,
+        psycopg.InterfaceError,
+        psycopg.errors.ReadOnlySqlTransaction,
+    ) as error:
         if error.sqlstate is None or error.sqlstate.startswith(_AWAY):
             raise StoreUnavailable(f"PostgreSQL cannot be reached: {_line(error)}") from error
         raise

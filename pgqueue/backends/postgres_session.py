@@ -93,7 +93,10 @@ class PostgresSession:
         if connection is None or connection.closed:
             self._stop_hearing()
             return
-        if connection.lock.locked() or connection.pgconn.transaction_status == TransactionStatus.ACTIVE:
+        if (
+            connection.lock.locked()
+            or connection.pgconn.transaction_status == TransactionStatus.ACTIVE
+        ):
             return
         try:
             connection.pgconn.consume_input()
