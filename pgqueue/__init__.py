@@ -12,8 +12,8 @@
         session.flush()
         enqueue(session, send_receipt.job(order_id=order.id))
 
-Everything users need is here. Beside it: `pgqueue.operations` and `pgqueue.inspections`, the verbs as
-values for `app.execute`; `pgqueue.retries`, policies; `pgqueue.errors`; `pgqueue.migrations`.
+Everything users need is here. Beside it: `pgqueue.operations` and `pgqueue.inspections`, the verbs
+as values for `app.execute`; `pgqueue.retries`, policies; `pgqueue.errors`; `pgqueue.migrations`.
 """
 
 from pgqueue.app import App as App

@@ -32,10 +32,10 @@ class App(TaskRegistry):
     """The tasks of an application, and the store their jobs live in.
 
     *url* names the store; without one, the environment variable PGQUEUE_URL does, when it is first
-    needed: declaring tasks and enqueueing on the application's own connections need none. *schema* is
-    where the tables are. *listen_url*: another way to the same database, for LISTEN, where *url* leads
-    through a pooler. *retention*: how long finished jobs are kept. *max_rescues*: how often a job may
-    take its worker down with it before it is discarded. *pool_size*: how many connections
+    needed: declaring tasks and enqueueing on the application's own connections need none. *schema*
+    is where the tables are. *listen_url*: another way to the same database, for LISTEN, where *url*
+    leads through a pooler. *retention*: how long finished jobs are kept. *max_rescues*: how often a
+    job may take its worker down with it before it is discarded. *pool_size*: how many connections
     `enqueue` may hold at once.
     """
 
@@ -143,8 +143,8 @@ class App(TaskRegistry):
     def result(self, job: Handle[R] | int, timeout: timedelta | float | None = None) -> R:
         """Wait for *job* and return its result; woken when it finishes, not polling.
 
-        *timeout* is a timedelta or seconds. Raises ResultTimeout, JobFailed when it ended cancelled or
-        discarded, UnknownJob when there is none, or none any more.
+        *timeout* is a timedelta or seconds. Raises ResultTimeout, JobFailed when it ended cancelled
+        or discarded, UnknownJob when there is none, or none any more.
         """
         deadline = _deadline(timeout)
         found = self._ended(job, self.execute(inspections.result(job)))
@@ -178,7 +178,8 @@ class App(TaskRegistry):
         return result
 
     async def run_worker(self, **options: Any) -> None:
-        """Work in this very process, until cancelled; *options* are those of `pgqueue.worker.Options`."""
+        """Work in this very process, until cancelled; *options* are those of
+        `pgqueue.worker.Options`."""
         from pgqueue.worker import Options, Worker
 
         await Worker(self, Options(**options)).run()
@@ -205,7 +206,9 @@ class App(TaskRegistry):
     def _read(self, job: Handle[Any] | int, ending: Ending) -> Any:
         if ending.state != State.COMPLETED:
             error = None if ending.error is None else msgspec.json.decode(ending.error)
-            why = ending.reason or (f"{error['type']}: {error['message']}" if error else "no reason given")
+            why = ending.reason or (
+                f"{error['type']}: {error['message']}" if error else "no reason given"
+            )
             raise JobFailed(
                 f"{ending.task}: job {job_id(job)} was {ending.state}: {why}",
                 job_id=job_id(job),
@@ -224,8 +227,8 @@ def _deadline(timeout: timedelta | float | None) -> float | None:
 
 
 def _growing_gaps() -> Iterator[float]:
-    """A job whose completion was about to commit when we declared that we wait tells us nothing, so look again
-    soon, then seldom."""
+    """A job whose completion was about to commit when we declared that we wait tells us nothing, so
+    look again soon, then seldom."""
     gap = 0.005
     while True:
         yield gap

@@ -27,7 +27,9 @@ T = TypeVar("T")
 @overload
 def enqueue(connection: BlockingConnection, job: NewJob[R], /) -> Handle[R]: ...
 @overload
-def enqueue(connection: BlockingConnection, jobs: Iterable[NewJob[Any]], /) -> list[Handle[Any]]: ...
+def enqueue(
+    connection: BlockingConnection, jobs: Iterable[NewJob[Any]], /
+) -> list[Handle[Any]]: ...
 @overload
 def enqueue(
     connection: BlockingConnection, first: NewJob[Any], second: NewJob[Any], /, *more: NewJob[Any]
@@ -45,10 +47,10 @@ def enqueue(
 def enqueue(connection: AnyConnection, /, *jobs: Any) -> Any:
     """Enqueue jobs in the transaction of *connection*: they exist if, and only if, it commits.
 
-    *connection* is a psycopg or SQLAlchemy connection or session; await the answer of an async one. One
-    job answers with its handle, several with a list; an iterable of jobs always with a list, in order.
-    Ten thousand jobs are ten statements. On a connection in autocommit they are a transaction of
-    their own.
+    *connection* is a psycopg or SQLAlchemy connection or session; await the answer of an async one.
+    One job answers with its handle, several with a list; an iterable of jobs always with a list, in
+    order. Ten thousand jobs are ten statements. On a connection in autocommit they are a
+    transaction of their own.
 
     Raises InvalidJob, before anything is written, UnsupportedConnection, SchemaMissing.
     """
@@ -118,8 +120,6 @@ async def _enqueue_async(
     return handles[0] if single else handles
 
 
-async def _execute_async(
-    backend: backends.Backend, connection: Any, operation: Operation[T]
-) -> T:
+async def _execute_async(backend: backends.Backend, connection: Any, operation: Operation[T]) -> T:
     async with backend.on_async(await driver_async(connection)) as executor:
         return await executor.execute(operation)

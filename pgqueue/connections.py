@@ -1,7 +1,8 @@
-"""What kind of connection did the caller hand us? Finds the driver's own, inside its open transaction.
+"""What kind of connection did the caller hand us? Finds the driver's own, inside its open
+transaction.
 
-Reaching below SQLAlchemy is what makes a job part of the very transaction that writes the order: but
-SQLAlchemy must know that a transaction has begun, or its commit would do nothing.
+Reaching below SQLAlchemy is what makes a job part of the very transaction that writes the order:
+but SQLAlchemy must know that a transaction has begun, or its commit would do nothing.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def is_async(connection: object) -> bool:
     if kinds and isinstance(connection, kinds[0]):
         return False
     raise UnsupportedConnection(
-        f"{_name(connection)} is no connection pgqueue can write through; give a psycopg or SQLAlchemy "
-        "connection or session, or use app.enqueue(...), which has connections of its own"
+        f"{_name(connection)} is no connection pgqueue can write through; give a psycopg or "
+        "SQLAlchemy connection or session, or use app.enqueue(...), which has connections of its own"
     )
 
 

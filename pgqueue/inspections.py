@@ -54,7 +54,8 @@ class Counts(NamedTuple):
 
 
 class Throughput(msgspec.Struct, frozen=True):
-    """Jobs that ended in one state lately; *waited* from due to claimed, *ran* from there to the end."""
+    """Jobs that ended in one state lately; *waited* from due to claimed, *ran* from there to the
+    end."""
 
     state: State
     count: int

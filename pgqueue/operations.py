@@ -1,9 +1,9 @@
 """The verbs that change something, each a pure function that describes one operation.
 
-An ``Operation`` names a statement file, gives its parameters and says how to read the answer; a backend
-carries it out. Nothing here does I/O, so the same description serves blocking and async callers, every
-store, and the caller's own transaction. What takes several operations is a ``Plan``: a generator that
-yields operations and is sent their answers.
+An ``Operation`` names a statement file, gives its parameters and says how to read the answer; a
+backend carries it out. Nothing here does I/O, so the same description serves blocking and async
+callers, every store, and the caller's own transaction. What takes several operations is a ``Plan``:
+a generator that yields operations and is sent their answers.
 
 Instants (*now*) are for tests; without one the store's clock rules.
 """
@@ -64,7 +64,7 @@ class ClaimedJob(msgspec.Struct, frozen=True, gc=False):
 
 
 class Floor(NamedTuple):
-    """Everything of this queue up to *position* at *priority* has been taken, as far as one knows."""
+    """Everything of this queue up to *position* at *priority* is taken, as far as one knows."""
 
     priority: int
     position: int
@@ -167,7 +167,9 @@ class Retention:
 
     def seconds(self) -> dict[str, float | None]:
         """Seconds by state."""
-        durations = {state: getattr(self, state) for state in ("completed", "cancelled", "discarded")}
+        durations = {
+            state: getattr(self, state) for state in ("completed", "cancelled", "discarded")
+        }
         return {state: d if d is None else d.total_seconds() for state, d in durations.items()}
 
     def kept(self) -> frozenset[State]:
@@ -214,9 +216,7 @@ def is_simple(jobs: Sequence[NewJob[Any]]) -> bool:
 
 def topics(jobs: Iterable[NewJob[Any]]) -> set[str]:
     """Whom a client that owns its commit should wake after enqueueing *jobs*."""
-    return {
-        "@" if job.run_at or job.delay else job.queue for job in jobs if not job.edges
-    }
+    return {"@" if job.run_at or job.delay else job.queue for job in jobs if not job.edges}
 
 
 def wake(topics: Iterable[str]) -> Operation[None]:
@@ -277,7 +277,8 @@ def complete(
 ) -> Operation[dict[tuple[int, int], bool]]:
     """Finishes *jobs* and unblocks their children.
 
-    Answers for (id, lease) of those completed under that lease: True by this call, False by an earlier one.
+    Answers for (id, lease) of those completed under that lease: True by this call, False by an
+    earlier one.
     """
     rows = ",".join(
         [
@@ -291,9 +292,7 @@ def complete(
 
     def decode(answers: Answers) -> dict[tuple[int, int], bool]:
         now, earlier = answers
-        return dict.fromkeys(earlier, False) | {
-            (id, lease): True for id, lease in now if id
-        }
+        return dict.fromkeys(earlier, False) | {(id, lease): True for id, lease in now if id}
 
     return Operation("complete", params, decode)
 
@@ -316,7 +315,8 @@ def fail(
 ) -> Operation[dict[tuple[int, int], State]]:
     """Ends attempts that went wrong; answers what became of each whose lease held.
 
-    A retry is ``retryable`` (``available`` without a delay), or ``discarded`` when the attempts are used up.
+    A retry is ``retryable`` (``available`` without a delay), or ``discarded`` when the attempts are
+    used up.
     """
     rows = [
         {
@@ -345,9 +345,7 @@ def release(
 
 def progress(jobs: Sequence[Progress]) -> Operation[set[tuple[int, int]]]:
     """Keeps what running jobs report; answers (id, lease) of those whose lease still holds."""
-    rows = [
-        {"id": id, "lease": lease, "progress": _raw(text)} for id, lease, text in sorted(jobs)
-    ]
+    rows = [{"id": id, "lease": lease, "progress": _raw(text)} for id, lease, text in sorted(jobs)]
     return Operation("progress", {"jobs": as_json(rows)}, lambda a: {(id, lse) for id, lse in a[0]})
 
 
@@ -369,9 +367,7 @@ def heartbeat(
         "session": _boolean(session),
         "now": _instant(now),
     }
-    return Operation(
-        "heartbeat", params, lambda a: {(row[0], row[1]): Held(*row) for row in a[-1]}
-    )
+    return Operation("heartbeat", params, lambda a: {(row[0], row[1]): Held(*row) for row in a[-1]})
 
 
 def join(
@@ -409,7 +405,8 @@ def retry(
 ) -> Operation[dict[int, str]]:
     """Waiting jobs run now, finished ones become available again.
 
-    Answers ``available``, ``blocked``, ``running``, or ``held`` for one whose unique key now belongs to another job.
+    Answers ``available``, ``blocked``, ``running``, or ``held`` for one whose unique key now
+    belongs to another job.
     """
     params = {"ids": _ids(ids), "now": _instant(now)}
     return Operation("retry", params, lambda a: {id: state for id, state in a[-1] if id})
@@ -446,14 +443,16 @@ def rescue(
 ) -> Operation[Rescue]:
     """The jobs of dead workers become available, or discarded after *max_rescues*.
 
-    Dead is a worker whose presence lock has been seen free for *patience*, or who gave no heartbeat for
+    Dead is a worker whose presence lock has been seen free for *patience*, or who gave no heartbeat
+    for
     *frozen*, whatever its lock says.
     """
 
     def decode(answers: Answers) -> Rescue:
         *jobs, (_, workers, _, _) = answers[-1]
         return Rescue(
-            [Rescued(id, State(state), worker, task) for id, state, worker, task in jobs], int(workers)
+            [Rescued(id, State(state), worker, task) for id, state, worker, task in jobs],
+            int(workers),
         )
 
     params = {
@@ -474,7 +473,8 @@ def prune(retention: Retention, *, now: datetime | None = None) -> Operation[tup
 def sweep(
     limit: int = 1_000, *, keep: frozenset[State] = EVERYTHING, now: datetime | None = None
 ) -> Operation[Sweep]:
-    """Finds, mends and counts what should not exist: stranded children, running jobs without a worker."""
+    """Finds, mends and counts what should not exist: stranded children, running jobs without a
+    worker."""
     return Operation(
         "sweep", {"limit": str(limit), **_ending(keep, now)}, lambda a: Sweep(*a[0][0])
     )
@@ -540,8 +540,8 @@ def _parents(jobs: Sequence[NewJob[Any]]) -> list[list[tuple[int, Edge]]]:
                 parent = -place
             else:
                 raise UnknownParent(
-                    f"{job.task}: its parent {edge.parent.task} comes later or is not in this call; "
-                    "enqueue parents before or together with their children, in order",
+                    f"{job.task}: its parent {edge.parent.task} comes later or is not in this "
+                    "call; enqueue parents before or together with their children, in order",
                     task=job.task,
                     parameter="after",
                 )
@@ -604,7 +604,8 @@ def _row(job: NewJob[Any], blocked_by: int) -> dict[str, Any]:
 
 
 def _segments(floors: Sequence[Floor]) -> str:
-    """The whole order of a queue, cut at the floors, without gaps: an unknown priority is found too."""
+    """The whole order of a queue, cut at the floors, without gaps: an unknown priority is found
+    too."""
     starts = [Floor(-32_769, 0), *floors]
     ends = [*(floor.priority for floor in floors), 32_768]
     return as_json(

@@ -1,4 +1,5 @@
-"""The only door to the SQL files: finds them, reads their headers, turns them into the driver's form.
+"""The only door to the SQL files: finds them, reads their headers, turns them into the driver's
+form.
 
 A statement file holds one operation: a header comment, then one or more statements. They run in
 order, in one transaction; the answer is what each of them returns. ``then:`` names files whose

@@ -12,7 +12,8 @@ from pgqueue.errors import StoreUnavailable
 
 
 class Waiter:
-    """Wakes whoever waits for a job when it finishes. Notifications get lost: look for yourself too."""
+    """Wakes whoever waits for a job when it finishes. Notifications get lost: look for yourself
+    too."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -28,7 +29,8 @@ class Waiter:
 
     @asynccontextmanager
     async def waiting(self, job: int) -> AsyncIterator[Callable[[float], Awaitable[None]]]:
-        """While inside, *job*'s end is announced to us. Gives a function that waits for that, so many seconds."""
+        """While inside, *job*'s end is announced to us. Gives a function that waits for that, so
+        many seconds."""
         event = asyncio.Event()
         self._waiting[job].add(event)
 

@@ -39,10 +39,12 @@ class Lane(AsyncExecutor, Protocol):
 
 
 class Session(Lane, Protocol):
-    """The connection that is a worker's life, and its ear. Notifications are hints: they may be lost."""
+    """The connection that is a worker's life, and its ear. Notifications are hints: they may be
+    lost."""
 
     async def present(self, worker: int) -> bool:
-        """Holds *worker*'s presence while this session lives; False where the store has no sessions."""
+        """Holds *worker*'s presence while this session lives; False where the store has no
+        sessions."""
         ...
 
     async def sleep(self, topics: Collection[str]) -> bool:
@@ -86,15 +88,17 @@ class Backend(Protocol):
     def on_async(self, connection: Any) -> AbstractAsyncContextManager[AsyncExecutor]: ...
 
     def connect(self) -> AbstractContextManager[Any]:
-        """A connection of the driver's, outside any pool; says at once when the store is away, and why."""
+        """A connection of the driver's, outside any pool; says at once when the store is away, and
+        why."""
         ...
 
     def lane(self, *, durable: bool = True) -> Lane:
-        """A worker's connection. Not *durable*: a crash may undo what was answered, never corrupt it."""
+        """A worker's connection. Not *durable*: a crash may undo what was answered, never corrupt
+        it."""
         ...
 
     def session(self, woken: Callable[[str], None], lost: Callable[[], None]) -> Session:
-        """A worker's session: *woken* is called with each topic, *lost* when it breaks while idle."""
+        """A worker's session: *woken* is called with each topic, *lost* when it breaks idle."""
         ...
 
     def listen(self, topics: Collection[str]) -> AbstractContextManager[Ear]:

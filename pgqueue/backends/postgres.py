@@ -26,8 +26,8 @@ from pgqueue.statements import Statement, Step, load
 
 T = TypeVar("T")
 
-# Each of our statements has one right plan: from the index, in its order. What the planner would prefer
-# after a bulk load that no ANALYZE has seen yet is a scan and a sort of the whole backlog.
+# Each of our statements has one right plan: from the index, in its order. What the planner would
+# prefer after a bulk load that no ANALYZE has seen yet is a scan and a sort of the whole backlog.
 LANE_SETTINGS = (
     "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off;"
     "SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan; SET jit = off;"
@@ -354,7 +354,8 @@ def _is_idle(connection: Connection[Any] | AsyncConnection[Any]) -> bool:
 
 
 def _check(connection: Connection[Any] | AsyncConnection[Any]) -> None:
-    """Raises when the server has closed an idle connection: then there is something to read. No round trip."""
+    """Raises when the server has closed an idle connection: then there is something to read. No
+    round trip."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     if poll.poll(0):

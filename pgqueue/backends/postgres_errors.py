@@ -16,7 +16,8 @@ _BUSY = (
     psycopg.errors.SerializationFailure,
     psycopg.errors.LockNotAvailable,
 )
-# Connection exceptions, too many connections, shutdowns and starts, and a primary that became a standby.
+# Connection exceptions, too many connections, shutdowns and starts, and a primary that became a
+# standby.
 _AWAY = ("08", "53300", "57P", "25006")
 
 

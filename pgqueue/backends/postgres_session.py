@@ -24,8 +24,8 @@ T = TypeVar("T")
 class PostgresSession:
     """Runs statements like any lane, and hears NOTIFY at once while it is idle.
 
-    The socket is watched through a duplicate of its descriptor: asyncio keeps one callback a descriptor,
-    and psycopg needs that of the original while a statement runs.
+    The socket is watched through a duplicate of its descriptor: asyncio keeps one callback a
+    descriptor, and psycopg needs that of the original while a statement runs.
     """
 
     def __init__(
@@ -39,7 +39,8 @@ class PostgresSession:
         self._asleep: frozenset[str] = frozenset()
 
     async def open(self) -> None:
-        """Connects and listens. Whoever calls this wakes everything: what was said meanwhile is gone."""
+        """Connects and listens. Whoever calls this wakes everything: what was said meanwhile is
+        gone."""
         await self.close()
         await self._lane.open()
         await self._lane.execute(Operation("listen", {}, lambda _: None))
@@ -80,7 +81,7 @@ class PostgresSession:
         return True
 
     async def check(self) -> None:
-        """Raises StoreUnavailable when this is not the session that listened, or it no longer does."""
+        """Raises StoreUnavailable when this is not the session that listened, or no longer does."""
         listens = await self.execute(
             Operation("listening", {"pid": str(self._pid)}, lambda answers: answers[0][0][0])
         )
@@ -88,7 +89,8 @@ class PostgresSession:
             raise StoreUnavailable("the LISTEN connection hears nothing: is a pooler in the way?")
 
     def _hear(self) -> None:
-        """There is something to read. While a statement runs, psycopg reads it and calls the handler."""
+        """There is something to read. While a statement runs, psycopg reads it and calls the
+        handler."""
         connection = self._lane.connection
         if connection is None or connection.closed:
             self._stop_hearing()

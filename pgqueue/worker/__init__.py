@@ -6,22 +6,25 @@
                    |----- release ------|
                    |----- rescue -------|  (its worker is dead)
 
-One process is one worker. Its agents share little: the ``Fetcher`` claims jobs in batches and hands them to the
-``Executor``; that runs them and hands their outcomes to the ``Completer``, which sends what has gathered as soon
-as the previous send returned. The ``Listener`` hears NOTIFY and says when we sleep; the ``Heartbeater`` says
-what we hold, and learns what we lost. One worker in the cluster is elected leader (``Elector``) and
-also runs the ``Promoter``, the ``Rescuer`` and the ``Pruner``.
+One process is one worker. Its agents share little: the ``Fetcher`` claims jobs in batches and hands
+them to the ``Executor``; that runs them and hands their outcomes to the ``Completer``, which sends
+what has gathered as soon as the previous send returned. The ``Listener`` hears NOTIFY and says when
+we sleep; the ``Heartbeater`` says what we hold, and learns what we lost. One worker in the cluster
+is elected leader (``Elector``) and also runs the ``Promoter``, the ``Rescuer`` and the ``Pruner``.
 
-A claim gives a *lease*, a number that no claim ever gets again. Every write about a running job names it,
-and a stale one changes nothing. So nobody has to be sure that another worker is dead: taking its jobs away is
-safe for the queue, and all that a mistake costs is that a job's code runs twice.
+A claim gives a *lease*, a number that no claim ever gets again. Every write about a running job
+names it, and a stale one changes nothing. So nobody has to be sure that another worker is dead:
+taking its jobs away is safe for the queue, and all that a mistake costs is that a job's code runs
+twice.
 
 The job is ours from the claim until its outcome is durable, whatever happens in between:
 
 * killed before the claim commits: the job is available, as if nothing had happened;
-* killed after it: the kernel closes our session, which frees our presence lock; the leader sees that and rescues;
+* killed after it: the kernel closes our session, which frees our presence lock; the leader sees
+  that and rescues;
 * claimed, but the answer never came, because the connection broke: `recall` asks for it;
-* finished, but the completion's answer never came: it is sent again, and answered as the first time;
+* finished, but the completion's answer never came: it is sent again, and answered as the first
+  time;
 * frozen for a minute, then thawed: the job has been rescued; our completion is stale, and says so;
 * database gone: what runs goes on; outcomes wait, and are sent when it is back.
 """

@@ -28,7 +28,6 @@ from pgqueue.jobs import NewJob
 from pgqueue.operations import ClaimedJob, completing
 from pgqueue.tasks import Task
 
-
 Pipe: TypeAlias = "Connection[Any, Any]"
 
 
@@ -86,7 +85,8 @@ class _InChild(Exception):
 
 
 def main() -> None:
-    """Serves the pipe whose descriptor is the first argument; the second is the parent's process id."""
+    """Serves the pipe whose descriptor is the first argument; the second is the parent's process
+    id."""
     serve(Connection(int(sys.argv[1])), int(sys.argv[2]))
 
 
@@ -133,7 +133,8 @@ def _raised(error: BaseException) -> Raised:
 
 
 class _ChildHands:
-    """The job's way out of this process: progress through the pipe, completion on connections made here."""
+    """The job's way out of this process: progress through the pipe, completion on connections made
+    here."""
 
     def __init__(self, order: Order, pipe: Pipe) -> None:
         self._job = order.job
@@ -149,7 +150,9 @@ class _ChildHands:
         return None
 
     def transaction(self, completion: Callable[[], Completion]) -> AbstractAsyncContextManager[Any]:
-        raise PgqueueError(f"{self._job.task}: use `with ctx.transaction()`, without async, in a process")
+        raise PgqueueError(
+            f"{self._job.task}: use `with ctx.transaction()`, without async, in a process"
+        )
 
     @contextmanager
     def blocking_transaction(self, completion: Callable[[], Completion]) -> Iterator[Any]:
@@ -177,7 +180,9 @@ def _task(module: str, qualname: str, main: str | None) -> Task[..., Any]:
     else:
         found = reduce(getattr, qualname.split("."), import_module(module))
     if not isinstance(found, Task):
-        raise PgqueueError(f"{module}.{qualname} is not a task; a process finds tasks by their module's names")
+        raise PgqueueError(
+            f"{module}.{qualname} is not a task; a process finds tasks by their module's names"
+        )
     return found
 
 

@@ -106,13 +106,16 @@ class Completer(Service):
             self._conclude((ending.id, ending.lease), answers)
 
     async def _send_with_jobs(self, completed: Completed, jobs: Sequence[NewJob[Any]]) -> None:
-        """One transaction; when its commit's answer is lost, the second asking finds the job completed."""
+        """One transaction; when its commit's answer is lost, the second asking finds the job
+        completed."""
         name = (completed.id, completed.lease)
         answer: dict[tuple[int, int], bool] = {}
         while True:
             try:
                 async with self._line.transaction() as executor:
-                    answer = await executor.execute(operations.complete([completed], keep=self._keep))
+                    answer = await executor.execute(
+                        operations.complete([completed], keep=self._keep)
+                    )
                     if answer.get(name):
                         await carry_out_async(operations.enqueue(jobs), executor.execute)
                 break

@@ -1,15 +1,17 @@
 """The Elector: at most one worker of a cluster leads, and does what must be done once.
 
-The leadership is a row: who, and until when. The leader renews it every third of its term; a candidate asks now
-and then, and is told who leads without writing anything. A leader that stops leaves a gap of
+The leadership is a row: who, and until when. The leader renews it every third of its term; a
+candidate asks now and then, and is told who leads without writing anything. A leader that stops
+leaves a gap of
 
 * nothing, when it resigns: the next who asks leads;
-* one candidate's interval, when it dies: its session is dead, and the row of a dead leader is free at once;
+* one candidate's interval, when it dies: its session is dead, and the row of a dead leader is free
+  at once;
 * its term, when it freezes, or where there are no sessions.
 
-A leader trusts its own clock only in one direction: it counts its term from *before* it asked, so it stops
-leading before anybody else can start. All that a leader does is safe to be done by two, as each statement
-takes row locks; one is a matter of cost.
+A leader trusts its own clock only in one direction: it counts its term from *before* it asked, so
+it stops leading before anybody else can start. All that a leader does is safe to be done by two, as
+each statement takes row locks; one is a matter of cost.
 """
 
 from __future__ import annotations
@@ -59,7 +61,9 @@ class Elector(Service):
                 self._take_up()
             else:
                 await self._step_down(f"worker {answer.worker} leads")
-            await asyncio.sleep(self._term / 3 if self.leads else min(CANDIDATE_SECONDS, self._term / 3))
+            await asyncio.sleep(
+                self._term / 3 if self.leads else min(CANDIDATE_SECONDS, self._term / 3)
+            )
 
     async def stop(self) -> None:
         await super().stop()
@@ -67,7 +71,9 @@ class Elector(Service):
             await self._step_down("stopping")
             with suppress(StoreUnavailable, TimeoutError):
                 async with asyncio.timeout(1):
-                    await self._listener.line.execute(operations.resign(NAME, self._listener.worker))
+                    await self._listener.line.execute(
+                        operations.resign(NAME, self._listener.worker)
+                    )
 
     def _take_up(self) -> None:
         if not self.leads:

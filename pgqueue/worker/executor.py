@@ -54,8 +54,8 @@ class Run:
 class Executor:
     """Takes claimed jobs, runs *concurrency* of them at once, hands their endings to the completer.
 
-    Holds a small buffer beyond the slots: what is done in ten milliseconds, so that quick jobs need not wait
-    for the next claim, and slow ones are left to other workers.
+    Holds a small buffer beyond the slots: what is done in ten milliseconds, so that quick jobs need
+    not wait for the next claim, and slow ones are left to other workers.
     """
 
     def __init__(
@@ -152,7 +152,10 @@ class Executor:
             async with asyncio.timeout(grace):
                 await self._empty.wait()
         except TimeoutError:
-            log.warning("%d jobs are still running after the grace period; handing them back", len(self._runs))
+            log.warning(
+                "%d jobs are still running after the grace period; handing them back",
+                len(self._runs),
+            )
         for run in list(self._runs.values()):
             run.releasing = True
             run.stop()
@@ -214,8 +217,10 @@ class Executor:
         except asyncio.CancelledError:
             ending = self._stopped(run, task)
         except JobCancelled as error:
-            ending = self._stopped(run, task) if run.asked_to_stop or run.releasing else Failed(
-                job.id, job.lease, "cancel", reason=_text(error)
+            ending = (
+                self._stopped(run, task)
+                if run.asked_to_stop or run.releasing
+                else Failed(job.id, job.lease, "cancel", reason=_text(error))
             )
         except BaseException as error:
             ending = self._failed(run, task, error)
@@ -267,7 +272,9 @@ class Executor:
                 return Failed(job.id, job.lease, "discard", reason=reason)
             case Retry(delay=delay, reason=reason):
                 error = _RetryAsked(reason or "the task asked to be tried again")
-                wait = delay if isinstance(delay, timedelta) else task.retry_after(job.attempt, error)
+                wait = (
+                    delay if isinstance(delay, timedelta) else task.retry_after(job.attempt, error)
+                )
                 return self._judged(job, error, wait)
         return Completed(job.id, job.lease, task.encode_result(result))
 
@@ -290,7 +297,9 @@ class Executor:
             reason = f"{type(error).__name__}: {_text(error)}"[:MAX_MESSAGE]
         return Failed(job.id, job.lease, verdict, wait, reason, _document(error))  # type: ignore[arg-type]
 
-    def _stopped(self, run: Run, task: Task[..., Any] | None) -> Completed | Failed | Released | None:
+    def _stopped(
+        self, run: Run, task: Task[..., Any] | None
+    ) -> Completed | Failed | Released | None:
         """Its code was interrupted: because somebody asked for that, or by itself."""
         job = run.job
         if run.releasing:
@@ -306,7 +315,9 @@ class Executor:
         self._unknown[job.task] += 1
         seen = self._unknown[job.task]
         if seen == 1:
-            log.warning("job %d: no task %r here; handing it and others like it back", job.id, job.task)
+            log.warning(
+                "job %d: no task %r here; handing it and others like it back", job.id, job.task
+            )
         return Released(job.id, job.lease, timedelta(seconds=min(60, 2 ** min(seen - 1, 6))))
 
 
@@ -338,7 +349,11 @@ def _document(error: BaseException) -> str:
         trace = None
     else:
         trace = "".join(traceback.format_exception(error))[-MAX_TRACEBACK:]
-    document = {"type": type(error).__name__, "message": _text(error)[:MAX_MESSAGE], "traceback": trace}
+    document = {
+        "type": type(error).__name__,
+        "message": _text(error)[:MAX_MESSAGE],
+        "traceback": trace,
+    }
     return as_json({key: _storable(text) if text else text for key, text in document.items()})
 
 

@@ -29,10 +29,11 @@ SATURATED_BOTTOM_SECONDS = 0.25
 class Cursor:
     """Where one queue's work begins, and when to look there again.
 
-    With vacuum held back, a claim walks over every dead index entry in front of it. Everything up to a
-    priority's floor has been taken, as far as we know, so the walk starts there. That is a hint: a
-    transaction that commits late leaves jobs below. So one looks from the bottom too: when a claim
-    comes back short, and now and then under saturation, as long as it takes but a small part of the time.
+    With vacuum held back, a claim walks over every dead index entry in front of it. Everything up
+    to a priority's floor has been taken, as far as we know, so the walk starts there. That is a
+    hint: a transaction that commits late leaves jobs below. So one looks from the bottom too: when
+    a claim comes back short, and now and then under saturation, as long as it takes but a small
+    part of the time.
     """
 
     def __init__(self, name: str, limit: int | None) -> None:
@@ -52,7 +53,9 @@ class Cursor:
 
     def from_bottom(self, now: float) -> bool:
         """Is it time to look at the whole queue?"""
-        wait = max(self._bottom_cost * BOTTOM_SHARE, SATURATED_BOTTOM_SECONDS if self.saturated else 0)
+        wait = max(
+            self._bottom_cost * BOTTOM_SHARE, SATURATED_BOTTOM_SECONDS if self.saturated else 0
+        )
         return not self.floors or len(self.floors) > MAX_FLOORS or now - self._bottom_at >= wait
 
     def took(self, jobs: list[ClaimedJob], limit: int, bottom: bool, began: float) -> None:
@@ -98,10 +101,10 @@ class Cursor:
 class Fetcher(Service):
     """Claims jobs, queue after queue, whenever there is room and may be work.
 
-    A queue that runs dry is looked at with growing gaps; idle for a while we ask to be notified, and
-    still look, at last every *poll_interval*. So a job whose transaction was open while we fell asleep
-    is found within about as long as that transaction lasted, and a lost notification costs no more
-    than the interval.
+    A queue that runs dry is looked at with growing gaps; idle for a while we ask to be notified,
+    and still look, at last every *poll_interval*. So a job whose transaction was open while we fell
+    asleep is found within about as long as that transaction lasted, and a lost notification costs
+    no more than the interval.
     """
 
     def __init__(
@@ -184,7 +187,8 @@ class Fetcher(Service):
                 operations.claim(cursor.name, worker, lease, limit, floors=floors)
             )
         except StoreUnavailable:
-            # It may have been carried out, and its answer lost. Leases that nobody knows would stay with us.
+            # It may have been carried out, and its answer lost. Leases that nobody knows would stay
+            # with us.
             jobs = await self._line.insist(operations.recall(worker, lease))
             self._leases = iter(range(0))
         cursor.took(jobs, limit, bottom, began)

@@ -1,4 +1,4 @@
-"""What a running task may ask of its worker: progress, and to finish in a transaction of its own."""
+"""What a running task may ask of its worker: progress, and to finish in its own transaction."""
 
 from __future__ import annotations
 

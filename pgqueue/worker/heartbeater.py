@@ -17,8 +17,8 @@ BUSY_SECONDS = 5.0
 class Heartbeater(Service):
     """Asks about the leases now and then, and at once when somebody cancels one of our jobs.
 
-    While jobs run it asks more often; without a session of our own every second, as nothing else tells
-    us of a cancellation then.
+    While jobs run it asks more often; without a session of our own every second, as nothing else
+    tells us of a cancellation then.
     """
 
     def __init__(

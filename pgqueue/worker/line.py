@@ -38,8 +38,9 @@ class Health:
 class Line:
     """A lane that is opened again when it was lost, with growing, jittered waits of up to a second.
 
-    *execute* raises StoreUnavailable when the connection breaks under the operation: whether it was carried
-    out is unknown then. *insist* repeats until there is an answer: for operations that may be asked twice.
+    *execute* raises StoreUnavailable when the connection breaks under the operation: whether it was
+    carried out is unknown then. *insist* repeats until there is an answer: for operations that may
+    be asked twice.
     *opened* runs after each opening, before anybody else may use the line.
     """
 

@@ -19,8 +19,9 @@ PRESENCE_RETRY_SECONDS = 0.5
 class Listener(Service):
     """Hears what wakes us, and tells those who enqueue which topics we sleep on.
 
-    After a reconnect everything is woken: what was said meanwhile is gone. The presence lock is taken
-    again until it is ours; while an earlier, half-dead session of ours holds it, that one speaks for us.
+    After a reconnect everything is woken: what was said meanwhile is gone. The presence lock is
+    taken again until it is ours; while an earlier, half-dead session of ours holds it, that one
+    speaks for us.
     """
 
     def __init__(
@@ -51,7 +52,9 @@ class Listener(Service):
         self.membership = await self.line.insist(operations.join(self._profile))
         self.present = await self._session.present(self.worker)
         if not self.present:
-            log.warning("no session of our own here: our death will show by missing heartbeats only")
+            log.warning(
+                "no session of our own here: our death will show by missing heartbeats only"
+            )
         return self.membership
 
     def sleep_on(self, topic: str) -> None:
@@ -67,7 +70,7 @@ class Listener(Service):
             self._changed.set()
 
     async def run(self) -> None:
-        """Declares what changed; whoever falls asleep is woken once more, to look and then trust."""
+        """Declares what changed; whoever falls asleep is woken once, to look and then trust."""
         known: set[str] = set()
         while True:
             timeout = None if self.present or self.membership is None else PRESENCE_RETRY_SECONDS

@@ -30,8 +30,8 @@ PRUNE_SECONDS = 600.0
 class Promoter(Service):
     """Makes due jobs available, and sleeps exactly until the next one is due.
 
-    An enqueue of something due soon wakes it. When that happens often, it stays awake for a moment and
-    looks by itself, so that not every delayed job costs a notification.
+    An enqueue of something due soon wakes it. When that happens often, it stays awake for a moment
+    and looks by itself, so that not every delayed job costs a notification.
     """
 
     def __init__(self, line: Line, listener: Listener, wake: Callable[[str], None]) -> None:
@@ -67,7 +67,9 @@ class Promoter(Service):
         await super().stop()
 
     async def _rest(self, next_due: timedelta | None) -> None:
-        gap = PROMOTE_SECONDS if next_due is None else min(PROMOTE_SECONDS, next_due.total_seconds())
+        gap = (
+            PROMOTE_SECONDS if next_due is None else min(PROMOTE_SECONDS, next_due.total_seconds())
+        )
         if monotonic() < self._awake_until:
             self._listener.rise_from(DUE)
             gap = min(gap, AWAKE_GAP)
@@ -80,8 +82,8 @@ class Promoter(Service):
 class Rescuer(Service):
     """Takes jobs away from dead workers.
 
-    After a connection of our own was lost, the others' may have been too: they get a grace period to come back.
-    Alone, it looks seldom; a worker that joins wakes it.
+    After a connection of our own was lost, the others' may have been too: they get a grace period
+    to come back. Alone, it looks seldom; a worker that joins wakes it.
     """
 
     def __init__(
@@ -107,12 +109,19 @@ class Rescuer(Service):
             patience = timedelta(seconds=max(RESCUE_SECONDS, self._calm_at - monotonic()))
             rescue = await self._listener.line.execute(
                 operations.rescue(
-                    patience=patience, frozen=self._frozen, max_rescues=self._max_rescues, keep=self._keep
+                    patience=patience,
+                    frozen=self._frozen,
+                    max_rescues=self._max_rescues,
+                    keep=self._keep,
                 )
             )
             for job in rescue.jobs:
                 log.warning(
-                    "job %d (%s) rescued from worker %d: %s", job.id, job.task, job.worker, job.state
+                    "job %d (%s) rescued from worker %d: %s",
+                    job.id,
+                    job.task,
+                    job.worker,
+                    job.state,
                 )
             self._woken.clear()
             with suppress(TimeoutError):
@@ -122,7 +131,8 @@ class Rescuer(Service):
 
 
 class Pruner(Service):
-    """Drops what is past its retention, makes partitions ahead, and looks for what should not exist."""
+    """Drops what is past its retention, makes partitions ahead, and looks for what should not
+    exist."""
 
     def __init__(self, listener: Listener, retention: Retention) -> None:
         self._listener = listener
@@ -131,7 +141,9 @@ class Pruner(Service):
     async def run(self) -> None:
         while True:
             try:
-                dropped, deleted = await self._listener.line.execute(operations.prune(self._retention))
+                dropped, deleted = await self._listener.line.execute(
+                    operations.prune(self._retention)
+                )
                 if dropped or deleted:
                     log.info("pruned %d partitions and %d single jobs", dropped, deleted)
             except StoreBusy:

@@ -13,13 +13,14 @@ from pgqueue import checks
 class Options:
     """How a worker works. Durations are in seconds.
 
-    *queues*: ``"mail,default:5"``, names or a mapping; a number is how many of this queue's jobs this process
-    runs at once. *concurrency*: how many jobs at once, of all queues. *drain*: stop when nothing is left that
-    could be run now. *grace*: how long jobs may go on after SIGTERM. *poll_interval*: how often to look, at the least,
-    should a notification be lost. *heartbeat_interval*: how often to say what is held. *frozen_after*: without a
-    heartbeat for so long, a worker's jobs are taken from it. *term*: how long a leader leads without renewing.
-    *sleep_after*: idle for so long, a worker asks to be notified. *pool_processes*: how many processes run the tasks
-    with ``executor="process"``; as many as there are cores, unless given.
+    *queues*: ``"mail,default:5"``, names or a mapping; a number is how many of this queue's jobs
+    this process runs at once. *concurrency*: how many jobs at once, of all queues. *drain*: stop
+    when nothing is left that could be run now. *grace*: how long jobs may go on after SIGTERM.
+    *poll_interval*: how often to look, at the least, should a notification be lost.
+    *heartbeat_interval*: how often to say what is held. *frozen_after*: without a heartbeat for so
+    long, a worker's jobs are taken from it. *term*: how long a leader leads without renewing.
+    *sleep_after*: idle for so long, a worker asks to be notified. *pool_processes*: how many
+    processes run the tasks with ``executor="process"``; as many as there are cores, unless given.
     """
 
     queues: str | Iterable[str] | Mapping[str, int | None] = "default"
@@ -62,7 +63,9 @@ def _queues(queues: str | Iterable[str] | Mapping[str, int | None]) -> dict[str,
         try:
             queues = {name: int(limit) if limit else None for name, _, limit in parts}
         except ValueError:
-            raise ValueError(f"queues: {', '.join(map(''.join, parts))}; write mail,default:5") from None
+            raise ValueError(
+                f"queues: {', '.join(map(''.join, parts))}; write mail,default:5"
+            ) from None
     if not queues:
         raise ValueError("queues: name at least one")
     for name, limit in queues.items():

@@ -1,4 +1,5 @@
-"""Processes for tasks with ``executor="process"``: one job at a time each, killed when its time is up."""
+"""Processes for tasks with ``executor="process"``: one job at a time each, killed when its time is
+up."""
 
 from __future__ import annotations
 
@@ -17,7 +18,6 @@ from pgqueue.errors import PgqueueError
 from pgqueue.operations import ClaimedJob
 from pgqueue.tasks import Task
 from pgqueue.worker.child import Finished, Order, Raised, Reported
-
 
 _CHILD = "from pgqueue.worker.child import main; main()"
 
@@ -38,9 +38,7 @@ class ProcessPool:
         self._slots: set[_Slot] = set()
         self._turn = asyncio.Semaphore(size or os.cpu_count() or 1)
 
-    async def submit(
-        self, job: ClaimedJob, context: Context, report: Callable[[str], None]
-    ) -> Any:
+    async def submit(self, job: ClaimedJob, context: Context, report: Callable[[str], None]) -> Any:
         """Run *job* and return what its task returned. Cancelled, it kills the process.
 
         Raises what the task raised, and ProcessDied.
@@ -77,14 +75,19 @@ class ProcessPool:
 
     def _order(self, job: ClaimedJob) -> Order:
         fn = self._tasks[job.task].fn
-        main = getattr(sys.modules["__main__"], "__file__", None) if fn.__module__ == "__main__" else None
+        main = (
+            getattr(sys.modules["__main__"], "__file__", None)
+            if fn.__module__ == "__main__"
+            else None
+        )
         return Order(fn.__module__, fn.__qualname__, main, job, self._store)
 
 
 class _Slot:
     """One process and the pipe to it.
 
-    A process of its own making: that of multiprocessing would import the program's main module first.
+    A process of its own making: that of multiprocessing would import the program's main module
+    first.
     """
 
     def __init__(self) -> None:

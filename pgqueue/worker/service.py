@@ -14,8 +14,8 @@ log = logging.getLogger("pgqueue.worker")
 class Service:
     """Runs until it is stopped; may be stopped twice, or without having been started.
 
-    A lost connection ends one turn of *run*, not the service. An error of our own is logged, with its
-    traceback, and the service goes on a second later: a worker never needs a restart.
+    A lost connection ends one turn of *run*, not the service. An error of our own is logged, with
+    its traceback, and the service goes on a second later: a worker never needs a restart.
     """
 
     _task: asyncio.Task[None] | None = None

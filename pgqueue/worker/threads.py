@@ -1,4 +1,5 @@
-"""Threads for plain functions: reused, replaced when stuck, and never in the way of the process's end."""
+"""Threads for plain functions: reused, replaced when stuck, and never in the way of the process's
+end."""
 
 from __future__ import annotations
 
@@ -9,15 +10,17 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-_Work: TypeAlias = "tuple[asyncio.Future[Any], contextvars.Context, Callable[..., Any], tuple[Any, ...]]"
+_Work: TypeAlias = (
+    "tuple[asyncio.Future[Any], contextvars.Context, Callable[..., Any], tuple[Any, ...]]"
+)
 
 
 class Threads:
     """Runs functions in daemon threads, a new one whenever none is idle.
 
     How many run at once is the executor's business. A function that outlives its timeout keeps its
-    thread; its slot is free, so another thread takes its place. The standard library's pool joins its
-    threads at exit, which a stuck function would turn into a process that cannot be stopped.
+    thread; its slot is free, so another thread takes its place. The standard library's pool joins
+    its threads at exit, which a stuck function would turn into a process that cannot be stopped.
     """
 
     def __init__(self) -> None:

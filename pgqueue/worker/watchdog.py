@@ -15,7 +15,7 @@ BLOCKED_SECONDS = 1.0
 
 
 class Watchdog:
-    """A thread that watches the loop tick; while it does not, nothing else of this process goes on."""
+    """A thread that watches the loop tick; while it does not, nothing else goes on."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -47,7 +47,7 @@ class Watchdog:
                 frame = sys._current_frames().get(self._main)
                 where = "".join(traceback.format_stack(frame)[-3:]) if frame else ""
                 log.warning(
-                    "task %s blocks the event loop for more than %g s; give it a plain function, or await:\n%s",
+                    "task %s blocks the event loop for more than %g s; make it a plain function:\n%s",
                     task.get_name() if task else "?",
                     BLOCKED_SECONDS,
                     where,

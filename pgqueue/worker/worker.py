@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 class Worker:
     """Runs the jobs of some queues. Three connections: claims, completions, and the session.
 
-    `run` works until it is cancelled, `stop` is called, or, with *drain*, nothing is left that could run now.
+    `run` works until it is cancelled, `stop` is called, or, with *drain*, nothing is left that
+    could run now.
     """
 
     def __init__(self, app: App, options: Options | None = None) -> None:
@@ -89,7 +90,9 @@ class Worker:
     def _signalled(self, number: int) -> None:
         again = self._stop_asked.is_set()
         log.info(
-            "%s: %s", signal.Signals(number).name, "stopping now" if again else "finishing what runs"
+            "%s: %s",
+            signal.Signals(number).name,
+            "stopping now" if again else "finishing what runs",
         )
         self.stop()
 
@@ -160,7 +163,8 @@ class Worker:
             )
 
     def _notified(self, topic: str) -> None:
-        """A notification: a queue's name, what is due has changed, or one of our jobs was cancelled."""
+        """A notification: a queue's name, what is due has changed, or one of our jobs was
+        cancelled."""
         if topic == DUE:
             self._promoter.woken()
             self._rescuer.woken()
@@ -181,7 +185,8 @@ class Worker:
             self._fetcher.look(topic)
 
     def _drained(self, empty_at: float) -> None:
-        """All queues were empty when asked at *empty_at*: was that after our last outcome was durable?"""
+        """All queues were empty when asked at *empty_at*: was that after our last outcome was
+        durable?"""
         if not self._executor.busy and empty_at > self._completer.idle_at:
             self.stop()
 
