@@ -44,7 +44,7 @@ def is_async(connection: object) -> bool:
         return False
     raise UnsupportedConnection(
         f"{_name(connection)} is no connection pgqueue can write through; give a psycopg or "
-        "SQLAlchemy connection or session, or use app.enqueue(...), which has connections of its own"
+        "SQLAlchemy connection or session, or use app.enqueue(...), with connections of its own"
     )
 
 

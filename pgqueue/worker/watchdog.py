@@ -47,7 +47,7 @@ class Watchdog:
                 frame = sys._current_frames().get(self._main)
                 where = "".join(traceback.format_stack(frame)[-3:]) if frame else ""
                 log.warning(
-                    "task %s blocks the event loop for more than %g s; make it a plain function:\n%s",
+                    "task %s blocks the event loop for over %g s; make it a plain function:\n%s",
                     task.get_name() if task else "?",
                     BLOCKED_SECONDS,
                     where,
