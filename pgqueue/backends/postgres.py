@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 import tenacity
-from psycopg import AsyncConnection, AsyncRawCursor, Connection, RawCursor
+from psycopg import AsyncConnection, AsyncRawCursor, Connection, IsolationLevel, RawCursor
 from psycopg.pq import ConnStatus, TransactionStatus
 from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
@@ -32,7 +32,11 @@ LANE_SETTINGS = (
     "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off;"
     "SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan; SET jit = off;"
     "SET lock_timeout = '1s'; SET idle_in_transaction_session_timeout = '60s';"
+    "SET default_transaction_isolation = 'read committed';"
 )
+# Whatever the database's default: only a new statement's snapshot sees a child that was being added
+# while we waited for its parent.
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 KEEPALIVES: Mapping[str, Any] = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -163,6 +167,7 @@ class PostgresBackend:
                 kwargs={"autocommit": True, **KEEPALIVES},
                 min_size=0,
                 max_size=self._pool_size,
+                configure=_configure,
                 check=_check,
                 name="pgqueue",
                 open=True,
@@ -183,6 +188,7 @@ class PostgresBackend:
                 kwargs={"autocommit": True, **KEEPALIVES},
                 min_size=0,
                 max_size=self._pool_size,
+                configure=_configure_async,
                 check=_check_async,
                 name="pgqueue",
                 open=False,
@@ -268,7 +274,7 @@ class _Executor:
         try:
             with connection.pipeline() as pipeline:
                 if own:
-                    connection.execute("BEGIN")
+                    connection.execute(BEGIN)
                 steps = [self._send(step, operation) for step in statement.steps]
                 then = [self._send(step, operation) for step in statement.followed_by]
                 if own and not statement.repeats:
@@ -311,7 +317,7 @@ class _AsyncExecutor:
         try:
             async with connection.pipeline() as pipeline:
                 if own:
-                    await connection.execute("BEGIN")
+                    await connection.execute(BEGIN)
                 steps = [await self._send(step, operation) for step in statement.steps]
                 then = [await self._send(step, operation) for step in statement.followed_by]
                 if own and not statement.repeats:
@@ -351,6 +357,14 @@ def _says_again(answers: Iterable[Rows]) -> bool:
 def _is_idle(connection: Connection[Any] | AsyncConnection[Any]) -> bool:
     """Would each statement commit by itself? Outside autocommit psycopg opens the transaction."""
     return connection.autocommit and connection.pgconn.transaction_status == TransactionStatus.IDLE
+
+
+def _configure(connection: Connection[Any]) -> None:
+    connection.isolation_level = IsolationLevel.READ_COMMITTED
+
+
+async def _configure_async(connection: AsyncConnection[Any]) -> None:
+    await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
 
 
 def _check(connection: Connection[Any] | AsyncConnection[Any]) -> None:

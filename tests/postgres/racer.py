@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, LiteralString, TypeVar
 
 from psycopg import AsyncConnection
 
@@ -45,19 +45,28 @@ class Racer:
     async def rollback(self) -> None:
         await self.connection.rollback()
 
-    async def starts(self, doing: Awaitable[T], *, behind: Racer | None = None) -> asyncio.Task[T]:
-        """Begins *doing*, and returns when it is seen to wait, for *behind* if that is given."""
+    async def starts(self, doing: Awaitable[T], *, behind: Racer) -> asyncio.Task[T]:
+        """Begins *doing*, and returns when it is seen to wait for *behind*."""
+        return await self._seen(
+            doing, "SELECT %s = ANY (pg_blocking_pids(%s))", behind.pid, self.pid
+        )
+
+    async def holds_up(self, doing: Awaitable[T]) -> asyncio.Task[T]:
+        """Begins *doing*, on whatever connection, and returns when it is seen to wait for us."""
+        return await self._seen(
+            doing,
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid)))",
+            self.pid,
+        )
+
+    async def _seen(self, doing: Awaitable[T], sight: LiteralString, *pids: int) -> asyncio.Task[T]:
         task = asyncio.ensure_future(doing)
         deadline = monotonic() + PATIENCE
         while True:
-            blockers = await self._blockers()
-            if blockers and (behind is None or behind.pid in blockers):
+            cursor = await self._watcher.execute(sight, pids)
+            [(seen,)] = await cursor.fetchall()
+            if seen:
                 return task
             assert not task.done(), f"it did not wait: {task.result()}"
-            assert monotonic() < deadline, f"it waits for {blockers} only"
+            assert monotonic() < deadline, "it waits for nobody, or for another"
             await asyncio.sleep(0.005)
-
-    async def _blockers(self) -> list[int]:
-        cursor = await self._watcher.execute("SELECT pg_blocking_pids(%s)", [self.pid])
-        [(pids,)] = await cursor.fetchall()
-        return list(pids)
