@@ -1,0 +1,78 @@
+"""What was measured: medians, spread, and the ratio to the baseline of the same repetition."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, TypeAlias
+
+Figures: TypeAlias = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure of one contender in one case, over all repetitions."""
+
+    case: str
+    figure: str
+    contender: str
+    values: tuple[float, ...]
+    ratios: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return median(self.values)
+
+    @property
+    def ratio(self) -> float | None:
+        """The median of the ratios within each repetition; minutes apart nothing compares."""
+        return median(self.ratios) if self.ratios else None
+
+    @property
+    def spread(self) -> float:
+        """How far apart the lowest and the highest are, in parts of the median."""
+        return (max(self.values) - min(self.values)) / self.median if self.median else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "case": self.case,
+            "figure": self.figure,
+            "contender": self.contender,
+            "median": self.median,
+            "ratio": self.ratio,
+            "values": self.values,
+        }
+
+
+class Book:
+    """Collects figures by case, contender and repetition."""
+
+    def __init__(self, baseline: str) -> None:
+        self._baseline = baseline
+        self._entries: dict[str, dict[str, dict[str, dict[int, float]]]] = defaultdict(
+            lambda: defaultdict(lambda: defaultdict(dict))
+        )
+
+    def note(self, case: str, contender: str, repetition: int, figures: Figures) -> None:
+        for figure, value in figures.items():
+            self._entries[case][figure][contender][repetition] = value
+
+    def rows(self) -> list[Row]:
+        """In the order in which the cases came."""
+        rows = []
+        for case, by_figure in self._entries.items():
+            for figure, by_contender in by_figure.items():
+                base = by_contender.get(self._baseline, {})
+                for contender, values in by_contender.items():
+                    ratios = [value / base[n] for n, value in values.items() if base.get(n)]
+                    rows.append(Row(case, figure, contender, tuple(values.values()), tuple(ratios)))
+        return rows
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Of values in ascending order; 0 without any."""
+    if not ordered:
+        return 0.0
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
