@@ -17,7 +17,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
-from pgqueue.errors import LeaseLost, UnknownParent
+from pgqueue.errors import LeaseLost, PgqueueError, UnknownParent
 from pgqueue.hands import Completion
 from pgqueue.jobs import FINISHED, Edge, Handle, NewJob, State, job_id
 
@@ -292,7 +292,12 @@ def complete(
 
     def decode(answers: Answers) -> dict[tuple[int, int], bool]:
         now, earlier = answers
-        return dict.fromkeys(earlier, False) | {(id, lease): True for id, lease in now if id}
+        if (isolation := now[0][2]) != "read committed":
+            raise PgqueueError(
+                f"a job cannot be completed in a {isolation} transaction: it would miss a child that "
+                "is added meanwhile; roll back, and use READ COMMITTED"
+            )
+        return dict.fromkeys(earlier, False) | {(id, lease): True for id, lease, _ in now if id}
 
     return Operation("complete", params, decode)
 

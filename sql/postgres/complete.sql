@@ -3,8 +3,8 @@
 -- in:   jobs   JSON array of {id, lease, result}, in id order
 --       keep   JSON array of the states whose jobs are kept in the archive
 --       now
--- out:  id, lease of each job that is completed under that lease, by this call or an earlier one; what
---       is missing was lost to another owner
+-- out:  id, lease of each job that is completed under that lease, by this call, with the isolation level;
+--       then of those by an earlier one; what is missing was lost to another owner
 -- then: settle
 -- trap: several statements in one READ COMMITTED transaction, never one: the first may wait for a
 --       transaction that adds a child to a job being finished, and only a new statement's snapshot sees
@@ -29,7 +29,8 @@ WITH finished AS (
            set_config('pgqueue_local.missing', (count(*) < jsonb_array_length(:jobs::jsonb))::text, true)
     FROM finished
 )
-SELECT finished.id, finished.lease FROM noted LEFT JOIN finished ON true;
+SELECT finished.id, finished.lease, current_setting('transaction_isolation')
+FROM noted LEFT JOIN finished ON true;
 
 SELECT g.id, g.lease
 FROM jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint)
