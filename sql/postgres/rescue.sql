@@ -39,19 +39,17 @@ SELECT set_config('pgqueue_local.dead', coalesce(jsonb_object_agg(id, name), '{}
        set_config('pgqueue_local.ending', '[]', true)
 FROM dead;
 
-WITH dead AS MATERIALIZED (
-    SELECT current_setting('pgqueue_local.dead')::jsonb AS names
-), orphaned AS MATERIALIZED (
-    SELECT j.id, j.worker, names ->> j.worker::text AS name,
+WITH orphaned AS MATERIALIZED (
+    SELECT j.id, j.worker, current_setting('pgqueue_local.dead')::jsonb ->> j.worker::text AS name,
            CASE WHEN j.cancel_requested THEN 'cancelled'
                 WHEN j.rescues >= :max_rescues::integer THEN 'discarded'
                 ELSE 'available' END AS next
-    FROM dead, pgqueue.job AS j
-    WHERE dead.names <> '{}'
+    FROM pgqueue.job AS j
+    WHERE current_setting('pgqueue_local.dead') <> '{}'
       AND j.state = 'running'
-      AND j.worker = ANY (ARRAY(SELECT jsonb_object_keys(names)::integer FROM dead))
+      AND j.worker = ANY (ARRAY(SELECT jsonb_object_keys(current_setting('pgqueue_local.dead')::jsonb)::integer))
     ORDER BY j.id
-    FOR NO KEY UPDATE OF j
+    FOR NO KEY UPDATE
 ), rescued AS (
     UPDATE pgqueue.job AS j
     SET state = CASE o.next WHEN 'available' THEN 'available' ELSE j.state END,
