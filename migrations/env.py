@@ -1,4 +1,5 @@
-"""How Alembic reaches the queue's schema: ``PGQUEUE_URL`` and ``PGQUEUE_SCHEMA``, or ``-x url=… -x schema=…``."""
+"""How Alembic reaches the queue's schema: ``PGQUEUE_URL`` and ``PGQUEUE_SCHEMA``, or ``-x url=… -x
+schema=…``."""
 
 from __future__ import annotations
 

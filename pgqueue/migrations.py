@@ -95,7 +95,8 @@ def migrate(url: str, *, to: str = "head", schema: str = "pgqueue") -> None:
 
 
 def check(url: str, *, schema: str = "pgqueue") -> str:
-    """The version of the database at *url*. Raises SchemaMissing, SchemaOutOfDate, StoreUnavailable."""
+    """The version of the database at *url*. Raises SchemaMissing, SchemaOutOfDate,
+    StoreUnavailable."""
     version = _current(url, schema)
     if version is None:
         raise SchemaMissing(f"there is no queue in the schema {schema} yet; run `pgqueue migrate`")

@@ -1,0 +1,208 @@
+"""Four ways in, one schema; and the way out."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import create_engine, make_url
+
+from pgqueue import migrations, statements
+from pgqueue.app import App
+from pgqueue.errors import PgqueueError, SchemaMissing, SchemaOutOfDate
+from pgqueue.jobs import NewJob
+
+CHECKOUT = Path(__file__).parents[2]
+_CATALOG = """
+    SELECT 'column', c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull::text,
+           pg_get_expr(d.adbin, d.adrelid)
+    FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+    LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum
+    WHERE c.relnamespace = %(schema)s::text::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT 'relation', c.relname, c.relkind::text, c.reloptions::text,
+           pg_get_expr(c.relpartbound, c.oid), pg_get_partkeydef(c.oid)
+    FROM pg_class AS c WHERE c.relnamespace = %(schema)s::text::regnamespace
+    UNION ALL
+    SELECT 'index', c.relname, pg_get_indexdef(c.oid), NULL, NULL, NULL
+    FROM pg_class AS c
+    WHERE c.relnamespace = %(schema)s::text::regnamespace AND c.relkind IN ('i', 'I')
+    UNION ALL
+    SELECT 'constraint', conname, pg_get_constraintdef(oid), NULL, NULL, NULL
+    FROM pg_constraint WHERE connamespace = %(schema)s::text::regnamespace
+    UNION ALL
+    SELECT 'function', proname, pg_get_functiondef(oid), NULL, NULL, NULL
+    FROM pg_proc WHERE pronamespace = %(schema)s::text::regnamespace
+    UNION ALL
+    SELECT 'view', viewname, definition, NULL, NULL, NULL
+    FROM pg_views WHERE schemaname = %(schema)s::text
+    UNION ALL
+    SELECT 'sequence', sequencename, increment_by::text, min_value::text, max_value::text,
+           data_type::text
+    FROM pg_sequences WHERE schemaname = %(schema)s::text
+"""
+
+
+def catalog(url: str, schema: str = "pgqueue") -> set[tuple[str | None, ...]]:
+    """Everything in *schema* as the database describes it, but for Alembic's own table."""
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(_CATALOG.encode(), {"schema": schema}).fetchall()
+    return {
+        tuple(None if value is None else value.replace(schema, "pgqueue") for value in row)
+        for row in rows
+        if "alembic_version" not in str(row)
+    }
+
+
+def schemas(url: str) -> set[str]:
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_'")
+        return {name for (name,) in rows} - {"public", "information_schema"}
+
+
+def by_migrate(url: str) -> None:
+    migrations.migrate(url)
+
+
+def by_alembic(url: str) -> None:
+    alembic(url, "upgrade", "head")
+
+
+def by_the_applications_own_revision(url: str) -> None:
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    with engine.begin() as bind:
+        migrations.upgrade(bind, to=migrations.head())
+    engine.dispose()
+
+
+def by_psql(url: str) -> None:
+    for file in statements.schema_files("postgres"):
+        path = statements.folder("postgres") / "schema" / f"{file.name}.sql"
+        psql(url, "--single-transaction", "-f", str(path))
+
+
+def by_script(url: str) -> None:
+    psql(url, "-c", migrations.script())
+
+
+WAYS = [by_migrate, by_alembic, by_the_applications_own_revision, by_psql, by_script]
+
+
+def alembic(url: str, *words: str) -> str:
+    command = [sys.executable, "-m", "alembic", *words]
+    done = subprocess.run(
+        command,
+        cwd=CHECKOUT,
+        env={**os.environ, "PGQUEUE_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def psql(url: str, *words: str) -> None:
+    """What psql does with a file, through libpq: the binaries of a server need not bring psql."""
+    sql = Path(words[-1]).read_text() if words[-2] == "-f" else words[-1]
+    with psycopg.connect(url, autocommit="--single-transaction" not in words) as connection:
+        connection.execute(sql.encode())
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_in_ends_in_the_same_schema(
+    way: Callable[[str], None], empty_url: str, postgres_url: str
+) -> None:
+    way(empty_url)
+
+    assert catalog(empty_url) == catalog(postgres_url)
+    assert migrations.check(empty_url) == migrations.head()
+
+
+@pytest.mark.parametrize("first", WAYS)
+@pytest.mark.parametrize("second", [by_migrate, by_alembic, by_the_applications_own_revision])
+def test_a_second_way_finds_nothing_left_to_do(
+    first: Callable[[str], None], second: Callable[[str], None], empty_url: str
+) -> None:
+    first(empty_url)
+    before = catalog(empty_url)
+
+    second(empty_url)
+
+    assert catalog(empty_url) == before
+
+
+def test_alembic_prints_what_psql_can_run(empty_url: str, postgres_url: str) -> None:
+    script = alembic(empty_url, "upgrade", "head", "--sql")
+
+    psql(empty_url, "-c", script)
+
+    assert catalog(empty_url) == catalog(postgres_url)
+
+
+def test_two_schemas_live_side_by_side(empty_url: str) -> None:
+    migrations.migrate(empty_url)
+    migrations.migrate(empty_url, schema="billing")
+
+    here, there = App(empty_url), App(empty_url, schema="billing")
+    here.enqueue([NewJob("here")] * 1)
+    there.enqueue([NewJob("there", schema="billing"), NewJob("there", schema="billing")])
+
+    assert catalog(empty_url, "billing") == catalog(empty_url)
+    with psycopg.connect(empty_url) as connection:
+        assert connection.execute("SELECT count(*) FROM pgqueue.job").fetchone() == (1,)
+        assert connection.execute("SELECT count(*) FROM billing.job").fetchone() == (2,)
+    here.close()
+    there.close()
+
+
+def test_migrators_that_start_together_take_turns(empty_url: str, postgres_url: str) -> None:
+    ways = [by_the_applications_own_revision, by_alembic] * 3
+
+    with ThreadPoolExecutor(len(ways)) as threads:
+        list(threads.map(lambda way: way(empty_url), ways))
+
+    assert catalog(empty_url) == catalog(postgres_url)
+
+
+def test_a_downgrade_to_nothing_leaves_nothing(empty_url: str) -> None:
+    migrations.migrate(empty_url)
+
+    migrations.migrate(empty_url, to="base")
+
+    assert schemas(empty_url) == set()
+    with pytest.raises(SchemaMissing, match="pgqueue migrate"):
+        migrations.check(empty_url)
+
+
+def test_a_downgrade_keeps_what_else_lives_in_the_schema(empty_url: str) -> None:
+    migrations.migrate(empty_url)
+    with psycopg.connect(empty_url) as connection:
+        connection.execute("CREATE TABLE pgqueue.mine ()")
+
+    migrations.migrate(empty_url, to="base")
+
+    assert schemas(empty_url) == {"pgqueue"}
+
+
+def test_an_old_schema_is_named_with_its_cure(postgres_url: str) -> None:
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("UPDATE pgqueue.migration SET version = '0000' WHERE version = '0001'")
+        connection.execute("DELETE FROM pgqueue.migration WHERE version > '0000'")
+
+    with pytest.raises(SchemaOutOfDate, match=r"0000.*pgqueue migrate"):
+        migrations.check(postgres_url)
+
+
+def test_an_unknown_version_and_an_impossible_schema_are_refused(empty_url: str) -> None:
+    with pytest.raises(PgqueueError, match="9999"):
+        migrations.migrate(empty_url, to="9999")
+    with pytest.raises(ValueError, match="plain name"):
+        migrations.migrate(empty_url, schema='a"; DROP SCHEMA public; --')
+    assert schemas(empty_url) == set()
