@@ -20,8 +20,8 @@ from pgqueue.jobs import NewJob
 
 CHECKOUT = Path(__file__).parents[2]
 _CATALOG = """
-    SELECT 'column', c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull::text,
-           pg_get_expr(d.adbin, d.adrelid)
+    SELECT 'column', c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod),
+           a.attnotnull::text, pg_get_expr(d.adbin, d.adrelid)
     FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
     LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum
     WHERE c.relnamespace = %(schema)s::text::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
