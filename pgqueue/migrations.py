@@ -17,6 +17,8 @@ Alembic's; what is recorded already is passed over. Migrators take turns by an a
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +36,7 @@ def head() -> str:
     return schema_files("postgres")[-1].version
 
 
-def current(bind: Connection, *, schema: str = "pgqueue") -> str | None:
+def current(bind: Connection, schema: str = "pgqueue") -> str | None:
     """The version the database is at; None when the queue is not there."""
     from sqlalchemy import inspect
 
@@ -108,6 +110,22 @@ def check(url: str, *, schema: str = "pgqueue") -> str:
     return version
 
 
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    """A connection to the database at *url*, in a transaction. Raises StoreUnavailable."""
+    from sqlalchemy import create_engine, make_url
+    from sqlalchemy.exc import OperationalError
+    from sqlalchemy.pool import NullPool
+
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    try:
+        with engine.begin() as bind:
+            yield bind
+    except OperationalError as error:
+        line = str(error.orig).strip().partition("\n")[0]
+        raise StoreUnavailable(f"PostgreSQL cannot be reached: {line}") from error
+
+
 def run(context: Any, *, url: str | None, schema: str | None) -> None:
     """Run Alembic's migrations; what `migrations/env.py` consists of."""
     url = url or os.environ.get("PGQUEUE_URL")
@@ -125,7 +143,7 @@ def run(context: Any, *, url: str | None, schema: str | None) -> None:
         raise PgqueueError(
             "no database: set PGQUEUE_URL, or give alembic -x url=postgresql:///shop"
         )
-    with _engine(url).begin() as bind:
+    with connected(url) as bind:
         _take_turn(bind, schema)
         _run(bind, f"CREATE SCHEMA IF NOT EXISTS {schema}")
         context.configure(connection=bind, **options)
@@ -146,22 +164,9 @@ def step(context: Any, *, to: str) -> None:
         upgrade(context.get_bind(), to=to, schema=schema)
 
 
-def _engine(url: str) -> Any:
-    from sqlalchemy import create_engine, make_url
-    from sqlalchemy.pool import NullPool
-
-    return create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
-
-
 def _current(url: str, schema: str) -> str | None:
-    from sqlalchemy.exc import OperationalError
-
-    try:
-        with _engine(url).connect() as bind:
-            return current(bind, schema=schema)
-    except OperationalError as error:
-        line = str(error.orig).strip().partition("\n")[0]
-        raise StoreUnavailable(f"PostgreSQL cannot be reached: {line}") from error
+    with connected(url) as bind:
+        return current(bind, schema)
 
 
 def _version(to: str) -> str:

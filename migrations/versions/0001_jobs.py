@@ -17,4 +17,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    migrations.step(context, to=down_revision or "base")
+    migrations.step(context, to="base")
