@@ -122,3 +122,25 @@ async def test_a_lock_timeout_of_the_callers_is_not_changed(store: Store, racer:
 
     cursor = await pruner.connection.execute("SHOW lock_timeout")
     assert await cursor.fetchall() == [("7s",)]
+
+
+async def test_a_completion_may_be_faster_than_its_days_partition(
+    store: Store, racer: Racers
+) -> None:
+    worker, pruner = await racer(), await racer()
+    for _ in range(20):  # the pruner gives up after 50 ms, perhaps before the worker commits
+        job = store.running()
+        await worker.do(operations.complete([Completed(job.id, job.lease)], now=store.now))
+        pruning = await pruner.starts(
+            pruner.do(operations.prune(RETENTION, now=store.now)), behind=worker
+        )
+        await worker.commit()
+        try:
+            assert await pruning == (0, 0)
+        except psycopg.errors.LockNotAvailable:
+            await pruner.rollback()
+            store.passes(days=1)
+        else:
+            break
+    await pruner.commit()
+    assert store.state(job) == "completed"
