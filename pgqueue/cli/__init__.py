@@ -1,0 +1,36 @@
+"""The command line: `pgqueue --help`.
+
+Each command is a module of its own and imported when it is called. What it prints for programs
+(`--json`, on stdout) has stable keys; what goes wrong is one line on stderr that names the cure.
+Exit codes: 0 done, 1 failed, not found, not satisfied, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import click
+
+from pgqueue.cli.command import LazyGroup
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    commands={
+        "migrate": ("migrate:migrate", "Bring the database's tables up to date, or show how."),
+        "worker": ("worker:worker", "Run the jobs of an application."),
+        "status": ("status:status", "What waits, what runs, how fast; --watch to keep looking."),
+        "jobs": ("jobs:jobs", "List, show, cancel and retry jobs."),
+        "queues": ("queues:queues", "List, pause and resume queues."),
+        "workers": ("workers:workers", "The worker processes that are present."),
+        "enqueue": ("enqueue:enqueue", "Enqueue one job by its task's name."),
+        "demo": ("demo:demo", "Real jobs on a real PostgreSQL; nothing to install."),
+        "completion": (
+            "completion:completion",
+            "Print what a shell needs to complete commands.",
+        ),
+    },
+    epilog="Everywhere: --url or PGQUEUE_URL says where the jobs live, --json is for programs.",
+)
+@click.version_option(package_name="pgqueue")
+def main() -> None:
+    """A job queue that lives in your PostgreSQL database."""

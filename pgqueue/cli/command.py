@@ -1,0 +1,129 @@
+"""How every command behaves: found by name when it is called, and its errors one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from typing import IO, Any
+
+import click
+
+
+class Failure(click.ClickException):
+    """What was asked could not be done; the message names the cure."""
+
+    exit_code = 1
+
+
+class Misuse(click.UsageError):
+    """A command was given wrongly: one line as well, and where to read on."""
+
+    def show(self, file: IO[str] | None = None) -> None:
+        path = self.ctx.command_path if self.ctx else "pgqueue"
+        click.echo(f"Error: {self.format_message()} ({path} --help)", file=file, err=file is None)
+
+
+class Command(click.Command):
+    """A command whose errors are one line on stderr; `--debug` shows where they came from."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(
+            click.Option(
+                ["--debug"],
+                is_flag=True,
+                expose_value=False,
+                callback=_remember_debug,
+                envvar="PGQUEUE_DEBUG",
+                help="Show the traceback of an error.",
+            )
+        )
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta["pgqueue.arguments"] = list(args)
+        with errors_are_lines(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with errors_are_lines(ctx):
+            return super().invoke(ctx)
+
+
+class LazyGroup(click.Group):
+    """A group whose commands, "module:attribute" below `pgqueue.cli`, are imported when called.
+
+    What they do in a few words stands here too, since `--help` imports none of them.
+    """
+
+    command_class = Command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        with errors_are_lines(ctx):
+            return super().resolve_command(ctx, args)
+
+    def __init__(
+        self, *args: Any, commands: Mapping[str, tuple[str, str]] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._lazy = dict(commands or {})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self._lazy, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in self._lazy:
+            return super().get_command(ctx, name)
+        module, _, attribute = self._lazy[name][0].partition(":")
+        command: click.Command = getattr(import_module(f"pgqueue.cli.{module}"), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if not self._lazy:
+            super().format_commands(ctx, formatter)
+            return
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_, words) in self._lazy.items()])
+
+
+@contextmanager
+def errors_are_lines(ctx: click.Context) -> Iterator[None]:
+    """Turns what goes wrong inside into a `Failure` or a `Misuse`; `--debug` leaves it."""
+    try:
+        yield
+    except click.UsageError as error:
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            raise
+        raise Misuse(error.format_message(), error.ctx or ctx) from error
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except Exception as error:
+        if ctx.meta.get("pgqueue.debug"):
+            raise
+        raise Failure(line_of(error)) from error
+
+
+def line_of(error: Exception) -> str:
+    """One line that says what went wrong, and what to do about it."""
+    from pgqueue.errors import PgqueueError, StoreUnavailable
+
+    text = " ".join(str(error).strip().partition("\n")[0].split()) or type(error).__name__
+    if isinstance(error, StoreUnavailable):
+        return f"{text}; check --url or PGQUEUE_URL, and whether the server runs"
+    if isinstance(error, PgqueueError):
+        return " ".join(str(error).split())
+    if _is_from_database(error):
+        return f"the database says: {text}"
+    if isinstance(error, OSError):
+        return text
+    return f"unexpected {type(error).__name__}: {text}; --debug shows where"
+
+
+def _is_from_database(error: Exception) -> bool:
+    return type(error).__module__.partition(".")[0] in ("psycopg", "sqlalchemy")
+
+
+def _remember_debug(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    ctx.meta["pgqueue.debug"] = value

@@ -1,0 +1,72 @@
+"""`pgqueue migrate`: the tables, brought to the version that this pgqueue needs."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from pgqueue.cli.command import Command
+from pgqueue.cli.store import Store, json_option, store_options
+
+
+@click.command(cls=Command)
+@click.option("--to", default="head", show_default=True, metavar="VERSION", help="Up to this one.")
+@click.option("--sql", is_flag=True, help="Only print the SQL, for psql or for reading.")
+@click.option("--check", is_flag=True, help="Only say whether it is needed: exit code 1 if so.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask before going back, which loses jobs.")
+@store_options
+@json_option
+def migrate(store: Store, as_json: bool, to: str, sql: bool, check: bool, yes: bool) -> None:
+    """Bring the database's tables up to date.
+
+    Safe to run at each deploy, several times at once, and while workers run: what is
+    there is left alone. Going back, --to an older version or to "base", is asked for once more.
+    """
+    from pgqueue import migrations
+
+    if sql:
+        click.echo(migrations.script(to, schema=store.schema), nl=False)
+        return
+    if check:
+        migrations.check(store.url, schema=store.schema)
+        _say(as_json, store.schema, before=migrations.head(), after=migrations.head())
+        return
+    before = _version(store)
+    if before is not None and to != "head" and (to == "base" or to < before):
+        _confirm(store.schema, before, to, yes)
+    migrations.migrate(store.url, to=to, schema=store.schema)
+    _say(as_json, store.schema, before=before, after=_version(store))
+
+
+def _version(store: Store) -> str | None:
+    from pgqueue import inspections
+    from pgqueue.errors import SchemaMissing
+
+    with store.connected() as connected:
+        try:
+            return connected.execute(inspections.version())
+        except SchemaMissing:
+            return None
+
+
+def _confirm(schema: str, before: str, to: str, yes: bool) -> None:
+    what = f"take the schema {schema} back from {before} to {to}, which loses what it holds"
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"say --yes to {what}: there is nobody to ask")
+    click.confirm(f"{what.capitalize()}?", abort=True, err=True)
+
+
+def _say(as_json: bool, schema: str, *, before: str | None, after: str | None) -> None:
+    if as_json:
+        from pgqueue.cli.output import print_json
+
+        print_json({"schema": schema, "before": before, "after": after, "changed": before != after})
+    elif before == after:
+        click.echo(f"schema {schema}: at {after}, as needed")
+    elif after is None:
+        click.echo(f"schema {schema}: gone")
+    else:
+        click.echo(f"schema {schema}: at {after}, before {before or 'there was none'}")

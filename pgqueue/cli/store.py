@@ -1,0 +1,106 @@
+"""Where the jobs live, as a command line says it: `--url`, `--schema`, and one connection."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from pgqueue.jobs import Handle, NewJob
+    from pgqueue.operations import Operation
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Connected:
+    """One connection to the store, for as long as a command lasts."""
+
+    def __init__(self, connection: Any, schema: str) -> None:
+        self._connection = connection
+        self._schema = schema
+
+    def execute(self, operation: Operation[T]) -> T:
+        from pgqueue.client import execute
+
+        answer: T = execute(self._connection, operation, schema=self._schema)
+        return answer
+
+    def enqueue(self, jobs: Sequence[NewJob[Any]]) -> list[Handle[Any]]:
+        from pgqueue.client import enqueue
+
+        handles: list[Handle[Any]] = enqueue(self._connection, jobs)
+        return handles
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The store that `--url` and `--schema` name."""
+
+    given_url: str | None
+    schema: str
+
+    @property
+    def url(self) -> str:
+        if not self.given_url:
+            raise click.UsageError(
+                "which database? Give --url or set PGQUEUE_URL, postgresql:///shop for example"
+            )
+        return self.given_url
+
+    @contextmanager
+    def connected(self) -> Iterator[Connected]:
+        """A connection, opened at once. Raises StoreUnavailable."""
+        from pgqueue import backends
+
+        with backends.connect(self.url, schema=self.schema).connect() as connection:
+            yield Connected(connection, self.schema)
+
+
+def schema_name(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """*value*, if it can be a schema's name."""
+    from pgqueue.statements import in_schema
+
+    if value is not None:
+        try:
+            in_schema("", value)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+    return value
+
+
+url_option = click.option(
+    "--url",
+    envvar="PGQUEUE_URL",
+    show_envvar=True,
+    metavar="URL",
+    help="Where the jobs live, postgresql://user@host/database.",
+)
+schema_option = click.option(
+    "--schema",
+    envvar="PGQUEUE_SCHEMA",
+    show_envvar=True,
+    show_default=True,
+    default="pgqueue",
+    metavar="NAME",
+    callback=schema_name,
+    help="The schema that holds the tables.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def store_options(command: F) -> F:
+    """Gives *command* the options that name a store, as its parameter *store*."""
+
+    @url_option
+    @schema_option
+    @functools.wraps(command)
+    def with_store(*args: Any, url: str | None, schema: str, **kwargs: Any) -> Any:
+        return command(*args, store=Store(url, schema), **kwargs)
+
+    return with_store  # type: ignore[return-value]
