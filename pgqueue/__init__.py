@@ -21,6 +21,11 @@ from pgqueue.client import enqueue as enqueue
 from pgqueue.client import execute as execute
 from pgqueue.context import Context as Context
 from pgqueue.errors import PgqueueError as PgqueueError
+from pgqueue.graphs import Graph as Graph
+from pgqueue.graphs import chain as chain
+from pgqueue.graphs import group as group
+from pgqueue.graphs import map_reduce as map_reduce
+from pgqueue.graphs import workflow as workflow
 from pgqueue.jobs import Handle as Handle
 from pgqueue.jobs import Job as Job
 from pgqueue.jobs import NewJob as NewJob

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from math import inf
 from time import monotonic
@@ -14,8 +14,8 @@ import msgspec
 
 from pgqueue import backends, inspections, operations
 from pgqueue.backends.base import carry_out, carry_out_async
-from pgqueue.client import gather
 from pgqueue.errors import JobFailed, PgqueueError, ResultTimeout, StoreUnavailable, UnknownJob
+from pgqueue.graphs import Jobs, Step, gather
 from pgqueue.inspections import Ending
 from pgqueue.jobs import FINISHED, Handle, NewJob, State, job_id
 from pgqueue.operations import Operation, Retention
@@ -89,20 +89,20 @@ class App(TaskRegistry):
     @overload
     def enqueue(self, job: NewJob[R], /) -> Handle[R]: ...
     @overload
-    def enqueue(self, jobs: Iterable[NewJob[Any]], /) -> list[Handle[Any]]: ...
+    def enqueue(self, jobs: Jobs, /) -> list[Handle[Any]]: ...
     @overload
     def enqueue(
-        self, first: NewJob[Any], second: NewJob[Any], /, *more: NewJob[Any]
+        self, first: Step, second: Step, /, *more: Step
     ) -> list[Handle[Any]]: ...
     def enqueue(self, /, *jobs: Any) -> Any:
         """Enqueue jobs in a transaction of their own, on a connection of pgqueue's own.
 
-        One job answers with its handle, several, or an iterable, with a list. Raises InvalidJob,
-        StoreUnavailable.
+        One job answers with its handle, several, an iterable or a graph with a list. Raises
+        InvalidJob, StoreUnavailable.
         """
-        batch, single = gather(jobs)
-        plan = operations.enqueue(batch, notify=False)
-        if operations.is_simple(batch):
+        batch, single, workflow = gather(jobs)
+        plan = operations.enqueue(batch, workflow=workflow, notify=False)
+        if workflow is None and operations.is_simple(batch):
             handles = carry_out(plan, self.backend.execute)
         else:
             with self.backend.transaction() as executor:
@@ -114,16 +114,16 @@ class App(TaskRegistry):
     @overload
     async def enqueue_async(self, job: NewJob[R], /) -> Handle[R]: ...
     @overload
-    async def enqueue_async(self, jobs: Iterable[NewJob[Any]], /) -> list[Handle[Any]]: ...
+    async def enqueue_async(self, jobs: Jobs, /) -> list[Handle[Any]]: ...
     @overload
     async def enqueue_async(
-        self, first: NewJob[Any], second: NewJob[Any], /, *more: NewJob[Any]
+        self, first: Step, second: Step, /, *more: Step
     ) -> list[Handle[Any]]: ...
     async def enqueue_async(self, /, *jobs: Any) -> Any:
         """As `enqueue`, without blocking the event loop."""
-        batch, single = gather(jobs)
-        plan = operations.enqueue(batch, notify=False)
-        if operations.is_simple(batch):
+        batch, single, workflow = gather(jobs)
+        plan = operations.enqueue(batch, workflow=workflow, notify=False)
+        if workflow is None and operations.is_simple(batch):
             handles = await carry_out_async(plan, self.backend.execute_async)
         else:
             async with self.backend.transaction_async() as executor:

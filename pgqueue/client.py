@@ -17,6 +17,7 @@ from pgqueue.connections import (
     store_of,
 )
 from pgqueue.errors import InvalidJob
+from pgqueue.graphs import Jobs, Step, gather
 from pgqueue.jobs import Handle, NewJob
 from pgqueue.operations import Operation
 
@@ -32,17 +33,17 @@ def enqueue(
 ) -> list[Handle[Any]]: ...
 @overload
 def enqueue(
-    connection: BlockingConnection, first: NewJob[Any], second: NewJob[Any], /, *more: NewJob[Any]
+    connection: BlockingConnection, first: Step, second: Step, /, *more: Step
 ) -> list[Handle[Any]]: ...
 @overload
 def enqueue(connection: AsyncioConnection, job: NewJob[R], /) -> Awaitable[Handle[R]]: ...
 @overload
 def enqueue(
-    connection: AsyncioConnection, jobs: Iterable[NewJob[Any]], /
+    connection: AsyncioConnection, jobs: Jobs, /
 ) -> Awaitable[list[Handle[Any]]]: ...
 @overload
 def enqueue(
-    connection: AsyncioConnection, first: NewJob[Any], second: NewJob[Any], /, *more: NewJob[Any]
+    connection: AsyncioConnection, first: Step, second: Step, /, *more: Step
 ) -> Awaitable[list[Handle[Any]]]: ...
 def enqueue(connection: AnyConnection, /, *jobs: Any) -> Any:
     """Enqueue jobs in the transaction of *connection*: they exist if, and only if, it commits.
@@ -54,8 +55,8 @@ def enqueue(connection: AnyConnection, /, *jobs: Any) -> Any:
 
     Raises InvalidJob, before anything is written, UnsupportedConnection, SchemaMissing.
     """
-    batch, single = gather(jobs)
-    plan = operations.enqueue(batch)
+    batch, single, workflow = gather(jobs)
+    plan = operations.enqueue(batch, workflow=workflow)
     backend = backends.attached(store_of(connection), schema_of(batch))
     if is_async(connection):
         return _enqueue_async(backend, connection, plan, single)
@@ -84,19 +85,6 @@ def execute(
         return _execute_async(backend, connection, operation)
     with backend.on(driver(connection)) as executor:
         return executor.execute(operation)
-
-
-def gather(jobs: Sequence[Any]) -> tuple[list[NewJob[Any]], bool]:
-    """The jobs of a call, and whether it gave just one."""
-    single = len(jobs) == 1
-    if single and not isinstance(jobs[0], NewJob):
-        if isinstance(jobs[0], (str, bytes)) or not isinstance(jobs[0], Iterable):
-            raise InvalidJob(f"{jobs[0]!r:.60} is no job; give task.job(...)")
-        jobs, single = list(jobs[0]), False
-    for job in jobs:
-        if not isinstance(job, NewJob):
-            raise InvalidJob(f"{job!r:.60} is no job; give task.job(...)")
-    return list(jobs), single
 
 
 def schema_of(jobs: Sequence[NewJob[Any]]) -> str:

@@ -45,13 +45,15 @@ class Handle(msgspec.Struct, Generic[R_co], frozen=True):
     id: int
     task: str
     created: bool = True
+    workflow: int | None = None
 
 
 class Edge(msgspec.Struct, frozen=True, eq=False):
-    """What a job waits for, and what becomes of it when that is cancelled or discarded."""
+    """What a job waits for, under what *name*; and what becomes of it when that one fails."""
 
     parent: NewJob[Any] | Handle[Any] | int
     on_failure: OnFailure = "cancel"
+    name: str | None = None
 
 
 class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False):
@@ -138,27 +140,49 @@ class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False):
             changes["metadata"] = None if metadata is None else _json(self.task, metadata)
         return msgspec.structs.replace(self, **changes)
 
-    def after(self, *parents: Parent, on_failure: OnFailure = "cancel") -> NewJob[R_co]:
+    def after(
+        self,
+        *parents: Parent,
+        on_failure: OnFailure = "cancel",
+        **named: Parent | Iterable[Parent],
+    ) -> NewJob[R_co]:
         """Return this job with *parents* that must finish before it starts.
 
         A parent is a job of the same `enqueue` call (earlier in it), the `Handle` of one enqueued
         before, or an id; it may have finished already. When a parent is cancelled or discarded,
-        *on_failure* says whether this job is cancelled too or runs all the same.
+        *on_failure* says whether this job is cancelled too or runs all the same. By a name, one
+        parent or several are what the task reads their results by.
         """
         if on_failure not in ("cancel", "run"):
             checks.refuse(self.task, "on_failure", f'{on_failure!r}; give "cancel" or "run"')
         edges = {_same(edge.parent): edge for edge in self.edges}
         for parent in parents:
-            if not isinstance(parent, (NewJob, Handle)):
-                parent = job_id(parent, task=self.task, parameter="after")
-            known = edges.setdefault(_same(parent), Edge(parent, on_failure))
-            if known.on_failure != on_failure:
-                checks.refuse(
-                    self.task,
-                    "after",
-                    f"{_called(parent)} is a parent already, with on_failure={known.on_failure!r}",
-                )
+            self._add(edges, parent, on_failure, None)
+        for name, given in named.items():
+            if isinstance(given, (NewJob, Handle, Job, int)):
+                given = (given,)
+            for parent in given:
+                self._add(edges, parent, on_failure, name)
         return msgspec.structs.replace(self, edges=tuple(edges.values()))
+
+    def _add(
+        self, edges: dict[object, Edge], parent: object, on_failure: OnFailure, name: str | None
+    ) -> None:
+        if not isinstance(parent, (NewJob, Handle)):
+            parent = job_id(parent, task=self.task, parameter=name or "after")
+        known = edges.setdefault(_same(parent), Edge(parent, on_failure, name))
+        if known.on_failure != on_failure:
+            checks.refuse(
+                self.task,
+                "after",
+                f"{_called(parent)} is a parent already, with on_failure={known.on_failure!r}",
+            )
+        if name is not None and known.name != name:
+            if known.name is not None:
+                checks.refuse(
+                    self.task, name, f"{_called(parent)} is a parent already, as {known.name!r}"
+                )
+            edges[_same(parent)] = Edge(parent, on_failure, name)
 
     def _keep(self, field: str, value: Any) -> None:
         msgspec.structs.force_setattr(self, field, value)
@@ -213,6 +237,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     metadata: dict[str, Any] | None = None
     workflow: int | None = None
+    cause: int | None = None
 
     @property
     def finished(self) -> bool:

@@ -18,6 +18,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 import msgspec
 
 from pgqueue.errors import LeaseLost, PgqueueError, UnknownParent
+from pgqueue.graphs import Workflow
 from pgqueue.hands import Completion
 from pgqueue.jobs import FINISHED, Edge, Handle, NewJob, State, job_id
 
@@ -178,9 +179,13 @@ class Retention:
 
 
 def enqueue(
-    jobs: Sequence[NewJob[Any]], *, notify: bool = True, now: datetime | None = None
+    jobs: Sequence[NewJob[Any]],
+    *,
+    workflow: Workflow | int | None = None,
+    notify: bool = True,
+    now: datetime | None = None,
 ) -> Plan[list[Handle[Any]]]:
-    """All of *jobs* or none, in order, with their edges.
+    """All of *jobs* or none, in order, with their edges; in a new *workflow*, or one that exists.
 
     A unique key that an unfinished job holds answers with that job. Raises UnknownParent, before
     anything is written, for a parent that is neither earlier in the call nor in the store.
@@ -194,19 +199,32 @@ def enqueue(
                 f"no job {missing[0]}: a parent is a job of this call or one that exists; "
                 "it may be past its retention"
             )
+    joined: int | None = (
+        (yield begin(workflow, now=now)) if isinstance(workflow, Workflow) else workflow
+    )
     handles: list[Handle[Any]] = []
     for start in range(0, len(jobs), CHUNK):
         chunk = jobs[start : start + CHUNK]
-        rows = [_row(job, len(edges)) for job, edges in zip(chunk, parents[start:], strict=False)]
+        rows = [
+            _row(job, len(edges), joined)
+            for job, edges in zip(chunk, parents[start : start + CHUNK], strict=True)
+        ]
         if any(job.unique is not None for job in chunk):
             answers = yield from _enqueue_unique(rows, notify, now)
         else:
             answers = [(id, True) for id in (yield _enqueue("enqueue", rows, notify, now))]
         handles += [
-            Handle(id, job.task, created) for job, (id, created) in zip(chunk, answers, strict=True)
+            Handle(id, job.task, created, joined if created else None)
+            for job, (id, created) in zip(chunk, answers, strict=True)
         ]
     yield from _link(handles, parents, now)
     return handles
+
+
+def begin(workflow: Workflow, *, now: datetime | None = None) -> Operation[int]:
+    """A workflow exists, with its name and tags; answers the id that its jobs share."""
+    params = {"name": workflow.name, "tags": as_json(workflow.tags), "now": _instant(now)}
+    return Operation("begin", params, lambda a: int(a[0][0][0]))
 
 
 def is_simple(jobs: Sequence[NewJob[Any]]) -> bool:
@@ -563,26 +581,33 @@ def _link(
 ) -> Plan[None]:
     rows: list[dict[str, Any]] = []
     merged: list[dict[str, Any]] = []
+    new = {handle.id for handle in handles if handle.created}
     for handle, edges in zip(handles, parents, strict=True):
         if not handle.created:
             continue
         resolved = {(p if p > 0 else handles[-p].id): edge for p, edge in reversed(edges)}
-        rows += [
-            {"child": handle.id, "parent": parent, "policy": edge.on_failure}
-            for parent, edge in resolved.items()
-        ]
+        rows += [_edge(handle.id, parent, edge) for parent, edge in resolved.items()]
         if len(resolved) < len(edges):
             merged.append({"child": handle.id, "blocked_by": len(resolved)})
     for start in range(0, len(rows), 5 * CHUNK):
+        chunk = rows[start : start + 5 * CHUNK]
         params = {
-            "edges": as_json(rows[start : start + 5 * CHUNK]),
+            "edges": as_json(chunk),
             "merged": as_json(merged if start == 0 else []),
+            "elsewhere": as_json(sorted({row["parent"] for row in chunk} - new)),
             **_ending(EVERYTHING, now),
         }
         yield Operation("link", params, _nothing)
 
 
-def _row(job: NewJob[Any], blocked_by: int) -> dict[str, Any]:
+def _edge(child: int, parent: int, edge: Edge) -> dict[str, Any]:
+    row: dict[str, Any] = {"child": child, "parent": parent, "policy": edge.on_failure}
+    if edge.name is not None:
+        row["name"] = edge.name
+    return row
+
+
+def _row(job: NewJob[Any], blocked_by: int, workflow: int | None) -> dict[str, Any]:
     """What the statement needs to know; what is left out takes the column's default."""
     row: dict[str, Any] = {"task": job.task, "args": msgspec.Raw(job.args.encode())}
     if job.queue != "default":
@@ -603,6 +628,8 @@ def _row(job: NewJob[Any], blocked_by: int) -> dict[str, Any]:
         row["tags"] = job.tags
     if job.metadata is not None:
         row["metadata"] = _raw(job.metadata)
+    if workflow is not None:
+        row["workflow"] = workflow
     if blocked_by:
         row["blocked_by"] = blocked_by
     return row

@@ -1,18 +1,18 @@
 -- archive: moves jobs that have ended other than well from the live table to the archive.
 --
--- in:   the setting pgqueue_local.ending, [{id, state, reason}], of jobs this transaction has locked
+-- in:   the setting pgqueue_local.ending, [{id, state, reason, cause}], of jobs this transaction has locked
 --       keep, now   as for complete
 -- out:  nothing; the setting pgqueue_local.finished, {id: state}, for settle
 WITH ended AS (
     DELETE FROM pgqueue.job AS j
-    USING jsonb_to_recordset(current_setting('pgqueue_local.ending')::jsonb) AS e(id bigint, state text, reason text)
+    USING jsonb_to_recordset(current_setting('pgqueue_local.ending')::jsonb) AS e(id bigint, state text, reason text, cause bigint)
     WHERE j.id = e.id
-    RETURNING e.state, j.id, j.lease, j.run_at, j.enqueued_at, j.claimed_at, j.timeout_seconds, j.workflow,
-              j.worker, j.priority, j.attempt, j.max_attempts, j.rescues, j.queue, j.task, j.unique_key,
+    RETURNING e.state, e.cause, j.id, j.lease, j.run_at, j.enqueued_at, j.claimed_at, j.timeout_seconds,
+              j.workflow, j.worker, j.priority, j.attempt, j.max_attempts, j.rescues, j.queue, j.task, j.unique_key,
               coalesce(e.reason, j.reason) AS reason, j.args, j.errors, j.progress, j.metadata, j.tags
 ), archived AS (
     INSERT INTO pgqueue.archive
-        (finished_at, state, id, lease, run_at, enqueued_at, claimed_at, timeout_seconds, workflow,
+        (finished_at, state, cause, id, lease, run_at, enqueued_at, claimed_at, timeout_seconds, workflow,
          worker, priority, attempt, max_attempts, rescues, queue, task, unique_key,
          reason, args, errors, progress, metadata, tags)
     SELECT coalesce(:now::timestamptz, clock_timestamp()), ended.*

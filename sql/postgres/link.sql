@@ -3,15 +3,29 @@
 -- in:   edges  JSON array of {child, parent, policy, name}
 --       merged JSON array of {child, blocked_by}: children with fewer edges than they were enqueued
 --              with, because two of their parents turned out to be one job
+--       elsewhere JSON array of the parents that this transaction has not enqueued itself
 --       keep, now   as for complete
 -- out:  nothing
 -- then: settle, archive
--- trap: a parent may have finished, before this call or while we waited for its row: such edges are
---       decided at once, by the same statement as all others. One that is in neither table was the
---       holder of a unique key, finished since, and was not kept: it counts as completed.
+-- trap: a parent may have finished, before this call or while we waited for its row, or may just be
+--       retried (as for hold): such edges are decided at once, by the same statement as all others. One
+--       that is in neither table was the holder of a unique key, finished since, and was not kept: it
+--       counts as completed.
 SELECT id
 FROM pgqueue.job
-WHERE id = ANY (ARRAY(SELECT DISTINCT (e ->> 'parent')::bigint FROM jsonb_array_elements(:edges::jsonb) AS e))
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:elsewhere::jsonb)::bigint))
+ORDER BY id
+FOR KEY SHARE;
+
+SELECT id
+FROM pgqueue.archive
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:elsewhere::jsonb)::bigint))
+ORDER BY id
+FOR KEY SHARE;
+
+SELECT id
+FROM pgqueue.job
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(:elsewhere::jsonb)::bigint))
 ORDER BY id
 FOR KEY SHARE;
 
@@ -25,6 +39,7 @@ FROM jsonb_to_recordset(:merged::jsonb) AS m(child bigint, blocked_by integer)
 WHERE j.id = m.child;
 
 SELECT set_config('pgqueue_local.finished', coalesce(jsonb_object_agg(p.id, coalesce(a.state, 'completed')), '{}')::text, true)
-FROM (SELECT DISTINCT (e ->> 'parent')::bigint AS id FROM jsonb_array_elements(:edges::jsonb) AS e) AS p
-LEFT JOIN pgqueue.archive AS a ON a.id = p.id
+FROM (SELECT jsonb_array_elements_text(:elsewhere::jsonb)::bigint AS id) AS p
+LEFT JOIN pgqueue.archive AS a
+    ON a.id = p.id AND a.id = ANY (ARRAY(SELECT jsonb_array_elements_text(:elsewhere::jsonb)::bigint))
 WHERE NOT EXISTS (SELECT FROM pgqueue.job AS j WHERE j.id = p.id);

@@ -23,22 +23,22 @@ WITH finished AS MATERIALIZED (
     FROM decided
     GROUP BY child_id
 ), locked AS MATERIALIZED (
-    SELECT j.id
-    FROM pgqueue.job AS j
-    WHERE j.id = ANY (ARRAY(SELECT id FROM child)) AND j.state = 'blocked'
-    ORDER BY j.id
-    FOR NO KEY UPDATE
+    SELECT child.*
+    FROM (SELECT * FROM child ORDER BY id) AS child
+    CROSS JOIN LATERAL (
+        SELECT FROM pgqueue.job AS j WHERE j.id = child.id AND j.state = 'blocked' FOR NO KEY UPDATE
+    ) AS blocked
 ), freed AS (
     UPDATE pgqueue.job AS j
-    SET blocked_by = j.blocked_by - child.decided,
-        state = CASE WHEN j.blocked_by > child.decided THEN 'blocked'
+    SET blocked_by = j.blocked_by - locked.decided,
+        state = CASE WHEN j.blocked_by > locked.decided THEN 'blocked'
                      WHEN j.run_at > coalesce(:now::timestamptz, clock_timestamp()) THEN 'scheduled'
                      ELSE 'available' END,
-        position = CASE WHEN j.blocked_by > child.decided THEN j.position ELSE nextval('pgqueue.position') END,
-        run_at = CASE WHEN j.blocked_by > child.decided THEN j.run_at
+        position = CASE WHEN j.blocked_by > locked.decided THEN j.position ELSE nextval('pgqueue.position') END,
+        run_at = CASE WHEN j.blocked_by > locked.decided THEN j.run_at
                       ELSE greatest(j.run_at, coalesce(:now::timestamptz, clock_timestamp())) END
-    FROM child
-    WHERE j.id = ANY (ARRAY(SELECT id FROM locked)) AND j.id = child.id AND child.spoiled_by IS NULL
+    FROM locked
+    WHERE j.id = locked.id AND locked.spoiled_by IS NULL
     RETURNING j.queue, j.state
 ), woken AS (
     SELECT count(pgqueue.wake(topic))
@@ -50,9 +50,9 @@ WITH finished AS MATERIALIZED (
 ), ending AS (
     SELECT count(*) > 0 AS again,
            set_config('pgqueue_local.ending', coalesce(jsonb_agg(jsonb_build_object(
-               'id', child.id, 'state', 'cancelled',
+               'id', id, 'state', 'cancelled', 'cause', spoiled_by,
                'reason', format('parent %s was %s', spoiled_by, states ->> spoiled_by::text))), '[]')::text, true)
-    FROM finished, child JOIN locked USING (id)
+    FROM finished, locked
     WHERE spoiled_by IS NOT NULL
 )
 SELECT again FROM ending, woken, told;

@@ -142,37 +142,35 @@ async def test_a_child_of_a_job_that_is_not_committed_has_an_unknown_parent(
     assert store.states(*handles) == ["blocked", "blocked"]
 
 
-async def test_a_parent_that_is_retried_while_a_child_is_added_holds_it_up_again(
+async def test_a_finished_parent_cannot_be_retried_while_a_child_is_added(
     store: Store, racer: Racers
 ) -> None:
     parent = store.running()
     store.complete(parent)
-    user = await racer()
-    plan = children(parent.id)
-    found = await user.do(next(plan))
-    store.retry(parent)
-    store.take()
-
-    handles = await user.carry(_resume(plan, found))
+    user, admin = await racer(), await racer()
+    handles = await user.carry(children(parent.id))
+    retrying = await admin.starts(admin.do(operations.retry([parent.id], now=NOON)), behind=user)
     await user.commit()
+    assert await retrying == {parent.id: "available"}
+    await admin.commit()
 
-    assert store.states(*handles) == ["blocked", "blocked"]
-    store.free(parent.id)
-    store.complete(store.take())
     assert store.states(*handles) == ["available", "available"]
 
 
-async def test_a_parent_that_is_retried_after_a_child_was_added_does_not_hold_it_up(
+async def test_a_child_waits_for_a_parent_that_was_being_retried(
     store: Store, racer: Racers
 ) -> None:
     parent = store.running()
-    store.complete(parent)
-    user = await racer()
-    handles = await user.carry(children(parent.id))
-    store.retry(parent)
-    store.complete(store.take())
+    store.discard(parent)
+    user, admin = await racer(), await racer()
+    await admin.do(operations.retry([parent.id], now=NOON))
+    adding = await user.starts(user.carry(children(parent.id)), behind=admin)
+    await admin.commit()
+    handles = await adding
     await user.commit()
 
+    assert store.states(*handles) == ["blocked", "blocked"]
+    store.complete(store.take())
     assert store.states(*handles) == ["available", "available"]
 
 

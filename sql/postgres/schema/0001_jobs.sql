@@ -87,6 +87,7 @@ CREATE TABLE pgqueue.archive (
     finished_at      timestamptz NOT NULL,
     timeout_seconds  double precision,
     workflow         bigint,
+    cause            bigint,
     worker           integer,
     priority         smallint    NOT NULL,
     attempt          smallint    NOT NULL,
@@ -105,6 +106,8 @@ CREATE TABLE pgqueue.archive (
     tags             text[]
 ) PARTITION BY LIST (state);
 COMMENT ON TABLE pgqueue.archive IS 'Finished jobs, kept for the time of their state''s retention.';
+COMMENT ON COLUMN pgqueue.archive.cause IS
+    'The parent whose end cancelled this job: retrying that one revives this one.';
 
 CREATE TABLE pgqueue.archive_completed PARTITION OF pgqueue.archive
     FOR VALUES IN ('completed') PARTITION BY RANGE (finished_at);
@@ -135,6 +138,14 @@ CREATE TABLE pgqueue.dependency (
     CONSTRAINT dependency_leads_backwards CHECK (child_id <> parent_id)
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX dependency_parent ON pgqueue.dependency (parent_id, child_id);
+
+-- A graph that was given a name. Its jobs share its id, which is a number of the jobs' own sequence.
+CREATE TABLE pgqueue.workflow (
+    id         bigint      PRIMARY KEY DEFAULT nextval('pgqueue.job_id'),
+    created_at timestamptz NOT NULL,
+    name       text        NOT NULL,
+    tags       text[]
+);
 
 -- Only queues that have something to say; a queue without a row is open and unlimited.
 CREATE TABLE pgqueue.queue (
@@ -170,13 +181,13 @@ CREATE VIEW pgqueue.jobs AS
 SELECT id, queue, priority, position, state, task, args, attempt, max_attempts, rescues,
        run_at, enqueued_at, claimed_at, NULL::timestamptz AS finished_at, worker, lease,
        timeout_seconds, unique_key, blocked_by, cancel_requested, reason, NULL::jsonb AS result,
-       errors, progress, metadata, tags, workflow
+       errors, progress, metadata, tags, workflow, NULL::bigint AS cause
 FROM pgqueue.job
 UNION ALL
 SELECT id, queue, priority, NULL, state, task, args, attempt, max_attempts, rescues,
        run_at, enqueued_at, claimed_at, finished_at, worker, lease,
        timeout_seconds, unique_key, 0, false, reason, result,
-       errors, progress, metadata, tags, workflow
+       errors, progress, metadata, tags, workflow, cause
 FROM pgqueue.archive;
 COMMENT ON VIEW pgqueue.jobs IS 'Every job, live or finished: for people, psql and reports.';
 
