@@ -104,7 +104,8 @@ class Server:
     @property
     def url(self) -> str:
         """Of the database `postgres`, as the superuser, through the private socket."""
-        return self.url_of("postgres")
+        host = quote(str(self._socket_dir), safe="")
+        return f"postgresql://postgres@/postgres?host={host}&port={self._port}"
 
     @property
     def tcp_url(self) -> str:
@@ -128,10 +129,6 @@ class Server:
             return (self.directory / "server.log").read_text("utf-8", "replace")
         except FileNotFoundError:
             return ""
-
-    def url_of(self, database: str) -> str:
-        host, port = quote(str(self._socket_dir), safe=""), self._port
-        return f"postgresql://postgres@/{quote(database)}?host={host}&port={port}"
 
     def start(self) -> None:
         """Starts it, with an empty database at the first time; does nothing while it runs."""
