@@ -112,7 +112,7 @@ def list_jobs(
         "before": None if before is None else str(before),
         "limit": str(limit),
     }
-    return Operation("list", params, lambda answers: _jobs(answers[0]))
+    return Operation("list", params, lambda answers: _jobs(answers[-1]))
 
 
 def count(limit: int = 100_000) -> Operation[Counts]:

@@ -34,6 +34,8 @@ FROM noted LEFT JOIN finished ON true;
 
 SELECT g.id, g.lease
 FROM jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint)
-JOIN pgqueue.archive_completed AS a ON a.id = g.id AND a.lease = g.lease
+CROSS JOIN LATERAL (
+    SELECT FROM pgqueue.archive_completed AS a WHERE a.id = g.id AND a.lease = g.lease LIMIT 1
+) AS known
 WHERE current_setting('pgqueue_local.missing')::boolean
   AND NOT current_setting('pgqueue_local.finished')::jsonb ? g.id::text;

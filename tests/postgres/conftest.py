@@ -9,17 +9,18 @@ from typing import TypeAlias
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from pgqueue.backends.postgres import PostgresBackend
 from tests.conformance.store import Store
-from tests.postgres.racer import Racer
+from tests.postgres.racer import PATIENCE, Racer
 
 Racers: TypeAlias = Callable[..., Awaitable[Racer]]
 
 
 @pytest.fixture
 def backend(postgres_url: str) -> Iterator[PostgresBackend]:
-    backend = PostgresBackend(postgres_url)
+    backend = PostgresBackend(make_conninfo(postgres_url, options=f"-c lock_timeout={PATIENCE}s"))
     yield backend
     backend.close()
 

@@ -14,7 +14,7 @@ from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.operations import Operation, Plan
 
 T = TypeVar("T")
-PATIENCE = 10.0
+PATIENCE = 10
 
 
 class Racer:

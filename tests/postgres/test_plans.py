@@ -1,0 +1,333 @@
+"""Plans are pinned: what a statement costs depends neither on the backlog nor on the history.
+
+100,000 jobs wait and 60,000 have finished, and the statistics are as bad as they can be. Each
+statement is run, and the server tells what it has read: a worker's in its lane, an application's on
+a connection as it comes, with a plan for its values and with a generic one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import psycopg
+import pytest
+from psycopg import AsyncConnection
+from psycopg.conninfo import make_conninfo
+
+from pgqueue import inspections, operations
+from pgqueue.backends.postgres import PostgresBackend
+from pgqueue.jobs import State
+from pgqueue.operations import (
+    Completed,
+    Failed,
+    Floor,
+    Operation,
+    Progress,
+    Released,
+    Retention,
+)
+from tests.conformance.store import NOON, PROFILE, a_job
+from tests.postgres.plans import Plans
+
+T = TypeVar("T")
+WAITING = 100_000
+CHILDREN = 20
+BATCH = 100
+LEASE = 77
+A_LITTLE = 25 * BATCH
+
+FILL = f"""
+INSERT INTO pgqueue.job (state, task, priority, queue)
+SELECT 'available', 'task', n % 4, CASE WHEN n % 10 = 0 THEN 'mail' ELSE 'default' END
+FROM generate_series(1, {WAITING}) AS n;
+
+INSERT INTO pgqueue.job (state, task, attempt, lease, worker, claimed_at)
+SELECT 'running', 'parent', 1, {LEASE}, 1, now() FROM generate_series(1, 1000);
+
+INSERT INTO pgqueue.job (state, task, run_at)
+SELECT CASE WHEN n % 2 = 0 THEN 'scheduled' ELSE 'retryable' END, 'later',
+       timestamptz '{NOON}' + (n - 1000) * interval '1 minute'
+FROM generate_series(1, 20000) AS n;
+
+WITH parent AS (
+    SELECT id, row_number() OVER (ORDER BY id) AS n FROM pgqueue.job WHERE state = 'running'
+), child AS (
+    INSERT INTO pgqueue.job (state, task, blocked_by)
+    SELECT 'blocked', 'child', 1 FROM generate_series(1, {1000 * CHILDREN}) RETURNING id
+), numbered AS (
+    SELECT id, row_number() OVER (ORDER BY id) AS n FROM child
+)
+INSERT INTO pgqueue.dependency (child_id, parent_id)
+SELECT numbered.id, parent.id FROM numbered JOIN parent ON parent.n = 1 + numbered.n % 1000;
+
+INSERT INTO pgqueue.archive (id, lease, run_at, enqueued_at, claimed_at, finished_at, priority,
+                             attempt, max_attempts, rescues, state, queue, task, args)
+SELECT nextval('pgqueue.job_id'), n, finished_at, finished_at, finished_at, finished_at, 0,
+       1, 10, 0,
+       CASE n % 200 WHEN 0 THEN 'discarded' WHEN 1 THEN 'cancelled' ELSE 'completed' END,
+       'default', 'past', '{{}}'
+FROM generate_series(1, 60000) AS n,
+     LATERAL (SELECT timestamptz '{NOON}' - (n % 7) * interval '1 day') AS at(finished_at);
+"""
+NO_AUTOVACUUM = """
+DO $$
+DECLARE name regclass;
+BEGIN
+    FOR name IN
+        SELECT oid FROM pg_class WHERE relnamespace = 'pgqueue'::regnamespace AND relkind = 'r'
+    LOOP EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', name); END LOOP;
+END $$
+"""
+
+
+@pytest.fixture(scope="module", params=["never analyzed", "analyzed when empty", "analyzed"])
+def full(
+    request: pytest.FixtureRequest, postgres_server: str, template: str
+) -> Iterator[PostgresBackend]:
+    """A store with much in it, whose statistics are as the parameter says."""
+    name = f"pgqueue_full_{os.getpid()}_{request.param.replace(' ', '_')}"
+    with psycopg.connect(postgres_server, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+    backend = PostgresBackend(make_conninfo(postgres_server, dbname=name))
+    week = Retention(*(timedelta(days=8),) * 3)
+    for days in range(-6, 2):
+        backend.execute(operations.prune(week, now=NOON + timedelta(days=days)))
+    with psycopg.connect(backend.url, autocommit=True) as connection:
+        connection.execute(NO_AUTOVACUUM)
+        if request.param == "analyzed when empty":
+            connection.execute("ANALYZE")
+        connection.execute(FILL.encode())
+        if request.param == "analyzed":
+            connection.execute("ANALYZE")
+    backend.execute(operations.join(PROFILE, now=NOON))
+    yield backend
+    backend.close()
+    with psycopg.connect(postgres_server, autocommit=True) as admin:
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+LANE, VALUES, GENERIC = "a lane", "an application", "an application, generic plans"
+everywhere = pytest.mark.parametrize("way", [LANE, VALUES, GENERIC])
+with_values = pytest.mark.parametrize("way", [VALUES, GENERIC])
+
+
+async def plans_of(backend: PostgresBackend, way: str, operation: Operation[T]) -> tuple[Plans, T]:
+    """How *operation* was carried out on a connection of that kind, and what it answered."""
+    if way == LANE:
+        lane = backend.lane()
+        await lane.open()
+        assert lane.connection is not None
+        connection = lane.connection
+        await connection.set_autocommit(False)
+    else:
+        connection = await AsyncConnection.connect(backend.url, prepare_threshold=None)
+        if way == GENERIC:
+            connection.prepare_threshold = 0
+            await connection.execute("SET plan_cache_mode = force_generic_plan")
+    async with connection:
+        plans = await Plans.watch(connection)
+        async with backend.on_async(connection) as executor:
+            answer = await executor.execute(operation)
+        await connection.rollback()
+    return plans, answer
+
+
+def some(backend: PostgresBackend, state: str) -> list[int]:
+    """A batch of jobs in *state*."""
+    with psycopg.connect(backend.url) as connection:
+        sql = "SELECT id FROM pgqueue.jobs WHERE state = %s LIMIT %s"
+        return [id for (id,) in connection.execute(sql, [state, BATCH])]
+
+
+# A worker's statements, in its lane
+
+
+@pytest.mark.parametrize("floors", [(), (Floor(1, 5_000), Floor(2, 60_000))], ids=["", "floors"])
+async def test_claim_walks_the_order_of_the_queue(
+    full: PostgresBackend, floors: Sequence[Floor]
+) -> None:
+    claim = operations.claim("default", 1, LEASE + 1, BATCH, floors=floors, now=NOON)
+    plans, jobs = await plans_of(full, LANE, claim)
+
+    assert len(jobs) == BATCH
+    assert "Sort" not in plans.kinds()
+    assert {scan.by for scan in plans.scans("job")} == {"job_claim", "job_pkey"}
+    assert plans.rows() == 2 * BATCH
+
+
+@everywhere
+async def test_claim_never_takes_more_than_its_limit(full: PostgresBackend, way: str) -> None:
+    _, jobs = await plans_of(full, way, operations.claim("default", 1, LEASE + 1, 3, now=NOON))
+
+    assert len(jobs) == 3
+
+
+async def test_promote_walks_what_is_due(full: PostgresBackend) -> None:
+    plans, promoted = await plans_of(full, LANE, operations.promote(BATCH, now=NOON))
+
+    assert promoted.queues == {"default": BATCH}
+    assert "Sort" not in plans.kinds()
+    assert {scan.by for scan in plans.scans("job")} == {"job_due", "job_pkey"}
+    assert plans.rows() <= 2 * BATCH + 1
+
+
+async def test_a_promotion_of_nothing_looks_at_nothing(full: PostgresBackend) -> None:
+    plans, _ = await plans_of(full, LANE, operations.promote(now=NOON - timedelta(days=99)))
+
+    assert plans.rows() <= 1
+
+
+async def test_rescue_reads_no_jobs_when_nobody_has_died(full: PostgresBackend) -> None:
+    plans, rescued = await plans_of(full, LANE, operations.rescue(now=NOON))
+
+    assert (rescued.jobs, rescued.workers) == ([], 1)
+    assert plans.rows() <= 10
+
+
+async def test_prune_reads_no_job_that_has_a_day_of_its_own(full: PostgresBackend) -> None:
+    days = Retention(*(timedelta(days=5),) * 3)
+    plans, (dropped, _) = await plans_of(full, LANE, operations.prune(days, now=NOON))
+
+    assert dropped > 0
+    assert sum(scan.rows for scan in plans.scans("archive")) == 0
+
+
+# What a worker and an application both run
+
+
+@everywhere
+async def test_complete_goes_by_the_primary_key(full: PostgresBackend, way: str) -> None:
+    done = [Completed(id, LEASE) for id in some(full, "running")]
+    plans, completed = await plans_of(full, way, operations.complete(done, now=NOON))
+
+    assert len(completed) == BATCH
+    assert not plans.names("archive_cancelled")
+    assert not plans.names("archive_discarded")
+    assert not {scan.kind for scan in plans.scans("job")} & {"Seq Scan"}
+    assert {scan.by for scan in plans.scans("dependency")} == {"dependency_parent"}
+    assert plans.rows() <= BATCH + 4 * BATCH * CHILDREN
+
+
+@everywhere
+async def test_asking_again_goes_by_the_archives_ids(full: PostgresBackend, way: str) -> None:
+    ended = full.execute(inspections.get(some(full, "completed")))
+    again = [Completed(job.id, job.lease or 0) for job in ended.values()]
+    plans, completed = await plans_of(full, way, operations.complete(again, now=NOON))
+
+    assert completed == {(job.id, job.lease): False for job in again}
+    assert plans.rows() <= A_LITTLE
+
+
+ENDINGS: dict[str, Callable[[list[int]], Operation[Any]]] = {
+    "fail": lambda ids: operations.fail([Failed(id, LEASE, "discard") for id in ids], now=NOON),
+    "retry": lambda ids: operations.fail([Failed(id, LEASE, "retry") for id in ids], now=NOON),
+    "release": lambda ids: operations.release([Released(id, LEASE) for id in ids], now=NOON),
+    "progress": lambda ids: operations.progress([Progress(id, LEASE, "{}") for id in ids]),
+    "heartbeat": lambda ids: operations.heartbeat(1, [(id, LEASE) for id in ids], PROFILE),
+}
+
+
+@pytest.mark.parametrize("verb", ENDINGS)
+async def test_what_a_worker_says_of_its_jobs_goes_by_the_primary_key(
+    full: PostgresBackend, verb: str
+) -> None:
+    plans, told = await plans_of(full, LANE, ENDINGS[verb](some(full, "running")))
+
+    assert len(told) == BATCH
+    assert not {scan.kind for scan in plans.scans("job")} & {"Seq Scan"}
+    assert plans.rows() <= 4 * BATCH + (4 * BATCH * CHILDREN if verb == "fail" else 0)
+
+
+# An application's statements: they may read a small table whole, never the backlog or the history
+
+
+@with_values
+@pytest.mark.parametrize("state", ["available", "running", "blocked", "completed"])
+@pytest.mark.parametrize("verb", [operations.cancel, operations.retry, operations.hold])
+async def test_an_application_reaches_its_jobs_by_their_ids(
+    full: PostgresBackend, way: str, state: str, verb: Callable[[list[int]], Operation[Any]]
+) -> None:
+    plans, answered = await plans_of(full, way, verb(some(full, state)))
+
+    assert len(answered) == (0 if verb is operations.cancel and state == "completed" else BATCH)
+    assert plans.rows() <= A_LITTLE
+
+
+@with_values
+@pytest.mark.parametrize("state", ["available", "completed"])
+async def test_adding_children_reaches_their_parents_by_their_ids(
+    full: PostgresBackend, way: str, state: str
+) -> None:
+    parents = some(full, state)
+    plan = operations.enqueue([a_job().after(*parents)], now=NOON)
+    rows = 0.0
+    answer: Any = next(plan)
+    with contextlib.suppress(StopIteration):
+        while True:
+            plans, answered = await plans_of(full, way, answer)
+            rows += plans.rows()
+            answer = plan.send(answered)
+
+    assert rows <= A_LITTLE
+
+
+@with_values
+@pytest.mark.parametrize("state", ["available", "running", "completed"])
+async def test_jobs_are_read_by_their_ids(full: PostgresBackend, way: str, state: str) -> None:
+    plans, found = await plans_of(full, way, inspections.get(some(full, state)))
+    assert len(found) == BATCH
+    assert plans.rows() <= A_LITTLE
+
+    plans, ending = await plans_of(full, way, inspections.result(some(full, state)[0]))
+    assert ending is not None
+    assert plans.rows() <= A_LITTLE
+
+
+@with_values
+async def test_results_of_parents_are_read_by_their_ids(full: PostgresBackend, way: str) -> None:
+    plans, edges = await plans_of(full, way, inspections.parents(some(full, "blocked")))
+
+    assert len(edges) == BATCH
+    assert plans.rows() <= A_LITTLE
+
+
+@with_values
+@pytest.mark.parametrize("filters", [{}, {"before": 1_000}, {"queue": "default"}], ids=str)
+async def test_a_page_of_jobs_is_read_from_the_ends_of_the_indexes(
+    full: PostgresBackend, way: str, filters: dict[str, Any]
+) -> None:
+    plans, jobs = await plans_of(full, way, inspections.list_jobs(**filters))
+
+    assert len(jobs) == 50
+    assert plans.rows() <= A_LITTLE
+    assert plans.sorted_rows() <= A_LITTLE
+
+
+@with_values
+@pytest.mark.parametrize("state", [State.DISCARDED, State.CANCELLED])
+async def test_a_page_of_one_state_leaves_the_other_states_alone(
+    full: PostgresBackend, way: str, state: State
+) -> None:
+    plans, jobs = await plans_of(full, way, inspections.list_jobs(state=state))
+
+    assert len(jobs) == 50
+    assert plans.rows() <= A_LITTLE
+    assert not plans.names("archive_completed")
+
+
+@with_values
+async def test_what_is_shown_of_a_large_store_is_bounded(full: PostgresBackend, way: str) -> None:
+    plans, counts = await plans_of(full, way, inspections.count(limit=5_000))
+    assert not counts.exact
+    assert plans.rows() <= 5_000
+
+    plans, queues = await plans_of(full, way, inspections.queues())
+    assert [queue.name for queue in queues] == ["default", "mail"]
+    assert plans.rows() <= 10_100
+
+    plans, _ = await plans_of(full, way, inspections.throughput(limit=5_000))
+    assert plans.rows() <= 5_000
