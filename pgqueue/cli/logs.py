@@ -48,8 +48,9 @@ def configure(level: str, *, as_json: bool) -> None:
     handler.setFormatter(JsonFormatter() if as_json else LineFormatter())
     root.addHandler(handler)
     root.setLevel(level.upper())
+    # What they say of a lost connection, a line for each of its transactions, the worker says once.
     for talkative in ("psycopg", "psycopg.pool", "asyncio"):
-        logging.getLogger(talkative).setLevel(max(logging.WARNING, root.level))
+        logging.getLogger(talkative).setLevel(max(logging.ERROR, root.level))
 
 
 def _instant(record: logging.LogRecord) -> str:

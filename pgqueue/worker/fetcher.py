@@ -125,6 +125,7 @@ class Fetcher(Service):
         self._sleep_after = sleep_after
         self._woken = asyncio.Event()
         self._leases = iter(range(0))
+        self._claiming = asyncio.Lock()
         self.dry: Callable[[float], None] | None = None
 
     def notified(self, queue: str) -> None:
@@ -149,9 +150,16 @@ class Fetcher(Service):
                 continue
             limit = min(room, BATCH, self._executor.room_in(cursor.name, cursor.limit))
             if limit > 0:
-                await self._claim(cursor, limit)
+                async with self._claiming:
+                    await self._claim(cursor, limit)
             else:
                 cursor.poll_at = monotonic() + FIRST_GAP
+
+    async def stop(self) -> None:
+        """Claims nothing more. A claim on its way is awaited: what it takes must not be left
+        behind."""
+        async with self._claiming:
+            await super().stop()
 
     def _ready(self, now: float) -> Cursor | None:
         for cursor in itertools.islice(self._turn, len(self._cursors)):

@@ -24,12 +24,14 @@ from pgqueue.worker.listener import Listener
 from pgqueue.worker.maintenance import DUE, Promoter, Pruner, Rescuer
 from pgqueue.worker.options import Options
 from pgqueue.worker.processes import ProcessPool
-from pgqueue.worker.service import log
+from pgqueue.worker.service import Service, log
 from pgqueue.worker.threads import Threads
 from pgqueue.worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from pgqueue.app import App
+
+LAST_WORD_SECONDS = 5.0  # for a claim or a completion on its way when we stop
 
 
 class Worker:
@@ -58,11 +60,29 @@ class Worker:
         """Works. Raises SchemaMissing, SchemaOutOfDate, InvalidTask before anything has started."""
         self._app.prepare()
         self._build()
+        joining = asyncio.ensure_future(self._join())
+        stopping = asyncio.ensure_future(self._stop_asked.wait())
+        try:
+            await asyncio.wait({joining, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if joining.done():
+                joining.result()
+                self._start()
+                await stopping
+        finally:
+            joining.cancel()
+            stopping.cancel()
+            await asyncio.gather(joining, stopping, return_exceptions=True)
+            await asyncio.shield(asyncio.ensure_future(self._shut_down()))
+
+    async def _join(self) -> None:
+        """Enters the cluster, as soon as the database is there."""
         await self._claims.open()
         await self._check_schema()
         await self._completions.open()
         membership = await self._listener.join()
         self.id = membership.worker
+
+    def _start(self) -> None:
         for service in self._services:
             service.start()
         self._watchdog.start()
@@ -76,10 +96,6 @@ class Worker:
             ", ".join(sorted(self._app.tasks)) or "none",
         )
         self.started.set()
-        try:
-            await self._stop_asked.wait()
-        finally:
-            await asyncio.shield(asyncio.ensure_future(self._shut_down()))
 
     def handle_signals(self) -> None:
         """SIGTERM and SIGINT stop the worker, in good order; the second one, at once."""
@@ -192,7 +208,13 @@ class Worker:
 
     async def _shut_down(self) -> None:
         """Stops claiming, lets jobs finish, hands back the others, and leaves with empty hands."""
-        await self._fetcher.stop()
+        empty_handed = True
+        try:
+            async with asyncio.timeout(LAST_WORD_SECONDS):
+                await self._fetcher.stop()
+        except TimeoutError:
+            empty_handed = False
+            await Service.stop(self._fetcher)
         self._executor.stop()
         finishing = asyncio.ensure_future(self._executor.finish(self._options.grace))
         now = asyncio.ensure_future(self._stop_now.wait())
@@ -203,13 +225,15 @@ class Worker:
             with contextlib.suppress(asyncio.CancelledError):
                 await finishing
             await self._executor.finish(0)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(5.0, self._options.grace)):
+        try:
+            async with asyncio.timeout(max(LAST_WORD_SECONDS, self._options.grace)):
                 await self._completer.finish()
+        except TimeoutError:
+            empty_handed = False
         await self._elector.stop()
         await self._heartbeater.stop()
         self._watchdog.stop()
-        if self.id is not None:
+        if self.id is not None and empty_handed:  # otherwise we stay listed, to be rescued from
             with contextlib.suppress(StoreUnavailable, TimeoutError):
                 async with asyncio.timeout(2):
                     await self._listener.line.execute(operations.leave(self.id))
@@ -220,7 +244,8 @@ class Worker:
         for line in (self._claims, self._completions, self._listener.line):
             await line.close()
         await self._app.close_async()
-        log.info("worker %d stopped; %d jobs", self.id or 0, self._executor.finished)
+        if self.id is not None:
+            log.info("worker %d stopped; %d jobs", self.id, self._executor.finished)
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
