@@ -125,7 +125,8 @@ def worker(
         if place == 0:  # its siblings would only repeat it
             text = error.message if isinstance(error, click.UsageError) else line_of(error)
             click.echo(f"Error: {text}", err=True)
-        ctx.exit(supervisor.HOPELESS)
+        misused = isinstance(error, click.UsageError)
+        ctx.exit(supervisor.MISUSED if misused else supervisor.UNUSABLE)
 
 
 def _work(

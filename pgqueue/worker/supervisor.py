@@ -7,45 +7,48 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
+from pgqueue.worker.reloader import Reloader
 from pgqueue.worker.service import log
 
-HOPELESS: Final = 78  # a child's exit code: starting it again would change nothing
+# A child's exit codes when starting it again would change nothing, and what is ours then.
+UNUSABLE: Final = os.EX_CONFIG
+MISUSED: Final = os.EX_USAGE
+HOPELESS: Final = {UNUSABLE: 1, MISUSED: 2}
 FIRST_GAP: Final = 0.5
 LONGEST_GAP: Final = 30.0
 STEADY_SECONDS: Final = 60.0
-LOOK_SECONDS: Final = 0.5
 _VARIABLE: Final = "PGQUEUE_SUPERVISOR"
 _PR_SET_PDEATHSIG: Final = 1
-_NOT_OURS: Final = {"__pycache__", "node_modules", "site-packages"}
 
 
 def place() -> int | None:
     """Which child of a supervisor this process is, from 0; None: it is none.
 
-    Asked once, at the start: from then on the kernel tells us when the supervisor dies, however
+    Asked once, at the start: from then on the kernel tells us when whoever started us dies, however
     that happens, and what we start ourselves is nobody's child.
     """
     said = os.environ.pop(_VARIABLE, None)
     if said is None:
         return None
-    supervisor, number = map(int, said.split(":"))
+    parent, _, number = said.partition(":")
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
-    if os.getppid() != supervisor:
-        sys.exit("the supervisor is gone")
-    return number
+    if os.getppid() != int(parent):
+        sys.exit("whoever started this worker is gone")
+    return int(number) if number else None
 
 
-def environment(number: int) -> dict[str, str]:
-    """What a child is started with, so that `place` knows."""
-    return {**os.environ, _VARIABLE: f"{os.getpid()}:{number}"}
+def environment(number: int | None = None) -> dict[str, str]:
+    """What a worker is started with, so that it ends when we do; a supervisor says its *number*."""
+    pid = os.getpid()
+    return {**os.environ, _VARIABLE: f"{pid}" if number is None else f"{pid}:{number}"}
 
 
 class Supervisor:
@@ -67,7 +70,7 @@ class Supervisor:
         self._command = command
         self._children = [_Child(number) for number in range(processes)]
         self._drain = drain
-        self._watched = watched
+        self._reloader = Reloader(watched, self._restart) if watched else None
         self._signals = 0
         self._stopping = asyncio.Event()
         self._exit_code = 0
@@ -77,42 +80,39 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, number)
-        watching = asyncio.create_task(self._watch(self._watched)) if self._watched else None
+        if self._reloader is not None:
+            self._reloader.start()
         await asyncio.gather(*(self._keep(child) for child in self._children))
-        if watching is not None:
-            watching.cancel()
+        if self._reloader is not None:
+            await self._reloader.stop()
         return self._exit_code
 
     async def _keep(self, child: _Child) -> None:
         """Keeps one process running."""
         gap = FIRST_GAP
-        while True:
+        while not self._stopping.is_set():
             began = monotonic()
             code = await self._run_once(child)
             if self._stopping.is_set():
-                if code not in (0, HOPELESS, -signal.SIGTERM):
+                if code not in (0, -signal.SIGTERM, *HOPELESS):
                     log.warning("process %d %s", child.pid, _how(code))
                     self._exit_code = 1
-                return
-            if code == 0 and self._drain:
-                return
-            if child.restarting:
-                continue
-            if code == HOPELESS and self._watched is None:
-                self._exit_code = 1
-                self._stop()
-                return
-            if code == HOPELESS:
-                log.warning("process %d cannot run; waiting for a change", child.pid)
-                await self._pause(child, None)
-                continue
-            if monotonic() - began > STEADY_SECONDS:
+            elif child.restarting:
                 gap = FIRST_GAP
-            log.warning("process %d %s; starting another in %g s", child.pid, _how(code), gap)
-            await self._pause(child, gap)
-            if self._stopping.is_set():
+            elif code == 0 and self._drain:
                 return
-            gap = min(2 * gap, LONGEST_GAP)
+            elif code not in HOPELESS:
+                if monotonic() - began > STEADY_SECONDS:
+                    gap = FIRST_GAP
+                log.warning("process %d %s; starting another in %g s", child.pid, _how(code), gap)
+                await self._pause(child, gap)
+                gap = min(2 * gap, LONGEST_GAP)
+            elif self._reloader is None:
+                self._exit_code = HOPELESS[code]
+                self._stop()
+            else:
+                log.warning("process %d cannot work like this; waiting for a change", child.pid)
+                await self._pause(child, None)
 
     async def _run_once(self, child: _Child) -> int:
         """Starts the process and waits for its end; answers its exit code."""
@@ -127,7 +127,7 @@ class Supervisor:
         )
         child.process = process
         log.info("process %d started", process.pid)
-        if self._stopping.is_set():
+        if self._stopping.is_set() or child.restarting:
             child.send(signal.SIGTERM)
         code = await process.wait()
         child.process = None
@@ -150,24 +150,14 @@ class Supervisor:
         log.info("%s: %s", signal.Signals(number).name, what)
         self._stop(signal.SIGTERM if self._signals < 3 else signal.SIGKILL)
 
+    def _restart(self) -> None:
+        for child in self._children:
+            child.restart()
+
     def _stop(self, number: int = signal.SIGTERM) -> None:
         self._stopping.set()
         for child in self._children:
             child.send(number)
-
-    async def _watch(self, folder: Path) -> None:
-        known = await asyncio.to_thread(_files, folder)
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            found = await asyncio.to_thread(_files, folder)
-            if found == known:
-                continue
-            [changed, *more] = sorted(path for path, _ in found ^ known)
-            others = f" and {len(set(more) - {changed})} more" if set(more) - {changed} else ""
-            log.info("%s%s changed: starting anew", Path(changed).relative_to(folder), others)
-            known = found
-            for child in self._children:
-                child.restart()
 
 
 class _Child:
@@ -189,29 +179,6 @@ class _Child:
         if self.process is not None:
             with suppress(ProcessLookupError):
                 self.process.send_signal(number)
-
-
-def _files(folder: Path) -> set[tuple[str, int]]:
-    """Every Python file below *folder* and when it was changed; not those of installed packages."""
-    return set(_walk(str(folder)))
-
-
-def _walk(folder: str) -> Iterator[tuple[str, int]]:
-    with suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            with suppress(OSError):
-                if entry.name.endswith(".py"):
-                    yield entry.path, entry.stat().st_mtime_ns
-                elif entry.is_dir(follow_symlinks=False) and not _is_foreign(entry):
-                    yield from _walk(entry.path)
-
-
-def _is_foreign(folder: os.DirEntry[str]) -> bool:
-    return (
-        folder.name.startswith(".")
-        or folder.name in _NOT_OURS
-        or Path(folder.path, "pyvenv.cfg").exists()
-    )
 
 
 def _how(code: int) -> str:
