@@ -1,15 +1,61 @@
-"""How Alembic reaches the queue's schema: ``PGQUEUE_URL`` and ``PGQUEUE_SCHEMA``, or ``-x url=… -x
-schema=…``."""
+"""How Alembic reaches the queue's schema, from a checkout and for `pgqueue migrate`.
+
+The database is PGQUEUE_URL or `-x url=…`, the schema PGQUEUE_SCHEMA or `-x schema=…`. Everything
+happens in one transaction, after which Alembic's table agrees with the queue's own, the truth.
+"""
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 from alembic import context
+from alembic.util import CommandError
+from sqlalchemy import Connection
+from sqlalchemy.schema import CreateSchema
 
 from pgqueue import migrations
+from pgqueue.statements import in_schema
 
 arguments = context.get_x_argument(as_dictionary=True)
-migrations.run(
-    context,
-    url=arguments.get("url") or context.config.attributes.get("url"),
-    schema=arguments.get("schema") or context.config.attributes.get("schema"),
+attributes: dict[str, Any] = context.config.attributes
+schema: str = (
+    attributes.get("schema")
+    or arguments.get("schema")
+    or os.environ.get("PGQUEUE_SCHEMA")
+    or "pgqueue"
 )
+in_schema("", schema)  # its name is checked before it stands in a statement
+
+
+def online(bind: Connection) -> None:
+    migrations.take_turn(bind, schema)
+    migrations.create_schema(bind, schema)
+    context.configure(connection=bind, version_table_schema=schema)
+    alembic = context.get_context()
+    at = migrations.current(bind, schema)
+    known = min(at, migrations.head()) if at else None
+    if alembic.get_current_revision() != known:
+        alembic.stamp(context.script, known or migrations.BASE)
+    context.run_migrations(bind=bind, schema=schema)
+    if migrations.current(bind, schema) is None:
+        alembic._version.drop(bind, checkfirst=True)
+        migrations.drop_schema(bind, schema)
+
+
+def offline() -> None:
+    context.configure(dialect_name="postgresql", literal_binds=True, version_table_schema=schema)
+    with context.begin_transaction():
+        context.execute(CreateSchema(schema, if_not_exists=True))
+        context.run_migrations(bind=None, schema=schema)
+
+
+if context.is_offline_mode():
+    offline()
+elif connection := attributes.get("connection"):
+    online(connection)
+elif url := arguments.get("url") or os.environ.get("PGQUEUE_URL"):
+    with migrations.connected(url) as bind:
+        online(bind)
+else:
+    raise CommandError("no database: set PGQUEUE_URL, or give alembic -x url=postgresql:///shop")

@@ -1,20 +1,18 @@
-"""${message}"""
+"""${message}."""
 
 from __future__ import annotations
 
-from alembic import context
+from sqlalchemy import Connection
 
 from pgqueue import migrations
 
 revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
-branch_labels = ${repr(branch_labels)}
-depends_on = ${repr(depends_on)}
+down_revision: str | None = ${repr(down_revision)}
 
 
-def upgrade() -> None:
-    migrations.step(context, to=revision)
+def upgrade(bind: Connection | None, schema: str) -> None:
+    migrations.upgrade(bind, start=down_revision or "base", to=revision, schema=schema)
 
 
-def downgrade() -> None:
-    migrations.step(context, to=down_revision or "base")
+def downgrade(bind: Connection | None, schema: str) -> None:
+    migrations.downgrade(bind, start=revision, to=down_revision or "base", schema=schema)

@@ -1,34 +1,42 @@
 """The schema: numbered SQL files, and four ways to apply them that end in the same place.
 
-* ``pgqueue migrate``, which is `migrate`;
-* ``alembic upgrade head`` in a checkout;
-* the application's own Alembic revision::
+* `pgqueue migrate`, which is `migrate`;
+* `alembic upgrade head` in a checkout;
+* a revision of the application's own::
 
       def upgrade() -> None:
           pgqueue.migrations.upgrade(op.get_bind(), to="0001")
 
-* ``psql --single-transaction -f sql/postgres/schema/0001_jobs.sql``.
+* `psql --single-transaction -f sql/postgres/schema/0001_jobs.sql`.
 
-Each file is applied once and records itself in the table ``migration`` of the queue's schema: that
-table is the truth, whoever ran the file. Alembic's own version table stands beside it, and is only
-Alembic's; what is recorded already is passed over. Migrators take turns by an advisory lock.
+Each file is applied once and records itself in the table `migration` of the queue's schema: that
+table is the truth, whoever ran the file, and Alembic's own version table is made to agree with it.
+Migrators take turns. A schema newer than this code knows is left alone: while a new release is
+rolled out, that is the usual case.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Final
+
+import sqlalchemy
+from alembic import command, op
+from alembic.config import Config
+from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.schema import CreateSchema, DropSchema
 
 from pgqueue.errors import PgqueueError, SchemaMissing, SchemaOutOfDate, StoreUnavailable
-from pgqueue.statements import in_schema, load, schema_files
+from pgqueue.statements import SchemaFile, in_schema, load, schema_files
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
+BASE: Final = "base"
+HEAD: Final = "head"
 
-VERSION_TABLE = "alembic_version"
+# Something else is in the schema, or it is somebody else's.
+_MUST_STAY: Final = ("2BP01", "42501")
 
 
 def head() -> str:
@@ -38,68 +46,75 @@ def head() -> str:
 
 def current(bind: Connection, schema: str = "pgqueue") -> str | None:
     """The version the database is at; None when the queue is not there."""
-    from sqlalchemy import inspect
-
-    version: str | None = None
-    if inspect(bind).has_table("migration", schema=schema):
-        version = _run(bind, load("postgres", schema)["version"].steps[0].sql).scalar()
+    if not sqlalchemy.inspect(bind).has_table("migration", schema=schema):
+        return None
+    (step,) = load("postgres", schema)["version"].steps
+    version: str | None = bind.exec_driver_sql(step.sql).scalar()
     return version
 
 
-def upgrade(bind: Connection, *, to: str = "head", schema: str = "pgqueue") -> None:
+def upgrade(
+    bind: Connection | None, *, to: str = HEAD, start: str = BASE, schema: str = "pgqueue"
+) -> None:
     """Apply the files up to *to* that have not been applied, in the transaction of *bind*.
 
-    Raises PgqueueError for an unknown version.
+    In Alembic's offline mode, where *bind* is None, write them to its script: those after *start*,
+    the version that an earlier revision led to. Raises PgqueueError for an unknown version.
     """
-    target = _version(to)
-    _take_turn(bind, schema)
-    applied = current(bind, schema=schema) or ""
-    for file in schema_files("postgres"):
-        if applied < file.version <= target:
-            _run(bind, in_schema(file.up, schema))
+    if bind is None:
+        op.get_context().impl.static_output(_up(start, to, schema))
+        return
+    take_turn(bind, schema)
+    _run(bind, _up(current(bind, schema) or BASE, to, schema))
 
 
-def downgrade(bind: Connection, *, to: str = "base", schema: str = "pgqueue") -> None:
-    """Undo the files after *to*, the last one first. The jobs in them are gone.
+def downgrade(
+    bind: Connection | None, *, to: str = BASE, start: str = HEAD, schema: str = "pgqueue"
+) -> None:
+    """Undo the files after *to*, the last one first; the jobs in them are gone.
 
-    Raises PgqueueError for an unknown version.
+    At the base the schema goes too, unless something else is in it. Offline, *start* is where it
+    begins. Raises PgqueueError for an unknown version, and for one only a newer pgqueue can undo.
     """
-    target = "" if to == "base" else _version(to)
-    _take_turn(bind, schema)
-    applied = current(bind, schema=schema) or ""
-    for file in reversed(schema_files("postgres")):
-        if target < file.version <= applied:
-            _run(bind, in_schema(file.down, schema))
+    if bind is None:
+        op.get_context().impl.static_output(_down(start, to, schema))
+        return
+    take_turn(bind, schema)
+    at = current(bind, schema) or BASE
+    if at != BASE and at > head():
+        raise PgqueueError(
+            f"the schema {schema} is at version {at}: only a newer pgqueue undoes it"
+        )
+    _run(bind, _down(at, to, schema))
+    if to == BASE:
+        drop_schema(bind, schema)
 
 
-def script(to: str = "head", *, schema: str = "pgqueue") -> str:
-    """The SQL of all files up to *to*, to be run in one transaction on an empty database."""
-    target = _version(to)
-    files = [file for file in schema_files("postgres") if file.version <= target]
-    return "BEGIN;\n\n" + "\n".join(in_schema(file.up, schema) for file in files) + "\nCOMMIT;\n"
+def script(to: str = HEAD, *, schema: str = "pgqueue") -> str:
+    """The SQL of all files up to *to*, as one transaction on a database without the queue."""
+    return f"BEGIN;\n\n{_up(BASE, to, schema)}\nCOMMIT;\n"
 
 
-def migrate(url: str, *, to: str = "head", schema: str = "pgqueue") -> None:
+def migrate(url: str, *, to: str = HEAD, schema: str = "pgqueue") -> None:
     """Bring the database at *url* to version *to*, up or down, through Alembic.
 
     Raises StoreUnavailable, PgqueueError for an unknown version.
     """
-    from alembic import command
-    from alembic.config import Config
-
-    if to != "base":
-        to = _version(to)
-    config = Config()
-    config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
-    config.attributes.update(url=url, schema=schema)
-    down = to == "base" or to < (_current(url, schema) or "")
-    (command.downgrade if down else command.upgrade)(config, to)
+    target = _index(to)
+    with connected(url) as bind:
+        down = to != HEAD and target < _index(current(bind, schema) or BASE)
+        config = Config(attributes={"connection": bind, "schema": schema})
+        config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
+        (command.downgrade if down else command.upgrade)(config, to)
 
 
 def check(url: str, *, schema: str = "pgqueue") -> str:
-    """The version of the database at *url*. Raises SchemaMissing, SchemaOutOfDate,
-    StoreUnavailable."""
-    version = _current(url, schema)
+    """The version of the database at *url*.
+
+    Raises SchemaMissing, SchemaOutOfDate, StoreUnavailable.
+    """
+    with connected(url) as bind:
+        version = current(bind, schema)
     if version is None:
         raise SchemaMissing(f"there is no queue in the schema {schema} yet; run `pgqueue migrate`")
     if version < head():
@@ -113,89 +128,71 @@ def check(url: str, *, schema: str = "pgqueue") -> str:
 @contextmanager
 def connected(url: str) -> Iterator[Connection]:
     """A connection to the database at *url*, in a transaction. Raises StoreUnavailable."""
-    from sqlalchemy import create_engine, make_url
-    from sqlalchemy.exc import OperationalError
-    from sqlalchemy.pool import NullPool
-
-    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    address = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg")
+    engine = sqlalchemy.create_engine(address, poolclass=sqlalchemy.NullPool)
     try:
-        with engine.begin() as bind:
-            yield bind
+        connection = engine.connect()
     except OperationalError as error:
         line = str(error.orig).strip().partition("\n")[0]
         raise StoreUnavailable(f"PostgreSQL cannot be reached: {line}") from error
+    with connection, connection.begin():
+        yield connection
 
 
-def run(context: Any, *, url: str | None, schema: str | None) -> None:
-    """Run Alembic's migrations; what `migrations/env.py` consists of."""
-    url = url or os.environ.get("PGQUEUE_URL")
-    schema = schema or os.environ.get("PGQUEUE_SCHEMA") or "pgqueue"
+def take_turn(bind: Connection, schema: str) -> None:
+    """Wait for other migrators of *schema*; the turn ends with the transaction."""
     in_schema("", schema)  # its name is checked before it stands in a statement
-    context.config.attributes["schema"] = schema
-    options = {"version_table": VERSION_TABLE, "version_table_schema": schema}
-    if context.is_offline_mode():
-        context.configure(dialect_name="postgresql", literal_binds=True, **options)
-        with context.begin_transaction():
-            context.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-            context.run_migrations()
-        return
-    if not url:
-        raise PgqueueError(
-            "no database: set PGQUEUE_URL, or give alembic -x url=postgresql:///shop"
-        )
-    with connected(url) as bind:
-        _take_turn(bind, schema)
-        _run(bind, f"CREATE SCHEMA IF NOT EXISTS {schema}")
-        context.configure(connection=bind, **options)
-        context.run_migrations()
-        if current(bind, schema=schema) is None:
-            _leave_nothing(bind, schema)
+    key = func.hashtextextended(f"pgqueue migration {schema}", 0)
+    bind.execute(select(func.pg_advisory_xact_lock(key)))
 
 
-def step(context: Any, *, to: str) -> None:
-    """Go up or down to version *to*; what each of Alembic's revisions consists of."""
-    schema = context.config.attributes["schema"]
-    if context.is_offline_mode():
-        file = next(file for file in schema_files("postgres") if file.version == to)
-        context.get_context().impl.static_output(in_schema(file.up, schema))
-    elif to == "base" or to < (current(context.get_bind(), schema=schema) or ""):
-        downgrade(context.get_bind(), to=to, schema=schema)
-    else:
-        upgrade(context.get_bind(), to=to, schema=schema)
+def create_schema(bind: Connection, schema: str) -> None:
+    """Make *schema*; where it is there, nobody needs the right to make one."""
+    if not sqlalchemy.inspect(bind).has_schema(schema):
+        bind.execute(CreateSchema(schema))
 
 
-def _current(url: str, schema: str) -> str | None:
-    with connected(url) as bind:
-        return current(bind, schema)
+def drop_schema(bind: Connection, schema: str) -> None:
+    """Drop *schema*, unless something is in it or it is somebody else's."""
+    try:
+        with bind.begin_nested():
+            bind.execute(DropSchema(schema, if_exists=True))
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) not in _MUST_STAY:
+            raise
 
 
-def _version(to: str) -> str:
+def _up(start: str, to: str, schema: str) -> str:
+    return "\n".join(in_schema(file.up, schema) for file in _between(start, to))
+
+
+def _down(start: str, to: str, schema: str) -> str:
+    return "\n".join(in_schema(file.down, schema) for file in reversed(_between(to, start)))
+
+
+def _between(start: str, to: str) -> tuple[SchemaFile, ...]:
+    """The files after *start*, up to *to*."""
+    return schema_files("postgres")[_index(start) : _index(to)]
+
+
+def _index(version: str) -> int:
+    """How many of the files lead to *version*: all of them, to a newer one."""
     known = [file.version for file in schema_files("postgres")]
-    if to == "head":
-        return known[-1]
-    if to not in known:
-        raise PgqueueError(f"no schema version {to}; there are {', '.join(known)}, base and head")
-    return to
+    if version == BASE:
+        return 0
+    if version == HEAD or (version.isdigit() and version > known[-1]):
+        return len(known)
+    if version not in known:
+        raise PgqueueError(
+            f"no schema version {version}; there are {', '.join(known)}, base and head"
+        )
+    return known.index(version) + 1
 
 
-def _take_turn(bind: Connection, schema: str) -> None:
-    """Waits for other migrators; the lock ends with the transaction."""
-    bind.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext(%s), 0)", (f"{schema} migration",))
-
-
-def _leave_nothing(bind: Connection, schema: str) -> None:
-    """After a downgrade to nothing: Alembic's table and the schema, if nothing else lives there."""
-    _run(bind, f"DROP TABLE IF EXISTS {schema}.{VERSION_TABLE}")
-    left = bind.exec_driver_sql(
-        "SELECT count(*) FROM pg_class AS c WHERE c.relnamespace = %s::regnamespace", (schema,)
-    ).scalar()
-    if not left:
-        _run(bind, f"DROP SCHEMA {schema}")
-
-
-def _run(bind: Connection, sql: str) -> Any:
+def _run(bind: Connection, sql: str) -> None:
     """Runs *sql* as it stands: several statements, and signs that are placeholders elsewhere."""
-    return bind.execution_options(no_parameters=True).exec_driver_sql(sql)
+    if sql:
+        bind.exec_driver_sql(sql, execution_options={"no_parameters": True})
 
 
 def _scripts() -> Path:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from alembic import context
+from sqlalchemy import Connection
 
 from pgqueue import migrations
 
 revision = "0001"
-down_revision = None
-branch_labels = None
-depends_on = None
+down_revision: str | None = None
 
 
-def upgrade() -> None:
-    migrations.step(context, to=revision)
+def upgrade(bind: Connection | None, schema: str) -> None:
+    migrations.upgrade(bind, start=down_revision or "base", to=revision, schema=schema)
 
 
-def downgrade() -> None:
-    migrations.step(context, to="base")
+def downgrade(bind: Connection | None, schema: str) -> None:
+    migrations.downgrade(bind, start=revision, to=down_revision or "base", schema=schema)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import create_engine, make_url
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy import Connection, create_engine, make_url, text
 
 from pgqueue import migrations, statements
 from pgqueue.app import App
@@ -75,9 +79,16 @@ def by_alembic(url: str) -> None:
 
 
 def by_the_applications_own_revision(url: str) -> None:
+    with bound(url) as bind:
+        migrations.upgrade(bind, to=migrations.head())
+
+
+@contextmanager
+def bound(url: str) -> Iterator[Connection]:
+    """The connection that an application's own revision works through."""
     engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
     with engine.begin() as bind:
-        migrations.upgrade(bind, to=migrations.head())
+        yield bind
     engine.dispose()
 
 
@@ -146,6 +157,14 @@ def test_alembic_prints_what_psql_can_run(empty_url: str, postgres_url: str) -> 
     assert catalog(empty_url) == catalog(postgres_url)
 
 
+def test_alembic_prints_the_way_back_too(empty_url: str) -> None:
+    migrations.migrate(empty_url)
+
+    psql(empty_url, "-c", alembic(empty_url, "downgrade", "0001:base", "--sql"))
+
+    assert catalog(empty_url) == set()
+
+
 def test_two_schemas_live_side_by_side(empty_url: str) -> None:
     migrations.migrate(empty_url)
     migrations.migrate(empty_url, schema="billing")
@@ -171,24 +190,107 @@ def test_migrators_that_start_together_take_turns(empty_url: str, postgres_url: 
     assert catalog(empty_url) == catalog(postgres_url)
 
 
-def test_a_downgrade_to_nothing_leaves_nothing(empty_url: str) -> None:
-    migrations.migrate(empty_url)
+def by_the_applications_own_downgrade(url: str) -> None:
+    with bound(url) as bind:
+        migrations.downgrade(bind)
 
-    migrations.migrate(empty_url, to="base")
+
+def by_migrate_to_base(url: str) -> None:
+    migrations.migrate(url, to="base")
+
+
+def by_alembic_downgrade(url: str) -> None:
+    alembic(url, "downgrade", "base")
+
+
+OUT = [by_the_applications_own_downgrade, by_migrate_to_base, by_alembic_downgrade]
+
+
+@pytest.mark.parametrize("out", OUT)
+def test_a_downgrade_to_nothing_leaves_nothing(out: Callable[[str], None], empty_url: str) -> None:
+    by_the_applications_own_revision(empty_url)
+
+    out(empty_url)
 
     assert schemas(empty_url) == set()
     with pytest.raises(SchemaMissing, match="pgqueue migrate"):
         migrations.check(empty_url)
 
 
-def test_a_downgrade_keeps_what_else_lives_in_the_schema(empty_url: str) -> None:
+@pytest.mark.parametrize(
+    ("way_in", "way_out"),
+    [
+        (by_migrate, by_the_applications_own_downgrade),
+        (by_alembic, by_the_applications_own_downgrade),
+        (by_the_applications_own_revision, by_migrate_to_base),
+        (by_psql, by_alembic_downgrade),
+    ],
+)
+def test_what_was_undone_can_be_done_again(
+    way_in: Callable[[str], None],
+    way_out: Callable[[str], None],
+    empty_url: str,
+    postgres_url: str,
+) -> None:
+    way_in(empty_url)
+    way_out(empty_url)
+
+    by_migrate(empty_url)
+
+    assert catalog(empty_url) == catalog(postgres_url)
+
+
+@pytest.mark.parametrize(
+    "mine", ["TABLE pgqueue.mine ()", "TYPE pgqueue.mine AS ENUM ()", "DOMAIN pgqueue.mine AS text"]
+)
+def test_a_downgrade_keeps_what_else_lives_in_the_schema(mine: str, empty_url: str) -> None:
     migrations.migrate(empty_url)
     with psycopg.connect(empty_url) as connection:
-        connection.execute("CREATE TABLE pgqueue.mine ()")
+        connection.execute(f"CREATE {mine}".encode())
 
     migrations.migrate(empty_url, to="base")
 
     assert schemas(empty_url) == {"pgqueue"}
+
+
+def test_an_upgrade_leaves_the_applications_connection_as_it_was(empty_url: str) -> None:
+    with bound(empty_url) as bind:
+        migrations.upgrade(bind)
+
+        assert bind.execute(text("SELECT '100%' || :sign"), {"sign": "%"}).scalar() == "100%%"
+        assert bind.execute(text("SELECT '100%'")).scalar() == "100%"
+
+
+def test_an_applications_offline_script_holds_the_files(empty_url: str, postgres_url: str) -> None:
+    buffer = StringIO()
+    options = {"as_sql": True, "output_buffer": buffer}
+    offline = MigrationContext.configure(dialect_name="postgresql", opts=options)
+    with Operations.context(offline):
+        migrations.upgrade(None, to="0001")
+
+    psql(empty_url, "-c", buffer.getvalue())
+
+    assert catalog(empty_url) == catalog(postgres_url)
+
+
+def test_a_newer_schema_is_left_alone(postgres_url: str) -> None:
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("INSERT INTO pgqueue.migration (version) VALUES ('9998')")
+    before = catalog(postgres_url)
+
+    for way in (by_migrate, by_alembic, by_the_applications_own_revision):
+        way(postgres_url)
+    with pytest.raises(PgqueueError, match="only a newer pgqueue"):
+        by_migrate_to_base(postgres_url)
+
+    assert catalog(postgres_url) == before
+    assert migrations.check(postgres_url) == "9998"
+
+
+def test_looking_leaves_nothing_behind(empty_url: str) -> None:
+    alembic(empty_url, "current")
+
+    assert schemas(empty_url) == set()
 
 
 def test_an_old_schema_is_named_with_its_cure(postgres_url: str) -> None:
@@ -201,8 +303,8 @@ def test_an_old_schema_is_named_with_its_cure(postgres_url: str) -> None:
 
 
 def test_an_unknown_version_and_an_impossible_schema_are_refused(empty_url: str) -> None:
-    with pytest.raises(PgqueueError, match="9999"):
-        migrations.migrate(empty_url, to="9999")
+    with pytest.raises(PgqueueError, match="second"):
+        migrations.migrate(empty_url, to="second")
     with pytest.raises(ValueError, match="plain name"):
         migrations.migrate(empty_url, schema='a"; DROP SCHEMA public; --')
     assert schemas(empty_url) == set()
