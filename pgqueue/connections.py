@@ -7,6 +7,7 @@ but SQLAlchemy must know that a transaction has begun, or its commit would do no
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 import psycopg
@@ -90,17 +91,21 @@ async def driver_async(connection: Any) -> psycopg.AsyncConnection[Any]:
 
 
 def _alchemy(connection: object) -> tuple[tuple[type, ...], tuple[type, ...]] | None:
-    """SQLAlchemy's kinds, blocking and async; imported only for what came from there."""
+    """SQLAlchemy's kinds, blocking and async; imported only for what came from there.
+
+    Its asyncio part wants greenlet, which not everybody has: who has such a connection has imported it.
+    """
     if not any(kind.__module__.startswith("sqlalchemy.") for kind in type(connection).__mro__):
         return None
     from sqlalchemy import Connection
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
     from sqlalchemy.orm import Session, scoped_session
 
-    return (
-        (Connection, Session, scoped_session),
-        (AsyncConnection, AsyncSession, async_scoped_session),
-    )
+    blocking = (Connection, Session, scoped_session)
+    if "sqlalchemy.ext.asyncio" not in sys.modules:
+        return blocking, ()
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
+
+    return blocking, (AsyncConnection, AsyncSession, async_scoped_session)
 
 
 def _wrong_driver(found: object) -> UnsupportedConnection:
