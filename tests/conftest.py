@@ -8,7 +8,7 @@ from itertools import count
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import make_url
 
 from pgqueue import embedded, statements
 from pgqueue.errors import NoServer
@@ -65,9 +65,4 @@ def _database(server: str, template: str) -> Iterator[str]:
 
 
 def _url(server: str, database: str) -> str:
-    if "://" not in server:
-        return make_conninfo(server, dbname=database)
-    known = conninfo_to_dict(server)
-    known.pop("dbname", None)
-    query = "&".join(f"{key}={value}" for key, value in known.items())
-    return f"postgresql:///{database}?{query}"
+    return make_url(server).set(database=database).render_as_string(hide_password=False)
