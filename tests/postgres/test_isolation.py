@@ -8,7 +8,8 @@ from psycopg import IsolationLevel
 
 from pgqueue import operations
 from pgqueue.backends.postgres import PostgresBackend
-from pgqueue.operations import Completed, Sweep
+from pgqueue.errors import PgqueueError
+from pgqueue.operations import Completed
 from tests.conformance.store import NOON, PROFILE, Store, a_job
 from tests.postgres.conftest import Racers
 from tests.postgres.racer import Racer
@@ -128,22 +129,19 @@ async def test_a_parent_waits_for_a_strict_transaction_too(
     assert store.state(child) == "available"
 
 
-async def test_the_sweep_mends_what_a_strict_completion_has_stranded(
-    store: Store, racer: Racers
+@strict
+async def test_completing_in_a_strict_transaction_is_refused(
+    store: Store, racer: Racers, level: IsolationLevel
 ) -> None:
-    """A task that finishes in its own REPEATABLE READ transaction cannot see a new child."""
-    parent = store.running()
-    user, task = await racer(), await begun(await racer(IsolationLevel.REPEATABLE_READ))
-    [child] = await user.carry(operations.enqueue([a_job().after(parent.id)], now=NOON))
-    done = operations.complete([Completed(parent.id, parent.lease)], now=NOON)
-    completing = await task.starts(task.do(done), behind=user)
-    await user.commit()
-    await completing
-    await task.commit()
-    assert store.state(child) == "blocked"
+    """It could not see a child that is being added, and the child would wait for ever."""
+    job = store.running()
+    task = await begun(await racer(level))
 
-    assert store.sweep() == Sweep(stranded=1, orphaned=0)
-    assert store.state(child) == "available"
+    with pytest.raises(PgqueueError, match="READ COMMITTED"):
+        await task.do(operations.complete([Completed(job.id, job.lease)], now=NOON))
+    await task.rollback()
+
+    assert store.state(job) == "running"
 
 
 @strict

@@ -128,6 +128,7 @@ async def test_a_completion_may_be_faster_than_its_days_partition(
     store: Store, racer: Racers
 ) -> None:
     worker, pruner = await racer(), await racer()
+    job = store.running()
     for _ in range(20):  # the pruner gives up after 50 ms, perhaps before the worker commits
         job = store.running()
         await worker.do(operations.complete([Completed(job.id, job.lease)], now=store.now))

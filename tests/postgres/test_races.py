@@ -232,18 +232,6 @@ async def test_a_cancel_that_comes_too_late_finds_nothing(store: Store, racer: R
     assert store.state(job) == State.COMPLETED
 
 
-async def test_a_retry_finds_what_has_just_finished(store: Store, racer: Racers) -> None:
-    job = store.running()
-    worker, admin = await racer(), await racer()
-    await worker.do(completes(job))
-    retrying = await admin.starts(admin.do(operations.retry([job.id], now=NOON)), behind=worker)
-    await worker.commit()
-
-    assert await retrying == {job.id: "available"}
-    await admin.commit()
-    assert store.work() == ["task"]
-
-
 async def test_a_retried_child_sees_a_parent_that_finishes_meanwhile(
     store: Store, racer: Racers
 ) -> None:
