@@ -93,7 +93,8 @@ async def driver_async(connection: Any) -> psycopg.AsyncConnection[Any]:
 def _alchemy(connection: object) -> tuple[tuple[type, ...], tuple[type, ...]] | None:
     """SQLAlchemy's kinds, blocking and async; imported only for what came from there.
 
-    Its asyncio part wants greenlet, which not everybody has: who has such a connection has imported it.
+    Its asyncio part wants greenlet, which not everybody has; who has such a connection has
+    imported it.
     """
     if not any(kind.__module__.startswith("sqlalchemy.") for kind in type(connection).__mro__):
         return None

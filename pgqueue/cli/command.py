@@ -122,7 +122,7 @@ def line_of(error: Exception) -> str:
 
 
 def _is_from_database(error: Exception) -> bool:
-    return type(error).__module__.partition(".")[0] in ("psycopg", "sqlalchemy")
+    return type(error).__module__.startswith("psycopg.") or hasattr(error, "orig")
 
 
 def _remember_debug(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:

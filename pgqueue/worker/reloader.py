@@ -43,7 +43,7 @@ class Reloader(Service):
 
 
 def python_files(folder: Path) -> Iterator[Path]:
-    """Every Python file below *folder*, but not those of installed packages or in hidden folders."""
+    """Every Python file below *folder*, except installed packages and hidden folders."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith(".py"):

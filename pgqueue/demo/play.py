@@ -1,0 +1,203 @@
+"""What happens in the demo, and the figures it gives."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from statistics import quantiles
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import MetaData, create_engine, make_url
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.pool import NullPool
+
+from pgqueue import inspections
+from pgqueue.client import enqueue
+from pgqueue.demo import SCHEMA, Report, app, nothing, read_source, report, stumble, tick
+from pgqueue.demo.stage import Stage, Workers
+from pgqueue.errors import PgqueueError
+from pgqueue.jobs import Handle, NewJob, State
+
+TICKS: Final = 40
+STUMBLES: Final = 20
+PINGS: Final = 50
+BURST: Final = 10_000
+_LOOK_SECONDS: Final = 0.1
+_PATIENCE_SECONDS: Final = 60.0
+
+
+class Base(DeclarativeBase):
+    """The tables of an application."""
+
+    metadata = MetaData(schema=SCHEMA)
+
+
+class Scan(Base):
+    """A row of the application's own, written in the transaction that enqueues its jobs."""
+
+    __tablename__ = "scan"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    directory: Mapped[str]
+    files: Mapped[int]
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """How far it is."""
+
+    done: int
+    jobs: int
+    seconds: float
+    states: dict[str, int]
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """How long something took: in the middle, and nearly at the worst."""
+
+    jobs: int
+    p50_seconds: float
+    p99_seconds: float
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be told in the end; *report* is what the jobs found out.
+
+    *lateness* is that of jobs with a set instant, while the workers were busy; *pickup* is from
+    enqueued to claimed, by idle workers. *seen_before_commit*: how many jobs another connection saw
+    too early.
+    """
+
+    server: str
+    processes: int
+    directory: str
+    jobs: int
+    enqueue_seconds: float
+    seen_before_commit: int
+    seconds: float
+    jobs_per_second: float
+    states: dict[str, int]
+    retried: int
+    lateness: Spread
+    pickup: Spread
+    burst_jobs: int
+    burst_per_second: float
+    report: Report
+
+
+class Play:
+    """One run: on *stage*, with *cast*, over the Python files *paths* below *directory*."""
+
+    def __init__(self, stage: Stage, cast: Workers, directory: Path, paths: Sequence[Path]) -> None:
+        self._stage = stage
+        self._cast = cast
+        self._directory = directory
+        self._paths = paths
+        self.enqueue_seconds = 0.0
+        self.seen_before_commit = 0
+        self._handles: list[Handle[Any]] = []
+
+    def await_workers(self) -> None:
+        """Returns when all worker processes are there."""
+        self._until(
+            lambda: len(app.execute(inspections.workers())) >= self._cast.processes,
+            "no workers came",
+        )
+
+    def enqueue(self) -> int:
+        """Writes a row and enqueues everything, in one transaction; answers how many jobs."""
+        files = [read_source.job(str(path)) for path in self._paths]
+        ticks = [tick.job(n).options(delay=1 + 0.05 * n) for n in range(TICKS)]
+        stumbles = [stumble.job(n) for n in range(STUMBLES)]
+        last = report.job().after(*files, on_failure="run")
+        jobs: list[NewJob[Any]] = [*ticks, *stumbles, *files, last]
+        address = make_url(self._stage.url).set(drivername="postgresql+psycopg")
+        engine = create_engine(address, poolclass=NullPool)
+        Base.metadata.create_all(engine)
+        began = time.monotonic()
+        with Session(engine) as session, session.begin():
+            session.add(Scan(directory=str(self._directory), files=len(files)))
+            self._handles = enqueue(session, jobs)
+            self.enqueue_seconds = time.monotonic() - began
+            self.seen_before_commit = sum(c.count for c in self._counts())
+        return len(jobs)
+
+    def progress(self) -> Iterator[Moment]:
+        """How far it is, again and again, until all is done. Raises PgqueueError."""
+        began = time.monotonic()
+        while True:
+            left: Counter[str] = Counter()
+            for count in self._counts():
+                left[count.state] += count.count
+            jobs = len(self._handles)
+            yield Moment(jobs - left.total(), jobs, time.monotonic() - began, dict(left))
+            if not left:
+                return
+            self._cast.check()
+            time.sleep(_LOOK_SECONDS)
+
+    def figures(self, seconds: float) -> Figures:
+        """What there is to tell, after two more acts: single jobs, and a burst of empty ones."""
+        found = app.execute(inspections.get(self._handles))
+        jobs = [found[handle.id] for handle in self._handles if handle.id in found]
+        last = jobs[-1]
+        if last.task != report.name or last.state != State.COMPLETED:
+            raise PgqueueError(f"the last job ended {last.state}: {last.reason}")
+        late = [_seconds(job.run_at, job.claimed_at) for job in jobs if job.task == tick.name]
+        return Figures(
+            server=self._stage.server,
+            processes=self._cast.processes,
+            directory=str(self._directory),
+            jobs=len(jobs),
+            enqueue_seconds=round(self.enqueue_seconds, 3),
+            seen_before_commit=self.seen_before_commit,
+            seconds=round(seconds, 3),
+            jobs_per_second=round(len(jobs) / seconds, 1),
+            states=dict(Counter(str(job.state) for job in jobs)),
+            retried=sum(job.attempt > 1 for job in jobs),
+            lateness=_spread(late),
+            pickup=self._pickup(),
+            burst_jobs=BURST,
+            burst_per_second=round(BURST / self._burst()),
+            report=msgspec.convert(last.result, Report),
+        )
+
+    def _pickup(self) -> Spread:
+        """Enqueues single jobs, each when the one before is done: what a user waits for."""
+        waited = []
+        for _ in range(PINGS):
+            handle = app.enqueue(nothing.job())
+            app.result(handle, _PATIENCE_SECONDS)
+            job = app.execute(inspections.get([handle]))[handle.id]
+            waited.append(_seconds(job.enqueued_at, job.claimed_at))
+        return _spread(waited)
+
+    def _burst(self) -> float:
+        """How long many empty jobs take, from the last one's commit until all are done."""
+        app.enqueue([nothing.job() for _ in range(BURST)])
+        began = time.monotonic()
+        self._until(lambda: not self._counts(), "the last jobs were not done")
+        return time.monotonic() - began
+
+    def _counts(self) -> list[inspections.Count]:
+        return app.execute(inspections.count()).counts
+
+    def _until(self, condition: Callable[[], bool], otherwise: str) -> None:
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not condition():
+            self._cast.check()
+            if time.monotonic() > deadline:
+                raise PgqueueError(f"{otherwise} within {_PATIENCE_SECONDS:g} s")
+            time.sleep(0.01)
+
+
+def _seconds(since: datetime, until: datetime | None) -> float:
+    return 0.0 if until is None else max(timedelta(0), until - since).total_seconds()
+
+
+def _spread(durations: Sequence[float]) -> Spread:
+    cuts = quantiles(durations, n=100, method="inclusive")
+    return Spread(len(durations), round(cuts[49], 6), round(cuts[98], 6))
