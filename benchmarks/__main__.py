@@ -14,79 +14,91 @@ from rich.table import Table
 
 from benchmarks.contenders import Unsupported, contenders
 from benchmarks.figures import Book, Row
-from benchmarks.scenarios import NAMES, scenario
+from benchmarks.scenarios import NAMES, Case, cases
 from benchmarks.site import Site, site
 
 console = Console()
 
 
 @click.command()
-@click.argument("name", type=click.Choice(NAMES), metavar="SCENARIO")
+@click.argument("scenario", type=click.Choice(NAMES), metavar="SCENARIO")
 @click.option("--repeat", default=3, show_default=True, help="How often each case is measured.")
 @click.option("--size", type=int, help="How many jobs, instead of the scenario's own number.")
 @click.option("--url", help="A server to measure on, instead of one of our own.")
 @click.option("--only", multiple=True, metavar="NAME", help="Only this contender; may be repeated.")
+@click.option("--case", multiple=True, metavar="TEXT", help="Only cases with this in their title.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the figures there.")
 def main(
-    name: str,
+    scenario: str,
     repeat: int,
     size: int | None,
     url: str | None,
     only: tuple[str, ...],
+    case: tuple[str, ...],
     file: Path | None,
 ) -> None:
     """Measure one of: drain, held, enqueue, latency, idle, graphs, footprint, smoke."""
-    chosen = scenario(name, size)
-    known = contenders()
-    book = Book(chosen.baseline)
+    chosen = [
+        each
+        for each in cases(scenario, size)
+        if not case or any(text in each.title for text in case)
+    ]
+    book = Book()
     with site(url) as here:
         surroundings = _surroundings(here)
         for repetition in range(repeat):
-            for case in chosen.cases:
-                names = [n for n in case.contenders if n in known and (not only or n in only)]
-                turn = repetition % len(names) if names else 0
-                for contender in [*names[turn:], *names[:turn]]:
-                    with here.database(known[contender]) as database:
-                        try:
-                            figures = case.measure(known[contender], database)
-                        except Unsupported:
-                            continue
-                    book.note(case.title, contender, repetition, figures)
-                    said = ", ".join(f"{value:,.4g} {figure}" for figure, value in figures.items())
-                    console.log(f"{repetition + 1}/{repeat} {case.title}: {contender}: {said}")
+            for each in chosen:
+                _measure(here, book, each, repetition, only)
     rows = book.rows()
-    _show(name, rows, chosen.baseline, surroundings)
+    _show(scenario, rows, surroundings)
     if file is not None:
         document = {
-            "scenario": name,
-            "baseline": chosen.baseline,
+            "scenario": scenario,
             "surroundings": surroundings,
             "rows": [row.as_dict() for row in rows],
         }
-        file.write_text(json.dumps(document, indent=1))
+        file.write_text(json.dumps(document, indent=1, ensure_ascii=False))
 
 
-def _show(name: str, rows: list[Row], baseline: str, surroundings: dict[str, Any]) -> None:
-    table = Table(title=f"{name}: medians, and ratios to {baseline}", title_justify="left")
+def _measure(here: Site, book: Book, case: Case, repetition: int, only: tuple[str, ...]) -> None:
+    """One case with each contender, whose turns change: who comes first has no advantage."""
+    known = contenders()
+    names = [name for name in case.contenders if name in known and (not only or name in only)]
+    turn = repetition % len(names) if names else 0
+    for name in [*names[turn:], *names[:turn]]:
+        with here.database(known[name]) as database:
+            try:
+                figures = case.measure(known[name], database)
+            except Unsupported:
+                continue
+        book.note(case.title, case.baseline, name, repetition, figures)
+        said = ", ".join(f"{_number(value)} {figure}" for figure, value in figures.items())
+        console.print(f"{repetition + 1}. {case.title}: {name}: {said}", style="dim")
+
+
+def _show(scenario: str, rows: list[Row], surroundings: dict[str, Any]) -> None:
+    table = Table(title=f"{scenario}: medians, and ratios in the same run", title_justify="left")
     for column in ("case", "figure", "contender"):
         table.add_column(column)
     for column in ("median", "spread", "ratio"):
         table.add_column(column, justify="right")
     before = ("", "")
     for row in rows:
-        here = (row.case, row.figure)
-        ratio = "" if row.ratio is None or row.contender == baseline else f"{row.ratio:.2f}"
         table.add_row(
             row.case if row.case != before[0] else "",
-            row.figure if here != before else "",
+            row.figure if (row.case, row.figure) != before else "",
             row.contender,
-            f"{row.median:,.4g}" if row.median < 1_000 else f"{row.median:,.0f}",
+            _number(row.median),
             f"{row.spread:.0%}",
-            ratio,
+            "" if row.ratio is None else f"{row.ratio:.2f}",
         )
-        before = here
+        before = (row.case, row.figure)
     console.print(table)
     console.print(", ".join(f"{key} {value}" for key, value in surroundings.items()), style="dim")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
 
 
 def _surroundings(here: Site) -> dict[str, Any]:

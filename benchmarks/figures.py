@@ -49,13 +49,16 @@ class Row:
 class Book:
     """Collects figures by case, contender and repetition."""
 
-    def __init__(self, baseline: str) -> None:
-        self._baseline = baseline
+    def __init__(self) -> None:
+        self._baselines: dict[str, str] = {}
         self._entries: dict[str, dict[str, dict[str, dict[int, float]]]] = defaultdict(
             lambda: defaultdict(lambda: defaultdict(dict))
         )
 
-    def note(self, case: str, contender: str, repetition: int, figures: Figures) -> None:
+    def note(
+        self, case: str, baseline: str, contender: str, repetition: int, figures: Figures
+    ) -> None:
+        self._baselines[case] = baseline
         for figure, value in figures.items():
             self._entries[case][figure][contender][repetition] = value
 
@@ -64,9 +67,10 @@ class Book:
         rows = []
         for case, by_figure in self._entries.items():
             for figure, by_contender in by_figure.items():
-                base = by_contender.get(self._baseline, {})
+                base = by_contender.get(self._baselines[case], {})
                 for contender, values in by_contender.items():
-                    ratios = [value / base[n] for n, value in values.items() if base.get(n)]
+                    compared = values.items() if values is not base else ()
+                    ratios = [value / base[n] for n, value in compared if base.get(n)]
                     rows.append(Row(case, figure, contender, tuple(values.values()), tuple(ratios)))
         return rows
 

@@ -117,6 +117,10 @@ class Workers:
             if process.returncode == 0:
                 self.reports.append(json.loads(answer))
 
+    @property
+    def pids(self) -> list[int]:
+        return [process.pid for process in self.processes]
+
     def picked(self) -> list[float]:
         """Seconds from *sent* to the task's first line, of all that ran."""
         return sorted(seconds for report in self.reports for seconds in report["picked"])

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 
-from benchmarks.contenders import Connection, Span
-from benchmarks.contenders.pgqueue_tasks import noop
-from pgqueue import enqueue
+from benchmarks.contenders import Connection, Contender, Span
+from benchmarks.contenders.pgqueue_tasks import noop, rest
+from pgqueue import NewJob, enqueue
 from pgqueue.statements import schema_files
 
 
-class Pgqueue:
+class Pgqueue(Contender):
     """Its worker on one of the two event loops."""
 
     def __init__(self, name: str, loop: str) -> None:
-        self.name = name
+        super().__init__(name)
         self._loop = loop
 
     def install(self, url: str) -> None:
@@ -50,3 +53,36 @@ class Pgqueue:
             (mark + 1, mark + count, count),
         ).fetchone()
         return found and Span(*found)
+
+    def occupy(self, connection: Connection, slots: int, seconds: float) -> None:
+        enqueue(connection, [rest.job(seconds) for _ in range(slots)])
+
+    def schedule(self, connection: Connection, due: Sequence[float]) -> None:
+        enqueue(
+            connection,
+            [noop.job(at).options(run_at=datetime.fromtimestamp(at, UTC)) for at in due],
+        )
+
+    def done(self, connection: Connection, reports: Sequence[Mapping[str, Any]]) -> list[float]:
+        found = connection.execute(
+            "SELECT extract(epoch FROM finished_at)::float8 - (args ->> 'sent')::float8"
+            " FROM pgqueue.archive_completed WHERE task = 'noop'"
+        )
+        return [seconds for (seconds,) in found]
+
+    def graph(self, connection: Connection, parents: Sequence[Sequence[int]]) -> int:
+        jobs: list[NewJob[None]] = []
+        for before in parents:
+            jobs.append(noop.job(0.0).after(*(jobs[parent] for parent in before)))
+        return enqueue(connection, jobs)[0].id - 1
+
+    def hops(self, connection: Connection, mark: int) -> list[float]:
+        found = connection.execute(
+            "SELECT extract(epoch FROM c.claimed_at - max(p.finished_at))::float8"
+            " FROM pgqueue.dependency AS d"
+            " JOIN pgqueue.archive_completed AS c ON c.id = d.child_id"
+            " JOIN pgqueue.archive_completed AS p ON p.id = d.parent_id"
+            " WHERE d.child_id > %s GROUP BY c.id, c.claimed_at",
+            (mark,),
+        )
+        return [seconds for (seconds,) in found]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import psycopg
 
-from benchmarks.contenders import Connection, Span
+from benchmarks.contenders import Connection, Contender, Span
 
 SCHEMA = """
 CREATE TABLE job (
@@ -40,11 +42,11 @@ CLAIM = """
 DELETE = "DELETE FROM job WHERE id = ANY (%s)"
 
 
-class Raw:
+class Raw(Contender):
     """A bare loop over bare statements; *notify*: wake the worker inside the transaction."""
 
     def __init__(self, name: str, *, notify: bool = False) -> None:
-        self.name = name
+        super().__init__(name)
         self._notify = notify
 
     def install(self, url: str) -> None:
@@ -55,13 +57,9 @@ class Raw:
         return [sys.executable, "-m", "benchmarks.contenders.raw_worker", url]
 
     def enqueue(self, connection: Connection, sent: float) -> None:
-        args = f'{{"sent": {sent}}}'
+        connection.execute(INSERT, ("noop", f'{{"sent": {sent}}}'))
         if self._notify:
-            with connection.transaction():
-                connection.execute(INSERT, ("noop", args))
-                connection.execute("NOTIFY job")
-        else:
-            connection.execute(INSERT, ("noop", args))
+            connection.execute("NOTIFY job")
 
     def fill(self, connection: Connection, count: int, priorities: int = 1) -> int:
         with connection.transaction():
@@ -83,3 +81,9 @@ class Raw:
             (mark, mark + count),
         ).fetchone()
         return found and Span(*found)
+
+    def occupy(self, connection: Connection, slots: int, seconds: float) -> None:
+        """An INSERT is an INSERT, whatever workers do."""
+
+    def done(self, connection: Connection, reports: Sequence[Mapping[str, Any]]) -> list[float]:
+        return [seconds for report in reports for seconds in report["done"]]

@@ -25,6 +25,7 @@ def main(url: str) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     decode = msgspec.json.Decoder(Args).decode
     picked: list[float] = []
+    done: list[float] = []
     jobs, began, ended = 0, 0.0, 0.0
     with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
         connection.execute("LISTEN job")
@@ -35,17 +36,18 @@ def main(url: str) -> None:
             asked = time.time()
             rows = connection.execute(CLAIM, (BATCH,)).fetchall()
             if rows:
-                for _, _, args in rows:
-                    picked.append(time.time() - decode(args).sent)
+                sent = [decode(args).sent for _, _, args in rows]
+                picked += [time.time() - instant for instant in sent]
                 connection.execute(DELETE, ([id for id, _, _ in rows],))
                 began, ended, jobs = began or asked, time.time(), jobs + len(rows)
+                done += [ended - instant for instant in sent]
                 continue
             if jobs:
                 connection.execute("INSERT INTO span VALUES (%s, %s, %s)", (jobs, began, ended))
                 jobs, began = 0, 0.0
             for _ in connection.notifies(timeout=0.5, stop_after=1):
                 pass
-    print(json.dumps({"picked": picked}), flush=True)
+    print(json.dumps({"picked": picked, "done": done}), flush=True)
 
 
 if __name__ == "__main__":

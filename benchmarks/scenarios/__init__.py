@@ -17,22 +17,18 @@ Measure: TypeAlias = Callable[[Contender, str], Figures]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One thing to measure: *measure* gets a contender and a fresh database, answers figures."""
+    """One thing to measure: *measure* gets a contender and a fresh database, answers figures.
+
+    Ratios are taken to *baseline*.
+    """
 
     title: str
     measure: Measure
     contenders: tuple[str, ...] = ("raw", "pgqueue")
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """Cases, and the contender that ratios are taken to."""
-
-    cases: list[Case]
     baseline: str = "raw"
 
 
-def scenario(name: str, size: int | None) -> Scenario:
-    """The scenario of that name; *size* instead of its usual number of jobs."""
-    found: Scenario = import_module(f"benchmarks.scenarios.{name}").scenario(size)
+def cases(scenario: str, size: int | None) -> list[Case]:
+    """The cases of that scenario; *size* instead of its usual number of jobs."""
+    found: list[Case] = import_module(f"benchmarks.scenarios.{scenario}").cases(size)
     return found
