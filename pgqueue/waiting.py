@@ -35,8 +35,10 @@ class Waiter:
         self._waiting[job].add(event)
 
         async def woken(seconds: float) -> None:
+            # Not wait_for: before Python 3.12 it may swallow a cancellation.
             with suppress(TimeoutError):
-                await asyncio.wait_for(event.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await event.wait()
             event.clear()
 
         try:

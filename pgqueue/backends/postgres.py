@@ -41,6 +41,7 @@ KEEPALIVES: Mapping[str, Any] = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # keepalives are silent while an answer is due
     "connect_timeout": 10,
 }
 # Rolled back by the server as a whole: nothing of the operation happened, it may run again.
@@ -227,7 +228,11 @@ class PostgresLane:
         await self.close()
         with translated():
             connection = await AsyncConnection.connect(
-                self._url, autocommit=True, prepare_threshold=0, **KEEPALIVES
+                self._url,
+                autocommit=True,
+                prepare_threshold=0,
+                target_session_attrs="read-write",  # a standby would refuse each statement
+                **KEEPALIVES,
             )
             settings = LANE_SETTINGS + ("" if self._durable else "SET synchronous_commit = off;")
             await connection.execute(settings.encode(), prepare=False)
@@ -239,22 +244,24 @@ class PostgresLane:
             await connection.close()
 
     async def execute(self, operation: Operation[T]) -> T:
-        connection = self.connection
-        if connection is None or connection.closed:
-            raise StoreUnavailable("the connection to PostgreSQL is lost")
         async with self._lock:
+            connection = self._connected()
             with translated():
                 return await _AsyncExecutor(connection, self._statements).execute(operation)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncExecutor]:
-        connection = self.connection
-        if connection is None or connection.closed:
-            raise StoreUnavailable("the connection to PostgreSQL is lost")
         async with self._lock:
+            connection = self._connected()
             with translated():
                 async with connection.transaction():
                     yield _AsyncExecutor(connection, self._statements)
+
+    def _connected(self) -> AsyncConnection[Any]:
+        """The connection of this moment: another coroutine may have replaced it meanwhile."""
+        if self.connection is None or self.connection.closed:
+            raise StoreUnavailable("the connection to PostgreSQL is lost")
+        return self.connection
 
 
 class _Executor:
@@ -372,7 +379,7 @@ def _check(connection: Connection[Any] | AsyncConnection[Any]) -> None:
     round trip."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
-    if poll.poll(0):
+    while poll.poll(0):  # its last words come before its end
         connection.pgconn.consume_input()
         if connection.pgconn.status == ConnStatus.BAD or connection.closed:
             raise psycopg.OperationalError("the server closed the connection while it was idle")

@@ -94,6 +94,7 @@ class PostgresSession:
         connection = self._lane.connection
         if connection is None or connection.closed:
             self._stop_hearing()
+            self._lost()
             return
         if (
             connection.lock.locked()

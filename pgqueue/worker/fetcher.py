@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from math import inf
 from time import monotonic
 
@@ -15,7 +14,7 @@ from pgqueue.operations import ClaimedJob, Floor
 from pgqueue.worker.executor import Executor
 from pgqueue.worker.line import Line
 from pgqueue.worker.listener import Listener
-from pgqueue.worker.service import Service
+from pgqueue.worker.service import Service, happens
 
 BATCH = 500
 BLOCK = 10_000_000
@@ -180,8 +179,7 @@ class Fetcher(Service):
         if self.dry is not None:
             self.dry(min(cursor.empty_at for cursor in self._cursors.values()))
         soonest = min(cursor.poll_at for cursor in self._cursors.values())
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), max(0.0, soonest - now))
+        await happens(self._woken, max(0.0, soonest - now))
         self._woken.clear()
 
     async def _claim(self, cursor: Cursor, limit: int) -> None:

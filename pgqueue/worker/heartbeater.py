@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from time import monotonic
 
 from pgqueue import operations
 from pgqueue.worker.executor import Executor
 from pgqueue.worker.listener import Listener
-from pgqueue.worker.service import Service
+from pgqueue.worker.service import Service, happens
 
 BUSY_SECONDS = 5.0
 
@@ -37,8 +36,7 @@ class Heartbeater(Service):
     async def run(self) -> None:
         checked_at = monotonic()
         while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._asked.wait(), self._gap())
+            await happens(self._asked, self._gap())
             self._asked.clear()
             held = self._executor.leases()
             answer = await self._listener.line.execute(

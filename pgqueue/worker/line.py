@@ -18,12 +18,16 @@ T = TypeVar("T")
 
 
 class Health:
-    """Whether the store is there: one line in the log for each change, whoever notices it."""
+    """Whether the store is there: one line in the log for each change, whoever notices it.
+
+    It is away when one cannot connect. That a connection breaks says less: those that were idle
+    show it long after the store is back.
+    """
 
     def __init__(self) -> None:
         self._away: set[str] = set()
 
-    def lost(self, line: str, error: Exception) -> None:
+    def away(self, line: str, error: Exception) -> None:
         if not self._away:
             log.warning("the database is away, jobs in hand go on: %s", error)
         self._away.add(line)
@@ -41,7 +45,7 @@ class Line:
     *execute* raises StoreUnavailable when the connection breaks under the operation: whether it was
     carried out is unknown then. *insist* repeats until there is an answer: for operations that may
     be asked twice.
-    *opened* runs after each opening, before anybody else may use the line.
+    *opened* runs after each opening, before anybody else may use the line; *broken* when it breaks.
     """
 
     def __init__(
@@ -50,11 +54,13 @@ class Line:
         lane: Lane,
         health: Health,
         opened: Callable[[], Awaitable[None]] | None = None,
+        broken: Callable[[], None] | None = None,
     ) -> None:
         self.lane = lane
         self._name = name
         self._health = health
         self._opened = opened
+        self._broken = broken
         self._is_open = False
         self._opening = asyncio.Lock()
 
@@ -70,13 +76,12 @@ class Line:
                 with attempt:
                     try:
                         await self.lane.open()
-                        self._is_open = True
                         if self._opened is not None:
                             await self._opened()
                     except StoreUnavailable as error:
-                        self._is_open = False
-                        self._health.lost(self._name, error)
+                        self._health.away(self._name, error)
                         raise
+            self._is_open = True
             self._health.back(self._name)
 
     async def execute(self, operation: Operation[T]) -> T:
@@ -93,7 +98,7 @@ class Line:
             try:
                 return await self.execute(operation)
             except StoreUnavailable:
-                continue
+                await asyncio.sleep(0.1)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncExecutor]:
@@ -107,8 +112,10 @@ class Line:
             raise
 
     def lost(self, error: Exception) -> None:
+        log.debug("the connection for %s broke: %s", self._name, error)
         self._is_open = False
-        self._health.lost(self._name, error)
+        if self._broken is not None:
+            self._broken()
 
     async def close(self) -> None:
         self._is_open = False

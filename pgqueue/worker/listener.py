@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 
 from pgqueue import operations
 from pgqueue.backends.base import Backend
 from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import Membership
 from pgqueue.worker.line import Health, Line
-from pgqueue.worker.service import Service, log
+from pgqueue.worker.service import Service, happens, log
 
 PRESENCE_RETRY_SECONDS = 0.5
 
@@ -33,7 +32,7 @@ class Listener(Service):
         look: Callable[[str | None], None],
     ) -> None:
         self._session = backend.session(woken, self._lost)
-        self.line = Line("session", self._session, health, self._opened)
+        self.line = Line("session", self._session, health, self._opened, self._broken)
         self._profile = profile
         self._look = look
         self._topics: set[str] = set()
@@ -74,8 +73,7 @@ class Listener(Service):
         known: set[str] = set()
         while True:
             timeout = None if self.present or self.membership is None else PRESENCE_RETRY_SECONDS
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), timeout)
+            await happens(self._changed, timeout)
             self._changed.clear()
             await self.line.open()
             if not self.present and self.membership is not None:
@@ -101,6 +99,9 @@ class Listener(Service):
         self._changed.set()
 
     def _lost(self) -> None:
+        self.line.lost(StoreUnavailable("it was closed while it was idle"))
+
+    def _broken(self) -> None:
+        """Connects anew at once: until then we are deaf, and look dead."""
         self.present = False
-        self.line.lost(StoreUnavailable("the LISTEN connection was closed"))
         self._changed.set()

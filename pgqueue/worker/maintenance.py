@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
 
@@ -14,7 +13,7 @@ from pgqueue.jobs import State
 from pgqueue.operations import Retention
 from pgqueue.worker.line import Line
 from pgqueue.worker.listener import Listener
-from pgqueue.worker.service import Service, log
+from pgqueue.worker.service import Service, happens, log
 
 DUE = "@"
 BATCH = 1_000
@@ -75,21 +74,27 @@ class Promoter(Service):
             gap = min(gap, AWAKE_GAP)
         else:
             self._listener.sleep_on(DUE)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), gap)
+        await happens(self._woken, gap)
 
 
 class Rescuer(Service):
     """Takes jobs away from dead workers.
 
     After a connection of our own was lost, the others' may have been too: they get a grace period
-    to come back. Alone, it looks seldom; a worker that joins wakes it.
+    to come back. Alone, it looks seldom; a worker that joins wakes it. It speaks through the session
+    that sleeps, which a sleeper's own notifications do not wake: hence *wake*.
     """
 
     def __init__(
-        self, listener: Listener, keep: frozenset[State], max_rescues: int, frozen_after: float
+        self,
+        listener: Listener,
+        keep: frozenset[State],
+        max_rescues: int,
+        frozen_after: float,
+        wake: Callable[[], None],
     ) -> None:
         self._listener = listener
+        self._wake = wake
         self._keep = keep
         self._max_rescues = max_rescues
         self._frozen = timedelta(seconds=frozen_after)
@@ -123,20 +128,22 @@ class Rescuer(Service):
                     job.worker,
                     job.state,
                 )
+            if rescue.jobs:
+                self._wake()
             self._woken.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(
-                    self._woken.wait(), RESCUE_SECONDS if rescue.workers > 1 else ALONE_SECONDS
-                )
+            await happens(self._woken, RESCUE_SECONDS if rescue.workers > 1 else ALONE_SECONDS)
 
 
 class Pruner(Service):
     """Drops what is past its retention, makes partitions ahead, and looks for what should not
     exist."""
 
-    def __init__(self, listener: Listener, retention: Retention) -> None:
+    def __init__(
+        self, listener: Listener, retention: Retention, wake: Callable[[], None]
+    ) -> None:
         self._listener = listener
         self._retention = retention
+        self._wake = wake
 
     async def run(self) -> None:
         while True:
@@ -151,4 +158,5 @@ class Pruner(Service):
             swept = await self._listener.line.execute(operations.sweep(keep=self._retention.kept()))
             if any(swept):
                 log.error("mended %d stranded and %d orphaned jobs; please report this", *swept)
+                self._wake()
             await asyncio.sleep(PRUNE_SECONDS)

@@ -11,6 +11,17 @@ from pgqueue.errors import StoreBusy, StoreUnavailable
 log = logging.getLogger("pgqueue.worker")
 
 
+async def happens(event: asyncio.Event, seconds: float | None) -> None:
+    """Returns when *event* is set, or after *seconds*.
+
+    `asyncio.wait_for` before Python 3.12 swallows a cancellation that comes together with the
+    event: a service would never stop.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
 class Service:
     """Runs until it is stopped; may be stopped twice, or without having been started.
 

@@ -155,8 +155,11 @@ class Worker:
             self._listener, self._executor, self._profile, options.heartbeat_interval
         )
         self._promoter = Promoter(self._claims, self._listener, self._fetcher.look)
-        self._rescuer = Rescuer(self._listener, keep, app.max_rescues, options.frozen_after)
-        pruner = Pruner(self._listener, app.retention)
+        look = self._fetcher.look
+        self._rescuer = Rescuer(
+            self._listener, keep, app.max_rescues, options.frozen_after, look
+        )
+        pruner = Pruner(self._listener, app.retention, look)
         self._elector = Elector(
             self._listener, options.term, (self._promoter, self._rescuer, pruner)
         )

@@ -1,0 +1,82 @@
+"""Workers: in processes of their own, or in the test's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from pgqueue import App
+from pgqueue.worker import Options, Worker
+from tests.worker.process import Shop, WorkerProcess
+from tests.worker.store import Store
+
+Start: TypeAlias = Callable[..., WorkerProcess]
+Work: TypeAlias = Callable[..., Awaitable[Worker]]
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    monkeypatch.setenv("SHOP_FOLDER", str(tmp_path))
+    return Shop(tmp_path)
+
+
+@pytest.fixture
+def store(postgres_url: str) -> Iterator[Store]:
+    store = Store(postgres_url)
+    yield store
+    store.app.close()
+
+
+@pytest.fixture
+def start(postgres_url: str, shop: Shop) -> Iterator[Start]:
+    """Starts worker processes, and waits until they have started; kills them in the end."""
+    workers: list[WorkerProcess] = []
+    numbers = count(1)
+
+    def start(url: str = postgres_url, **options: Any) -> WorkerProcess:
+        worker = WorkerProcess(url, shop, next(numbers), **options)
+        workers.append(worker)
+        return worker
+
+    yield start
+    for worker in workers:
+        worker.kill()
+
+
+@pytest.fixture
+async def app(postgres_url: str) -> AsyncIterator[App]:
+    """An application for tasks that a test declares; its workers run in the test's event loop."""
+    app = App(postgres_url)
+    yield app
+    await app.close_async()
+    app.close()
+
+
+@pytest.fixture
+async def work(app: App) -> AsyncIterator[Work]:
+    """Starts a worker of *app*; stops it in the end, whatever it is doing."""
+    async with AsyncExitStack() as stack:
+
+        async def work(**options: Any) -> Worker:
+            worker = Worker(app, Options(**{"queues": "default", **options}))
+            running = asyncio.create_task(worker.run())
+            stack.push_async_callback(_stop, worker, running)
+            started = asyncio.create_task(worker.started.wait())
+            await asyncio.wait({running, started}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                await running
+            return worker
+
+        yield work
+
+
+async def _stop(worker: Worker, running: asyncio.Task[None]) -> None:
+    worker.stop()
+    worker.stop()
+    await asyncio.wait({running})

@@ -1,0 +1,83 @@
+"""What the workers of these tests run. Each run leaves marks in the diary, a file they append to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+from pgqueue import App
+from pgqueue.context import Context
+
+app = App(max_rescues=int(os.environ.get("SHOP_MAX_RESCUES", "3")))
+
+
+def note(ctx: Context, mark: str) -> None:
+    """One line, written at once and whole: whoever is killed has said it."""
+    line = f"{mark} {ctx.id} {ctx.attempt} {os.getpid()}\n".encode()
+    diary = os.open(_folder() / "diary", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(diary, line)
+    os.close(diary)
+
+
+def is_open(gate: str) -> bool:
+    return (_folder() / gate).exists()
+
+
+def _folder() -> Path:
+    return Path(os.environ["SHOP_FOLDER"])
+
+
+@app.task
+async def pack(ctx: Context, gate: str = "gate") -> int:
+    """Ends when the test opens *gate*."""
+    note(ctx, "start")
+    try:
+        while not is_open(gate):
+            await asyncio.sleep(0.01)
+    except asyncio.CancelledError:
+        note(ctx, "interrupted")
+        raise
+    note(ctx, "end")
+    return ctx.attempt
+
+
+@app.task
+async def ring(ctx: Context) -> None:
+    note(ctx, "start")
+
+
+@app.task
+def weigh(ctx: Context, gate: str = "gate", *, looks: bool = True) -> None:
+    """The same in a thread; one that does not look cannot be stopped."""
+    note(ctx, "start")
+    while not is_open(gate):
+        if looks:
+            ctx.raise_if_cancelled()
+        time.sleep(0.01)
+    note(ctx, "end")
+
+
+@app.task(executor="process")
+def print_label(ctx: Context, gate: str = "gate") -> int:
+    """The same in a process."""
+    note(ctx, "start")
+    while not is_open(gate):
+        time.sleep(0.01)
+    note(ctx, "end")
+    return os.getpid()
+
+
+@app.task
+async def kill_the_worker(ctx: Context) -> None:
+    note(ctx, "start")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task
+async def block_the_loop(ctx: Context, gate: str = "gate") -> None:
+    note(ctx, "start")
+    while not is_open(gate):
+        time.sleep(0.01)

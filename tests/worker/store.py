@@ -1,0 +1,39 @@
+"""What a test enqueues and reads, from outside the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg
+
+from pgqueue import App, inspections
+from pgqueue.jobs import FINISHED, Handle, Job, NewJob
+
+
+class Store:
+    """A database with the schema."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.app = App(url)
+
+    def enqueue(self, *jobs: NewJob[Any]) -> list[Handle[Any]]:
+        return self.app.enqueue(list(jobs))
+
+    def job(self, handle: Handle[Any] | int) -> Job:
+        [job] = self.app.execute(inspections.get([handle])).values()
+        return job
+
+    def jobs(self, handles: Iterable[Handle[Any]]) -> list[Job]:
+        return list(self.app.execute(inspections.get(handles)).values())
+
+    def all_finished(self, handles: Iterable[Handle[Any]]) -> bool:
+        return all(job.state in FINISHED for job in self.jobs(handles))
+
+    def value(self, query: str, *params: Any) -> Any:
+        """The one value that *query* answers, in a transaction of its own."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(query.encode(), params)
+            row = cursor.fetchone() if cursor.description else None
+            return row and row[0]

@@ -1,0 +1,117 @@
+"""The database goes away and comes back: what runs goes on, and is reported, and nobody is rescued."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from pgqueue import embedded, statements
+from pgqueue.embedded import Server
+from pgqueue.embedded.server import Mode
+from pgqueue.jobs import State
+from tests.worker import shop as tasks
+from tests.worker.conftest import Start
+from tests.worker.process import Shop, eventually
+from tests.worker.store import Store
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with embedded.start(ephemeral=True, options={"log_connections": "on"}) as server:
+        with psycopg.connect(server.url) as connection:
+            for file in statements.schema_files("postgres"):
+                connection.execute(file.up.encode())
+        yield server
+
+
+@pytest.fixture
+def postgres_url(server: Server) -> str:
+    return server.url
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_jobs_in_hand_finish_and_are_reported(
+    mode: Mode, server: Server, start: Start, store: Store, shop: Shop
+) -> None:
+    first, second = start(), start()
+    first.started()
+    second.started()
+    handles = store.enqueue(*[tasks.pack.job() for _ in range(100)])
+    eventually(lambda: len(shop.marks("start")) == 100)
+    store.value("SELECT pg_current_wal_flush_lsn() FROM pg_switch_wal()")  # claims are on disk
+
+    server.restart(mode)
+    shop.open()
+
+    eventually(lambda: store.all_finished(handles))
+    for job in store.jobs(handles):
+        assert (job.state, job.attempt, job.rescues, job.errors) == ("completed", 1, 0, ())
+    assert len(shop.marks("start")) == len(shop.marks("end")) == 100
+    more = store.enqueue(*[tasks.ring.job() for _ in range(100)])
+    eventually(lambda: store.all_finished(more))
+    for worker in (first, second):
+        assert not re.search("rescued|lost|too late|Traceback", worker.log), worker.log
+        worker.send(signal.SIGTERM)
+        assert worker.ends() == 0
+
+
+def test_says_once_that_the_database_is_away_and_once_that_it_is_back(
+    server: Server, start: Start, store: Store, shop: Shop
+) -> None:
+    worker = start(heartbeat_interval=0.5, term=1)
+    worker.logs("leads")
+    handles = store.enqueue(tasks.pack.job(), tasks.pack.job())
+    eventually(lambda: len(shop.marks("start")) == 2)
+
+    server.kill()
+    worker.logs("the database is away")
+    shop.open()
+    eventually(lambda: len(shop.marks("end")) == 2)
+    server.start()
+    worker.logs("the database is back")
+
+    eventually(lambda: store.all_finished(handles))
+    [later] = store.enqueue(tasks.ring.job())
+    eventually(lambda: store.all_finished([later]))
+    worker.send(signal.SIGTERM)
+    assert worker.ends() == 0
+    assert worker.log.count("the database is away") == 1
+    assert worker.log.count("the database is back") == 1
+
+
+def test_starts_when_the_database_does(server: Server, start: Start) -> None:
+    server.kill()
+    worker = start()
+    worker.logs("the database is away")
+
+    server.start()
+
+    worker.started()
+    assert worker.log.count("the database is away") == 1
+
+
+def test_waits_while_the_database_may_only_be_read(
+    server: Server, start: Start, store: Store, shop: Shop
+) -> None:
+    worker = start().started()
+    store.value("ALTER SYSTEM SET default_transaction_read_only = on")
+    store.value("SELECT pg_reload_conf()")
+    worker.logs("the database is away")
+    with psycopg.connect(server.url, options="-c default_transaction_read_only=off") as admin:
+        admin.autocommit = True
+        tries = server.log.count("connection authorized")
+        eventually(lambda: server.log.count("connection authorized") > tries + 5)
+        admin.execute("ALTER SYSTEM RESET default_transaction_read_only")
+        admin.execute("SELECT pg_reload_conf()")
+
+    worker.logs("the database is back")
+    [handle] = store.enqueue(tasks.ring.job())
+    eventually(lambda: store.all_finished([handle]))
+    assert store.job(handle).state == State.COMPLETED
+    assert worker.log.count("the database is away") == 1
+
+

@@ -1,0 +1,155 @@
+"""How jobs are found: by NOTIFY at once, and without it all the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from time import monotonic
+
+import psycopg
+import pytest
+
+from pgqueue import App, enqueue
+from pgqueue.backends.base import Session
+from pgqueue.backends.postgres import PostgresBackend
+from pgqueue.jobs import Handle
+from tests.worker import shop as tasks
+from tests.worker.conftest import Start
+from tests.worker.process import Shop, WorkerProcess, eventually
+from tests.worker.store import Store
+
+SLEEPS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'"
+TERMINATE = """
+SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+LISTENERS = " AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2)"
+
+
+def sleeping(worker: WorkerProcess, store: Store) -> WorkerProcess:
+    """*worker*, when it has told the store that it sleeps on the queue."""
+    worker.logs("leads")
+    eventually(lambda: store.value(SLEEPS + " AND pid <> pg_backend_pid()") >= 2)
+    return worker
+
+
+@pytest.fixture
+def connection(postgres_url: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(postgres_url) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def opened(session: Session) -> AsyncIterator[None]:
+    await session.open()
+    try:
+        yield
+    finally:
+        await session.close()
+
+
+def found_after(shop: Shop, handle: Handle[object], since: float, *, within: float) -> float:
+    eventually(lambda: [mark for mark in shop.marks() if mark.job == handle.id], within=within)
+    return monotonic() - since
+
+
+def test_is_woken_by_a_notification(
+    start: Start, store: Store, shop: Shop, connection: psycopg.Connection
+) -> None:
+    sleeping(start(poll_interval=300), store)
+
+    latencies = []
+    for _ in range(10):
+        handle = enqueue(connection, tasks.ring.job())
+        committed_at = monotonic()
+        connection.commit()
+        latencies.append(found_after(shop, handle, committed_at, within=2))
+        eventually(lambda: store.value(SLEEPS) >= 2)
+    print(f"picked up after {sorted(latencies)[5] * 1000:.0f} ms (median)")
+
+
+@pytest.mark.parametrize("lost", ["the session", "all connections"])
+def test_connects_anew_when_connections_are_killed_and_still_hears(
+    lost: str, start: Start, store: Store, shop: Shop, connection: psycopg.Connection
+) -> None:
+    worker = sleeping(start(poll_interval=300), store)
+
+    killed = store.value(TERMINATE + (LISTENERS if lost == "the session" else ""))
+    assert killed
+    eventually(lambda: store.value(SLEEPS) >= 2)
+
+    since = monotonic()
+    [first] = store.enqueue(tasks.ring.job())
+    print(f"{lost}: found after {found_after(shop, first, since, within=5):.3f} s")
+    eventually(lambda: store.all_finished([first]))
+    eventually(lambda: store.value(SLEEPS) >= 2)
+    [second] = store.enqueue(tasks.ring.job())
+    found_after(shop, second, monotonic(), within=5)
+    assert store.job(second).rescues == 0
+    assert "rescued" not in worker.log
+
+
+def test_is_present_again_at_once_when_its_session_was_killed(start: Start, store: Store) -> None:
+    worker = sleeping(start(heartbeat_interval=50, poll_interval=300), store)
+    present = f"SELECT count(*) FROM pg_locks WHERE objid = {worker.worker} AND granted"
+    present += " AND locktype = 'advisory' AND mode = 'ExclusiveLock'"
+    for _ in range(10):
+        assert eventually(lambda: store.value(present))
+        store.value(TERMINATE + LISTENERS)
+
+        eventually(lambda: store.value(present), within=2)
+
+
+def test_finds_a_job_within_the_poll_interval_when_notifications_are_lost(
+    start: Start, store: Store, shop: Shop
+) -> None:
+    store.value(
+        "CREATE OR REPLACE FUNCTION pgqueue.wake(topic text) RETURNS void "
+        "LANGUAGE sql VOLATILE STRICT AS $$ SELECT NULL::void $$; SELECT 1"
+    )
+    sleeping(start(poll_interval=1), store)
+
+    for _ in range(3):
+        [handle] = store.enqueue(tasks.ring.job())
+        found_after(shop, handle, monotonic(), within=2.5)
+
+
+def test_finds_a_job_soon_whose_transaction_was_open_while_it_fell_asleep(
+    start: Start, store: Store, shop: Shop, connection: psycopg.Connection
+) -> None:
+    worker = start(poll_interval=300, sleep_after=0.3).started()
+    [busy] = store.enqueue(tasks.ring.job())
+    eventually(lambda: store.all_finished([busy]))
+    late = enqueue(connection, tasks.ring.job())
+    open_since = monotonic()
+    sleeping(worker, store)
+
+    lasted = monotonic() - open_since
+    committed_at = monotonic()
+    connection.commit()
+
+    waited = found_after(shop, late, committed_at, within=2 * lasted + 2)
+    print(f"open for {lasted:.2f} s, found {waited:.2f} s after its commit")
+
+
+async def test_a_session_says_that_it_was_lost(store: Store) -> None:
+    lost = asyncio.Event()
+    session = PostgresBackend(store.url).session(lambda _: None, lost.set)
+    for _ in range(5):
+        lost.clear()
+        async with opened(session):
+            store.value(TERMINATE)
+
+            async with asyncio.timeout(2):
+                await lost.wait()
+
+
+async def test_an_app_that_lost_its_pooled_connections_goes_on(store: Store, app: App) -> None:
+    await app.enqueue_async(tasks.ring.job())
+    app.enqueue(tasks.ring.job())
+    store.value(TERMINATE)
+
+    handles = [await app.enqueue_async(tasks.ring.job()), app.enqueue(tasks.ring.job())]
+
+    assert len(store.jobs(handles)) == 2
