@@ -17,6 +17,10 @@ from pgqueue.demo.stage import Stage
 _LINE_SECONDS = 2.0
 
 
+def workers(number: int) -> str:
+    return "1 worker process" if number == 1 else f"{number} worker processes"
+
+
 class Show:
     """Writes to *console*; a bar only on a terminal."""
 
@@ -33,13 +37,13 @@ class Show:
     def _bar(self, play: Play) -> Moment:
         columns = (
             TextColumn("  "),
-            BarColumn(bar_width=40),
+            BarColumn(bar_width=40, finished_style="green"),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f} jobs"),
             TextColumn("[dim]{task.fields[note]}"),
         )
         moment = Moment(0, 1, 0, {})
         with Progress(*columns, console=self._console) as progress:
-            bar = progress.add_task("", total=None, note="")
+            bar = progress.add_task("", total=1, note="")
             for moment in play.progress():
                 progress.update(bar, completed=moment.done, total=moment.jobs, note=_note(moment))
         return moment
@@ -120,10 +124,10 @@ def _deeds(figures: Figures, span: Callable[[float], str]) -> Table:
     return _grid(
         "bold green",
         {
-            f"{figures.jobs:,} jobs": f"in {figures.seconds:.1f} s on {figures.processes} worker "
-            f"processes, {figures.jobs_per_second:,.0f}/s; enqueued in "
-            f"{span(figures.enqueue_seconds)}, all seen at COMMIT, "
-            f"{figures.seen_before_commit or 'none'} before",
+            f"{figures.jobs:,} jobs": f"in {figures.seconds:.1f} s on "
+            f"{workers(figures.processes)}, {figures.jobs_per_second:,.0f}/s; enqueued in "
+            f"{span(figures.enqueue_seconds)}, {figures.seen_before_commit or 'none'} seen before "
+            "COMMIT",
             f"{figures.retried} retried": "they fail at their first attempt, on purpose",
             f"{late.jobs} on time": "due at set instants while all were busy; late by "
             f"{span(late.p50_seconds)} p50, {span(late.p99_seconds)} p99",
