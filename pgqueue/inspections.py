@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from pgqueue.jobs import Handle, Job, State, job_id
 from pgqueue.operations import Answers, Operation, Rows, as_json
+
+T = TypeVar("T")
 
 
 class Queue(msgspec.Struct, frozen=True):
@@ -86,6 +88,80 @@ class Ending(NamedTuple):
     error: str | None
 
 
+class Workflow(msgspec.Struct, frozen=True, kw_only=True):
+    """A graph with a name, and its jobs by state; not *exact*: there are more."""
+
+    id: int
+    name: str
+    created_at: datetime
+    tags: tuple[str, ...] = ()
+    states: dict[State, int] = {}
+    exact: bool = True
+
+    @property
+    def unfinished(self) -> int:
+        """How many of its jobs have not ended."""
+        return sum(n for state, n in self.states.items() if not state.finished)
+
+    @property
+    def state(self) -> str:
+        """``open`` while a job has not ended; then ``completed``, or ``failed`` if one was not."""
+        if self.unfinished:
+            return "open"
+        bad = self.states.keys() & {State.DISCARDED, State.CANCELLED}
+        return "failed" if bad else "completed"
+
+
+class Link(NamedTuple):
+    """An edge of a graph; *outcome* is how the parent ended."""
+
+    parent: int
+    child: int
+    on_failure: str
+    outcome: State | None
+    name: str | None
+
+
+class Graph(NamedTuple):
+    """Jobs and the edges between them; *cut*: there are more."""
+
+    jobs: list[Job]
+    edges: list[Link]
+    cut: bool
+
+
+class WaitedFor(msgspec.Struct, frozen=True, kw_only=True):
+    """A parent that has not finished."""
+
+    id: int
+    task: str
+    state: State
+    run_at: datetime
+    claimed_at: datetime | None = None
+    worker: str | None = None
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker process, as far as one queue is concerned."""
+
+    name: str
+    running: int
+    info: dict[str, Any] = {}
+
+
+class Situation(msgspec.Struct, frozen=True, kw_only=True):
+    """All that decides when a job runs; `pgqueue.why` says it in a sentence."""
+
+    now: datetime
+    job: Job
+    parents: list[WaitedFor] = []
+    paused_at: datetime | None = None
+    workers: list[Server] = []
+    worker: dict[str, Any] | None = None
+    led: bool = False
+    ahead: int = 0
+
+
 def get(ids: Iterable[int | Handle[Any]]) -> Operation[dict[int, Job]]:
     """Jobs by id, live or finished; one that is missing never was, or is past its retention."""
     params = {"ids": as_json(sorted({job_id(id) for id in ids}))}
@@ -160,8 +236,13 @@ def workers() -> Operation[list[Worker]]:
     )
 
 
-def parents(ids: Iterable[int | Handle[Any]]) -> Operation[list[Outcome]]:
-    """What the parents of jobs *ids* have left for them."""
+def parents(
+    ids: Iterable[int | Handle[Any]], *, after: int = 0, limit: int | None = None
+) -> Operation[list[Outcome]]:
+    """What the parents of jobs *ids* have left for them, by child and parent.
+
+    For one job and its many parents: the next *limit* of those *after* an id.
+    """
 
     def decode(answers: Answers) -> list[Outcome]:
         return [
@@ -169,7 +250,12 @@ def parents(ids: Iterable[int | Handle[Any]]) -> Operation[list[Outcome]]:
             for child, parent, name, outcome, task, result in answers[0]
         ]
 
-    return Operation("parents", {"ids": as_json(sorted({job_id(id) for id in ids}))}, decode)
+    params = {
+        "ids": as_json(sorted({job_id(id) for id in ids})),
+        "after": str(after),
+        "limit": None if limit is None else str(limit),
+    }
+    return Operation("parents", params, decode)
 
 
 def result(job: int | Handle[Any]) -> Operation[Ending | None]:
@@ -183,14 +269,82 @@ def result(job: int | Handle[Any]) -> Operation[Ending | None]:
     return Operation("result", {"id": str(job_id(job))}, decode)
 
 
+def workflows(
+    *,
+    id: int | None = None,
+    name: str | None = None,
+    tag: str | None = None,
+    before: int | None = None,
+    limit: int = 50,
+    look: int = 10_000,
+) -> Operation[list[Workflow]]:
+    """Graphs that were given a name, the newest first; *before* an id for the next page.
+
+    Of each, *look* jobs are counted at the most.
+    """
+
+    def decode(answers: Answers) -> list[Workflow]:
+        found = [_present(text, Workflow) for (text,) in answers[0]]
+        return [
+            msgspec.structs.replace(flow, exact=sum(flow.states.values()) < look) for flow in found
+        ]
+
+    params = {
+        "id": None if id is None else str(id),
+        "name": name,
+        "tag": tag,
+        "before": None if before is None else str(before),
+        "limit": str(limit),
+        "look": str(look),
+    }
+    return Operation("workflows", params, decode)
+
+
+def graph(
+    *, workflow: int | None = None, job: int | Handle[Any] | None = None, limit: int = 1_000
+) -> Operation[Graph]:
+    """The jobs of *workflow*, or all that hang together with *job*, and the edges between them."""
+
+    def decode(answers: Answers) -> Graph:
+        jobs = [_present(text, Job) for (text,) in answers[1]]
+        edges = [
+            Link(parent, child, policy, None if outcome is None else State(outcome), name)
+            for parent, child, policy, outcome, name in answers[2]
+        ]
+        cut = len(jobs) > limit or len(edges) >= 10 * limit
+        return Graph(jobs[:limit], edges, cut)
+
+    params = {
+        "workflow": None if workflow is None else str(workflow),
+        "job": None if job is None else str(job_id(job)),
+        "limit": str(limit + 1),
+    }
+    return Operation("graph", params, decode)
+
+
+def why(job: int | Handle[Any], *, now: datetime | None = None) -> Operation[Situation | None]:
+    """All that decides when *job* runs; None when there is no such job. See `pgqueue.why`."""
+    params = {"id": str(job_id(job)), "now": None if now is None else now.isoformat()}
+    return Operation("why", params, lambda a: _present(a[0][0][0], Situation) if a[0] else None)
+
+
 def version() -> Operation[str | None]:
     """The schema file that was applied last. Raises SchemaMissing when there is none."""
     return Operation("version", {}, lambda answers: answers[0][0][0])
 
 
 def _jobs(rows: Rows) -> list[Job]:
-    documents = (msgspec.json.decode(text) for (text,) in rows)
-    return [
-        msgspec.convert({k: v for k, v in document.items() if v is not None}, Job)
-        for document in documents
-    ]
+    return [_present(text, Job) for (text,) in rows]
+
+
+def _present(text: str, kind: type[T]) -> T:
+    """What a JSON document says; what it says nothing about takes the default."""
+    return msgspec.convert(_without_nulls(msgspec.json.decode(text)), kind)
+
+
+def _without_nulls(document: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_nulls(value) if key == "job" else value
+        for key, value in document.items()
+        if value is not None
+    }

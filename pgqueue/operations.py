@@ -312,8 +312,8 @@ def complete(
         now, earlier = answers
         if (isolation := now[0][2]) != "read committed":
             raise PgqueueError(
-                f"a job cannot be completed in a {isolation} transaction: it would miss a child that "
-                "is added meanwhile; roll back, and use READ COMMITTED"
+                f"a job cannot be completed in a {isolation} transaction: it would miss a child "
+                "that is added meanwhile; roll back, and use READ COMMITTED"
             )
         return dict.fromkeys(earlier, False) | {(id, lease): True for id, lease, _ in now if id}
 
@@ -412,26 +412,40 @@ def reserve() -> Operation[int]:
 
 
 def cancel(
-    ids: Iterable[int | Handle[Any]],
+    ids: Iterable[int | Handle[Any]] = (),
     *,
+    workflow: int | None = None,
     reason: str | None = None,
     keep: frozenset[State] = EVERYTHING,
     now: datetime | None = None,
 ) -> Operation[dict[int, State]]:
-    """Waiting jobs are cancelled at once; a running one is told and answers ``running``."""
-    params = {"ids": _ids(ids), "reason": reason, **_ending(keep, now)}
+    """Waiting jobs are cancelled at once; a running one is told and answers ``running``.
+
+    With *workflow* all of its jobs, too.
+    """
+    params = {
+        "ids": _ids(ids),
+        "workflow": _text(workflow),
+        "reason": reason,
+        **_ending(keep, now),
+    }
     return Operation("cancel", params, _states)
 
 
 def retry(
-    ids: Iterable[int | Handle[Any]], *, now: datetime | None = None
+    ids: Iterable[int | Handle[Any]] = (),
+    *,
+    workflow: int | None = None,
+    keep: frozenset[State] = EVERYTHING,
+    now: datetime | None = None,
 ) -> Operation[dict[int, str]]:
     """Waiting jobs run now, finished ones become available again.
 
-    Answers ``available``, ``blocked``, ``running``, or ``held`` for one whose unique key now
-    belongs to another job.
+    With them come back the descendants that were cancelled because of them. With *workflow* all of
+    its jobs that failed, too. Answers, for what was asked, ``available``, ``blocked``, ``running``,
+    or ``held`` for one whose unique key now belongs to another job.
     """
-    params = {"ids": _ids(ids), "now": _instant(now)}
+    params = {"ids": _ids(ids), "workflow": _text(workflow), **_ending(keep, now)}
     return Operation("retry", params, lambda a: {id: state for id, state in a[-1] if id})
 
 
@@ -683,6 +697,10 @@ def _boolean(value: bool) -> str:
 
 def _instant(now: datetime | None) -> str | None:
     return None if now is None else now.isoformat()
+
+
+def _text(number: int | None) -> str | None:
+    return None if number is None else str(number)
 
 
 def _seconds(duration: timedelta | None) -> float | None:

@@ -1,6 +1,7 @@
 -- cancel: waiting jobs are cancelled at once, a running one is told through its worker.
 --
 -- in:   ids    JSON array of job ids
+--       workflow bigint or null: all of its jobs too
 --       reason text or null
 --       keep, now   as for complete
 -- out:  id, state: 'cancelled', or 'running' for one that was told; a missing one had finished or never was
@@ -9,7 +10,10 @@
 WITH locked AS MATERIALIZED (
     SELECT j.id, j.state, j.worker
     FROM pgqueue.job AS j
-    WHERE j.id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint))
+    WHERE j.id = ANY (ARRAY(
+        SELECT jsonb_array_elements_text(:ids::jsonb)::bigint
+        UNION ALL
+        SELECT w.id FROM pgqueue.job AS w WHERE w.workflow = :workflow::bigint))
     ORDER BY j.id
     FOR NO KEY UPDATE
 ), told AS (

@@ -8,7 +8,8 @@
 -- then: settle
 -- trap: several statements in one READ COMMITTED transaction, never one: the first may wait for a
 --       transaction that adds a child to a job being finished, and only a new statement's snapshot sees
---       that child. Ids pass from one to the next in settings local to the transaction.
+--       that child. Ids pass from one to the next in settings local to the transaction. A job that is not to be
+--       kept is kept all the same while it has children: they may want its result. Prune knows when not.
 WITH finished AS (
     DELETE FROM pgqueue.job AS j
     USING jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint, result jsonb)
@@ -24,14 +25,30 @@ WITH finished AS (
     SELECT 'completed', coalesce(:now::timestamptz, clock_timestamp()), finished.*
     FROM finished
     WHERE :keep::jsonb ? 'completed'
+), unkept AS (
+    SELECT coalesce(jsonb_agg(to_jsonb(finished)), '[]') AS jobs
+    FROM finished
+    WHERE NOT :keep::jsonb ? 'completed'
 ), noted AS (
-    SELECT set_config('pgqueue_local.finished', coalesce(jsonb_object_agg(id, 'completed'), '{}')::text, true),
+    SELECT set_config('pgqueue_local.unkept', (SELECT jobs FROM unkept)::text, true),
+           set_config('pgqueue_local.finished', coalesce(jsonb_object_agg(id, 'completed'), '{}')::text, true),
            set_config('pgqueue_local.missing', (count(*) < jsonb_array_length(:jobs::jsonb))::text, true)
     FROM finished
 )
 SELECT finished.id, finished.lease, current_setting('transaction_isolation')
 FROM noted LEFT JOIN finished ON true;
 
+WITH wanted AS (
+    INSERT INTO pgqueue.archive_completed
+        (state, finished_at, id, lease, run_at, enqueued_at, claimed_at, timeout_seconds, workflow, worker,
+         priority, attempt, max_attempts, rescues, queue, task, unique_key, args,
+         result, errors, progress, metadata, tags)
+    SELECT 'completed', coalesce(:now::timestamptz, clock_timestamp()), id, lease, run_at, enqueued_at, claimed_at,
+           timeout_seconds, workflow, worker, priority, attempt, max_attempts, rescues, queue, task, unique_key, args,
+           result, errors, progress, metadata, tags
+    FROM jsonb_populate_recordset(NULL::pgqueue.archive, current_setting('pgqueue_local.unkept')::jsonb) AS j
+    WHERE EXISTS (SELECT FROM pgqueue.dependency AS d WHERE d.parent_id = j.id)
+)
 SELECT g.id, g.lease
 FROM jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint)
 CROSS JOIN LATERAL (

@@ -1,9 +1,18 @@
 -- parents: what the parents of jobs have left for them.
 --
--- in:   ids   JSON array of job ids: the children
+-- in:   ids    JSON array of job ids: the children
+--       after  bigint: of the parents of one child, only those with a greater id, for the next page
+--       limit  integer, or null for all
 -- out:  child_id, parent_id, name, outcome, task, result; outcome is NULL while the parent has not finished
+-- walks: the primary key of dependency; archive_id
 SELECT d.child_id, d.parent_id, d.name, d.outcome, a.task, a.result::text
-FROM pgqueue.dependency AS d
+FROM (
+    SELECT *
+    FROM pgqueue.dependency AS d
+    WHERE d.child_id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint))
+      AND d.parent_id > :after::bigint
+    ORDER BY d.child_id, d.parent_id
+    LIMIT :limit::integer
+) AS d
 LEFT JOIN pgqueue.archive AS a ON a.id = d.parent_id
-WHERE d.child_id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint))
 ORDER BY d.child_id, d.parent_id;

@@ -5,6 +5,7 @@
 -- out:  dropped: how many partitions went · deleted: rows that had no partition of their own
 -- trap: DROP takes ACCESS EXCLUSIVE on the partitioned parent. Behind a long reader it would wait, and
 --       every completion behind it: so it gives up after 50 ms and is asked again.
+--       What an unfinished child may still want to read stays, in the default partition.
 --       A partition spans a day or an eighth of the retention, so that there are never many: planning
 --       gets slower with each.
 SELECT set_config('lock_timeout', '50ms', true),
@@ -25,6 +26,7 @@ DECLARE
     deleted   bigint  := 0;
     gone      bigint;
     unkept    boolean := false;
+    wanted    jsonb;
 BEGIN
     FOREACH state IN ARRAY ARRAY['completed', 'cancelled', 'discarded'] LOOP
         kept := CASE WHEN retention ? state THEN (retention ->> state)::float8 ELSE 0 END;
@@ -38,13 +40,22 @@ BEGIN
             WHERE i.inhparent = format('pgqueue.archive_%s', state)::regclass AND c.relname ~ '_\d+_\d+$'
         LOOP
             IF kept IS NOT NULL AND to_timestamp(part.upper) <= instant - make_interval(secs => kept) THEN
+                EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', part.name);
+                EXECUTE format('SELECT jsonb_agg(to_jsonb(a)) FROM %s AS a WHERE EXISTS ('
+                               'SELECT FROM pgqueue.dependency AS d JOIN pgqueue.job AS j ON j.id = d.child_id '
+                               'WHERE d.parent_id = a.id)', part.name) INTO wanted;
                 EXECUTE format('DROP TABLE %s', part.name);
+                INSERT INTO pgqueue.archive SELECT * FROM jsonb_populate_recordset(NULL::pgqueue.archive, wanted);
                 dropped := dropped + 1;
             END IF;
         END LOOP;
 
         IF kept IS NOT NULL THEN
-            EXECUTE format('DELETE FROM pgqueue.archive_%s_default WHERE finished_at <= $1', state)
+            EXECUTE format('WITH past AS MATERIALIZED ('
+                           'SELECT a.id FROM pgqueue.archive_%1$s_default AS a WHERE a.finished_at <= $1 AND NOT EXISTS ('
+                           'SELECT FROM pgqueue.dependency AS d JOIN pgqueue.job AS j ON j.id = d.child_id '
+                           'WHERE d.parent_id = a.id) FOR UPDATE SKIP LOCKED) '
+                           'DELETE FROM pgqueue.archive_%1$s_default AS a USING past WHERE a.id = past.id', state)
             USING instant - make_interval(secs => kept);
             GET DIAGNOSTICS gone = ROW_COUNT;
             deleted := deleted + gone;
@@ -79,6 +90,11 @@ BEGIN
     DELETE FROM pgqueue.dependency AS d
     WHERE NOT EXISTS (SELECT FROM pgqueue.job AS j WHERE j.id IN (d.child_id, d.parent_id))
       AND NOT EXISTS (SELECT FROM pgqueue.archive AS a WHERE a.id = d.child_id)
+      AND (unkept OR dropped + deleted > 0);
+
+    DELETE FROM pgqueue.workflow AS w
+    WHERE NOT EXISTS (SELECT FROM pgqueue.job AS j WHERE j.workflow = w.id)
+      AND NOT EXISTS (SELECT FROM pgqueue.archive AS a WHERE a.workflow = w.id)
       AND (unkept OR dropped + deleted > 0);
 
     PERFORM set_config('pgqueue_local.dropped', dropped::text, true), set_config('pgqueue_local.deleted', deleted::text, true);

@@ -1,63 +1,163 @@
--- retry: waiting jobs run now, finished ones become available again with one attempt more if they had none left.
+-- retry: waiting jobs run now, finished ones become available again with one attempt more if they had none left;
+-- with a job come back the descendants that were cancelled because of it.
 --
 -- in:   ids    JSON array of job ids
---       now
--- out:  id, state: 'available', or 'blocked' (it still waits for parents), 'running', 'held' (its unique key
---       now belongs to another job); a missing one never was, or is past its retention
--- trap: a unique key that was taken meanwhile must not fail the other jobs of the call. A child that was
---       cancelled while some of its parents had not finished waits for them again. So all rows are locked
---       first, its parents' too, and read by a new statement, whose snapshot sees what has just finished.
-SELECT j.id
-FROM pgqueue.job AS j
-WHERE j.id = ANY (ARRAY(
-    SELECT jsonb_array_elements_text(:ids::jsonb)::bigint
-    UNION ALL
-    SELECT d.parent_id
-    FROM pgqueue.dependency AS d
-    WHERE d.child_id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint))
-      AND d.outcome IS NULL
-      AND NOT EXISTS (SELECT FROM pgqueue.job AS child WHERE child.id = d.child_id)))
-ORDER BY j.id
-FOR NO KEY UPDATE;
+--       workflow bigint or null: all of its jobs too that were discarded or cancelled
+--       keep, now   as for complete
+-- out:  id, state of each that was asked for: 'available', or 'blocked' (it waits for parents), 'running', 'held'
+--       (its unique key now belongs to another job); a missing one never was, or is past its retention
+-- then: retry, archive, settle
+-- trap: whoever adds a child to a finished job holds that job's row. So the finished ones are locked first, and all of
+--       this runs again until a new snapshot shows no other descendant. What comes back waits for whichever of its
+--       parents have not finished: those are kept from finishing, those that failed from being
+--       retried, and all counted by a new statement. A descendant with another parent that failed stays
+--       cancelled, now because of that one; a job that was asked for itself comes back anyway. A unique
+--       key that was taken meanwhile must not fail the others.
+WITH RECURSIVE asked AS MATERIALIZED (
+    SELECT jsonb_array_elements_text(:ids::jsonb)::bigint AS id
+    UNION
+    SELECT a.id FROM pgqueue.archive AS a WHERE a.workflow = :workflow::bigint AND a.state IN ('cancelled', 'discarded')
+), again(id) AS (
+    SELECT id
+    FROM (SELECT id FROM asked
+          UNION
+          SELECT unnest(nullif(current_setting('pgqueue_local.revived', true), '')::bigint[])) AS known
+    UNION
+    SELECT a.id
+    FROM again
+    JOIN pgqueue.dependency AS d ON d.parent_id = again.id
+    JOIN pgqueue.archive AS a ON a.id = d.child_id AND a.cause = again.id
+), locked AS (
+    SELECT a.id
+    FROM pgqueue.archive AS a
+    WHERE a.id = ANY (ARRAY(SELECT id FROM again))
+    ORDER BY a.id
+    FOR UPDATE
+)
+SELECT set_config('pgqueue_local.asked', ARRAY(SELECT id FROM asked)::text, true),
+       set_config('pgqueue_local.reviving', ARRAY(SELECT id FROM locked)::text, true);
 
-WITH live AS MATERIALIZED (
-    SELECT j.id, j.state
+SELECT p.id
+FROM pgqueue.job AS p
+WHERE p.id = ANY (ARRAY(
+    SELECT d.parent_id FROM pgqueue.dependency AS d
+    WHERE d.child_id = ANY (current_setting('pgqueue_local.reviving')::bigint[])))
+ORDER BY p.id
+FOR KEY SHARE;
+
+SELECT p.id
+FROM pgqueue.archive AS p
+WHERE p.id = ANY (ARRAY(
+    SELECT d.parent_id FROM pgqueue.dependency AS d
+    WHERE d.child_id = ANY (current_setting('pgqueue_local.reviving')::bigint[]) AND d.outcome <> 'completed'))
+ORDER BY p.id
+FOR KEY SHARE;
+
+SELECT p.id
+FROM pgqueue.job AS p
+WHERE p.id = ANY (ARRAY(
+    SELECT d.parent_id FROM pgqueue.dependency AS d
+    WHERE d.child_id = ANY (current_setting('pgqueue_local.reviving')::bigint[])))
+ORDER BY p.id
+FOR KEY SHARE;
+
+WITH RECURSIVE candidate AS MATERIALIZED (
+    SELECT a.*, a.id = ANY (current_setting('pgqueue_local.asked')::bigint[]) AS asked,
+           a.unique_key IS NOT NULL
+           AND (row_number() OVER (PARTITION BY a.unique_key ORDER BY a.id) > 1
+                OR EXISTS (SELECT FROM pgqueue.job AS j WHERE j.unique_key = a.unique_key)) AS held
+    FROM pgqueue.archive AS a
+    WHERE a.id = ANY (current_setting('pgqueue_local.reviving')::bigint[])
+), edge AS MATERIALIZED (
+    SELECT d.child_id, d.parent_id, d.outcome
+    FROM pgqueue.dependency AS d
+    WHERE d.child_id = ANY (ARRAY(SELECT id FROM candidate WHERE NOT asked))
+      AND d.policy = 'cancel'
+), hopeless(id, cause, outcome) AS (
+    SELECT e.child_id, e.parent_id, e.outcome
+    FROM edge AS e
+    WHERE e.outcome <> 'completed'
+      AND NOT EXISTS (SELECT FROM pgqueue.job AS p WHERE p.id = e.parent_id)
+      AND e.parent_id NOT IN (SELECT id FROM candidate WHERE NOT held)
+    UNION
+    SELECT e.child_id, e.parent_id, 'cancelled'
+    FROM hopeless
+    JOIN edge AS e ON e.parent_id = hopeless.id
+), revived AS (
+    INSERT INTO pgqueue.job (id, run_at, enqueued_at, timeout_seconds, workflow, blocked_by, priority, attempt,
+                             max_attempts, state, queue, task, unique_key, args, errors, progress, metadata, tags)
+    SELECT id, coalesce(:now::timestamptz, clock_timestamp()), enqueued_at, timeout_seconds, workflow, 1,
+           priority, attempt, greatest(max_attempts, attempt + 1), 'blocked',
+           queue, task, unique_key, args, errors, progress, metadata, tags
+    FROM candidate
+    WHERE NOT held AND id NOT IN (SELECT id FROM hopeless)
+    ORDER BY id
+    ON CONFLICT DO NOTHING
+    RETURNING id
+), forgotten AS (
+    DELETE FROM pgqueue.archive AS a WHERE a.id = ANY (ARRAY(SELECT id FROM revived))
+), blamed AS (
+    UPDATE pgqueue.archive AS a
+    SET cause = h.cause, reason = format('parent %s was %s', h.cause, h.outcome)
+    FROM (SELECT DISTINCT ON (id) * FROM hopeless ORDER BY id, cause) AS h
+    WHERE a.id = h.id AND a.cause IN (SELECT id FROM revived)
+), live AS MATERIALIZED (
+    SELECT j.id
     FROM pgqueue.job AS j
-    WHERE j.id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint))
+    WHERE j.id = ANY (current_setting('pgqueue_local.asked')::bigint[])
+      AND j.state IN ('scheduled', 'retryable')
+    ORDER BY j.id
+    FOR NO KEY UPDATE
 ), hurried AS (
     UPDATE pgqueue.job AS j
     SET state = 'available',
         run_at = coalesce(:now::timestamptz, clock_timestamp()),
         position = nextval('pgqueue.position')
     FROM live
-    WHERE j.id = live.id AND live.state IN ('scheduled', 'retryable')
+    WHERE j.id = live.id
     RETURNING j.queue
-), finished AS MATERIALIZED (
-    SELECT a.*, (SELECT count(*) FROM pgqueue.dependency AS d WHERE d.child_id = a.id AND d.outcome IS NULL) AS blocked_by
-    FROM pgqueue.archive AS a
-    WHERE a.id = ANY (ARRAY(SELECT jsonb_array_elements_text(:ids::jsonb)::bigint))
-    ORDER BY a.id
-    FOR UPDATE OF a
-), revived AS (
-    INSERT INTO pgqueue.job (id, run_at, enqueued_at, timeout_seconds, workflow, blocked_by, priority, attempt,
-                             max_attempts, state, queue, task, unique_key, args, errors, progress, metadata, tags)
-    SELECT id, coalesce(:now::timestamptz, clock_timestamp()), enqueued_at, timeout_seconds, workflow, blocked_by,
-           priority, attempt, greatest(max_attempts, attempt + 1),
-           CASE WHEN blocked_by > 0 THEN 'blocked' ELSE 'available' END,
-           queue, task, unique_key, args, errors, progress, metadata, tags
-    FROM finished
-    ON CONFLICT DO NOTHING
-    RETURNING id, queue, state
-), forgotten AS (
-    DELETE FROM pgqueue.archive AS a
-    USING revived
-    WHERE a.id = revived.id
 ), woken AS (
-    SELECT count(pgqueue.wake(queue))
-    FROM (SELECT queue FROM hurried UNION SELECT queue FROM revived WHERE state = 'available') AS queues
-), answer AS (
-    SELECT id, CASE WHEN state IN ('scheduled', 'retryable') THEN 'available' ELSE state END AS state FROM live
-    UNION ALL
-    SELECT finished.id, coalesce(revived.state, 'held') FROM finished LEFT JOIN revived USING (id)
+    SELECT count(pgqueue.wake(queue)) FROM (SELECT DISTINCT queue FROM hurried) AS queues
 )
-SELECT answer.id, answer.state FROM woken LEFT JOIN answer ON true;
+SELECT set_config('pgqueue_local.revived', ARRAY(SELECT id FROM revived ORDER BY id)::text, true)
+FROM woken;
+
+UPDATE pgqueue.dependency AS d
+SET outcome = NULL
+WHERE d.child_id = ANY (current_setting('pgqueue_local.revived')::bigint[])
+  AND d.outcome IS NOT NULL
+  AND EXISTS (SELECT FROM pgqueue.job AS p WHERE p.id = d.parent_id);
+
+WITH counted AS MATERIALIZED (
+    SELECT j.id, count(*) FILTER (WHERE d.outcome IS NULL AND d.parent_id IS NOT NULL)::integer AS blocked_by,
+           min(d.parent_id) FILTER (WHERE d.policy = 'cancel' AND d.outcome <> 'completed'
+                                      AND j.id <> ALL (current_setting('pgqueue_local.asked')::bigint[])) AS spoiled_by
+    FROM pgqueue.job AS j
+    LEFT JOIN pgqueue.dependency AS d ON d.child_id = j.id
+    WHERE j.id = ANY (current_setting('pgqueue_local.revived')::bigint[])
+    GROUP BY j.id
+    ORDER BY j.id
+), freed AS (
+    UPDATE pgqueue.job AS j
+    SET blocked_by = counted.blocked_by,
+        state = CASE WHEN counted.blocked_by > 0 THEN 'blocked' ELSE 'available' END,
+        position = nextval('pgqueue.position')
+    FROM counted
+    WHERE j.id = counted.id AND counted.spoiled_by IS NULL
+    RETURNING j.queue, j.state
+), woken AS (
+    SELECT count(pgqueue.wake(queue)) FROM (SELECT DISTINCT queue FROM freed WHERE state = 'available') AS queues
+), noted AS (
+    SELECT set_config('pgqueue_local.ending',
+               (coalesce(nullif(current_setting('pgqueue_local.ending', true), ''), '[]')::jsonb
+                || coalesce(jsonb_agg(jsonb_build_object(
+                       'id', id, 'state', 'cancelled', 'cause', spoiled_by,
+                       'reason', format('parent %s had failed', spoiled_by))), '[]'))::text, true)
+    FROM counted
+    WHERE spoiled_by IS NOT NULL
+)
+SELECT current_setting('pgqueue_local.revived') <> '{}' AS again FROM woken, noted;
+
+SELECT j.id, j.state FROM pgqueue.job AS j WHERE j.id = ANY (current_setting('pgqueue_local.asked')::bigint[])
+UNION ALL
+SELECT a.id, 'held' FROM pgqueue.archive AS a WHERE a.id = ANY (current_setting('pgqueue_local.asked')::bigint[]);

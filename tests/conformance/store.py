@@ -13,6 +13,7 @@ import pytest
 
 from pgqueue import inspections, operations
 from pgqueue.backends.base import Backend, Session, carry_out
+from pgqueue.graphs import Graph, Workflow, gather
 from pgqueue.jobs import Handle, Job, NewJob, State
 from pgqueue.operations import (
     ClaimedJob,
@@ -76,8 +77,9 @@ class Store:
 
     # Changing
 
-    def enqueue(self, *jobs: NewJob[Any]) -> list[Handle[Any]]:
-        return self.carry(operations.enqueue(jobs, now=self.now))
+    def enqueue(self, *jobs: NewJob[Any] | Graph[Any] | Workflow) -> list[Handle[Any]]:
+        batch = gather(jobs)
+        return self.carry(operations.enqueue(batch.jobs, workflow=batch.workflow, now=self.now))
 
     def add(self, job: NewJob[Any] | None = None) -> int:
         """The id of one enqueued job."""
@@ -188,12 +190,17 @@ class Store:
     def leave(self, worker: int) -> None:
         self.do(operations.leave(worker))
 
-    def cancel(self, *ids: Id, reason: str | None = None) -> dict[int, State]:
-        cancel = operations.cancel(_ids(ids), reason=reason, keep=self.keep, now=self.now)
+    def cancel(
+        self, *ids: Id, workflow: int | None = None, reason: str | None = None
+    ) -> dict[int, State]:
+        cancel = operations.cancel(
+            _ids(ids), workflow=workflow, reason=reason, keep=self.keep, now=self.now
+        )
         return self.do(cancel)
 
-    def retry(self, *ids: Id) -> dict[int, str]:
-        return self.do(operations.retry(_ids(ids), now=self.now))
+    def retry(self, *ids: Id, workflow: int | None = None) -> dict[int, str]:
+        retry = operations.retry(_ids(ids), workflow=workflow, keep=self.keep, now=self.now)
+        return self.do(retry)
 
     def pause(self, queue: str = "default") -> None:
         self.do(operations.pause(queue, now=self.now))

@@ -141,16 +141,35 @@ def test_prunes_twice_in_a_row(store: Store) -> None:
     assert store.prune(Retention()) == (0, 0)
 
 
-def test_a_child_remembers_how_a_pruned_parent_ended(store: Store) -> None:
+def test_what_an_unfinished_child_may_read_stays(store: Store) -> None:
     parent = store.running()
     child = store.add(a_job().after(parent.id))
-    store.complete(parent)
+    store.complete(parent, result="1")
     store.passes(days=9)
     store.prune(Retention())
+    store.heartbeat()
 
+    assert store.job(parent).result == 1
+    store.complete(store.take())
+    store.prune(Retention())
     assert store.missing(parent)
-    assert store.outcomes(child) == {(child, parent.id): State.COMPLETED}
-    assert store.take().id == child
+    assert not store.missing(child)
+
+
+def test_a_result_is_kept_for_a_child_although_completed_jobs_are_not(store: Store) -> None:
+    at_once = Retention(completed=timedelta(0))
+    store.keep = at_once.kept()
+    parent, alone = store.running(), store.running()
+    child = store.add(a_job().after(parent.id))
+    store.complete(parent, alone, result="1")
+    store.prune(at_once)
+
+    assert store.job(parent).result == 1
+    assert store.missing(alone)
+    store.complete(store.take())
+    store.prune(at_once)
+    assert store.missing(parent, child)
+    assert store.outcomes(child) == {}
 
 
 def test_edges_go_with_their_children(store: Store) -> None:
