@@ -233,8 +233,13 @@ def is_simple(jobs: Sequence[NewJob[Any]]) -> bool:
 
 
 def topics(jobs: Iterable[NewJob[Any]]) -> set[str]:
-    """Whom a client that owns its commit should wake after enqueueing *jobs*."""
-    return {"@" if job.run_at or job.delay else job.queue for job in jobs if not job.edges}
+    """Whom a client that owns its commit should wake after enqueueing *jobs*.
+
+    One with a *run_at* may be due already: the store's clock knows, so both are told.
+    """
+    free = [job for job in jobs if not job.edges]
+    later = {"@" for job in free if job.run_at or job.delay}
+    return later | {job.queue for job in free if not job.delay}
 
 
 def wake(topics: Iterable[str]) -> Operation[None]:
