@@ -13,10 +13,6 @@ from tests.conformance.store import Store
 STORES = ["postgres"]
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs(*capabilities): what the store must be able to do")
-
-
 @pytest.fixture
 def postgres_backend(postgres_url: str) -> Iterator[PostgresBackend]:
     backend = PostgresBackend(postgres_url)
