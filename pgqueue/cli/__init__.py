@@ -20,6 +20,8 @@ from pgqueue.cli.command import LazyGroup
         "worker": ("worker:worker", "Run the jobs of an application."),
         "status": ("status:status", "What waits, what runs, how fast; --watch to keep looking."),
         "jobs": ("jobs:jobs", "List, show, cancel and retry jobs."),
+        "workflows": ("workflows:workflows", "List, show, cancel and retry graphs of jobs."),
+        "why": ("why:why", "Why a job is not running, in one sentence."),
         "queues": ("queues:queues", "List, pause and resume queues."),
         "workers": ("workers:workers", "The worker processes that are present."),
         "enqueue": ("enqueue:enqueue", "Enqueue one job by its task's name."),

@@ -1,0 +1,28 @@
+"""`pgqueue why`: what keeps a job from running, in one sentence."""
+
+from __future__ import annotations
+
+import click
+
+from pgqueue.cli.command import Command, Failure
+from pgqueue.cli.store import Store, json_option, store_options
+
+
+@click.command(cls=Command)
+@click.argument("id", type=int)
+@store_options
+@json_option
+def why(id: int, store: Store, as_json: bool) -> None:
+    """Say why a job is not running, or what became of it."""
+    from pgqueue import inspections
+    from pgqueue.cli import output
+    from pgqueue.why import sentence
+
+    with store.connected() as connected:
+        situation = connected.execute(inspections.why(id))
+    if situation is None:
+        raise Failure(f"no job {id}; it may be past its retention")
+    if as_json:
+        output.print_json({"id": id, "state": situation.job.state, "why": sentence(situation)})
+    else:
+        click.echo(sentence(situation))

@@ -1,0 +1,202 @@
+"""`pgqueue workflows`: list, show, cancel, retry."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pgqueue.cli.command import Failure, LazyGroup
+from pgqueue.cli.store import Connected, Store, json_option, store_options
+
+if TYPE_CHECKING:
+    from pgqueue.inspections import Graph, Workflow
+
+
+@click.group(cls=LazyGroup)
+def workflows() -> None:
+    """List, show, cancel and retry workflows: graphs of jobs that share a name."""
+
+
+@workflows.command("list")
+@click.option("--name", help="Only those of this name.")
+@click.option("--tag", help="Only those with this tag.")
+@click.option(
+    "--limit",
+    "-n",
+    type=click.IntRange(1, 1_000),
+    default=20,
+    show_default=True,
+    help="So many at the most.",
+)
+@click.option("--before", type=int, metavar="ID", help="Only older ones: the next page.")
+@store_options
+@json_option
+def list_workflows(store: Store, as_json: bool, **chosen: Any) -> None:
+    """Workflows, the newest first, and how far they are."""
+    from pgqueue import inspections
+    from pgqueue.cli import output
+
+    with store.connected() as connected:
+        found = connected.execute(inspections.workflows(**chosen))
+    if as_json:
+        output.print_json([_document(flow) for flow in found])
+        return
+    table = output.table("id", "name", "state", "jobs", "created", "tags", right=["id"])
+    style = {"completed": "green", "failed": "bold red", "open": "bold yellow"}
+    for flow in found:
+        state = f"[{style[flow.state]}]{flow.state}[/]"
+        created = output.ago(flow.created_at)
+        table.add_row(str(flow.id), flow.name, state, _states(flow), created, ", ".join(flow.tags))
+    output.console().print(table if found else "no workflows")
+
+
+@workflows.command()
+@click.argument("id", type=int)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "mermaid", "dot", "svg", "json"]),
+    default="text",
+    show_default=True,
+    help="A drawing for the terminal, or for another program.",
+)
+@click.option("--unfold", is_flag=True, help="Draw each of many jobs that do the same.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 100_000),
+    default=10_000,
+    show_default=True,
+    help="So many jobs at the most.",
+)
+@store_options
+@json_option
+def show(id: int, form: str, unfold: bool, limit: int, store: Store, as_json: bool) -> None:
+    """The graph of a workflow, or of all that hangs together with a job.
+
+    Jobs that do the same between the same others are drawn as one.
+    """
+    from pgqueue import inspections
+    from pgqueue.cli import output
+
+    with store.connected() as connected:
+        found = connected.execute(inspections.workflows(id=id))
+        flow = found[0] if found else None
+        of: dict[str, Any] = {"workflow": id} if flow else {"job": id}
+        graph = connected.execute(inspections.graph(**of, limit=limit))
+    if not graph.jobs and flow is None:
+        raise Failure(f"no workflow and no job {id}; it may be past its retention")
+    if as_json or form == "json":
+        output.print_json(
+            {
+                "workflow": None if flow is None else _document(flow),
+                "jobs": graph.jobs,
+                "edges": [edge._asdict() for edge in graph.edges],
+                "cut": graph.cut,
+            }
+        )
+    elif form == "text":
+        _print(flow, graph, unfold)
+    else:
+        from pgqueue.cli import graph_formats
+        from pgqueue.cli.graph_layout import nodes
+
+        write = getattr(graph_formats, form)
+        click.echo(write(nodes(graph, fold=not unfold), datetime.now(UTC)))
+    if graph.cut:
+        click.echo(f"cut: there are more than {limit} jobs; see --limit", err=True)
+
+
+@workflows.command()
+@click.argument("ids", metavar="ID...", type=int, nargs=-1, required=True)
+@click.option("--reason", help="Why, for those who look at the jobs later.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@store_options
+@json_option
+def cancel(
+    ids: tuple[int, ...], reason: str | None, yes: bool, store: Store, as_json: bool
+) -> None:
+    """Cancel what has not run of workflows; running jobs are asked to stop."""
+    from pgqueue import operations
+
+    _change(
+        "cancel", ids, yes, store, as_json, lambda id: operations.cancel(workflow=id, reason=reason)
+    )
+
+
+@workflows.command()
+@click.argument("ids", metavar="ID...", type=int, nargs=-1, required=True)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@store_options
+@json_option
+def retry(ids: tuple[int, ...], yes: bool, store: Store, as_json: bool) -> None:
+    """Run again what was discarded or cancelled of workflows, in the order of their edges."""
+    from pgqueue import operations
+
+    _change("retry", ids, yes, store, as_json, lambda id: operations.retry(workflow=id))
+
+
+def _change(
+    verb: str, ids: tuple[int, ...], yes: bool, store: Store, as_json: bool, operation: Any
+) -> None:
+    from collections import Counter
+
+    from pgqueue.cli import output
+
+    with store.connected() as connected:
+        for id in ids:
+            _require(connected, id)
+        if not yes:
+            question = f"{verb} workflow{'s' if len(ids) > 1 else ''} {', '.join(map(str, ids))}?"
+            if not sys.stdin.isatty():
+                raise click.UsageError(f"{question} Say --yes: there is nobody to ask")
+            click.confirm(question, abort=True, err=True)
+        answers = {id: Counter(connected.execute(operation(id)).values()) for id in ids}
+    if as_json:
+        output.print_json([{"id": id, "jobs": dict(counts)} for id, counts in answers.items()])
+        return
+    for id, counts in answers.items():
+        told = ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))
+        click.echo(f"{id} {told.replace('running', 'asked to stop') or 'nothing to do'}")
+
+
+def _require(connected: Connected, id: int) -> None:
+    from pgqueue import inspections
+
+    if not connected.execute(inspections.workflows(id=id)):
+        raise Failure(f"no workflow {id}; `pgqueue workflows list` shows them")
+
+
+def _print(flow: Workflow | None, graph: Graph, unfold: bool) -> None:
+    from rich.text import Text
+
+    from pgqueue.cli import output
+    from pgqueue.cli.graph_layout import nodes
+    from pgqueue.cli.graph_text import draw
+
+    console = output.console()
+    if flow is not None:
+        console.print(
+            Text.assemble((f"workflow {flow.id} ", "bold"), flow.name, f"  {_states(flow)}")
+        )
+    for line in draw(nodes(graph, fold=not unfold), datetime.now(UTC)):
+        console.print(line, soft_wrap=True)
+
+
+def _states(flow: Workflow) -> str:
+    said = ", ".join(f"{n} {state}" for state, n in sorted(flow.states.items()))
+    return said if flow.exact else f"{said}, and more"
+
+
+def _document(flow: Workflow) -> dict[str, Any]:
+    return {
+        "id": flow.id,
+        "name": flow.name,
+        "state": flow.state,
+        "states": flow.states,
+        "exact": flow.exact,
+        "created_at": flow.created_at,
+        "tags": flow.tags,
+    }
