@@ -154,6 +154,7 @@ def test_all_stores_have_the_same_files() -> None:
 # Operations and files
 
 
+CLAIMED = (7, 0, 1, 1, "task", "{}", 10, None, 0.0, 0, None, None, None, None, "default")
 GIVEN: dict[str, Any] = {
     "ids": [1],
     "job": 1,
@@ -168,6 +169,7 @@ GIVEN: dict[str, Any] = {
     "term": timedelta(seconds=30),
     "topics": ["q"],
     "worker": 1,
+    "graft.job": operations.recall(1, 2).decode([[CLAIMED]])[0],
 }
 
 
@@ -187,7 +189,7 @@ def described() -> Iterator[Operation[Any]]:
                 continue
             if str(signature.return_annotation).startswith("Operation[") and name != "begin":
                 asked = [p.name for p in signature.parameters.values() if p.default is p.empty]
-                yield verb(**{parameter: GIVEN[parameter] for parameter in asked})
+                yield verb(**{p: GIVEN.get(f"{name}.{p}", GIVEN.get(p)) for p in asked})
 
 
 DESCRIBED = list(described())
