@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
 
 import psycopg
@@ -13,6 +15,7 @@ from sqlalchemy import make_url
 from pgqueue import embedded, statements
 from pgqueue.errors import NoServer
 
+SETTINGS = {"max_connections": "200", "max_wal_size": "256MB"}
 _numbers = count(1)
 
 
@@ -23,7 +26,7 @@ def postgres_server(worker_id: str) -> Iterator[str]:
         yield url
         return
     try:
-        with embedded.start(ephemeral=True) as server:
+        with embedded.start(_fastest_folder(), ephemeral=True, options=SETTINGS) as server:
             yield server.url
     except NoServer as error:
         if os.environ.get("CI"):
@@ -62,6 +65,15 @@ def _database(server: str, template: str) -> Iterator[str]:
         admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield _url(server, name)
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _fastest_folder() -> str | None:
+    """Memory, if there is enough: a database there is made and dropped ten times as fast."""
+    memory = "/dev/shm"
+    with suppress(FileNotFoundError):
+        if shutil.disk_usage(memory).free > 2**30 and os.access(memory, os.W_OK):
+            return memory
+    return None
 
 
 def _url(server: str, database: str) -> str:

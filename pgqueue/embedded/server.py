@@ -51,18 +51,18 @@ def start(
 ) -> Server:
     """Starts a server and returns when it answers.
 
-    Its data stay in *data_dir*, by default in the user's cache; an *ephemeral* one leaves nothing
-    behind. *tcp* also listens on a free port of 127.0.0.1, with a password: `Server.tcp_url`.
+    Its data stay in *data_dir*, by default in the user's cache. An *ephemeral* one leaves nothing
+    behind: it has a new folder below *data_dir*, by default the system's temporary one. *tcp* also
+    listens on a free port of 127.0.0.1, with a password: `Server.tcp_url`.
     *options* are PostgreSQL's own settings.
 
     Raises `NoServer` when there are no binaries, or the directory is in use.
     """
-    if ephemeral and data_dir is not None:
-        raise ValueError("an ephemeral server chooses its own data_dir")
     binaries = find()
     if ephemeral:
-        _sweep()
-        directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        below = Path(data_dir or tempfile.gettempdir()).absolute()
+        _sweep(below)
+        directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=below))
     else:
         directory = Path(data_dir or cache_dir() / f"postgres-{binaries.major}").absolute()
     server = Server(binaries, directory, ephemeral=ephemeral, tcp=tcp, options=options or {})
@@ -320,9 +320,9 @@ def _free_port() -> int:
         return port
 
 
-def _sweep() -> None:
+def _sweep(below: Path) -> None:
     """Removes what ephemeral servers left behind whose process was killed."""
-    for lock in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/lock"):
+    for lock in below.glob(f"{_PREFIX}*/lock"):
         with contextlib.suppress(OSError), lock.open() as file:
             if time.time() - lock.stat().st_mtime > 60:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -175,9 +175,9 @@ def test_sweeps_up_after_those_that_were_killed(
     an_hour_ago = time.time() - 3600
     os.utime(abandoned / "lock", (an_hour_ago, an_hour_ago))
 
-    with embedded.start(ephemeral=True) as first:
+    with embedded.start(home, ephemeral=True) as first:
         os.utime(first.directory / "lock", (an_hour_ago, an_hour_ago))
-        with embedded.start(ephemeral=True):
+        with embedded.start(home, ephemeral=True):
             assert not abandoned.exists()
             assert value(first.url, "SELECT 1") == 1
 
