@@ -18,16 +18,18 @@ from collections.abc import Awaitable, Iterable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from time import monotonic, time
 from types import TracebackType
-from typing import Any, Final, Protocol, overload
+from typing import Any, Final, Protocol, TypeVar, overload
 
 import msgspec
 from msgspec import UNSET
 
 from pgqueue import checks, jsontext, results
-from pgqueue.errors import JobCancelled, PgqueueError
+from pgqueue.errors import InvalidJob, JobCancelled, PgqueueError
+from pgqueue.graphs import Batch, Jobs, Step, Workflow, gather
 from pgqueue.hands import Completion, DetachedHands, DetachedJob, Hands, RunningJob
 from pgqueue.jobs import NewJob, Progress
 
+R = TypeVar("R")
 MAX_PROGRESS_BYTES: Final = 256 * 1024
 _progress: Final = msgspec.json.Decoder(Progress)
 
@@ -47,12 +49,14 @@ class Context:
         "_cancelled",
         "_completed",
         "_deadline",
+        "_graft",
         "_hands",
         "_job",
         "_jobs",
         "_metadata",
         "_progress",
         "_result",
+        "_workflows",
     )
 
     def __init__(self, job: RunningJob, hands: Hands, deadline: float | None = None) -> None:
@@ -63,6 +67,8 @@ class Context:
         self._completed = False
         self._result: Any = None
         self._jobs: list[NewJob[Any]] = []
+        self._graft: list[NewJob[Any]] = []
+        self._workflows: list[Workflow] = []
         self._metadata: dict[str, Any] | None = None
         self._progress: Progress | None = None
 
@@ -206,19 +212,65 @@ class Context:
         return None if self._deadline is None else max(0.0, self._deadline - monotonic())
 
     @property
+    def workflow(self) -> int | None:
+        """The id of the workflow the job belongs to, if any."""
+        return self._job.workflow
+
+    @property
     def jobs(self) -> tuple[NewJob[Any], ...]:
-        """What `enqueue` has collected."""
+        """What `enqueue` and `graft` have collected."""
         return tuple(self._jobs)
 
-    def enqueue(self, *jobs: NewJob[Any]) -> tuple[NewJob[Any], ...]:
-        """Collect *jobs*, to appear if, and only if, this job completes; return them."""
+    @property
+    def additions(self) -> Completion | None:
+        """All that is to appear when this job completes; None if nothing is. For the worker."""
+        if not self._jobs and not self._workflows:
+            return None
+        return Completion(None, self.jobs, tuple(self._graft), tuple(self._workflows))
+
+    @overload
+    def enqueue(self, *jobs: NewJob[R]) -> tuple[NewJob[R], ...]: ...
+    @overload
+    def enqueue(self, *jobs: Step | Jobs) -> tuple[NewJob[Any], ...]: ...
+    def enqueue(self, *jobs: Any) -> tuple[NewJob[Any], ...]:
+        """Collect jobs or graphs, to appear if, and only if, this job completes; return the jobs.
+
+        They join this job's workflow, if it has one; a workflow of their own is one of its own.
+        """
+        batch = self._gathered("enqueue", jobs)
+        if batch.workflow is not None:
+            self._workflows.append(batch.workflow)
+        else:
+            self._jobs += batch.jobs
+        return tuple(batch.jobs)
+
+    def graft(self, *jobs: Step | Jobs) -> tuple[NewJob[Any], ...]:
+        """Collect jobs or graphs to be put between this job and its children; return the jobs.
+
+        As `enqueue`; but whatever waits for this job will wait for them, too, by the same
+        policy. They may depend on each other only, and have no unique key: who knows whether what
+        they would wait for does not wait for this very job.
+        """
+        batch = self._gathered("graft", jobs)
+        if batch.workflow is not None:
+            checks.refuse(self.task, "graft", "a workflow is apart; give its jobs")
+        ours = {id(job) for job in self._graft} | {id(job) for job in batch.jobs}
+        for job in batch.jobs:
+            if job.unique is not None:
+                checks.refuse(self.task, "graft", f"{job.task} has a unique key")
+            if not all(id(edge.parent) in ours for edge in job.edges):
+                checks.refuse(self.task, "graft", f"{job.task} waits for a job that is not grafted")
+        self._jobs += batch.jobs
+        self._graft += batch.jobs
+        return tuple(batch.jobs)
+
+    def _gathered(self, verb: str, jobs: tuple[Any, ...]) -> Batch:
         if self._completed:
-            raise PgqueueError(f"{self.task}: job {self.id} is completed; enqueue before that")
-        for job in jobs:
-            if not isinstance(job, NewJob):
-                checks.refuse(self.task, "enqueue", f"{job!r:.60} is no job; give task.job(...)")
-        self._jobs += jobs
-        return jobs
+            raise PgqueueError(f"{self.task}: job {self.id} is completed; {verb} before that")
+        try:
+            return gather(jobs)
+        except InvalidJob as error:
+            checks.refuse(self.task, verb, str(error))
 
     @property
     def result(self) -> Any:
@@ -262,7 +314,14 @@ class Context:
         return Transaction(self)
 
     def _complete(self) -> Completion:
-        return Completion(results.write(self.task, self._result), self.jobs)
+        result = results.write(self.task, self._result)
+        return Completion(result, self.jobs, tuple(self._graft), tuple(self._workflows))
+
+    def adopt(self, additions: Completion) -> None:
+        """Take over what the task collected in another process. For the worker."""
+        self._jobs += additions.jobs
+        self._graft += additions.graft
+        self._workflows += additions.workflows
 
     def cancel(self) -> None:
         """Ask the task to stop; any thread may. For the worker."""
@@ -279,11 +338,14 @@ class Context:
 class Transaction:
     """What `Context.transaction` returns: to be entered once, in the task's own colour."""
 
-    __slots__ = ("_async", "_blocking", "_context", "_jobs", "_result")
+    __slots__ = ("_async", "_before", "_blocking", "_context", "_result")
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._jobs = len(context._jobs)
+        self._before = [
+            (collected, len(collected))
+            for collected in (context._jobs, context._graft, context._workflows)
+        ]
         self._result = context._result
 
     def __enter__(self) -> Any:
@@ -322,7 +384,8 @@ class Transaction:
 
     def _end(self, failed: bool) -> None:
         if failed:
-            del self._context._jobs[self._jobs :]
+            for collected, length in self._before:
+                del collected[length:]
             self._context._result = self._result
         else:
             self._context._completed = True

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from pgqueue.errors import PgqueueError
+from pgqueue.graphs import Workflow
 from pgqueue.jobs import NewJob
 
 
@@ -46,13 +47,20 @@ class RunningJob(Protocol):
     def metadata(self) -> str | None: ...
     @property
     def tags(self) -> Sequence[str] | None: ...
+    @property
+    def workflow(self) -> int | None: ...
 
 
 class Completion(msgspec.Struct, frozen=True):
-    """How a job ends well: its result as JSON text, and the jobs that appear with it."""
+    """How a job ends well: its result as JSON text, and what appears with it.
 
-    result: str | None
-    jobs: tuple[NewJob[Any], ...]
+    Of *jobs*, its children wait for those in *graft*, too.
+    """
+
+    result: str | None = None
+    jobs: tuple[NewJob[Any], ...] = ()
+    graft: tuple[NewJob[Any], ...] = ()
+    workflows: tuple[Workflow, ...] = ()
 
 
 class Hands(Protocol):
@@ -96,6 +104,7 @@ class DetachedJob(msgspec.Struct, frozen=True, kw_only=True):
     progress: str | None
     metadata: str | None
     tags: tuple[str, ...]
+    workflow: int | None = None
 
 
 class DetachedHands:

@@ -332,10 +332,28 @@ def completing(
 
     Raises LeaseLost when it is another worker's by now: then the transaction must be rolled back.
     """
+    if completion.graft:
+        handles = yield from enqueue(completion.jobs, workflow=job.workflow)
+        ends = _ends(completion.graft)
+        ids = [h.id for h, new in zip(handles, completion.jobs, strict=True) if id(new) in ends]
+        if not (yield graft(job, ids)):
+            raise _lost(job)
     answer = yield complete([Completed(job.id, job.lease, completion.result)], keep=keep)
     if not answer.get((job.id, job.lease)):
-        raise LeaseLost(f"{job.task}: job {job.id} is another worker's by now; roll back")
-    yield from enqueue(completion.jobs)
+        raise _lost(job)
+    if not completion.graft:
+        yield from enqueue(completion.jobs, workflow=job.workflow)
+    for workflow in completion.workflows:
+        yield from enqueue(workflow.jobs, workflow=workflow)
+
+
+def graft(job: ClaimedJob, ids: Sequence[int]) -> Operation[bool]:
+    """The children of *job* wait for jobs *ids* too, which this transaction has enqueued.
+
+    Answers False when the lease is lost: then the transaction must be rolled back.
+    """
+    params = {"id": str(job.id), "lease": str(job.lease), "jobs": as_json(ids)}
+    return Operation("graft", params, lambda a: bool(a[0]))
 
 
 def fail(
@@ -617,6 +635,15 @@ def _link(
             **_ending(EVERYTHING, now),
         }
         yield Operation("link", params, _nothing)
+
+
+def _ends(jobs: Sequence[NewJob[Any]]) -> set[int]:
+    """Which of *jobs* no other one waits for, by identity."""
+    return {id(job) for job in jobs} - {id(edge.parent) for job in jobs for edge in job.edges}
+
+
+def _lost(job: ClaimedJob) -> LeaseLost:
+    return LeaseLost(f"{job.task}: job {job.id} is another worker's by now; roll back")
 
 
 def _edge(child: int, parent: int, edge: Edge) -> dict[str, Any]:

@@ -24,7 +24,6 @@ from pgqueue.connections import driver
 from pgqueue.context import Context
 from pgqueue.errors import PgqueueError
 from pgqueue.hands import Completion
-from pgqueue.jobs import NewJob
 from pgqueue.operations import ClaimedJob, completing
 from pgqueue.tasks import Task
 
@@ -54,7 +53,7 @@ class Finished:
     """The task returned *result*; *completed*: it finished its job in a transaction of its own."""
 
     result: Any
-    jobs: tuple[NewJob[Any], ...]
+    additions: Completion | None
     completed: bool
 
 
@@ -114,7 +113,7 @@ def _run(order: Order, pipe: Pipe) -> Finished | Raised:
         if context.completed:
             result = context.result
         pickle.dumps(result)
-        return Finished(result, context.jobs, context.completed)
+        return Finished(result, context.additions, context.completed)
     except BaseException as error:
         return _raised(error)
 

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Sequence
+from collections import deque
+from collections.abc import Callable, Container
 from datetime import timedelta
 from math import inf
 from time import monotonic
 from typing import Any, TypeAlias
 
+import msgspec
+
 from pgqueue import operations
 from pgqueue.backends.base import carry_out_async
-from pgqueue.errors import StoreBusy, StoreUnavailable
-from pgqueue.jobs import NewJob, State
-from pgqueue.operations import Completed, Failed, Operation, Progress, Released, as_json
+from pgqueue.errors import LeaseLost, StoreBusy, StoreUnavailable
+from pgqueue.hands import Completion
+from pgqueue.jobs import State
+from pgqueue.operations import (
+    ClaimedJob,
+    Completed,
+    Failed,
+    Operation,
+    Progress,
+    Released,
+    as_json,
+)
 from pgqueue.worker.line import Line
 from pgqueue.worker.service import Service, log
 
@@ -39,7 +51,7 @@ class Completer(Service):
         self._keep = keep
         self._settled = settled
         self._endings: list[Ending] = []
-        self._with_jobs: list[tuple[Completed, Sequence[NewJob[Any]]]] = []
+        self._with_jobs: deque[tuple[ClaimedJob, Completion]] = deque()
         self._progress: dict[tuple[int, int], str] = {}
         self._ready = asyncio.Event()
         self._idle = asyncio.Event()
@@ -50,9 +62,10 @@ class Completer(Service):
         self._endings.append(ending)
         self._busy()
 
-    def add_with_jobs(self, completed: Completed, jobs: Sequence[NewJob[Any]]) -> None:
-        """*jobs* appear if, and only if, the completion is accepted."""
-        self._with_jobs.append((completed, jobs))
+    def add_with_jobs(self, job: ClaimedJob, completed: Completed, additions: Completion) -> None:
+        """*additions* appear if, and only if, the completion is accepted."""
+        completion = msgspec.structs.replace(additions, result=completed.result)
+        self._with_jobs.append((job, completion))
         self._busy()
 
     def report(self, id: int, lease: int, progress: str) -> None:
@@ -74,7 +87,7 @@ class Completer(Service):
                     if alike := [ending for ending in batch if type(ending) is kind]:
                         await self._send(alike)
                 if self._with_jobs:
-                    await self._send_with_jobs(*self._with_jobs.pop())
+                    await self._send_with_jobs(*self._with_jobs.popleft())
                 if self._progress:
                     reports, self._progress = self._progress, {}
                     rows = [Progress(id, lease, text) for (id, lease), text in reports.items()]
@@ -105,26 +118,27 @@ class Completer(Service):
         for ending in endings:
             self._conclude((ending.id, ending.lease), answers)
 
-    async def _send_with_jobs(self, completed: Completed, jobs: Sequence[NewJob[Any]]) -> None:
+    async def _send_with_jobs(self, job: ClaimedJob, completion: Completion) -> None:
         """One transaction; when its commit's answer is lost, the second asking finds the job
         completed."""
-        name = (completed.id, completed.lease)
-        answer: dict[tuple[int, int], bool] = {}
+        completed = Completed(job.id, job.lease, completion.result)
+        answer = {(job.id, job.lease): True}
         while True:
             try:
                 async with self._line.transaction() as executor:
-                    answer = await executor.execute(
-                        operations.complete([completed], keep=self._keep)
-                    )
-                    if answer.get(name):
-                        await carry_out_async(operations.enqueue(jobs), executor.execute)
+                    plan = operations.completing(job, completion, self._keep)
+                    await carry_out_async(plan, executor.execute)
                 break
             except (StoreUnavailable, StoreBusy):
                 await asyncio.sleep(0.1)
+            except LeaseLost:  # and rolled back: was it completed, by an earlier asking?
+                again = operations.complete([completed], keep=self._keep)
+                answer = await self._line.insist(again)
+                break
             except Exception as error:
                 self._spoiled(completed, error)
                 return
-        self._conclude(name, answer)
+        self._conclude((job.id, job.lease), answer)
 
     def _conclude(self, name: tuple[int, int], answers: Container[tuple[int, int]]) -> None:
         if name not in answers:

@@ -194,8 +194,9 @@ class Executor:
         self.finished += 1
         if ending is not None:
             context = run.context
-            if context is not None and context.jobs and type(ending) is Completed:
-                self._completer.add_with_jobs(ending, context.jobs)
+            additions = None if context is None else context.additions
+            if additions is not None and type(ending) is Completed:
+                self._completer.add_with_jobs(job, ending, additions)
             else:
                 self._completer.add(ending)
         if self._buffer:

@@ -55,7 +55,8 @@ class ProcessPool:
                     self._free.append(slot)
                 raise
             self._free.append(slot)
-        context.enqueue(*finished.jobs)
+        if finished.additions is not None:
+            context.adopt(finished.additions)
         if finished.completed:
             context.result = finished.result
             context.mark_completed()
