@@ -238,6 +238,7 @@ AS $enqueue$
 #variable_conflict use_variable
 DECLARE
     name_form CONSTANT text := '^[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}$';
+    century   CONSTANT numeric := 36525 * 86400.0;
     arrived   CONSTANT timestamptz := clock_timestamp();
     due       timestamptz := coalesce(run_at, arrived + coalesce(delay, interval '0'));
     tag       text;
@@ -275,12 +276,20 @@ BEGIN
         RAISE EXCEPTION 'pgqueue: %: delay % is negative', task, delay
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF NOT isfinite(due) THEN
+    IF extract(epoch FROM delay) > century THEN
+        RAISE EXCEPTION 'pgqueue: %: delay % is more than a hundred years', task, delay
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF NOT due >= timestamptz '0002-01-01 00:00Z' OR NOT due < timestamptz '9999-01-01 00:00Z' THEN
         RAISE EXCEPTION 'pgqueue: %: run_at must be an instant, not %', task, due
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF timeout <= interval '0' THEN
         RAISE EXCEPTION 'pgqueue: %: timeout % is not positive', task, timeout
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF extract(epoch FROM timeout) > century THEN
+        RAISE EXCEPTION 'pgqueue: %: timeout % is more than a hundred years', task, timeout
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF unique_key = '' OR length(unique_key) > 512 THEN
@@ -291,7 +300,16 @@ BEGIN
         RAISE EXCEPTION 'pgqueue: %: metadata must be a JSON object', task
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    FOREACH tag IN ARRAY coalesce(tags, '{}') LOOP
+    IF octet_length(metadata::text) > 65536 THEN
+        RAISE EXCEPTION 'pgqueue: %: metadata are % bytes, the limit is 65536', task, octet_length(metadata::text)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Store the data elsewhere and pass its key.';
+    END IF;
+    tags := ARRAY(SELECT once.t FROM unnest(tags) WITH ORDINALITY AS once(t, n) GROUP BY once.t ORDER BY min(once.n));
+    IF cardinality(tags) > 64 THEN
+        RAISE EXCEPTION 'pgqueue: %: % tags, the limit is 64', task, cardinality(tags)
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    FOREACH tag IN ARRAY tags LOOP
         IF tag IS NULL OR tag !~ name_form THEN
             RAISE EXCEPTION 'pgqueue: %: tag % is not valid', task, quote_nullable(tag)
                 USING ERRCODE = 'invalid_parameter_value', HINT = 'Letters, digits and _ . : / -, at most 128.';
@@ -302,7 +320,7 @@ BEGIN
         INSERT INTO pgqueue.job (state, task, args, queue, priority, run_at, enqueued_at, max_attempts,
                                  timeout_seconds, unique_key, tags, metadata)
         VALUES (CASE WHEN due > arrived THEN 'scheduled' ELSE 'available' END, task, args, queue, priority,
-                due, arrived, max_attempts, extract(epoch FROM timeout), unique_key, tags, metadata)
+                due, arrived, max_attempts, extract(epoch FROM timeout), unique_key, nullif(tags, '{}'), metadata)
         ON CONFLICT DO NOTHING
         RETURNING id INTO new_id;
         EXIT WHEN new_id IS NOT NULL;
