@@ -18,7 +18,7 @@ from pgqueue.worker.service import Service, happens, log
 DUE = "@"
 BATCH = 1_000
 PROMOTE_SECONDS = 30.0  # enqueue wakes us for what is due earlier than that
-AWAKE_GAP = 0.005
+FIRST_GAP = 0.005
 AWAKE_SECONDS = 0.25
 RESCUE_SECONDS = 1.0
 ALONE_SECONDS = 10.0
@@ -30,7 +30,8 @@ class Promoter(Service):
     """Makes due jobs available, and sleeps exactly until the next one is due.
 
     An enqueue of something due soon wakes it. When that happens often, it stays awake for a moment
-    and looks by itself, so that not every delayed job costs a notification.
+    and looks by itself, so that not every delayed job costs a notification. Having fallen asleep, it
+    looks with growing gaps, for what was enqueued by a transaction that was open meanwhile.
     """
 
     def __init__(self, line: Line, listener: Listener, wake: Callable[[str], None]) -> None:
@@ -38,6 +39,7 @@ class Promoter(Service):
         self._listener = listener
         self._wake = wake
         self._woken = asyncio.Event()
+        self._gap = FIRST_GAP
         self._awake_until = 0.0
         self._woken_at = 0.0
 
@@ -47,10 +49,11 @@ class Promoter(Service):
         if now - self._woken_at < AWAKE_SECONDS:
             self._awake_until = now + AWAKE_SECONDS
         self._woken_at = now
-        self.look()
+        self._woken.set()
 
     def look(self) -> None:
-        """Something may be due."""
+        """Something may be due, or about to commit."""
+        self._gap = FIRST_GAP
         self._woken.set()
 
     async def run(self) -> None:
@@ -71,9 +74,11 @@ class Promoter(Service):
         )
         if monotonic() < self._awake_until:
             self._listener.rise_from(DUE)
-            gap = min(gap, AWAKE_GAP)
+            gap = min(gap, FIRST_GAP)
         else:
             self._listener.sleep_on(DUE)
+            gap = min(gap, self._gap)
+            self._gap *= 2
         await happens(self._woken, gap)
 
 
