@@ -30,8 +30,8 @@ class Promoter(Service):
     """Makes due jobs available, and sleeps exactly until the next one is due.
 
     An enqueue of something due soon wakes it. When that happens often, it stays awake for a moment
-    and looks by itself, so that not every delayed job costs a notification. Having fallen asleep, it
-    looks with growing gaps, for what was enqueued by a transaction that was open meanwhile.
+    and looks by itself, so that not every delayed job costs a notification. Fallen asleep, it looks
+    with growing gaps, for what was enqueued by a transaction that was open meanwhile.
     """
 
     def __init__(self, line: Line, listener: Listener, wake: Callable[[str], None]) -> None:
