@@ -26,7 +26,7 @@ WITH clock AS MATERIALIZED (
     WHERE w.session
       AND (w.suspected_at IS NULL) = (w.id NOT IN (SELECT worker FROM present))
       AND (w.suspected_at IS NOT NULL
-           OR pg_postmaster_start_time() < clock_timestamp() - interval '10 seconds')
+           OR pg_postmaster_start_time() < instant - interval '10 seconds')
 ), dead AS (
     DELETE FROM pgqueue.worker AS w
     USING clock

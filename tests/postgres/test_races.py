@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import psycopg
 import pytest
 
 from pgqueue import operations
+from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.jobs import State
 from pgqueue.operations import Completed, Failed, Leadership, Released, Rescue
 from tests.conformance.store import NOON, PROFILE, Store, a_job, ids
@@ -185,6 +187,22 @@ async def test_a_worker_that_enters_during_a_rescue_is_left_alone(
     await rescuer.commit()
 
     assert set(store.workers()) == {store.worker, member.worker}
+
+
+def test_after_a_restart_of_the_server_all_may_come_back(
+    store: Store, backend: PostgresBackend
+) -> None:
+    """All sessions are lost, and nobody has died."""
+    with psycopg.connect(backend.url) as connection:
+        [(started,)] = connection.execute("SELECT pg_postmaster_start_time()").fetchall()
+    store.now = started + timedelta(seconds=9)
+    store.has_session(store.worker)
+    store.rescue()
+    assert store.workers()[store.worker].suspected_at is None
+
+    store.passes(seconds=2)
+    store.rescue()
+    assert store.workers()[store.worker].suspected_at == store.now
 
 
 async def test_cancel_finds_what_failed_meanwhile_waiting(store: Store, racer: Racers) -> None:
