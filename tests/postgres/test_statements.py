@@ -1,0 +1,123 @@
+"""Every statement is one that the server accepts, in any schema, and that psql runs too."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from pgqueue import inspections, operations
+from pgqueue.backends.postgres import PostgresBackend
+from pgqueue.embedded import binaries
+from pgqueue.errors import SchemaMissing, SchemaOutOfDate
+from pgqueue.operations import Retention
+from pgqueue.statements import folder, in_schema, load, schema_files
+from tests.conformance.store import Store, a_job
+
+FILES = sorted(path.stem for path in folder("postgres").glob("*.sql"))
+
+
+@pytest.fixture
+def elsewhere(empty_url: str) -> Iterator[PostgresBackend]:
+    """A store in a schema of another name, in a database that has no other."""
+    with psycopg.connect(empty_url) as connection:
+        for file in schema_files("postgres"):
+            connection.execute(in_schema(file.up, "my_jobs").encode())
+    backend = PostgresBackend(empty_url, schema="my_jobs")
+    yield backend
+    backend.close()
+
+
+def test_the_server_accepts_every_statement(elsewhere: PostgresBackend) -> None:
+    with psycopg.connect(elsewhere.url) as connection:
+        for name, statement in load("postgres", "my_jobs").items():
+            for n, step in enumerate(statement.steps):
+                if not step.sql.startswith(("DO", "LISTEN")):
+                    connection.execute(f"PREPARE {name}_{n} AS {step.sql}".encode())
+
+
+def test_another_schema_works_from_end_to_end(elsewhere: PostgresBackend) -> None:
+    store = Store(elsewhere)
+    parent = a_job("parent")
+    store.enqueue(parent, a_job("child").after(parent), a_job("unique", unique="k"))
+    assert not store.enqueue(a_job(unique="k"))[0].created
+    assert store.work() == ["parent", "unique", "child"]
+    job = store.running(a_job("fails", max_attempts=1))
+    store.progress(job, progress="{}")
+    store.fail(job)
+    store.retry(job)
+    store.cancel(job)
+    late = store.add(a_job("late", delay=timedelta(hours=1)))
+    store.passes(hours=1)
+    store.heartbeat()
+    store.promote()
+    store.pause()
+    store.resume()
+    lost = store.take(by=store.join().worker)
+    store.passes(minutes=2)
+    store.heartbeat()
+    assert [saved.id for saved in store.rescue().jobs] == [lost.id] == [late]
+    assert store.elect(store.worker).elected
+    store.resign(store.worker)
+    store.release(store.take())
+    assert store.work() == ["late"]
+    store.prune(Retention())
+    store.passes(days=90)
+    assert store.prune(Retention())[0] > 0
+    store.check()
+    assert elsewhere.execute(inspections.version()) is not None
+
+    with psycopg.connect(elsewhere.url) as connection:
+        assert connection.execute("SELECT my_jobs.enqueue('by_sql')").fetchall()
+        schemas = connection.execute(
+            "SELECT DISTINCT relnamespace::regnamespace::text FROM pg_class"
+            " WHERE relname LIKE 'archive%' OR relname IN ('job', 'worker', 'jobs')"
+        )
+        assert schemas.fetchall() == [("my_jobs",)]
+
+
+def test_a_schema_can_be_undone(elsewhere: PostgresBackend) -> None:
+    with psycopg.connect(elsewhere.url) as connection:
+        for file in reversed(schema_files("postgres")):
+            connection.execute(in_schema(file.down, "my_jobs").encode())
+        left = connection.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'my_jobs'::regnamespace"
+            " UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'my_jobs'::regnamespace"
+        )
+        assert left.fetchall() == []
+
+
+def test_a_schema_that_is_missing_or_old_is_named(
+    elsewhere: PostgresBackend, empty_url: str
+) -> None:
+    with pytest.raises(SchemaMissing, match="pgqueue migrate"):
+        PostgresBackend(empty_url).execute(operations.promote())
+    with psycopg.connect(elsewhere.url) as connection:
+        connection.execute("ALTER TABLE my_jobs.job RENAME COLUMN position TO place")
+    with pytest.raises(SchemaOutOfDate, match="pgqueue migrate"):
+        elsewhere.execute(operations.promote())
+
+
+def test_psql_runs_the_same_files(store: Store, backend: PostgresBackend) -> None:
+    psql = binaries.find().folder / "psql"
+    if not psql.exists():
+        pytest.skip("there is no psql here")
+    script = f"""
+\\set jobs '\\'[{{"task": "by_psql", "args": {{"n": 7}}}}]\\''
+\\set notify true
+\\set now '\\'2030-06-01T12:00:00Z\\''
+\\i {folder("postgres") / "enqueue.sql"}
+"""
+    subprocess.run(
+        [psql, "-X", "-v", "ON_ERROR_STOP=1", "-d", backend.url],
+        input=script,
+        text=True,
+        check=True,
+        capture_output=True,
+    )
+
+    job = store.take()
+    assert (job.task, job.args) == ("by_psql", '{"n": 7}')
