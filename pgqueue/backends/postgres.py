@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import select
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 from weakref import WeakKeyDictionary
@@ -203,14 +204,17 @@ class PostgresBackend:
 
 
 class PostgresEar:
-    """Hears NOTIFY on a blocking connection."""
+    """Hears NOTIFY on a blocking connection; once that is lost, it only waits."""
 
     def __init__(self, connection: Connection[Any]) -> None:
         self._connection = connection
 
     def wait(self, seconds: float) -> None:
-        for _ in self._connection.notifies(timeout=seconds, stop_after=1):
-            pass
+        try:
+            for _ in self._connection.notifies(timeout=seconds, stop_after=1):
+                pass
+        except psycopg.OperationalError:
+            time.sleep(seconds)
 
 
 class PostgresLane:
@@ -274,7 +278,7 @@ class _Executor:
     def execute(self, operation: Operation[T]) -> T:
         """Runs the steps in one round trip, with their transaction around them if there is none."""
         statement = self._statements[operation.name]
-        if statement.atomic:
+        if statement.atomic and not self._connection.pgconn.pipeline_status:
             return operation.decode([_rows(self._send(statement.steps[0], operation))])
         connection = self._connection
         own = _is_idle(connection)
@@ -316,7 +320,7 @@ class _AsyncExecutor:
     async def execute(self, operation: Operation[T]) -> T:
         """Runs the steps in one round trip, with their transaction around them if there is none."""
         statement = self._statements[operation.name]
-        if statement.atomic:
+        if statement.atomic and not self._connection.pgconn.pipeline_status:
             cursor = await self._send(statement.steps[0], operation)
             return operation.decode([await _rows_async(cursor)])
         connection = self._connection
