@@ -35,3 +35,6 @@ from pgqueue.outcomes import Cancel as Cancel
 from pgqueue.outcomes import Discard as Discard
 from pgqueue.outcomes import Retry as Retry
 from pgqueue.outcomes import Snooze as Snooze
+from pgqueue.parents import PARENT as PARENT
+from pgqueue.parents import Result as Result
+from pgqueue.parents import Results as Results

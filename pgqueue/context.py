@@ -27,7 +27,8 @@ from pgqueue import checks, jsontext, results
 from pgqueue.errors import InvalidJob, JobCancelled, PgqueueError
 from pgqueue.graphs import Batch, Jobs, Step, Workflow, gather
 from pgqueue.hands import Completion, DetachedHands, DetachedJob, Hands, RunningJob
-from pgqueue.jobs import NewJob, Progress
+from pgqueue.jobs import NewJob, Progress, State
+from pgqueue.parents import Parent, Parents
 
 R = TypeVar("R")
 MAX_PROGRESS_BYTES: Final = 256 * 1024
@@ -54,6 +55,7 @@ class Context:
         "_job",
         "_jobs",
         "_metadata",
+        "_parents",
         "_progress",
         "_result",
         "_workflows",
@@ -69,6 +71,7 @@ class Context:
         self._jobs: list[NewJob[Any]] = []
         self._graft: list[NewJob[Any]] = []
         self._workflows: list[Workflow] = []
+        self._parents: Parents | None = None
         self._metadata: dict[str, Any] | None = None
         self._progress: Progress | None = None
 
@@ -84,12 +87,19 @@ class Context:
         tags: Iterable[str] = (),
         timeout_seconds: float | None = None,
         connection: Any = None,
+        parents: Mapping[str, Any] | None = None,
     ) -> Context:
         """Return a context without a worker, for tests: the job's id and lease are 0.
 
         It remembers what the task said, see `reported`, `jobs` and `completed`. `transaction()`
-        gives *connection*, and neither commits it nor completes anything.
+        gives *connection*, and neither commits it nor completes anything. *parents*: the results
+        of completed ones, by name.
         """
+        results = (parents or {}).items()
+        left = [
+            Parent(n, State.COMPLETED, name, name, jsontext.write(result))
+            for n, (name, result) in enumerate(results, 1)
+        ]
         job = DetachedJob(
             task=task,
             attempt=attempt,
@@ -100,7 +110,7 @@ class Context:
             tags=tuple(tags),
         )
         deadline = None if timeout_seconds is None else monotonic() + timeout_seconds
-        return cls(job, DetachedHands(connection), deadline)
+        return cls(job, DetachedHands(connection, left), deadline)
 
     @property
     def id(self) -> int:
@@ -152,6 +162,13 @@ class Context:
             text = self._job.metadata
             self._metadata = {} if text is None else msgspec.json.decode(text, type=dict[str, Any])
         return self._metadata
+
+    @property
+    def parents(self) -> Parents:
+        """What the job waited for: how each ended, and its result. See `pgqueue.parents`."""
+        if self._parents is None:
+            self._parents = Parents(self._hands)
+        return self._parents
 
     @property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:

@@ -17,6 +17,7 @@ import msgspec
 from pgqueue.errors import PgqueueError
 from pgqueue.graphs import Workflow
 from pgqueue.jobs import NewJob
+from pgqueue.parents import Parent
 
 
 class RunningJob(Protocol):
@@ -67,6 +68,14 @@ class Hands(Protocol):
     """What a worker does for a context. Each method is called from wherever the task runs: in a
     coroutine on the loop, in a plain task on its own thread."""
 
+    def parents(self, after: int, limit: int) -> Sequence[Parent]:
+        """The next *limit* parents of the job *after* an id; blocks."""
+        ...
+
+    async def parents_async(self, after: int, limit: int) -> Sequence[Parent]:
+        """The same, in a coroutine."""
+        ...
+
     def report(self, progress: str) -> None:
         """Keep *progress*, JSON text, and return at once; a later report replaces it."""
 
@@ -110,8 +119,15 @@ class DetachedJob(msgspec.Struct, frozen=True, kw_only=True):
 class DetachedHands:
     """Does nothing: what was asked stays in the context. *connection* is lent to transactions."""
 
-    def __init__(self, connection: Any = None) -> None:
+    def __init__(self, connection: Any = None, parents: Sequence[Parent] = ()) -> None:
         self._connection = connection
+        self._parents = parents
+
+    def parents(self, after: int, limit: int) -> Sequence[Parent]:
+        return [parent for parent in self._parents if parent.id > after][:limit]
+
+    async def parents_async(self, after: int, limit: int) -> Sequence[Parent]:
+        return self.parents(after, limit)
 
     def report(self, progress: str) -> None:
         pass

@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 
 from pgqueue.context import Context
 from pgqueue.errors import InvalidTask
+from pgqueue.parents import Wanted, wanted
 
 _Parameter = inspect.Parameter
 
@@ -48,6 +49,24 @@ class Signature:
     @cached_property
     def parameters(self) -> tuple[inspect.Parameter, ...]:
         """The parameters a job gives, with their annotations resolved; one without is Any."""
+        ours = {want.name for want in self.wanted}
+        return tuple(p for p in self._resolved if p.name not in ours)
+
+    @cached_property
+    def wanted(self) -> tuple[Wanted, ...]:
+        """The parameters that are results of parents."""
+        found = tuple(filter(None, (wanted(self._task, p) for p in self._resolved)))
+        if found:
+            for parameter in self._resolved:
+                if parameter.kind is parameter.POSITIONAL_ONLY:
+                    raise InvalidTask(
+                        f"{self._task}: {parameter.name}: beside results of parents all arguments "
+                        "are given by name; take away the /"
+                    )
+        return found
+
+    @cached_property
+    def _resolved(self) -> tuple[inspect.Parameter, ...]:
         given = self._all[1:] if self.wants_context else self._all
         return tuple(p.replace(annotation=self._annotation(p)) for p in given)
 

@@ -36,6 +36,7 @@ from pgqueue.context import Context
 from pgqueue.errors import InvalidJob, InvalidTask, UnknownTask
 from pgqueue.jobs import NewJob
 from pgqueue.outcomes import Outcome
+from pgqueue.parents import PARENT, Parent
 from pgqueue.retries import Policy, Retries
 from pgqueue.signatures import Signature
 from pgqueue.uniqueness import Unique, unique_key
@@ -126,6 +127,11 @@ class Task(Generic[P, R_co]):
         """Whether the function takes a `Context` before the job's arguments."""
         return self.signature.wants_context
 
+    @cached_property
+    def wants_results(self) -> bool:
+        """Whether parameters are results of parents."""
+        return bool(self.signature.wanted)
+
     def job(self: Task[P, R | Outcome], *args: P.args, **kwargs: P.kwargs) -> NewJob[R]:
         """Return a job of this task with these arguments, to be enqueued.
 
@@ -133,7 +139,12 @@ class Task(Generic[P, R_co]):
         beyond 1 MiB of JSON, and InvalidTask when an annotation cannot be used.
         """
         codec = self._codec
-        text = codec.write(args, kwargs)
+        if self.wants_results:
+            given = tuple(value for value in args if value is not PARENT)
+            named = {name: value for name, value in kwargs.items() if value is not PARENT}
+            text = codec.write(given, named)
+        else:
+            text = codec.write(args, kwargs)
         defaults = self._defaults
         return NewJob(
             self.name,
@@ -155,11 +166,28 @@ class Task(Generic[P, R_co]):
         return self._codec.read(text)
 
     def call(self, context: Context, text: str) -> Any:
-        """Call the function with *context*, if it wants one, and the arguments in *text*."""
+        """Call the function with *context*, if it wants one, and the arguments in *text*.
+
+        Results of parents that it wants are read here, and block; a coroutine calls `call_async`.
+        """
+        if self.wants_results:
+            return self._call_with_results(context, text, list(context.parents))
         args, kwargs = self._codec.read(text)
         if self.signature.wants_context:
             return self.fn(context, *args, **kwargs)
         return self.fn(*args, **kwargs)
+
+    async def call_async(self, context: Context, text: str) -> Any:
+        """As `call`, for a coroutine function that wants results of parents."""
+        parents = [parent async for parent in context.parents]
+        return await self._call_with_results(context, text, parents)
+
+    def _call_with_results(self, context: Context, text: str, parents: list[Parent]) -> Any:
+        given = self._codec.read_named(text)
+        alone = len(self.signature.wanted) == 1
+        for want in self.signature.wanted:
+            given[want.name] = want.find(parents, alone)
+        return self.fn(context, **given) if self.wants_context else self.fn(**given)
 
     def encode_result(self, result: Any) -> str | None:
         """Return *result* as JSON text, None for None; raises InvalidResult."""

@@ -18,14 +18,16 @@ from multiprocessing.connection import Connection
 from time import monotonic
 from typing import Any, TypeAlias
 
-from pgqueue import backends
+from pgqueue import backends, inspections
 from pgqueue.backends.base import carry_out
 from pgqueue.connections import driver
 from pgqueue.context import Context
 from pgqueue.errors import PgqueueError
 from pgqueue.hands import Completion
 from pgqueue.operations import ClaimedJob, completing
+from pgqueue.parents import Parent
 from pgqueue.tasks import Task
+from pgqueue.worker.hands import read_parents
 
 Pipe: TypeAlias = "Connection[Any, Any]"
 
@@ -139,6 +141,13 @@ class _ChildHands:
         self._job = order.job
         self._store = order.store
         self._pipe = pipe
+
+    def parents(self, after: int, limit: int) -> list[Parent]:
+        page = inspections.parents([self._job.id], after=after, limit=limit)
+        return read_parents(self._backend().execute(page))
+
+    async def parents_async(self, after: int, limit: int) -> list[Parent]:
+        return self.parents(after, limit)
 
     def report(self, progress: str) -> None:
         self._pipe.send(Reported(progress))

@@ -234,7 +234,10 @@ class Executor:
         job = run.job
         seconds = job.timeout_seconds
         if task.executor == "async":
-            if task.wants_context:
+            if task.wants_results:
+                run.context = self._context(job)
+                coroutine = task.call_async(run.context, job.args)
+            elif task.wants_context:
                 run.context = self._context(job)
                 coroutine = task.call(run.context, job.args)
             else:

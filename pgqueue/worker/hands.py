@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from pgqueue import operations
+from pgqueue import inspections, operations
 from pgqueue.backends.base import Backend, carry_out, carry_out_async
 from pgqueue.connections import driver, driver_async, is_async
 from pgqueue.hands import Completion
+from pgqueue.inspections import Outcome
 from pgqueue.jobs import State
-from pgqueue.operations import ClaimedJob, Plan
+from pgqueue.operations import ClaimedJob, Operation, Plan
+from pgqueue.parents import Parent
 
 
 class WorkerHands:
@@ -30,6 +32,11 @@ class WorkerHands:
         return JobHands(self, job)
 
 
+def read_parents(page: list[Outcome]) -> list[Parent]:
+    """Parents as a task sees them."""
+    return [Parent(p.parent, p.outcome, p.task, p.name, p.result) for p in page if p.outcome]
+
+
 class JobHands:
     """One job's way out of its process."""
 
@@ -38,6 +45,16 @@ class JobHands:
     def __init__(self, worker: WorkerHands, job: ClaimedJob) -> None:
         self._worker = worker
         self._job = job
+
+    def parents(self, after: int, limit: int) -> list[Parent]:
+        return read_parents(self._worker.backend.execute(self._page(after, limit)))
+
+    async def parents_async(self, after: int, limit: int) -> list[Parent]:
+        page = self._page(after, limit)
+        return read_parents(await self._worker.backend.execute_async(page))
+
+    def _page(self, after: int, limit: int) -> Operation[list[Outcome]]:
+        return inspections.parents([self._job.id], after=after, limit=limit)
 
     def report(self, progress: str) -> None:
         worker = self._worker

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import assert_type
 
+from pgqueue import PARENT, Result, chain, group
 from pgqueue.context import Context
 from pgqueue.jobs import NewJob
 from pgqueue.tasks import TaskRegistry
@@ -45,6 +46,16 @@ def forked() -> None: ...
 
 @app.task(colour="red")  # refused: no such option
 def coloured() -> None: ...
+
+
+@app.task
+def report(n: int, left: Result[int] = PARENT) -> int:
+    return left.upper()  # refused: it is the result itself
+
+
+report.job("7")  # refused: wrong type
+chain(send)  # refused: a task is no job
+group([send.job(7)]).then(7)  # refused: no job
 
 
 async def calls() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, assert_type
 
+from pgqueue import PARENT, Graph, Result, Results, chain, group, map_reduce, workflow
 from pgqueue.context import Context
+from pgqueue.graphs import Workflow
 from pgqueue.jobs import Handle, NewJob
 from pgqueue.outcomes import Cancel, Retry, Snooze
 from pgqueue.retries import ByException, Constant, Exponential, Never
@@ -90,4 +92,20 @@ async def completes(ctx: Context, blocking: Blocking, asynchronous: Async) -> No
     with ctx.transaction() as connection:
         connection.execute("...")
     (child,) = ctx.enqueue(bare.job(1))
-    assert_type(child, NewJob[Any])
+    assert_type(child, NewJob[str])
+    assert_type(ctx.graft(bare.job(1)), tuple[NewJob[Any], ...])
+    assert_type((await ctx.parents)["left"].read(int), int)
+
+
+@app.task
+def report(n: int, left: Result[int] = PARENT, rest: Results[str] = PARENT) -> float:
+    assert_type(left, int)
+    assert_type(rest, list[str])
+    return left / n
+
+
+assert_type(report.job(7).after(left=plain.job(1), rest=[5, bare.job(1)]), NewJob[float])
+assert_type(report(7, left=1), float)
+assert_type(group([plain.job(1)]).then(report.job(7)), Graph[float])
+assert_type(map_reduce(bare.job, [1, 2], report.job(7)).last, NewJob[float])
+assert_type(workflow("flow", chain(bare.job(1), group([plain.job(1)])), [report.job(1)]), Workflow)
