@@ -71,7 +71,8 @@ def _play(
     from pgqueue.demo.show import workers as workers_text
     from pgqueue.demo.stage import database, workers
 
-    with database(url, keep=keep) as stage, workers(stage, processes) as cast:
+    loud = click.get_current_context().meta["pgqueue.debug"]
+    with database(url, keep=keep) as stage, workers(stage, processes, loud=loud) as cast:
         app.use(stage.url)
         try:
             where = "started for you" if stage.own else "in a schema of its own"

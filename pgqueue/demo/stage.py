@@ -53,10 +53,13 @@ def database(url: str | None, *, keep: bool) -> Iterator[Stage]:
 
 
 @contextmanager
-def workers(stage: Stage, processes: int) -> Iterator[Workers]:
-    """Worker processes, as `pgqueue worker --processes` starts them; they end when we do."""
+def workers(stage: Stage, processes: int, *, loud: bool = False) -> Iterator[Workers]:
+    """Worker processes, as `pgqueue worker --processes` starts them; they end when we do.
+
+    What they log is told when they end by themselves; *loud*: all of it, and as it comes.
+    """
     with tempfile.TemporaryFile("w+") as log:
-        started = Workers(stage.url, processes, log)
+        started = Workers(stage.url, processes, None if loud else log)
         try:
             yield started
         finally:
@@ -66,7 +69,7 @@ def workers(stage: Stage, processes: int) -> Iterator[Workers]:
 class Workers:
     """A supervisor and its worker processes."""
 
-    def __init__(self, url: str, processes: int, log: IO[str]) -> None:
+    def __init__(self, url: str, processes: int, log: IO[str] | None) -> None:
         self._log = log
         self.processes = processes
         options: dict[str, Any] = {
@@ -74,7 +77,7 @@ class Workers:
             "--processes": max(2, processes),
             "--pool-processes": 1,
             "--grace": 0,
-            "--log-level": "warning",
+            "--log-level": "warning" if log else "debug",
             "--url": url,
         }
         if processes == 1:
@@ -91,11 +94,11 @@ class Workers:
     def check(self) -> None:
         """Raises PgqueueError, with the last words, when they are gone."""
         if self._process.poll() is not None:
-            self._log.seek(0)
-            words = self._log.read().strip().splitlines()[-3:]
-            raise PgqueueError(
-                "the workers have ended: " + (" | ".join(words) or "no reason given")
-            )
+            words = []
+            if self._log is not None:
+                self._log.seek(0)
+                words = self._log.read().strip().splitlines()[-3:]
+            raise PgqueueError(f"the workers have ended: {' | '.join(words) or 'nobody said why'}")
 
     def stop(self) -> None:
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):

@@ -1,0 +1,63 @@
+"""`pgqueue migrate`."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from pgqueue import migrations
+from tests.cli.terminal import Terminal
+
+
+@pytest.fixture
+def terminal(empty_url: str) -> Terminal:
+    return Terminal(empty_url)
+
+
+def test_brings_an_empty_database_up_to_date_once(terminal: Terminal) -> None:
+    head = migrations.head()
+    assert terminal.ok("migrate") == f"schema pgqueue: at {head}, before there was none\n"
+    assert terminal.ok("migrate") == f"schema pgqueue: at {head}, as needed\n"
+
+
+def test_check_says_whether_it_is_needed(terminal: Terminal) -> None:
+    before = terminal("migrate", "--check")
+    assert before.code == 1
+    assert "run `pgqueue migrate`" in before.err
+    terminal.ok("migrate")
+    assert "as needed" in terminal.ok("migrate", "--check")
+
+
+def test_json_says_what_changed(terminal: Terminal) -> None:
+    head = migrations.head()
+    first, second = terminal("migrate", "--json").json, terminal("migrate", "--json").json
+    assert first == {"schema": "pgqueue", "before": None, "after": head, "changed": True}
+    assert second == {"schema": "pgqueue", "before": head, "after": head, "changed": False}
+
+
+def test_another_schema_is_told_by_option_or_variable(terminal: Terminal) -> None:
+    assert "schema jobs: at" in terminal.ok("migrate", "--schema", "jobs")
+    assert "schema jobs, version" in terminal.ok("status", PGQUEUE_SCHEMA="jobs")
+
+
+def test_sql_prints_what_psql_would_run(terminal: Terminal, empty_url: str) -> None:
+    script = Terminal(None).ok("migrate", "--sql", "--schema", "jobs")
+    with psycopg.connect(empty_url, autocommit=True) as connection:
+        connection.execute(script.encode())
+    assert "as needed" in terminal.ok("migrate", "--check", "--schema", "jobs")
+
+
+def test_going_back_wants_a_yes(terminal: Terminal) -> None:
+    terminal.ok("migrate")
+    ended = terminal("migrate", "--to", "base")
+    assert ended.code == 2
+    assert "--yes" in ended.err
+    assert terminal.ok("migrate", "--to", "base", "--yes") == "schema pgqueue: gone\n"
+    assert terminal("migrate", "--check").code == 1
+
+
+def test_an_unknown_version_is_an_error(terminal: Terminal) -> None:
+    ended = terminal("migrate", "--to", "0999")
+    assert ended.code == 1
+    assert "0999" in ended.err
+    assert len(ended.err.splitlines()) == 1

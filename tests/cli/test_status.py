@@ -1,0 +1,130 @@
+"""`pgqueue status`."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from pgqueue import App
+from pgqueue.cli import figures
+from tests.cli.conftest import Start
+from tests.cli.shop import boom, send
+from tests.cli.terminal import Terminal
+
+Work = Callable[..., None]
+COMMAND = "from pgqueue.cli import main; main()"
+
+
+def test_counts_by_queue_and_state(terminal: Terminal, app: App) -> None:
+    app.enqueue([send.job(n) for n in range(3)])
+    app.enqueue(boom.job(1).options(delay=1000))
+    status = terminal("status", "--json").json
+    queues = {queue["name"]: queue for queue in status["queues"]}
+    assert queues["mail"]["counts"] == {"available": 3}
+    assert queues["mail"]["oldest_due_seconds"] > 0
+    assert queues["default"]["counts"] == {"scheduled": 1}
+    assert queues["default"]["oldest_due_seconds"] is None
+    assert status["exact"] is True
+    text = terminal.ok("status")
+    assert "mail" in text
+    assert "no workers" in text
+
+
+def test_measures_the_last_minute(terminal: Terminal, app: App, work: Work) -> None:
+    app.enqueue([send.job(n) for n in range(6)])
+    app.enqueue(boom.job(1))
+    work()
+    lately = terminal("status", "--json").json["last_minute"]
+    assert lately["completed"]["count"] == 6
+    assert lately["completed"]["per_second"] == 0.1
+    assert lately["completed"]["waited_p99_seconds"] >= lately["completed"]["waited_p50_seconds"]
+    assert lately["discarded"]["count"] == 1
+    assert "completed" in terminal.ok("status")
+
+
+def test_names_workers_leader_and_version(terminal: Terminal, worker: Start) -> None:
+    process = worker("--name", "till")
+    process.says("leads")
+    status = terminal("status", "--json").json
+    assert [shown["name"] for shown in status["workers"]] == ["till"]
+    assert status["leader"] == status["workers"][0]["id"]
+    assert status["schema"]["version"] == status["schema"]["head"]
+
+
+def test_counts_that_stop_short_are_marked(
+    terminal: Terminal, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.enqueue([send.job(n) for n in range(3)])
+    monkeypatch.setattr(figures, "MOST_COUNTED", 2)
+    assert terminal("status", "--json").json["exact"] is False
+    assert "≥2" in terminal.ok("status")
+
+
+def test_watch_looks_again_and_again(terminal: Terminal, start: Start, app: App) -> None:
+    process = start("-c", COMMAND, "status", "--watch", "--json", "--interval", 0.1)
+    process.says('"queues":\\[\\]')
+    app.enqueue(send.job(1))
+    process.says('"counts":{"available":1}')
+    process.send(signal.SIGINT)
+    assert process.ends() == 0
+    looks = [json.loads(line) for line in process.output.splitlines()]
+    assert len(looks) >= 2
+
+
+def test_watch_is_a_live_view_that_ctrl_c_ends(terminal: Terminal, app: App) -> None:
+    app.enqueue(send.job(1))
+    screen = _Screen(terminal, "status", "--watch", "--interval", "0.1")
+    screen.shows("available")
+    screen.shows("mail")
+    screen.types(b"\x03")
+    assert screen.ends() == 0
+    assert "Traceback" not in screen.text
+
+
+def test_colours_are_for_terminals_that_want_them(terminal: Terminal, app: App) -> None:
+    app.enqueue(send.job(1))
+    coloured = _Screen(terminal, "status")
+    assert coloured.ends() == 0
+    assert "\x1b[34m" in coloured.text  # blue: available
+    plain = _Screen(terminal, "status", NO_COLOR="1")
+    assert plain.ends() == 0
+    assert "\x1b[34m" not in plain.text
+    assert "\x1b" not in terminal.ok("status")
+
+
+class _Screen:
+    """A command on a terminal of its own."""
+
+    def __init__(self, terminal: Terminal, *words: str, **variables: str) -> None:
+        self.text = ""
+        self._pid, self._screen = pty.fork()
+        if self._pid == 0:
+            os.environ |= {"PGQUEUE_URL": str(terminal.url), "TERM": "xterm", "COLUMNS": "120"}
+            os.environ |= variables
+            os.execv(sys.executable, [sys.executable, "-c", COMMAND, *words])
+
+    def shows(self, text: str) -> None:
+        while text not in self.text:
+            self._read()
+
+    def types(self, keys: bytes) -> None:
+        os.write(self._screen, keys)
+
+    def ends(self) -> int:
+        """Reads to the end; answers the exit code."""
+        try:
+            while True:
+                self._read()
+        except OSError:  # what Linux says at the end
+            pass
+        os.close(self._screen)
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+
+    def _read(self) -> None:
+        self.text += os.read(self._screen, 4096).decode("utf-8", "replace")
