@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import traceback
 from collections import Counter, deque
 from collections.abc import Awaitable, Mapping
@@ -192,6 +193,9 @@ class Executor:
         if run.task is not None:
             self._running -= 1
         self.finished += 1
+        if log.isEnabledFor(logging.DEBUG):
+            how = "was lost" if ending is None else type(ending).__name__.lower()
+            log.debug("job %d (%s) %s, attempt %d", job.id, job.task, how, job.attempt)
         if ending is not None:
             context = run.context
             additions = None if context is None else context.additions

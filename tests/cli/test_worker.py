@@ -108,6 +108,13 @@ def test_the_log_level_makes_it_quiet(worker: Start) -> None:
     assert process.output == ""
 
 
+def test_each_job_is_a_line_at_debug(worker: Start, app: App) -> None:
+    handle = app.enqueue(build.job(pages=1))
+    process = worker("--drain", "--log-level", "debug")
+    assert process.ends() == 0
+    assert f"job {handle.id} (build) completed, attempt 1" in process.output
+
+
 def test_an_application_that_logs_by_itself_is_left_alone(folder: Path, start: Start) -> None:
     (folder / "own.py").write_text(
         "import logging\nlogging.basicConfig(format='mine %(message)s', level='INFO')\n"
