@@ -35,6 +35,7 @@ class Plans:
             b"LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0;"
             b"SET auto_explain.log_nested_statements = on; SET auto_explain.log_format = json;"
             b"SET auto_explain.log_analyze = on; SET auto_explain.log_timing = off;"
+            b"SET auto_explain.log_buffers = on;"
             b"SET client_min_messages = log",
             prepare=False,
         )
@@ -72,6 +73,10 @@ class Plans:
         """The tables whose name begins with *table* that the plans name, whether read or not."""
         named = {node.get("Relation Name", "") for node in self.nodes()}
         return {name for name in named if name.startswith(table)}
+
+    def pages(self) -> int:
+        """How many pages were read, in memory or not."""
+        return sum(node["Shared Hit Blocks"] + node["Shared Read Blocks"] for node in self._nodes)
 
     def sorted_rows(self) -> float:
         """The most rows that were put into a sort."""

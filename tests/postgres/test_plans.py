@@ -159,6 +159,43 @@ async def test_claim_walks_the_order_of_the_queue(
     assert plans.rows() == 2 * BATCH
 
 
+@pytest.mark.parametrize("floors", [(), (Floor(1, 5_000), Floor(2, 60_000))], ids=["", "floors"])
+async def test_the_order_of_a_claim_is_no_accident_of_its_plan(
+    full: PostgresBackend, floors: Sequence[Floor]
+) -> None:
+    claim = operations.claim("default", 1, LEASE + 1, BATCH, floors=floors, now=NOON)
+    _, expected = await plans_of(full, LANE, claim)
+    without_index = "-c enable_indexscan=off -c enable_bitmapscan=off"
+    backend = PostgresBackend(make_conninfo(full.url, options=without_index))
+    plans, jobs = await plans_of(backend, VALUES, claim)
+
+    assert "Sort" in plans.kinds()
+    assert [job.id for job in jobs] == [job.id for job in expected]
+
+
+async def test_a_floor_steps_over_what_a_held_snapshot_keeps_from_vacuum(
+    backend: PostgresBackend,
+) -> None:
+    with psycopg.connect(backend.url) as report, psycopg.connect(backend.url) as user:
+        user.execute(
+            "INSERT INTO pgqueue.job (state, task)"
+            " SELECT 'available', 't' FROM generate_series(1, 20000)"
+        )
+        user.commit()
+        report.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pgqueue.job")
+        done = user.execute("DELETE FROM pgqueue.job WHERE position <= 19000 RETURNING position")
+        floor = Floor(0, max(position for (position,) in done.fetchall()))
+        user.commit()
+
+        claim = operations.claim("default", 1, 1, 10)
+        from_below, jobs = await plans_of(backend, LANE, claim)
+        claim = operations.claim("default", 1, 1, 10, floors=[floor])
+        from_the_floor, same = await plans_of(backend, LANE, claim)
+
+    assert [job.id for job in same] == [job.id for job in jobs]
+    assert 3 * from_the_floor.pages() < from_below.pages()
+
+
 @everywhere
 async def test_claim_never_takes_more_than_its_limit(full: PostgresBackend, way: str) -> None:
     _, jobs = await plans_of(full, way, operations.claim("default", 1, LEASE + 1, 3, now=NOON))
@@ -247,7 +284,7 @@ async def test_what_a_worker_says_of_its_jobs_goes_by_the_primary_key(
 
 @with_values
 @pytest.mark.parametrize("state", ["available", "running", "blocked", "completed"])
-@pytest.mark.parametrize("verb", [operations.cancel, operations.retry, operations.hold])
+@pytest.mark.parametrize("verb", [operations.cancel, operations.hold])
 async def test_an_application_reaches_its_jobs_by_their_ids(
     full: PostgresBackend, way: str, state: str, verb: Callable[[list[int]], Operation[Any]]
 ) -> None:
@@ -287,9 +324,18 @@ async def test_jobs_are_read_by_their_ids(full: PostgresBackend, way: str, state
     assert plans.rows() <= A_LITTLE
 
 
-@with_values
-async def test_results_of_parents_are_read_by_their_ids(full: PostgresBackend, way: str) -> None:
-    plans, edges = await plans_of(full, way, inspections.parents(some(full, "blocked")))
+@pytest.mark.parametrize("state", ["available", "running", "blocked", "completed"])
+async def test_a_retry_can_go_by_the_indexes(full: PostgresBackend, state: str) -> None:
+    """Elsewhere it is the planner's choice whether a small partition is read whole."""
+    plans, answered = await plans_of(full, LANE, operations.retry(some(full, state)))
+
+    assert len(answered) == BATCH
+    assert "Seq Scan" not in {scan.kind for scan in plans.scans()}
+    assert plans.rows() <= 4 * A_LITTLE
+
+
+async def test_results_of_parents_are_read_by_their_ids(full: PostgresBackend) -> None:
+    plans, edges = await plans_of(full, LANE, inspections.parents(some(full, "blocked")))
 
     assert len(edges) == BATCH
     assert plans.rows() <= A_LITTLE
