@@ -14,5 +14,5 @@ FROM (
     ORDER BY d.child_id, d.parent_id
     LIMIT :limit::integer
 ) AS d
-LEFT JOIN pgqueue.archive AS a ON a.id = d.parent_id
+LEFT JOIN LATERAL (SELECT task, result FROM pgqueue.archive AS a WHERE a.id = d.parent_id OFFSET 0) AS a ON true
 ORDER BY d.child_id, d.parent_id;

@@ -41,9 +41,10 @@ BEGIN
         LOOP
             IF kept IS NOT NULL AND to_timestamp(part.upper) <= instant - make_interval(secs => kept) THEN
                 EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', part.name);
-                EXECUTE format('SELECT jsonb_agg(to_jsonb(a)) FROM %s AS a WHERE EXISTS ('
-                               'SELECT FROM pgqueue.dependency AS d JOIN pgqueue.job AS j ON j.id = d.child_id '
-                               'WHERE d.parent_id = a.id)', part.name) INTO wanted;
+                EXECUTE format('SELECT jsonb_agg(to_jsonb(a)) FROM %s AS a WHERE a.id = ANY (ARRAY('
+                               'SELECT d.parent_id FROM pgqueue.dependency AS d '
+                               'JOIN pgqueue.job AS j ON j.id = d.child_id WHERE d.outcome IS NOT NULL))',
+                               part.name) INTO wanted;
                 EXECUTE format('DROP TABLE %s', part.name);
                 INSERT INTO pgqueue.archive SELECT * FROM jsonb_populate_recordset(NULL::pgqueue.archive, wanted);
                 dropped := dropped + 1;

@@ -12,7 +12,8 @@
 --       parents have not finished: those are kept from finishing, those that failed from being
 --       retried, and all counted by a new statement. A descendant with another parent that failed stays
 --       cancelled, now because of that one; a job that was asked for itself comes back anyway. A unique
---       key that was taken meanwhile must not fail the others.
+--       key that was taken meanwhile must not fail the others. LATERAL … OFFSET 0, scalar sub-selects and
+--       = ANY (ARRAY(…)) keep every step on an index, whatever the planner believes of the tables.
 WITH RECURSIVE asked AS MATERIALIZED (
     SELECT jsonb_array_elements_text(:ids::jsonb)::bigint AS id
     UNION
@@ -25,8 +26,8 @@ WITH RECURSIVE asked AS MATERIALIZED (
     UNION
     SELECT a.id
     FROM again
-    JOIN pgqueue.dependency AS d ON d.parent_id = again.id
-    JOIN pgqueue.archive AS a ON a.id = d.child_id AND a.cause = again.id
+    CROSS JOIN LATERAL (SELECT d.child_id FROM pgqueue.dependency AS d WHERE d.parent_id = again.id OFFSET 0) AS d
+    CROSS JOIN LATERAL (SELECT a.id FROM pgqueue.archive AS a WHERE a.id = d.child_id AND a.cause = again.id OFFSET 0) AS a
 ), locked AS (
     SELECT a.id
     FROM pgqueue.archive AS a
@@ -65,7 +66,7 @@ WITH RECURSIVE candidate AS MATERIALIZED (
     SELECT a.*, a.id = ANY (current_setting('pgqueue_local.asked')::bigint[]) AS asked,
            a.unique_key IS NOT NULL
            AND (row_number() OVER (PARTITION BY a.unique_key ORDER BY a.id) > 1
-                OR EXISTS (SELECT FROM pgqueue.job AS j WHERE j.unique_key = a.unique_key)) AS held
+                OR (SELECT j.id FROM pgqueue.job AS j WHERE j.unique_key = a.unique_key) IS NOT NULL) AS held
     FROM pgqueue.archive AS a
     WHERE a.id = ANY (current_setting('pgqueue_local.reviving')::bigint[])
 ), edge AS MATERIALIZED (
@@ -77,7 +78,7 @@ WITH RECURSIVE candidate AS MATERIALIZED (
     SELECT e.child_id, e.parent_id, e.outcome
     FROM edge AS e
     WHERE e.outcome <> 'completed'
-      AND NOT EXISTS (SELECT FROM pgqueue.job AS p WHERE p.id = e.parent_id)
+      AND (SELECT p.id FROM pgqueue.job AS p WHERE p.id = e.parent_id) IS NULL
       AND e.parent_id NOT IN (SELECT id FROM candidate WHERE NOT held)
     UNION
     SELECT e.child_id, e.parent_id, 'cancelled'
@@ -100,7 +101,7 @@ WITH RECURSIVE candidate AS MATERIALIZED (
     UPDATE pgqueue.archive AS a
     SET cause = h.cause, reason = format('parent %s was %s', h.cause, h.outcome)
     FROM (SELECT DISTINCT ON (id) * FROM hopeless ORDER BY id, cause) AS h
-    WHERE a.id = h.id AND a.cause IN (SELECT id FROM revived)
+    WHERE a.id = ANY (ARRAY(SELECT id FROM hopeless)) AND a.id = h.id AND a.cause IN (SELECT id FROM revived)
 ), live AS MATERIALIZED (
     SELECT j.id
     FROM pgqueue.job AS j
@@ -113,8 +114,7 @@ WITH RECURSIVE candidate AS MATERIALIZED (
     SET state = 'available',
         run_at = coalesce(:now::timestamptz, clock_timestamp()),
         position = nextval('pgqueue.position')
-    FROM live
-    WHERE j.id = live.id
+    WHERE j.id = ANY (ARRAY(SELECT id FROM live))
     RETURNING j.queue
 ), woken AS (
     SELECT count(pgqueue.wake(queue)) FROM (SELECT DISTINCT queue FROM hurried) AS queues
@@ -126,16 +126,19 @@ UPDATE pgqueue.dependency AS d
 SET outcome = NULL
 WHERE d.child_id = ANY (current_setting('pgqueue_local.revived')::bigint[])
   AND d.outcome IS NOT NULL
-  AND EXISTS (SELECT FROM pgqueue.job AS p WHERE p.id = d.parent_id);
+  AND (SELECT p.id FROM pgqueue.job AS p WHERE p.id = d.parent_id) IS NOT NULL;
 
 WITH counted AS MATERIALIZED (
-    SELECT j.id, count(*) FILTER (WHERE d.outcome IS NULL AND d.parent_id IS NOT NULL)::integer AS blocked_by,
-           min(d.parent_id) FILTER (WHERE d.policy = 'cancel' AND d.outcome <> 'completed'
-                                      AND j.id <> ALL (current_setting('pgqueue_local.asked')::bigint[])) AS spoiled_by
+    SELECT j.id, parents.blocked_by, parents.spoiled_by
     FROM pgqueue.job AS j
-    LEFT JOIN pgqueue.dependency AS d ON d.child_id = j.id
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE d.outcome IS NULL)::integer AS blocked_by,
+               min(d.parent_id) FILTER (WHERE d.policy = 'cancel' AND d.outcome <> 'completed'
+                                          AND j.id <> ALL (current_setting('pgqueue_local.asked')::bigint[])) AS spoiled_by
+        FROM pgqueue.dependency AS d
+        WHERE d.child_id = j.id
+    ) AS parents
     WHERE j.id = ANY (current_setting('pgqueue_local.revived')::bigint[])
-    GROUP BY j.id
     ORDER BY j.id
 ), freed AS (
     UPDATE pgqueue.job AS j
@@ -143,7 +146,7 @@ WITH counted AS MATERIALIZED (
         state = CASE WHEN counted.blocked_by > 0 THEN 'blocked' ELSE 'available' END,
         position = nextval('pgqueue.position')
     FROM counted
-    WHERE j.id = counted.id AND counted.spoiled_by IS NULL
+    WHERE j.id = ANY (ARRAY(SELECT id FROM counted)) AND j.id = counted.id AND counted.spoiled_by IS NULL
     RETURNING j.queue, j.state
 ), woken AS (
     SELECT count(pgqueue.wake(queue)) FROM (SELECT DISTINCT queue FROM freed WHERE state = 'available') AS queues
