@@ -24,13 +24,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 _DEFAULTS: Final = Options()
 
 
-def _setting(name: str, help: str, **settings: Any) -> Callable[[F], F]:
+def _setting(name: str, help: str, *short: str, **settings: Any) -> Callable[[F], F]:
     """An option of `pgqueue.worker.Options`, with the variable that sets it, too."""
     flag = f"--{name.replace('_', '-')}"
     if "default" not in settings:
         settings["default"] = getattr(_DEFAULTS, name)
     return click.option(
-        flag, name, envvar=f"PGQUEUE_{name.upper()}", show_envvar=True, help=help, **settings
+        flag,
+        *short,
+        name,
+        envvar=f"PGQUEUE_{name.upper()}",
+        show_envvar=True,
+        help=help,
+        **settings,
     )
 
 
@@ -43,12 +49,15 @@ def _seconds(name: str, help: str) -> Callable[[F], F]:
 @_setting(
     "queues",
     "Which queues; a number is how many of its jobs run at once.",
+    "-q",
     default="default",
     metavar="mail,slow:5",
     show_default=True,
 )
-@_setting("concurrency", "How many jobs at once.", type=int, show_default=True)
-@_setting("processes", "How many worker processes, kept running by one more.", default=1, type=int)
+@_setting("concurrency", "How many jobs at once.", "-c", type=int, show_default=True)
+@_setting(
+    "processes", "How many worker processes, kept running by one more.", "-p", default=1, type=int
+)
 @_setting(
     "pool_processes",
     'How many processes for tasks with executor="process".',
