@@ -326,25 +326,30 @@ def complete(
 
 
 def completing(
-    job: ClaimedJob, completion: Completion, keep: frozenset[State] = EVERYTHING
+    job: ClaimedJob,
+    completion: Completion,
+    keep: frozenset[State] = EVERYTHING,
+    *,
+    now: datetime | None = None,
 ) -> Plan[None]:
     """Completes *job*, with the jobs that appear with it, in a transaction of the task's own.
 
     Raises LeaseLost when it is another worker's by now: then the transaction must be rolled back.
     """
     if completion.graft:
-        handles = yield from enqueue(completion.jobs, workflow=job.workflow)
+        handles = yield from enqueue(completion.jobs, workflow=job.workflow, now=now)
         ends = _ends(completion.graft)
         ids = [h.id for h, new in zip(handles, completion.jobs, strict=True) if id(new) in ends]
         if not (yield graft(job, ids)):
             raise _lost(job)
-    answer = yield complete([Completed(job.id, job.lease, completion.result)], keep=keep)
+    completed = Completed(job.id, job.lease, completion.result)
+    answer = yield complete([completed], keep=keep, now=now)
     if not answer.get((job.id, job.lease)):
         raise _lost(job)
     if not completion.graft:
-        yield from enqueue(completion.jobs, workflow=job.workflow)
+        yield from enqueue(completion.jobs, workflow=job.workflow, now=now)
     for workflow in completion.workflows:
-        yield from enqueue(workflow.jobs, workflow=workflow)
+        yield from enqueue(workflow.jobs, workflow=workflow, now=now)
 
 
 def graft(job: ClaimedJob, ids: Sequence[int]) -> Operation[bool]:

@@ -22,7 +22,7 @@ def finish(store: Store, job: ClaimedJob, context: Context, result: str | None =
     """Completes *job* with all that its context collected."""
     seen = context.additions
     completion = Completion(result, seen.jobs, seen.graft, seen.workflows) if seen else Completion()
-    store.carry(operations.completing(job, completion, store.keep))
+    store.carry(operations.completing(job, completion, store.keep, now=store.now))
 
 
 def graft(store: Store, job: ClaimedJob, *jobs: Any) -> None:
