@@ -7,6 +7,9 @@ from datetime import timedelta
 import pytest
 
 from pgqueue import operations
+from pgqueue.backends.base import carry_out
+from pgqueue.errors import LeaseLost
+from pgqueue.hands import Completion
 from pgqueue.jobs import State
 from pgqueue.operations import Completed
 from tests.conformance.store import NOON, Store, a_job, needs
@@ -193,3 +196,48 @@ def test_a_completion_that_is_rolled_back_never_was(store: Store) -> None:
     assert store.states(job, child) == ["running", "blocked"]
     assert store.complete(job) == {job.id}
     assert store.states(job, child) == ["completed", "available"]
+
+
+# A task that finishes in its own transaction
+
+
+@needs("transactions")
+def test_a_task_finishes_in_its_own_transaction_with_what_it_enqueued(store: Store) -> None:
+    job = store.running()
+    completion = Completion("7", (a_job("next"),))
+
+    with store.backend.transaction() as executor:
+        carry_out(operations.completing(job, completion), executor.execute)
+        assert store.claim() == []
+
+    assert (store.state(job), store.job(job).result) == (State.COMPLETED, 7)
+    assert store.work() == ["next"]
+
+
+@needs("transactions")
+def test_a_task_whose_transaction_fails_is_still_running(store: Store) -> None:
+    job = store.running()
+    completion = Completion("7", (a_job("next"),))
+
+    with pytest.raises(ZeroDivisionError), store.backend.transaction() as executor:
+        carry_out(operations.completing(job, completion), executor.execute)
+        raise ZeroDivisionError
+
+    assert store.state(job) == State.RUNNING
+    assert store.claim() == []
+
+
+@needs("transactions")
+@pytest.mark.parametrize("lost", ["to another worker", "because it was completed already"])
+def test_a_task_that_has_lost_its_lease_cannot_finish(store: Store, lost: str) -> None:
+    job = store.running()
+    if lost == "to another worker":
+        store.release(job)
+        store.take()
+    else:
+        store.complete(job)
+
+    with pytest.raises(LeaseLost), store.backend.transaction() as executor:
+        carry_out(operations.completing(job, Completion(None, (a_job(),))), executor.execute)
+
+    assert store.claim() == []
