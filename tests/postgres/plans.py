@@ -101,5 +101,9 @@ def _scan(node: Node) -> Scan | None:
 
 
 def _looked_at(node: Node) -> float:
+    """In all; a page that is read whole is as good as one that an index led to."""
     removed = sum(rows for name, rows in node.items() if name.startswith("Rows Removed by"))
-    return float(node["Actual Rows"] + removed) * float(node["Actual Loops"])
+    each = float(node["Actual Rows"] + removed)
+    if node["Node Type"] == "Seq Scan" and each < 100:
+        return 0
+    return each * float(node["Actual Loops"])
