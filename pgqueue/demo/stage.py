@@ -77,7 +77,7 @@ class Workers:
             "--processes": max(2, processes),
             "--pool-processes": 1,
             "--grace": 0,
-            "--log-level": "warning" if log else "debug",
+            "--log-level": "warning" if log else "info",
             "--url": url,
         }
         if processes == 1:

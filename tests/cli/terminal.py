@@ -20,7 +20,7 @@ from pgqueue.cli import main
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def eventually(look: Callable[[], T], *, within: float = PATIENCE) -> T:
