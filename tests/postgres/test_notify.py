@@ -214,6 +214,20 @@ async def test_whatever_makes_a_job_available_wakes_its_queue(
     wakes(lambda: store.retry(job))
 
 
+async def test_nobody_is_told_of_a_child_that_is_cancelled_with_its_parent(
+    store: Store, wire: Wire, sleeper: Sleeper
+) -> None:
+    await sleeper("spoiled", "freed")
+    parent = store.running()
+    store.enqueue(
+        a_job(queue="spoiled").after(parent.id),
+        a_job(queue="freed").after(parent.id, on_failure="run"),
+    )
+    store.discard(parent)
+
+    assert wire.heard() == ["freed"]
+
+
 async def test_the_promoter_is_told_of_what_is_due_soon(
     store: Store, wire: Wire, sleeper: Sleeper
 ) -> None:
