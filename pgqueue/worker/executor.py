@@ -92,6 +92,10 @@ class Executor:
     def busy(self) -> bool:
         return bool(self._runs)
 
+    @property
+    def full(self) -> bool:
+        return self._room() <= 0
+
     def leases(self) -> list[tuple[int, int]]:
         """(id, lease) of all that is held and has not ended."""
         return list(self._runs)

@@ -19,7 +19,7 @@ from pgqueue.worker.service import Service, happens
 BATCH = 500
 BLOCK = 10_000_000
 MAX_FLOORS = 64
-FIRST_GAP = 0.005
+FIRST_GAP = 0.002
 # A look from the bottom may cost at most one part in so many of the time; a cheap one is no matter.
 BOTTOM_SHARE = 30
 SATURATED_BOTTOM_SECONDS = 0.25
@@ -70,12 +70,12 @@ class Cursor:
             self.floors[priority] = max(position, self.floors.get(priority, 0))
         if jobs:
             self.idle_since = now
-            self.gap = FIRST_GAP
-            self.poll_at = now if self.saturated else now + self.gap
         else:
             self.empty_at = began
-            self.poll_at = now + self.gap
-            self.gap *= 2
+        if jobs and not self.asleep:  # asleep, the gaps are for what was open when we fell asleep
+            self.gap = FIRST_GAP
+        self.poll_at = now if self.saturated else now + self.gap
+        self.gap *= 2
 
     def look(self) -> None:
         """There may be work."""
@@ -86,12 +86,12 @@ class Cursor:
         """Somebody who enqueued has told us."""
         self._wakes = self._recent_wakes() + 1
         self._woken_at = self.idle_since = monotonic()
-        self.look()
+        self.poll_at = 0.0
 
     @property
     def often_notified(self) -> bool:
         """So often that we had better look by ourselves, at no cost to those who enqueue?"""
-        return self._recent_wakes() > 3
+        return self._recent_wakes() > 10
 
     def _recent_wakes(self) -> float:
         return self._wakes * max(0.0, 1 - (monotonic() - self._woken_at) * 10)
@@ -142,6 +142,9 @@ class Fetcher(Service):
 
     async def run(self) -> None:
         while True:
+            if self._executor.full:
+                for each in self._cursors.values():
+                    self._rise(each)
             room = await self._executor.room()
             cursor = self._ready(monotonic())
             if cursor is None:
@@ -207,6 +210,7 @@ class Fetcher(Service):
         """We look by ourselves, often enough: nobody has to notify us."""
         if cursor.asleep:
             cursor.asleep = False
+            cursor.look()
             self._listener.rise_from(cursor.name)
 
     async def _lease(self) -> int:

@@ -31,7 +31,7 @@ class Options:
     heartbeat_interval: float = 15.0
     frozen_after: float = 60.0
     term: float = 15.0
-    sleep_after: float = 0.1
+    sleep_after: float = 0.02
     pool_processes: int | None = None
     name: str | None = None
 
