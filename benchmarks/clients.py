@@ -43,9 +43,9 @@ def _one_client(
     barrier: Any, contender: Contender, url: str, seconds: float, rate: float | None
 ) -> list[float]:
     with psycopg.connect(url, autocommit=True) as connection:
-        if rate is None:
-            for _ in range(WARM_UPS):
-                transaction(contender, connection)
+        for _ in range(WARM_UPS):
+            with connection.transaction(force_rollback=True):
+                contender.enqueue(connection, time.time())
         barrier.wait()
         took: list[float] = []
         due = time.monotonic()
