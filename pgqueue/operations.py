@@ -90,6 +90,12 @@ class Failed(NamedTuple):
     error: str | None = None
 
 
+class Told(dict[tuple[int, int], bool]):
+    """What was completed; *freed*: the queues in which children can run now."""
+
+    freed: Sequence[str] = ()
+
+
 class Released(NamedTuple):
     """A job handed back, to run again after *delay*."""
 
@@ -297,11 +303,11 @@ def complete(
     *,
     keep: frozenset[State] = EVERYTHING,
     now: datetime | None = None,
-) -> Operation[dict[tuple[int, int], bool]]:
+) -> Operation[Told]:
     """Finishes *jobs* and unblocks their children.
 
     Answers for (id, lease) of those completed under that lease: True by this call, False by an
-    earlier one.
+    earlier one; and where there is new work now.
     """
     rows = ",".join(
         [
@@ -313,14 +319,17 @@ def complete(
     )
     params = {"jobs": f"[{rows}]", **_ending(keep, now)}
 
-    def decode(answers: Answers) -> dict[tuple[int, int], bool]:
-        now, earlier = answers
+    def decode(answers: Answers) -> Told:
+        now, earlier, [(_, queues)] = answers
         if (isolation := now[0][2]) != "read committed":
             raise PgqueueError(
                 f"a job cannot be completed in a {isolation} transaction: it would miss a child "
                 "that is added meanwhile; roll back, and use READ COMMITTED"
             )
-        return dict.fromkeys(earlier, False) | {(id, lease): True for id, lease, _ in now if id}
+        told = Told(dict.fromkeys(earlier, False))
+        told |= {(id, lease): True for id, lease, _ in now if id}
+        told.freed = queues or ()
+        return told
 
     return Operation("complete", params, decode)
 

@@ -291,7 +291,8 @@ class _Executor:
                 if own and not statement.repeats:
                     connection.execute("COMMIT")
                 pipeline.sync()
-                answers = [_rows(cursor) for cursor in steps]
+                said = steps if statement.repeats else [*steps, *then]
+                answers = [_rows(cursor) for cursor in said]
                 while statement.repeats and _says_again(_rows(cursor) for cursor in then):
                     then = [self._send(step, operation) for step in statement.followed_by]
                     pipeline.sync()
@@ -334,7 +335,8 @@ class _AsyncExecutor:
                 if own and not statement.repeats:
                     await connection.execute("COMMIT")
                 await pipeline.sync()
-                answers = [await _rows_async(cursor) for cursor in steps]
+                said = steps if statement.repeats else [*steps, *then]
+                answers = [await _rows_async(cursor) for cursor in said]
                 while statement.repeats and _says_again(
                     [await _rows_async(cursor) for cursor in then]
                 ):

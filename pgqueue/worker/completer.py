@@ -24,6 +24,7 @@ from pgqueue.operations import (
     Operation,
     Progress,
     Released,
+    Told,
     as_json,
 )
 from pgqueue.worker.line import Line
@@ -41,15 +42,21 @@ _VERBS: dict[type, Callable[..., Operation[Any]]] = {
 class Completer(Service):
     """Sends outcomes. No timer: a busy worker batches by itself, an idle one adds no latency.
 
-    *settled* is called for each job whose outcome is durable, or whose lease was lost.
+    *settled* is called for each job whose outcome is durable, or whose lease was lost; *freed* for
+    each queue in which that has let children run.
     """
 
     def __init__(
-        self, line: Line, keep: frozenset[State], settled: Callable[[int, int], None]
+        self,
+        line: Line,
+        keep: frozenset[State],
+        settled: Callable[[int, int], None],
+        freed: Callable[[str], None],
     ) -> None:
         self._line = line
         self._keep = keep
         self._settled = settled
+        self._freed = freed
         self._endings: list[Ending] = []
         self._with_jobs: deque[tuple[ClaimedJob, Completion]] = deque()
         self._progress: dict[tuple[int, int], str] = {}
@@ -117,12 +124,15 @@ class Completer(Service):
             return
         for ending in endings:
             self._conclude((ending.id, ending.lease), answers)
+        if type(answers) is Told:
+            for queue in answers.freed:
+                self._freed(queue)
 
     async def _send_with_jobs(self, job: ClaimedJob, completion: Completion) -> None:
         """One transaction; when its commit's answer is lost, the second asking finds the job
         completed."""
         completed = Completed(job.id, job.lease, completion.result)
-        answer = {(job.id, job.lease): True}
+        answer = Told({(job.id, job.lease): True})
         while True:
             try:
                 async with self._line.transaction() as executor:

@@ -129,7 +129,7 @@ class Worker:
         self._completions = Line("completions", backend.lane(), health)
         self._listener = Listener(backend, self._profile, health, self._notified, self._look)
         self._hands = WorkerHands(backend, keep, lambda *report: self._completer.report(*report))
-        self._completer = Completer(self._completions, keep, lambda *lease: None)
+        self._completer = Completer(self._completions, keep, lambda *lease: None, self._look)
         self._threads = Threads()
         store = {"url": app.url, "schema": app.schema, "keep": keep}
         self._processes = ProcessPool(app.tasks, store, options.pool_processes)
@@ -156,9 +156,7 @@ class Worker:
         )
         self._promoter = Promoter(self._claims, self._listener, self._fetcher.look)
         look = self._fetcher.look
-        self._rescuer = Rescuer(
-            self._listener, keep, app.max_rescues, options.frozen_after, look
-        )
+        self._rescuer = Rescuer(self._listener, keep, app.max_rescues, options.frozen_after, look)
         pruner = Pruner(self._listener, app.retention, look)
         self._elector = Elector(
             self._listener, options.term, (self._promoter, self._rescuer, pruner)

@@ -5,6 +5,7 @@
 --       now
 -- out:  again: children were spoiled by a parent that failed; they are listed in pgqueue_local.ending for
 --       archive, and then it is their children's turn
+--       queues: text array of the queues that have new work, '@' for what is due later; or null
 -- trap: an edge is decided once (outcome), children are locked in id order, and what several parents take
 --       off one child is summed first: 500 parents of one child are one update. blocked_by is taken
 --       from the locked row, not from the snapshot.
@@ -41,7 +42,7 @@ WITH finished AS MATERIALIZED (
     WHERE j.id = locked.id AND locked.spoiled_by IS NULL
     RETURNING j.queue, j.state
 ), woken AS (
-    SELECT count(pgqueue.wake(topic))
+    SELECT count(pgqueue.wake(topic)), array_agg(topic) AS queues
     FROM (SELECT DISTINCT CASE state WHEN 'available' THEN queue ELSE '@' END
           FROM freed WHERE state <> 'blocked') AS topics(topic)
 ), told AS (
@@ -55,4 +56,4 @@ WITH finished AS MATERIALIZED (
     FROM finished, locked
     WHERE spoiled_by IS NOT NULL
 )
-SELECT again FROM ending, woken, told;
+SELECT again, queues FROM ending, woken, told;
