@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import sysconfig
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -72,31 +73,34 @@ def _play(
     from pgqueue.demo.stage import database, workers
 
     loud = click.get_current_context().meta["pgqueue.debug"]
-    with database(url, keep=keep) as stage, workers(stage, processes, loud=loud) as cast:
+    with ExitStack() as stack:
+        with show.waiting("starting PostgreSQL" if url is None else "making the tables"):
+            stage = stack.enter_context(database(url, keep=keep))
+            cast = stack.enter_context(workers(stage, processes, loud=loud))
+        where = "started for you" if stage.own else "in a schema of its own"
+        show.say(f"[bold]{stage.server}[/bold] {where}")
         app.use(stage.url)
-        try:
-            where = "started for you" if stage.own else "in a schema of its own"
-            show.say(f"[bold]{stage.server}[/bold] {where}")
-            play = Play(stage, cast, directory, paths)
+        stack.callback(app.close)
+        play = Play(stage, cast, directory, paths)
+        with show.waiting("starting worker processes"):
             play.await_workers()
-            show.say(f"[bold]{workers_text(processes)}[/bold] ready")
-            jobs = play.enqueue()
-            show.say(
-                f"[bold]one transaction[/bold] with a row of the application's own and {jobs:,} "
-                f"jobs, one for each file below {directory}; a last one waits for them all"
-            )
-            seconds = show.watch(play).seconds
+        show.say(f"[bold]{workers_text(processes)}[/bold] ready")
+        jobs = play.enqueue()
+        show.say(
+            f"[bold]one transaction[/bold] with a row of the application's own and {jobs:,} "
+            f"jobs, one for each file below {directory}; a last one waits for them all"
+        )
+        seconds = show.watch(play).seconds
+        with show.waiting("single jobs, and a burst of empty ones"):
             figures = play.figures(seconds)
-            show.end(figures, output.span)
-            if as_json:
-                output.print_json(figures)
-                sys.stdout.flush()
-            if keep or not as_json:
-                show.ways_on(stage, keep=keep)
-            if keep:
-                signal.pause()
-        finally:
-            app.close()
+        show.end(figures, output.span)
+        if as_json:
+            output.print_json(figures)
+            sys.stdout.flush()
+        if keep or not as_json:
+            show.ways_on(stage, keep=keep)
+        if keep:
+            signal.pause()
 
 
 def _cores() -> int:

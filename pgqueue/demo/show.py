@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -29,6 +31,10 @@ class Show:
 
     def say(self, text: str) -> None:
         self._console.print(text, markup=True)
+
+    def waiting(self, text: str) -> AbstractContextManager[Any]:
+        """Says *text* while it takes its time; nothing where it would not go away again."""
+        return self._console.status(text) if self._console.is_terminal else nullcontext()
 
     def watch(self, play: Play) -> Moment:
         """Shows how far *play* is until it is done; answers the last look."""
