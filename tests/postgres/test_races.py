@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import psycopg
 import pytest
 
 from pgqueue import operations
-from pgqueue.backends.postgres import PostgresBackend
+from pgqueue.backends.postgres import LANE_SETTINGS, PostgresBackend
 from pgqueue.jobs import State
 from pgqueue.operations import Completed, Failed, Leadership, Released, Rescue
 from tests.conformance.store import NOON, PROFILE, Store, a_job, ids
 from tests.postgres.conftest import Racers
 
 
-def completes(*jobs: operations.ClaimedJob) -> operations.Operation[dict[tuple[int, int], bool]]:
+def completes(*jobs: operations.ClaimedJob) -> operations.Operation[Any]:
     return operations.complete([Completed(job.id, job.lease) for job in jobs], now=NOON)
 
 
@@ -280,6 +283,37 @@ async def test_a_parent_that_finishes_sees_a_child_that_is_retried_meanwhile(
     assert await completing == {(parent.id, parent.lease): True}
     await worker.commit()
     assert store.take().id == child
+
+
+@pytest.mark.parametrize("verb", ["fail", "release", "complete", "cancel"])
+async def test_jobs_are_locked_in_one_order_whatever_the_batchs(
+    store: Store, racer: Racers, verb: str
+) -> None:
+    """With the later job held by a third, both must meet at the earlier one."""
+    store.enqueue(a_job(), a_job())
+    early, late = store.claim()
+    by_verb: dict[str, operations.Operation[Any]] = {
+        "fail": operations.fail([Failed(job.id, job.lease, "retry") for job in (early, late)]),
+        "release": operations.release([Released(job.id, job.lease) for job in (early, late)]),
+        "complete": completes(late, early),
+        "cancel": operations.cancel([late.id, early.id]),
+    }
+    operation = by_verb[verb]
+    if verb in ("fail", "release"):
+        jobs = json.dumps(json.loads(operation.params["jobs"] or "")[::-1])
+        operation = replace(operation, params={**operation.params, "jobs": jobs})
+    holder, first, second = await racer(), await racer(), await racer()
+    await first.connection.execute(f"{LANE_SETTINGS} SET lock_timeout = '10s'".encode())
+    await first.commit()
+    lock = "SELECT FROM pgqueue.job WHERE id = %s FOR UPDATE"
+    await holder.connection.execute(lock, [late.id])
+    both = await first.starts(first.do(operation), behind=holder)
+    only = await second.starts(second.connection.execute(lock, [early.id]), behind=first)
+    await holder.commit()
+    await both
+    await first.rollback()
+    await only
+    await second.rollback()
 
 
 # Leadership
