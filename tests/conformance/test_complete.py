@@ -82,6 +82,23 @@ def test_says_whether_it_was_this_call_or_an_earlier_one(store: Store) -> None:
     }
 
 
+def test_says_in_which_queues_children_can_run_now(store: Store) -> None:
+    parent, other = store.running(), store.running()
+    store.enqueue(
+        a_job(queue="b").after(parent.id),
+        a_job(queue="a").after(parent.id),
+        a_job(queue="a").after(parent.id),
+        a_job(queue="later", delay=timedelta(hours=1)).after(parent.id),
+        a_job(queue="waits").after(parent.id, other.id),
+    )
+    parents = [Completed(job.id, job.lease) for job in (parent, other)]
+
+    first = store.do(operations.complete(parents[:1], now=NOON))
+    assert set(first.freed) - {"@"} == {"a", "b"}
+    assert list(store.do(operations.complete(parents[1:], now=NOON)).freed) == ["waits"]
+    assert not store.do(operations.complete(parents, now=NOON)).freed
+
+
 def test_asking_twice_in_one_call_completes_once(store: Store) -> None:
     job = store.running()
 
