@@ -392,6 +392,12 @@ def fail(
     return Operation("fail", {"jobs": as_json(rows), **_ending(keep, now)}, _states_by_lease)
 
 
+def busy(leases: Iterable[tuple[int, int]]) -> Operation[set[tuple[int, int]]]:
+    """Which of *leases*, (job id, lease), somebody else's transaction keeps from finishing now."""
+    rows = [{"id": id, "lease": lease} for id, lease in leases]
+    return Operation("busy", {"jobs": as_json(rows)}, lambda a: {(id, lse) for id, lse in a[0]})
+
+
 def release(
     jobs: Sequence[Released], *, keep: frozenset[State] = EVERYTHING, now: datetime | None = None
 ) -> Operation[dict[tuple[int, int], State]]:

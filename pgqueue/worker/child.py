@@ -8,6 +8,7 @@ import pickle
 import runpy
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
@@ -30,6 +31,7 @@ from pgqueue.tasks import Task
 from pgqueue.worker.hands import read_parents
 
 Pipe: TypeAlias = "Connection[Any, Any]"
+_speaking = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,20 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """The task was found, and begins."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reported:
     """Progress, as JSON text."""
 
     progress: str
+
+
+@dataclass(frozen=True, slots=True)
+class Completing:
+    """The task completes its job in a transaction of its own: its lease is used, not lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,30 +106,39 @@ def main() -> None:
 def serve(pipe: Pipe, parent: int) -> None:
     """Runs orders until the parent is gone. Ctrl-C is the parent's business."""
     _die_with(parent)
+    os.register_at_fork(after_in_child=pipe.close)  # or our death would not be noticed
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         try:
             order: Order = pipe.recv()
         except (EOFError, OSError):
             return
-        pipe.send(_run(order, pipe))
+        _say(pipe, _run(order, pipe))
 
 
 def _run(order: Order, pipe: Pipe) -> Finished | Raised:
     try:
+        task = _task(order.module, order.qualname, order.main)
+        _say(pipe, Started())
         seconds = order.job.timeout_seconds
         context = Context(
             order.job,
             _ChildHands(order, pipe),
             None if seconds is None else monotonic() + seconds,
         )
-        result = _task(order.module, order.qualname, order.main).call(context, order.job.args)
+        result = task.call(context, order.job.args)
         if context.completed:
             result = context.result
         pickle.dumps(result)
         return Finished(result, context.additions, context.completed)
     except BaseException as error:
         return _raised(error)
+
+
+def _say(pipe: Pipe, what: Started | Reported | Completing | Finished | Raised) -> None:
+    """A task may have threads of its own, that report progress."""
+    with _speaking:
+        pipe.send(what)
 
 
 def _raised(error: BaseException) -> Raised:
@@ -150,11 +171,12 @@ class _ChildHands:
         return self.parents(after, limit)
 
     def report(self, progress: str) -> None:
-        self._pipe.send(Reported(progress))
+        _say(self._pipe, Reported(progress))
 
     def finish(self, connection: Any, completion: Completion) -> Awaitable[None] | None:
         with self._backend().on(driver(connection)) as executor:
             carry_out(completing(self._job, completion, self._store["keep"]), executor.execute)
+        _say(self._pipe, Completing())
         return None
 
     def transaction(self, completion: Callable[[], Completion]) -> AbstractAsyncContextManager[Any]:
@@ -170,6 +192,7 @@ class _ChildHands:
             with backend.on(connection) as executor:
                 plan = completing(self._job, completion(), self._store["keep"])
                 carry_out(plan, executor.execute)
+            _say(self._pipe, Completing())
 
     def _backend(self) -> backends.Backend:
         return _connect(self._store["url"], self._store["schema"])

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import timedelta
-from math import inf
-from time import monotonic
 from typing import Any, TypeAlias
 
 import msgspec
@@ -25,13 +22,17 @@ from pgqueue.operations import (
     Progress,
     Released,
     Told,
-    as_json,
 )
+from pgqueue.worker import failures
 from pgqueue.worker.line import Line
 from pgqueue.worker.service import Service, log
 
 BATCH = 500
+FIRST_GAP = 0.2
+LONGEST_GAP = 5.0
+SPOILED_RETRY = timedelta(minutes=1)
 Ending: TypeAlias = Completed | Failed | Released
+Name: TypeAlias = tuple[int, int]
 _VERBS: dict[type, Callable[..., Operation[Any]]] = {
     Completed: operations.complete,
     Failed: operations.fail,
@@ -42,38 +43,34 @@ _VERBS: dict[type, Callable[..., Operation[Any]]] = {
 class Completer(Service):
     """Sends outcomes. No timer: a busy worker batches by itself, an idle one adds no latency.
 
-    *settled* is called for each job whose outcome is durable, or whose lease was lost; *freed* for
-    each queue in which that has let children run.
+    A job may be held by somebody else's transaction, for as long as that lasts: one that adds a
+    child to it, say. Such an outcome is put aside and tried again later, alone, and ever later.
+    *freed* is called for each queue in which an outcome has let children run.
     """
 
-    def __init__(
-        self,
-        line: Line,
-        keep: frozenset[State],
-        settled: Callable[[int, int], None],
-        freed: Callable[[str], None],
-    ) -> None:
+    def __init__(self, line: Line, keep: frozenset[State], freed: Callable[[str], None]) -> None:
         self._line = line
         self._keep = keep
-        self._settled = settled
         self._freed = freed
         self._endings: list[Ending] = []
-        self._with_jobs: deque[tuple[ClaimedJob, Completion]] = deque()
-        self._progress: dict[tuple[int, int], str] = {}
+        self._again: list[Ending] = []
+        self._gaps: dict[Name, float] = {}  # of what was put aside: seconds until it is tried again
+        self._additions: dict[Name, tuple[ClaimedJob, Completion]] = {}
+        self._progress: dict[Name, str] = {}
         self._ready = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self.idle_at = monotonic()
 
     def add(self, ending: Ending) -> None:
         self._endings.append(ending)
-        self._busy()
+        self._ready.set()
+        self._idle.clear()
 
     def add_with_jobs(self, job: ClaimedJob, completed: Completed, additions: Completion) -> None:
         """*additions* appear if, and only if, the completion is accepted."""
         completion = msgspec.structs.replace(additions, result=completed.result)
-        self._with_jobs.append((job, completion))
-        self._busy()
+        self._additions[job.id, job.lease] = (job, completion)
+        self.add(completed)
 
     def report(self, id: int, lease: int, progress: str) -> None:
         """Only the latest report of a job is sent."""
@@ -88,78 +85,113 @@ class Completer(Service):
         while True:
             await self._ready.wait()
             self._ready.clear()
-            while self._endings or self._with_jobs or self._progress:
+            while self._endings or self._again or self._progress:
+                # Taken in one moment, and reports go first: they are heard while the lease holds.
                 batch, self._endings = self._endings[:BATCH], self._endings[BATCH:]
-                for kind in (Completed, Failed, Released):
-                    if alike := [ending for ending in batch if type(ending) is kind]:
-                        await self._send(alike)
-                if self._with_jobs:
-                    await self._send_with_jobs(*self._with_jobs.popleft())
-                if self._progress:
-                    reports, self._progress = self._progress, {}
-                    rows = [Progress(id, lease, text) for (id, lease), text in reports.items()]
-                    await self._line.insist(operations.progress(rows))
-            if not self._endings:
-                self.idle_at = monotonic()
+                again, self._again = self._again, []
+                reports, self._progress = self._progress, {}
+                await self._report(reports)
+                await self._send_all([*await self._free(again), *batch])
+            if not self._gaps:
                 self._idle.set()
 
-    def _busy(self) -> None:
-        self._ready.set()
-        self._idle.clear()
-        self.idle_at = inf
+    async def _report(self, reports: Mapping[Name, str]) -> None:
+        rows = [Progress(id, lease, text) for (id, lease), text in reports.items()]
+        if rows:
+            try:
+                await self._line.insist(operations.progress(rows))
+            except Exception as error:
+                log.warning("the progress of %d jobs was not kept: %s", len(rows), error)
 
-    async def _send(self, endings: list[Any]) -> None:
-        """Sends outcomes of one kind; one that somebody else blocks must not hold up the others."""
-        verb = _VERBS[type(endings[0])]
+    async def _send_all(self, endings: Sequence[Ending]) -> None:
+        alone: list[Ending] = []
+        if self._additions:
+            alone = [ending for ending in endings if ending[:2] in self._additions]
+            endings = [ending for ending in endings if ending[:2] not in self._additions]
+        for kind in _VERBS:
+            if alike := [ending for ending in endings if type(ending) is kind]:
+                await self._send(alike)
+        for ending in await self._free(alone):  # a transaction each: do not wait in each
+            await self._send([ending])
+
+    async def _send(self, endings: Sequence[Any]) -> None:
+        """Sends outcomes of one kind; what is wrong with one of them must not hold up the
+        others."""
+        name = endings[0][:2]
         try:
-            answers = await self._line.insist(verb(endings, keep=self._keep))
+            if name in self._additions:
+                answers = await self._complete_with_jobs(*self._additions[name])
+            else:
+                verb = _VERBS[type(endings[0])]
+                answers = await self._line.insist(verb(endings, keep=self._keep))
+        except StoreBusy:
+            free = await self._free(endings)
+            if len(endings) == len(free) == 1:  # it is not the job that is held, but its child
+                self._put_aside(free[0])
+            elif len(endings) == len(free):
+                for ending in free:
+                    await self._send([ending])
+            elif free:
+                await self._send(free)
         except Exception as error:
             if len(endings) > 1:
                 for ending in endings:
                     await self._send([ending])
-            elif isinstance(error, StoreBusy):
-                asyncio.get_running_loop().call_later(1, self.add, endings[0])
             else:
                 self._spoiled(endings[0], error)
-            return
-        for ending in endings:
-            self._conclude((ending.id, ending.lease), answers)
-        if type(answers) is Told:
-            for queue in answers.freed:
-                self._freed(queue)
+        else:
+            for ending in endings:
+                self._conclude(ending[:2], answers)
+            if type(answers) is Told:
+                for queue in answers.freed:
+                    self._freed(queue)
 
-    async def _send_with_jobs(self, job: ClaimedJob, completion: Completion) -> None:
+    async def _free(self, endings: Sequence[Ending]) -> list[Ending]:
+        """Those of *endings* whose jobs nobody holds; puts the others aside."""
+        if not endings:
+            return []
+        busy = await self._line.insist(operations.busy([ending[:2] for ending in endings]))
+        for ending in endings:
+            if ending[:2] in busy:
+                self._put_aside(ending)
+        return [ending for ending in endings if ending[:2] not in busy]
+
+    def _put_aside(self, ending: Ending) -> None:
+        gap = self._gaps.get(ending[:2], FIRST_GAP)
+        self._gaps[ending[:2]] = min(2 * gap, LONGEST_GAP)
+        asyncio.get_running_loop().call_later(gap, self._try_again, ending)
+
+    def _try_again(self, ending: Ending) -> None:
+        self._again.append(ending)
+        self._ready.set()
+
+    async def _complete_with_jobs(self, job: ClaimedJob, completion: Completion) -> Container[Name]:
         """One transaction; when its commit's answer is lost, the second asking finds the job
         completed."""
-        completed = Completed(job.id, job.lease, completion.result)
-        answer = Told({(job.id, job.lease): True})
+        name = (job.id, job.lease)
         while True:
             try:
                 async with self._line.transaction() as executor:
                     plan = operations.completing(job, completion, self._keep)
                     await carry_out_async(plan, executor.execute)
-                break
-            except (StoreUnavailable, StoreBusy):
+                return {name}
+            except StoreUnavailable:
                 await asyncio.sleep(0.1)
             except LeaseLost:  # and rolled back: was it completed, by an earlier asking?
-                again = operations.complete([completed], keep=self._keep)
-                answer = await self._line.insist(again)
-                break
-            except Exception as error:
-                self._spoiled(completed, error)
-                return
-        self._conclude((job.id, job.lease), answer)
+                completed = Completed(*name, completion.result)
+                return await self._line.insist(operations.complete([completed], keep=self._keep))
 
-    def _conclude(self, name: tuple[int, int], answers: Container[tuple[int, int]]) -> None:
+    def _conclude(self, name: Name, answers: Container[Name]) -> None:
+        self._gaps.pop(name, None)
+        self._additions.pop(name, None)
         if name not in answers:
             log.warning("job %d: finished too late, it was another worker's by then", name[0])
-        self._settled(*name)
 
     def _spoiled(self, ending: Ending, error: Exception) -> None:
-        """The store refuses what the task returned: the attempt has failed."""
+        """The store refuses what the task said: the attempt has failed."""
         log.error("job %d: its outcome cannot be stored: %s", ending.id, error)
-        if isinstance(ending, Completed):
-            text = as_json({"type": type(error).__name__, "message": str(error)})
-            self.add(Failed(ending.id, ending.lease, "retry", timedelta(minutes=1), None, text))
-        else:
-            self._settled(ending.id, ending.lease)
+        name = ending[:2]
+        self._conclude(name, {name})
+        if not isinstance(ending, Failed) or ending.retry_in is not SPOILED_RETRY:
+            reason, document = failures.reason(error), failures.document(error)
+            self.add(Failed(*name, "retry", SPOILED_RETRY, reason, document))

@@ -38,14 +38,15 @@ class Elector(Service):
         self._listener = listener
         self._term = term
         self._duties = duties
+        self._trusted_until = 0.0
         self.leads = False
 
     async def run(self) -> None:
-        trusted_until = 0.0
         while True:
             began = monotonic()
             try:
-                async with asyncio.timeout(max(0.1, trusted_until - began) if self.leads else None):
+                left = max(0.1, self._trusted_until - began) if self.leads else None
+                async with asyncio.timeout(left):
                     answer = await self._listener.line.execute(
                         operations.elect(NAME, self._listener.worker, timedelta(seconds=self._term))
                     )
@@ -53,11 +54,11 @@ class Elector(Service):
                 await self._step_down("its term ran out before it could be renewed")
                 continue
             except StoreUnavailable:
-                if monotonic() > trusted_until:
+                if monotonic() > self._trusted_until:
                     await self._step_down("the database is away")
                 raise
             if answer.elected:
-                trusted_until = began + self._term
+                self._trusted_until = began + self._term
                 self._take_up()
             else:
                 await self._step_down(f"worker {answer.worker} leads")

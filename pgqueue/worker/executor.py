@@ -4,51 +4,70 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from collections import Counter, deque
-from collections.abc import Awaitable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, Literal
 
 from pgqueue import results
 from pgqueue.context import Context
-from pgqueue.errors import InvalidArguments, InvalidResult, JobCancelled, LeaseLost
-from pgqueue.operations import ClaimedJob, Completed, Failed, Released, as_json
+from pgqueue.errors import JobCancelled, LeaseLost
+from pgqueue.operations import ClaimedJob, Completed, Failed, Released
 from pgqueue.outcomes import Cancel, Discard, Retry, Snooze
 from pgqueue.tasks import Task
+from pgqueue.worker import failures
 from pgqueue.worker.completer import Completer
+from pgqueue.worker.failures import OutOfTime, RetryAsked, storable
 from pgqueue.worker.hands import WorkerHands
 from pgqueue.worker.processes import ProcessPool
-from pgqueue.worker.service import log
+from pgqueue.worker.service import log, within
 from pgqueue.worker.threads import Threads
-
-T = TypeVar("T")
 
 MAX_BUFFER = 500
 BUFFER_SECONDS = 0.01
-MAX_TRACEBACK = 8_000
-MAX_MESSAGE = 2_000
+STOP_SECONDS = 2.0
 
 
 class Run:
     """A job in our hands: waiting in the buffer, or running."""
 
-    __slots__ = ("asked_to_stop", "context", "job", "lost", "releasing", "task")
+    __slots__ = (
+        "_completing",
+        "asked_to_stop",
+        "context",
+        "in_thread",
+        "job",
+        "lost",
+        "releasing",
+        "task",
+    )
 
     def __init__(self, job: ClaimedJob) -> None:
         self.job = job
         self.task: asyncio.Task[None] | None = None
         self.context: Context | None = None
+        self.in_thread = False
+        self._completing = False
         self.asked_to_stop = False
         self.lost = False
         self.releasing = False
 
+    @property
+    def completed(self) -> bool:
+        """Has the task completed its job, in a transaction of its own, and may be going on?"""
+        return self._completing or (self.context is not None and self.context.completed)
+
+    def completes(self) -> None:
+        """It does so in another process."""
+        self._completing = True
+
     def stop(self) -> None:
-        """Asks the code to stop: a coroutine is interrupted, a function may look."""
+        """Asks the code to stop: a coroutine is interrupted, a process killed. A function has to
+        look, and until it does its job goes on."""
         if self.context is not None:
             self.context.cancel()
-        if self.task is not None:
+        if self.task is not None and not self.in_thread:
             self.task.cancel()
 
 
@@ -78,6 +97,8 @@ class Executor:
         self._runs: dict[tuple[int, int], Run] = {}
         self._running = 0
         self._by_queue: Counter[str] = Counter()
+        self._full: set[str] = set()
+        self.freed: Callable[[str], None] = lambda queue: None
         self._unknown: Counter[str] = Counter()
         self._free = asyncio.Event()
         self._empty = asyncio.Event()
@@ -108,8 +129,14 @@ class Executor:
         return room
 
     def room_in(self, queue: str, limit: int | None) -> int:
-        """How many more jobs of *queue*, of which *limit* may run at once."""
-        return MAX_BUFFER if limit is None else limit - self._by_queue[queue]
+        """How many more jobs of *queue*, of which *limit* may run at once; if none, *freed* is
+        told when one has ended."""
+        if limit is None:
+            return MAX_BUFFER
+        room = limit - self._by_queue[queue]
+        if room <= 0:
+            self._full.add(queue)
+        return room
 
     def take(self, jobs: list[ClaimedJob]) -> None:
         """Runs *jobs* as slots become free, in this order."""
@@ -135,7 +162,7 @@ class Executor:
     def lost(self, id: int, lease: int) -> None:
         """This job is another worker's by now; what our code still does changes nothing."""
         run = self._runs.get((id, lease))
-        if run is not None and not run.lost:
+        if run is not None and not run.lost and not run.completed:
             log.warning("job %d (%s): its lease was lost", id, run.job.task)
             run.lost = True
             if run.task is None:
@@ -151,24 +178,19 @@ class Executor:
             run = self._buffer.popleft()
             self._end(run, Released(run.job.id, run.job.lease))
 
-    async def finish(self, grace: float) -> None:
-        """Lets jobs go on for *grace* seconds; then stops them and hands them back."""
-        try:
-            async with asyncio.timeout(grace):
-                await self._empty.wait()
-        except TimeoutError:
-            log.warning(
-                "%d jobs are still running after the grace period; handing them back",
-                len(self._runs),
-            )
-        for run in list(self._runs.values()):
+    async def finish(self) -> None:
+        """Returns when nothing runs any more."""
+        await self._empty.wait()
+
+    async def hand_back(self) -> None:
+        """Asks what still runs to stop, gives it a moment for that, and hands it back."""
+        runs = list(self._runs.values())
+        for run in runs:
             run.releasing = True
             run.stop()
-        while self._runs:
-            done, _ = await asyncio.wait([r.task for r in self._runs.values() if r.task], timeout=1)
-            if not done:
-                break
-        for run in list(self._runs.values()):
+        if tasks := [run.task for run in runs if run.task is not None]:
+            await asyncio.wait(tasks, timeout=STOP_SECONDS)
+        for run in runs:
             self._end(run, Released(run.job.id, run.job.lease))
 
     def _room(self) -> int:
@@ -209,6 +231,9 @@ class Executor:
                 self._completer.add(ending)
         if self._buffer:
             self._fill()
+        if job.queue in self._full:
+            self._full.discard(job.queue)
+            self.freed(job.queue)
         self._free.set()
         if not self._runs:
             self._empty.set()
@@ -229,13 +254,12 @@ class Executor:
             ending = (
                 self._stopped(run, task)
                 if run.asked_to_stop or run.releasing
-                else Failed(job.id, job.lease, "cancel", reason=_text(error))
+                else Failed(job.id, job.lease, "cancel", reason=failures.message(error))
             )
-        except BaseException as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit is the end of the attempt, not ours
             ending = self._failed(run, task, error)
-            if not isinstance(error, Exception):
-                self._end(run, ending)
-                raise
         self._end(run, None if run.lost else ending)
 
     async def _call(self, run: Run, task: Task[..., Any]) -> Any:
@@ -251,18 +275,22 @@ class Executor:
             else:
                 args, kwargs = task.decode_args(job.args)
                 coroutine = task.fn(*args, **kwargs)
-            return await (coroutine if seconds is None else _within(seconds, coroutine))
+            return await (coroutine if seconds is None else within(seconds, coroutine))
         run.context = context = self._context(job)
-        if task.executor == "thread":
-            future = self._threads.submit(task.call, context, job.args)
-        else:
-            future = asyncio.ensure_future(
-                self._processes.submit(job, context, self._hands.of(job).report)
-            )
+        if task.executor == "process":
+            report = self._hands.of(job).report
+            return await self._processes.submit(job, context, report, run.completes)
+        run.in_thread = True
         try:
-            return await (future if seconds is None else _within(seconds, future))
+            return await within(seconds, self._threads.submit(task.call, context, job.args))
         except OutOfTime:
             context.cancel()
+            log.warning(
+                "job %d (%s) is out of time, but its function goes on, in a thread of its own, "
+                "until it looks at ctx.cancelled; nobody hears how it ends",
+                job.id,
+                job.task,
+            )
             raise
 
     def _context(self, job: ClaimedJob) -> Context:
@@ -279,11 +307,11 @@ class Executor:
             case Snooze(delay=timedelta() as delay):
                 return Released(job.id, job.lease, delay)
             case Cancel(reason=reason):
-                return Failed(job.id, job.lease, "cancel", reason=reason)
+                return Failed(job.id, job.lease, "cancel", reason=reason and storable(reason))
             case Discard(reason=reason):
-                return Failed(job.id, job.lease, "discard", reason=reason)
+                return Failed(job.id, job.lease, "discard", reason=reason and storable(reason))
             case Retry(delay=delay, reason=reason):
-                error = _RetryAsked(reason or "the task asked to be tried again")
+                error = RetryAsked(reason or "the task asked to be tried again")
                 wait = (
                     delay if isinstance(delay, timedelta) else task.retry_after(job.attempt, error)
                 )
@@ -295,7 +323,7 @@ class Executor:
         if isinstance(error, LeaseLost):
             log.warning("job %d (%s): %s", job.id, job.task, error)
             return None
-        log.debug("job %d (%s) failed: %s", job.id, job.task, _text(error))
+        log.debug("job %d (%s) failed: %s", job.id, job.task, failures.message(error))
         wait: timedelta | None = timedelta(seconds=1)
         if task is not None:
             wait = task.retry_after(job.attempt, error)
@@ -303,11 +331,9 @@ class Executor:
 
     def _judged(self, job: ClaimedJob, error: BaseException, wait: timedelta | None) -> Failed:
         """What becomes of a failed attempt; None waits for nothing: it must not be tried again."""
-        verdict = "discard" if wait is None else "retry"
-        reason = None
-        if wait is None or job.attempt >= job.max_attempts:
-            reason = f"{type(error).__name__}: {_text(error)}"[:MAX_MESSAGE]
-        return Failed(job.id, job.lease, verdict, wait, reason, _document(error))  # type: ignore[arg-type]
+        verdict: Literal["discard", "retry"] = "discard" if wait is None else "retry"
+        reason, document = failures.reason(error), failures.document(error)
+        return Failed(job.id, job.lease, verdict, wait, reason, document)
 
     def _stopped(
         self, run: Run, task: Task[..., Any] | None
@@ -331,50 +357,3 @@ class Executor:
                 "job %d: no task %r here; handing it and others like it back", job.id, job.task
             )
         return Released(job.id, job.lease, timedelta(seconds=min(60, 2 ** min(seen - 1, 6))))
-
-
-class OutOfTime(TimeoutError):
-    """An attempt took longer than its timeout."""
-
-
-async def _within(seconds: float, work: Awaitable[T]) -> T:
-    limit = asyncio.timeout(seconds)
-    try:
-        async with limit:
-            return await work
-    except TimeoutError:
-        if limit.expired():
-            raise OutOfTime(f"it took longer than its timeout of {seconds:g} s") from None
-        raise
-
-
-class _RetryAsked(Exception):
-    """Shown as the error of an attempt that returned Retry."""
-
-
-_RetryAsked.__name__ = "Retry"
-
-
-def _document(error: BaseException) -> str:
-    """The error as JSON, bounded; written although its own text may fail or be unprintable."""
-    if isinstance(error, (_RetryAsked, InvalidArguments, InvalidResult)):
-        trace = None
-    else:
-        trace = "".join(traceback.format_exception(error))[-MAX_TRACEBACK:]
-    document = {
-        "type": type(error).__name__,
-        "message": _text(error)[:MAX_MESSAGE],
-        "traceback": trace,
-    }
-    return as_json({key: _storable(text) if text else text for key, text in document.items()})
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as broken:
-        return f"<its message could not be read: {type(broken).__name__}>"
-
-
-def _storable(text: str) -> str:
-    return text.replace("\x00", "\\0").encode("utf-8", "backslashreplace").decode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import inf
 from time import monotonic
 
@@ -43,7 +43,8 @@ class Cursor:
         self.gap = FIRST_GAP
         self.poll_at = 0.0
         self.idle_since = monotonic()
-        self.empty_at = -inf
+        self.asked_at = -inf
+        self._told_at = -inf
         self.asleep = False
         self._bottom_at = 0.0
         self._bottom_cost = 0.0
@@ -60,6 +61,7 @@ class Cursor:
     def took(self, jobs: list[ClaimedJob], limit: int, bottom: bool, began: float) -> None:
         """Learns from a claim's answer where the next one has to start, and when."""
         now = monotonic()
+        self.asked_at = began
         self.saturated = len(jobs) >= limit
         last = {job.priority: job.position for job in jobs}
         if bottom:
@@ -70,22 +72,28 @@ class Cursor:
             self.floors[priority] = max(position, self.floors.get(priority, 0))
         if jobs:
             self.idle_since = now
-        else:
-            self.empty_at = began
         if jobs and not self.asleep:  # asleep, the gaps are for what was open when we fell asleep
             self.gap = FIRST_GAP
-        self.poll_at = now if self.saturated else now + self.gap
+        # The answer may not know of what we were told while we were asking.
+        at_once = self.saturated or self._told_at >= began
+        self.poll_at = now if at_once else now + self.gap
         self.gap *= 2
 
     def look(self) -> None:
         """There may be work."""
-        self.gap = FIRST_GAP
+        self._told_at = monotonic()
         self.poll_at = 0.0
+        self.gap = FIRST_GAP
+
+    def full(self, until: float) -> None:
+        """As many of its jobs run as may: no need to look before one has ended."""
+        self.idle_since = monotonic()
+        self.poll_at = until
 
     def notified(self) -> None:
         """Somebody who enqueued has told us."""
         self._wakes = self._recent_wakes() + 1
-        self._woken_at = self.idle_since = monotonic()
+        self._woken_at = self._told_at = self.idle_since = monotonic()
         self.poll_at = 0.0
 
     @property
@@ -125,7 +133,9 @@ class Fetcher(Service):
         self._woken = asyncio.Event()
         self._leases = iter(range(0))
         self._claiming = asyncio.Lock()
-        self.dry: Callable[[float], None] | None = None
+        self._claimed = asyncio.Event()
+        self.taken = 0
+        executor.freed = self.look
 
     def notified(self, queue: str) -> None:
         """Somebody who enqueued into *queue* has told us."""
@@ -139,6 +149,16 @@ class Fetcher(Service):
             if queue in (None, cursor.name):
                 cursor.look()
         self._woken.set()
+
+    async def look_everywhere(self) -> None:
+        """Returns when all of each queue has been looked at, from now on."""
+        since = monotonic()
+        for cursor in self._cursors.values():
+            cursor.floors.clear()
+        self.look()
+        while any(cursor.asked_at < since for cursor in self._cursors.values()):
+            self._claimed.clear()
+            await self._claimed.wait()
 
     async def run(self) -> None:
         while True:
@@ -155,7 +175,7 @@ class Fetcher(Service):
                 async with self._claiming:
                     await self._claim(cursor, limit)
             else:
-                cursor.poll_at = monotonic() + FIRST_GAP
+                cursor.full(monotonic() + self._poll_interval)
 
     async def stop(self) -> None:
         """Claims nothing more. A claim on its way is awaited: what it takes must not be left
@@ -179,8 +199,6 @@ class Fetcher(Service):
             elif not cursor.asleep and idle >= self._sleep_after:
                 cursor.asleep = True
                 self._listener.sleep_on(cursor.name)
-        if self.dry is not None:
-            self.dry(min(cursor.empty_at for cursor in self._cursors.values()))
         soonest = min(cursor.poll_at for cursor in self._cursors.values())
         await happens(self._woken, max(0.0, soonest - now))
         self._woken.clear()
@@ -205,6 +223,8 @@ class Fetcher(Service):
         if cursor.saturated:
             self._rise(cursor)
         self._executor.take(jobs)
+        self.taken += len(jobs)
+        self._claimed.set()
 
     def _rise(self, cursor: Cursor) -> None:
         """We look by ourselves, often enough: nobody has to notify us."""
@@ -216,6 +236,7 @@ class Fetcher(Service):
     async def _lease(self) -> int:
         for lease in self._leases:
             return lease
-        first = await self._line.insist(operations.reserve())
+        # On the line whose commits are durable: a lease must never be given twice.
+        first = await self._listener.line.insist(operations.reserve())
         self._leases = iter(range(first + 1, first + BLOCK))
         return first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -27,6 +28,7 @@ class WorkerHands:
         self.keep = keep
         self.report = report
         self.loop = asyncio.get_running_loop()
+        self.thread = threading.get_ident()
 
     def of(self, job: ClaimedJob) -> JobHands:
         return JobHands(self, job)
@@ -57,8 +59,11 @@ class JobHands:
         return inspections.parents([self._job.id], after=after, limit=limit)
 
     def report(self, progress: str) -> None:
-        worker = self._worker
-        worker.loop.call_soon_threadsafe(worker.report, self._job.id, self._job.lease, progress)
+        worker, said = self._worker, (self._job.id, self._job.lease, progress)
+        if threading.get_ident() == worker.thread:  # at once: how the job ends must come second
+            worker.report(*said)
+        else:
+            worker.loop.call_soon_threadsafe(worker.report, *said)
 
     def finish(self, connection: Any, completion: Completion) -> Awaitable[None] | None:
         if is_async(connection):

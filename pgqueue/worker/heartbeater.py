@@ -33,22 +33,26 @@ class Heartbeater(Service):
         """Asks now."""
         self._asked.set()
 
+    async def beat(self) -> None:
+        """Asks once."""
+        held = self._executor.leases()
+        answer = await self._listener.line.execute(
+            operations.heartbeat(
+                self._listener.worker, held, self._profile, session=self._listener.present
+            )
+        )
+        for lease in held:
+            if lease not in answer:
+                self._executor.lost(*lease)
+            elif answer[lease].cancel_requested:
+                self._executor.cancel(*lease)
+
     async def run(self) -> None:
         checked_at = monotonic()
         while True:
             await happens(self._asked, self._gap())
             self._asked.clear()
-            held = self._executor.leases()
-            answer = await self._listener.line.execute(
-                operations.heartbeat(
-                    self._listener.worker, held, self._profile, session=self._listener.present
-                )
-            )
-            for lease in held:
-                if lease not in answer:
-                    self._executor.lost(*lease)
-                elif answer[lease].cancel_requested:
-                    self._executor.cancel(*lease)
+            await self.beat()
             if self._listener.present and monotonic() - checked_at >= self._interval * 0.9:
                 await self._listener.check()
                 checked_at = monotonic()

@@ -86,7 +86,7 @@ class Rescuer(Service):
     """Takes jobs away from dead workers.
 
     After a connection of our own was lost, the others' may have been too: they get a grace period
-    to come back. Alone, it looks seldom; a worker that joins wakes it. It speaks through the session
+    to come back. Alone, it looks seldom; a worker that joins wakes it. It speaks on the session
     that sleeps, which a sleeper's own notifications do not wake: hence *wake*.
     """
 
@@ -143,9 +143,7 @@ class Pruner(Service):
     """Drops what is past its retention, makes partitions ahead, and looks for what should not
     exist."""
 
-    def __init__(
-        self, listener: Listener, retention: Retention, wake: Callable[[], None]
-    ) -> None:
+    def __init__(self, listener: Listener, retention: Retention, wake: Callable[[], None]) -> None:
         self._listener = listener
         self._retention = retention
         self._wake = wake

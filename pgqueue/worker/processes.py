@@ -6,10 +6,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -17,7 +18,9 @@ from pgqueue.context import Context
 from pgqueue.errors import PgqueueError
 from pgqueue.operations import ClaimedJob
 from pgqueue.tasks import Task
-from pgqueue.worker.child import Finished, Order, Raised, Reported
+from pgqueue.worker.child import Completing, Finished, Order, Raised, Reported
+from pgqueue.worker.service import within
+from pgqueue.worker.threads import Threads
 
 _CHILD = "from pgqueue.worker.child import main; main()"
 
@@ -27,40 +30,59 @@ class ProcessDied(PgqueueError):
 
 
 class ProcessPool:
-    """Starts processes as they are needed, up to *size*; a job waits for a free one."""
+    """Starts processes as they are needed, up to *size*; a job waits for a free one.
+
+    Each is spoken to by one of *threads*: a pipe blocks, when an order is large and the process has
+    only just been started.
+    """
 
     def __init__(
-        self, tasks: Mapping[str, Task[..., Any]], store: Mapping[str, Any], size: int | None
+        self,
+        tasks: Mapping[str, Task[..., Any]],
+        store: Mapping[str, Any],
+        size: int | None,
+        threads: Threads,
     ) -> None:
         self._tasks = tasks
         self._store = store
+        self._threads = threads
         self._free: list[_Slot] = []
         self._slots: set[_Slot] = set()
         self._turn = asyncio.Semaphore(size or os.cpu_count() or 1)
 
-    async def submit(self, job: ClaimedJob, context: Context, report: Callable[[str], None]) -> Any:
+    async def submit(
+        self,
+        job: ClaimedJob,
+        context: Context,
+        report: Callable[[str], None],
+        completing: Callable[[], None],
+    ) -> Any:
         """Run *job* and return what its task returned. Cancelled, it kills the process.
 
-        Raises what the task raised, and ProcessDied.
+        Its time begins when there is a process for it, which has found the task. *report* is told
+        its progress, *completing* that it completes in a transaction of its own. Raises what the
+        task raised, OutOfTime, and ProcessDied.
         """
         async with self._turn:
-            slot = self._free.pop() if self._free else self._start()
+            slot = self._take()
             try:
-                finished = await slot.run(self._order(job), report)
-            except BaseException as error:
-                if not isinstance(error, Exception) or isinstance(error, ProcessDied):
-                    self._slots.discard(slot)
-                    slot.kill()
-                else:
-                    self._free.append(slot)
+                answer = await self._threads.submit(slot.begin, self._order(job))
+                if answer is None:
+                    talk = self._threads.submit(slot.finish, report, completing)
+                    answer = await within(job.timeout_seconds, talk)
+            except BaseException:
+                self._slots.discard(slot)
+                slot.kill()
                 raise
             self._free.append(slot)
-        if finished.additions is not None:
-            context.adopt(finished.additions)
-        if finished.completed:
-            context.result = finished.result
+        if isinstance(answer, Raised):
+            raise answer.error()
+        if answer.additions is not None:
+            context.adopt(answer.additions)
+        if answer.completed:
+            context.result = answer.result
             context.mark_completed()
-        return finished.result
+        return answer.result
 
     def close(self) -> None:
         """Kills them all."""
@@ -69,7 +91,11 @@ class ProcessPool:
         self._slots.clear()
         self._free.clear()
 
-    def _start(self) -> _Slot:
+    def _take(self) -> _Slot:
+        while self._free:
+            if (slot := self._free.pop()).alive:
+                return slot
+            self._slots.discard(slot)
         slot = _Slot()
         self._slots.add(slot)
         return slot
@@ -88,7 +114,7 @@ class _Slot:
     """One process and the pipe to it.
 
     A process of its own making: that of multiprocessing would import the program's main module
-    first.
+    first. It leads a group of its own, so that what a task has started goes with it.
     """
 
     def __init__(self) -> None:
@@ -99,42 +125,48 @@ class _Slot:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                start_new_session=True,
             )
         self._pipe: Connection[Any, Any] = Connection(ours.detach())
 
-    async def run(self, order: Order, report: Callable[[str], None]) -> Finished:
-        try:
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def begin(self, order: Order) -> Raised | None:
+        """Returns when the process begins with *order*, or cannot; blocks. Raises ProcessDied."""
+        with self._talking():
             self._pipe.send(order)
+            answer = self._pipe.recv()
+            return answer if isinstance(answer, Raised) else None
+
+    def finish(
+        self, report: Callable[[str], None], completing: Callable[[], None]
+    ) -> Finished | Raised:
+        """Listens until the process has done with its order; blocks. Raises ProcessDied."""
+        with self._talking():
             while True:
-                match await _receive(self._pipe):
+                match self._pipe.recv():
                     case Reported(progress):
                         report(progress)
-                    case Raised() as raised:
-                        raise raised.error()
-                    case Finished() as finished:
-                        return finished
+                    case Completing():
+                        completing()
+                    case answer:
+                        return answer  # type: ignore[no-any-return]
+
+    @contextlib.contextmanager
+    def _talking(self) -> Iterator[None]:
+        try:
+            yield
         except (EOFError, OSError) as error:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(1)
+            self.kill()
+            self._process.wait(5)
             raise ProcessDied(
                 f"the process that ran it died with exit code {self._process.returncode}; "
                 "a negative one is the signal that killed it"
             ) from error
 
     def kill(self) -> None:
-        with contextlib.suppress(OSError):
-            self._pipe.close()
-        self._process.kill()
-        self._process.wait(5)
-
-
-async def _receive(pipe: Connection[Any, Any]) -> Any:
-    """The next message; waits on the loop, not in a thread."""
-    loop = asyncio.get_running_loop()
-    readable = asyncio.Event()
-    loop.add_reader(pipe.fileno(), readable.set)
-    try:
-        await readable.wait()
-    finally:
-        loop.remove_reader(pipe.fileno())
-    return pipe.recv()
+        if self._process.returncode is None:  # until then its number is nobody else's
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)

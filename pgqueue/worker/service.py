@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from pgqueue.errors import StoreBusy, StoreUnavailable
+from pgqueue.worker.failures import OutOfTime
+
+T = TypeVar("T")
 
 log = logging.getLogger("pgqueue.worker")
 
@@ -20,6 +25,20 @@ async def happens(event: asyncio.Event, seconds: float | None) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
+
+
+async def within(seconds: float | None, work: Awaitable[T]) -> T:
+    """What *work* answers. Raises OutOfTime, having cancelled it, when that takes longer."""
+    if seconds is None:
+        return await work
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            return await work
+    except TimeoutError:
+        if limit.expired():
+            raise OutOfTime(f"it took longer than its timeout of {seconds:g} s") from None
+        raise
 
 
 class Service:

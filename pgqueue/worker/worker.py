@@ -7,13 +7,15 @@ import contextlib
 import os
 import signal
 import socket
+from collections.abc import Coroutine
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pgqueue import inspections, operations
 from pgqueue.errors import SchemaOutOfDate, StoreUnavailable
 from pgqueue.statements import schema_files
 from pgqueue.worker.completer import Completer
+from pgqueue.worker.drainer import Drainer
 from pgqueue.worker.elector import Elector
 from pgqueue.worker.executor import Executor
 from pgqueue.worker.fetcher import Fetcher
@@ -81,12 +83,13 @@ class Worker:
         await self._completions.open()
         membership = await self._listener.join()
         self.id = membership.worker
+        with contextlib.suppress(StoreUnavailable):
+            await self._heartbeater.beat()  # or our death, with the first job, would not show soon
 
     def _start(self) -> None:
         for service in self._services:
             service.start()
         self._watchdog.start()
-        self._heartbeater.ask()
         log.info(
             "worker %d started: %s; queues %s, concurrency %d, tasks %s",
             self.id,
@@ -129,10 +132,10 @@ class Worker:
         self._completions = Line("completions", backend.lane(), health)
         self._listener = Listener(backend, self._profile, health, self._notified, self._look)
         self._hands = WorkerHands(backend, keep, lambda *report: self._completer.report(*report))
-        self._completer = Completer(self._completions, keep, lambda *lease: None, self._look)
+        self._completer = Completer(self._completions, keep, self._look)
         self._threads = Threads()
         store = {"url": app.url, "schema": app.schema, "keep": keep}
-        self._processes = ProcessPool(app.tasks, store, options.pool_processes)
+        self._processes = ProcessPool(app.tasks, store, options.pool_processes, self._threads)
         self._executor = Executor(
             app.tasks,
             self._completer,
@@ -149,8 +152,6 @@ class Worker:
             options.poll_interval,
             options.sleep_after,
         )
-        if options.drain:
-            self._fetcher.dry = self._drained
         self._heartbeater = Heartbeater(
             self._listener, self._executor, self._profile, options.heartbeat_interval
         )
@@ -161,12 +162,16 @@ class Worker:
         self._elector = Elector(
             self._listener, options.term, (self._promoter, self._rescuer, pruner)
         )
-        self._services = (
+        drainer = Drainer(
+            self._claims, self._fetcher, self._executor, self._completer, self._stop_asked.set
+        )
+        self._services: tuple[Service, ...] = (
             self._listener,
             self._completer,
             self._heartbeater,
             self._elector,
             self._fetcher,
+            *([drainer] if options.drain else []),
         )
         self._watchdog = Watchdog()
 
@@ -201,36 +206,21 @@ class Worker:
         if topic != DUE:
             self._fetcher.look(topic)
 
-    def _drained(self, empty_at: float) -> None:
-        """All queues were empty when asked at *empty_at*: was that after our last outcome was
-        durable?"""
-        if not self._executor.busy and empty_at > self._completer.idle_at:
-            self.stop()
-
     async def _shut_down(self) -> None:
         """Stops claiming, lets jobs finish, hands back the others, and leaves with empty hands."""
-        empty_handed = True
-        try:
-            async with asyncio.timeout(LAST_WORD_SECONDS):
-                await self._fetcher.stop()
-        except TimeoutError:
-            empty_handed = False
+        grace = self._options.grace
+        empty_handed = await self._ends(self._fetcher.stop(), 0, LAST_WORD_SECONDS)
+        if not empty_handed:
             await Service.stop(self._fetcher)
         self._executor.stop()
-        finishing = asyncio.ensure_future(self._executor.finish(self._options.grace))
-        now = asyncio.ensure_future(self._stop_now.wait())
-        await asyncio.wait({finishing, now}, return_when=asyncio.FIRST_COMPLETED)
-        now.cancel()
-        if not finishing.done():
-            finishing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await finishing
-            await self._executor.finish(0)
-        try:
-            async with asyncio.timeout(max(LAST_WORD_SECONDS, self._options.grace)):
-                await self._completer.finish()
-        except TimeoutError:
-            empty_handed = False
+        if not await self._ends(self._executor.finish(), grace):
+            if not self._stop_now.is_set():
+                log.warning(
+                    "%d jobs are still running after the grace period; handing them back",
+                    len(self._executor.leases()),
+                )
+            await self._executor.hand_back()
+        empty_handed &= await self._ends(self._completer.finish(), grace, LAST_WORD_SECONDS)
         await self._elector.stop()
         await self._heartbeater.stop()
         self._watchdog.stop()
@@ -240,13 +230,28 @@ class Worker:
                     await self._listener.line.execute(operations.leave(self.id))
         for service in reversed(self._services):
             await service.stop()
-        self.stuck = self._threads.close()
         self._processes.close()
+        self.stuck = self._threads.close()
         for line in (self._claims, self._completions, self._listener.line):
             await line.close()
         await self._app.close_async()
         if self.id is not None:
             log.info("worker %d stopped; %d jobs", self.id, self._executor.finished)
+
+    async def _ends(
+        self, work: Coroutine[Any, Any, None], seconds: float, last_word: float = 0
+    ) -> bool:
+        """Whether *work* ends in *seconds*, or as soon as we are to stop at once, or in *last_word*
+        seconds after that; if not, it is cancelled."""
+        working = asyncio.ensure_future(work)
+        hurry = asyncio.ensure_future(self._stop_now.wait())
+        await asyncio.wait({working, hurry}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        await asyncio.wait({working}, timeout=last_word)
+        ended = working.done()
+        working.cancel()
+        await asyncio.gather(working, hurry, return_exceptions=True)
+        return ended
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:

@@ -393,9 +393,10 @@ async def test_works_inside_a_pipeline(database: Database, autocommit: bool) -> 
             handles = enqueue(connection, first, ring.job(2).after(first))
             assert len(handles) == 2
             connection.execute("INSERT INTO purchase VALUES (2)")
-    async with await psycopg.AsyncConnection.connect(
-        database.url, autocommit=autocommit
-    ) as connection, connection.pipeline():
+    async with (
+        await psycopg.AsyncConnection.connect(database.url, autocommit=autocommit) as connection,
+        connection.pipeline(),
+    ):
         await connection.execute("INSERT INTO purchase VALUES (3)")
         assert (await enqueue(connection, ring.job(3))).id
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -37,3 +38,17 @@ class Store:
             cursor = connection.execute(query.encode(), params)
             row = cursor.fetchone() if cursor.description else None
             return row and row[0]
+
+
+async def becomes(app: App, handle: Handle[Any] | int, *states: str, within: float = 10) -> Job:
+    """The job, when it has come to one of *states*."""
+    async with asyncio.timeout(within):
+        while True:
+            [job] = (await app.execute_async(inspections.get([handle]))).values()
+            if job.state in states:
+                return job
+            await asyncio.sleep(0.01)
+
+
+async def ended(app: App, handle: Handle[Any] | int, *, within: float = 10) -> Job:
+    return await becomes(app, handle, *FINISHED, within=within)

@@ -48,7 +48,12 @@ def test_runs_the_jobs_of_a_killed_worker_elsewhere(
     shop.open()
     eventually(lambda: store.all_finished(handles))
     for job in store.jobs(handles):
-        assert (job.state, job.attempt, job.rescues, job.worker) == ("completed", 1, 1, other.worker)
+        assert (job.state, job.attempt, job.rescues, job.worker) == (
+            "completed",
+            1,
+            1,
+            other.worker,
+        )
         [error] = job.errors or []
         assert (error.type, error.worker) == ("WorkerLost", killed.worker)
 

