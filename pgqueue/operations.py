@@ -10,9 +10,11 @@ Instants (*now*) are for tests; without one the store's clock rules.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
@@ -309,15 +311,13 @@ def complete(
     Answers for (id, lease) of those completed under that lease: True by this call, False by an
     earlier one; and where there is new work now.
     """
-    rows = ",".join(
-        [
-            f'{{"id":{id},"lease":{lease},"result":{result or "null"}}}'
-            if result
-            else f'{{"id":{id},"lease":{lease}}}'
-            for id, lease, result in sorted(jobs)
-        ]
-    )
-    params = {"jobs": f"[{rows}]", **_ending(keep, now)}
+    claimed = []
+    for lease, group in itertools.groupby(sorted(jobs), itemgetter(1)):
+        together = list(group)
+        ids = ",".join([str(id) for id, _, _ in together])
+        results = ",".join([f'"{id}":{result}' for id, _, result in together if result])
+        claimed.append(f'{{"lease":{lease},"ids":[{ids}],"results":{{{results}}}}}')
+    params = {"jobs": f"[{','.join(claimed)}]", **_ending(keep, now)}
 
     def decode(answers: Answers) -> Told:
         now, earlier, [(_, queues)] = answers
@@ -489,7 +489,7 @@ def retry(
     or ``held`` for one whose unique key now belongs to another job.
     """
     params = {"ids": _ids(ids), "workflow": _text(workflow), **_ending(keep, now)}
-    return Operation("retry", params, lambda a: {id: state for id, state in a[-1] if id})
+    return Operation("retry", params, lambda a: dict(a[-2]))
 
 
 def pause(queue: str, *, now: datetime | None = None) -> Operation[None]:

@@ -1,6 +1,7 @@
 -- complete: finishes jobs whose leases still hold, and unblocks their children; asking twice answers twice.
 --
--- in:   jobs   JSON array of {id, lease, result}, in id order
+-- in:   jobs   JSON array of {lease, ids, results}, all ids in order: a new element where the lease changes.
+--              Results {id: result}, of those that have one
 --       keep   JSON array of the states whose jobs are kept in the archive
 --       now
 -- out:  id, lease of each job that is completed under that lease, by this call, with the isolation level;
@@ -10,13 +11,15 @@
 --       transaction that adds a child to a job being finished, and only a new statement's snapshot sees
 --       that child. Ids pass from one to the next in settings local to the transaction. A job that is not to be
 --       kept is kept all the same while it has children: they may want its result. Prune knows when not.
+--       What a claim took is completed by one walk through the primary key, not by a descent for each; an
+--       equality of leases would tempt the planner into a hash join with the whole table.
 WITH finished AS (
     DELETE FROM pgqueue.job AS j
-    USING jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint, result jsonb)
-    WHERE j.id = g.id AND j.lease = g.lease
+    USING jsonb_to_recordset(:jobs::jsonb) AS g(lease bigint, ids bigint[], results jsonb)
+    WHERE j.id = ANY (g.ids) AND j.lease IS NOT DISTINCT FROM g.lease
     RETURNING j.id, j.lease, j.run_at, j.enqueued_at, j.claimed_at, j.timeout_seconds, j.workflow, j.worker,
               j.priority, j.attempt, j.max_attempts, j.rescues, j.queue, j.task, j.unique_key, j.args,
-              g.result, j.errors, j.progress, j.metadata, j.tags
+              nullif(g.results -> j.id::text, 'null') AS result, j.errors, j.progress, j.metadata, j.tags
 ), archived AS (
     INSERT INTO pgqueue.archive_completed
         (state, finished_at, id, lease, run_at, enqueued_at, claimed_at, timeout_seconds, workflow, worker,
@@ -32,7 +35,9 @@ WITH finished AS (
 ), noted AS (
     SELECT set_config('pgqueue_local.unkept', (SELECT jobs FROM unkept)::text, true),
            set_config('pgqueue_local.finished', coalesce(jsonb_object_agg(id, 'completed'), '{}')::text, true),
-           set_config('pgqueue_local.missing', (count(*) < jsonb_array_length(:jobs::jsonb))::text, true)
+           set_config('pgqueue_local.missing', (count(*) < (
+               SELECT coalesce(sum(cardinality(ids)), 0)
+               FROM jsonb_to_recordset(:jobs::jsonb) AS g(ids bigint[])))::text, true)
     FROM finished
 )
 SELECT finished.id, finished.lease, current_setting('transaction_isolation')
@@ -50,7 +55,8 @@ WITH wanted AS (
     WHERE EXISTS (SELECT FROM pgqueue.dependency AS d WHERE d.parent_id = j.id)
 )
 SELECT g.id, g.lease
-FROM jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint)
+FROM jsonb_to_recordset(:jobs::jsonb) AS claimed(lease bigint, ids bigint[])
+CROSS JOIN LATERAL (SELECT claimed.lease, unnest(claimed.ids) AS id) AS g
 CROSS JOIN LATERAL (
     SELECT FROM pgqueue.archive_completed AS a WHERE a.id = g.id AND a.lease = g.lease LIMIT 1
 ) AS known

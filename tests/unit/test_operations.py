@@ -277,11 +277,22 @@ def test_batches_are_sent_in_the_order_of_their_ids() -> None:
     failed = operations.fail([Failed(2, 20, "retry"), Failed(1, 10, "discard")])
     released = operations.release([Released(2, 20), Released(1, 10)])
 
-    for operation in (completed, failed, released):
+    for operation in (failed, released):
         assert [job["id"] for job in json.loads(operation.params["jobs"] or "")] == [1, 2]
     assert json.loads(completed.params["jobs"] or "") == [
-        {"id": 1, "lease": 10, "result": {"r": 1}},
-        {"id": 2, "lease": 20},
+        {"lease": 10, "ids": [1], "results": {"1": {"r": 1}}},
+        {"lease": 20, "ids": [2], "results": {}},
+    ]
+
+
+def test_jobs_of_one_claim_are_completed_together_as_far_as_the_order_of_ids_allows() -> None:
+    jobs = [Completed(5, 10), Completed(1, 10), Completed(2, 10, "7"), Completed(3, 20)]
+    completed = operations.complete(jobs)
+
+    assert json.loads(completed.params["jobs"] or "") == [
+        {"lease": 10, "ids": [1, 2], "results": {"2": 7}},
+        {"lease": 20, "ids": [3], "results": {}},
+        {"lease": 10, "ids": [5], "results": {}},
     ]
 
 
