@@ -373,12 +373,9 @@ async def test_does_not_mind_how_rows_are_made(
     assert database.jobs() == [1, 2]
 
 
-@pytest.mark.parametrize("factory", ["cursor_factory"])
-async def test_does_not_mind_which_cursors_the_application_prefers(
-    database: Database, factory: str
-) -> None:
+async def test_does_not_mind_which_cursors_the_application_prefers(database: Database) -> None:
     for cursor in (psycopg.ClientCursor, psycopg.RawCursor):
-        with psycopg.connect(database.url, **{factory: cursor}) as connection:
+        with psycopg.connect(database.url, cursor_factory=cursor) as connection:
             enqueue(connection, ring.job(1), ring.job(2))
 
     assert database.jobs() == [1, 2, 1, 2]
@@ -386,19 +383,21 @@ async def test_does_not_mind_which_cursors_the_application_prefers(
 
 @pytest.mark.parametrize("autocommit", [False, True])
 async def test_works_inside_a_pipeline(database: Database, autocommit: bool) -> None:
-    with psycopg.connect(database.url, autocommit=autocommit) as connection:
-        with connection.pipeline():
-            connection.execute("INSERT INTO purchase VALUES (1)")
-            first = ring.job(1)
-            handles = enqueue(connection, first, ring.job(2).after(first))
-            assert len(handles) == 2
-            connection.execute("INSERT INTO purchase VALUES (2)")
-    async with (
-        await psycopg.AsyncConnection.connect(database.url, autocommit=autocommit) as connection,
+    with (
+        psycopg.connect(database.url, autocommit=autocommit) as connection,
         connection.pipeline(),
     ):
-        await connection.execute("INSERT INTO purchase VALUES (3)")
-        assert (await enqueue(connection, ring.job(3))).id
+        connection.execute("INSERT INTO purchase VALUES (1)")
+        first = ring.job(1)
+        handles = enqueue(connection, first, ring.job(2).after(first))
+        assert len(handles) == 2
+        connection.execute("INSERT INTO purchase VALUES (2)")
+    async with (
+        await psycopg.AsyncConnection.connect(database.url, autocommit=autocommit) as asyncio,
+        asyncio.pipeline(),
+    ):
+        await asyncio.execute("INSERT INTO purchase VALUES (3)")
+        assert (await enqueue(asyncio, ring.job(3))).id
 
     assert (database.jobs(), database.purchases()) == ([1, 2, 3], [1, 2, 3])
 
@@ -531,13 +530,15 @@ async def test_says_that_the_schema_is_missing(database: Database, opened: Opene
 
 async def test_verbs_take_part_in_the_applications_transaction(database: Database) -> None:
     with psycopg.connect(database.url) as connection:
-        [first, second] = enqueue(connection, ring.job(1), ring.job(2))
-        assert set(execute(connection, inspections.get([first, second]))) == {first.id, second.id}
+        handles = enqueue(connection, ring.job(1), ring.job(2))
+        found = execute(connection, inspections.get(handles))
+        assert list(found) == [handle.id for handle in handles]
         connection.rollback()
-        assert not execute(connection, inspections.get([first, second]))
-    async with await psycopg.AsyncConnection.connect(database.url) as connection:
-        handle = await enqueue(connection, ring.job(1))
-        assert set(await execute(connection, inspections.get([handle]))) == {handle.id}
+        assert not execute(connection, inspections.get(handles))
+    async with await psycopg.AsyncConnection.connect(database.url) as asyncio:
+        handle = await enqueue(asyncio, ring.job(1))
+        found = await execute(asyncio, inspections.get([handle]))
+        assert list(found) == [handle.id]
 
 
 WITHOUT_GREENLET = """

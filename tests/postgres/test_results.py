@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from time import monotonic
 
-import psycopg
 import pytest
 
 from pgqueue import App, Cancel, Context, operations
 from pgqueue.errors import JobFailed, ResultTimeout, UnknownJob
 from pgqueue.retries import Never
 from pgqueue.worker import Options, Worker
+from tests.worker.process import soon
+from tests.worker.store import Store
 
-OTHERS = """
-FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
-"""
+
+@pytest.fixture
+def store(postgres_url: str) -> Iterator[Store]:
+    store = Store(postgres_url)
+    yield store
+    store.app.close()
 
 
 @pytest.fixture
@@ -130,7 +134,9 @@ async def test_says_how_a_job_ended_without_a_result(app: App, gate: asyncio.Eve
         app.tasks["fail"].job(), app.tasks["cancel"].job(), app.tasks["echo"].job("x")
     )
 
-    with pytest.raises(JobFailed, match="fail: job .* discarded: ValueError: no such order") as why:
+    with pytest.raises(
+        JobFailed, match=r"fail: job .* discarded: ValueError: no such order"
+    ) as why:
         await app.result_async(failing, timeout=5)
     assert why.value.state == "discarded"
     assert why.value.error["type"] == "ValueError"
@@ -160,33 +166,25 @@ async def test_reads_the_result_of_a_task_it_does_not_know(app: App, gate: async
 
 
 async def test_all_who_wait_in_an_event_loop_share_one_connection(
-    app: App, gate: asyncio.Event
+    app: App, gate: asyncio.Event, store: Store
 ) -> None:
     declare(app)
     handles = await app.enqueue_async([app.tasks["echo"].job(f"{n}") for n in range(100)])
-    with psycopg.connect(app.url, autocommit=True) as admin:
-        listeners = "SELECT count(*)" + OTHERS + " AND query ILIKE '%pg_advisory_lock_shared%'"
+    locks = "FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'"
+    before = store.value(f"SELECT count(DISTINCT pid) {locks}")
 
-        waiting = [asyncio.create_task(app.result_async(handle, 30)) for handle in handles]
-        async with asyncio.timeout(10):
-            locks = (
-                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'"
-            )
-            while admin.execute(locks).fetchone()[0] < 100:  # type: ignore[index]
-                await asyncio.sleep(0.01)
-        assert admin.execute("SELECT count(*)" + OTHERS).fetchone()[0] <= 3 + 1 + 10  # type: ignore[index]
-        assert admin.execute(listeners.encode()).fetchone()[0] <= 2  # type: ignore[index]
+    waiting = [asyncio.create_task(app.result_async(handle, 30)) for handle in handles]
+    await soon(lambda: store.value(f"SELECT count(*) {locks}") > 100)
+    assert store.value(f"SELECT count(DISTINCT pid) {locks}") == before + 1
 
-        gate.set()
-        assert await asyncio.gather(*waiting) == [f"{n}" for n in range(100)]
-        async with asyncio.timeout(10):
-            while admin.execute(listeners.encode()).fetchone()[0] > 1:  # type: ignore[index]
-                await asyncio.sleep(0.01)
+    gate.set()
+    assert await asyncio.gather(*waiting) == [f"{n}" for n in range(100)]
+    await soon(lambda: store.value(f"SELECT count(DISTINCT pid) {locks}") == before)
 
 
 @pytest.mark.parametrize("blocking", [False, True], ids=["asyncio", "blocking"])
 async def test_goes_on_waiting_when_its_connections_are_killed(
-    app: App, gate: asyncio.Event, blocking: bool
+    app: App, gate: asyncio.Event, store: Store, blocking: bool
 ) -> None:
     declare(app)
     handle = await app.enqueue_async(app.tasks["echo"].job("hello"))
@@ -194,12 +192,12 @@ async def test_goes_on_waiting_when_its_connections_are_killed(
         waiting = asyncio.create_task(asyncio.to_thread(app.result, handle, 20))
     else:
         waiting = asyncio.create_task(app.result_async(handle, 20))
-    with psycopg.connect(app.url, autocommit=True) as admin:
-        mine = f"SELECT count(*) FROM pg_locks WHERE objid = hashtext('#{handle.id}')::bigint & 4294967295"
-        async with asyncio.timeout(5):
-            while not admin.execute(mine.encode()).fetchone()[0]:  # type: ignore[index]
-                await asyncio.sleep(0.01)
-        admin.execute(("SELECT pg_terminate_backend(pid, 5000)" + OTHERS).encode())
+    topic = f"hashtext('#{handle.id}')::bigint & 4294967295"
+    await soon(lambda: store.value(f"SELECT count(*) FROM pg_locks WHERE objid = {topic}"))
+    store.value(
+        "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
     gate.set()
 
     assert await waiting == "hello"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import os
 import re
 import signal
@@ -12,14 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 PATIENCE = 15.0
 
 
-def eventually(look: Callable[[], T], *, within: float = PATIENCE) -> T:
+def eventually(look: Callable[[], T | Literal[False] | None], *, within: float = PATIENCE) -> T:
     """What *look* answers as soon as that is true; an AssertionError from it means "not yet"."""
     deadline = monotonic() + within
     while True:
@@ -32,6 +32,11 @@ def eventually(look: Callable[[], T], *, within: float = PATIENCE) -> T:
         if monotonic() > deadline:
             raise AssertionError(f"not within {within:g} s: {problem}")
         sleep(0.01)
+
+
+async def soon(look: Callable[[], T | Literal[False] | None], *, within: float = PATIENCE) -> T:
+    """As `eventually`, beside the event loop: *look* runs in a thread."""
+    return await asyncio.to_thread(eventually, look, within=within)
 
 
 @dataclass(frozen=True)
@@ -60,14 +65,21 @@ class Shop:
         return [mark for mark in marks if what in (None, mark.what)]
 
 
+def _flags(options: dict[str, Any]) -> list[str]:
+    flags = []
+    for name, value in options.items():
+        flags += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return flags
+
+
 class WorkerProcess:
-    """A worker in a process of its own, with *options* as for `pgqueue.worker.Options`."""
+    """A worker in a process of its own; *options* are the flags of `python -m pgqueue.worker`."""
 
     def __init__(self, url: str, shop: Shop, number: int, **options: Any) -> None:
         self._log = shop.folder / f"worker-{number}.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.worker.run", json.dumps(options)],
+                [sys.executable, "-m", "pgqueue.worker", *_flags(options), "tests.worker.shop:app"],
                 cwd=ROOT,
                 env={**os.environ, "PGQUEUE_URL": url, "SHOP_FOLDER": str(shop.folder)},
                 stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""What the workers of these tests run. Each run leaves marks in the diary, a file they append to."""
+"""What the workers of these tests run. Each run leaves marks in the diary, a file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def pack(ctx: Context, gate: str = "gate") -> int:
     """Ends when the test opens *gate*."""
     note(ctx, "start")
     try:
-        while not is_open(gate):
+        while not is_open(gate):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     except asyncio.CancelledError:
         note(ctx, "interrupted")
@@ -134,4 +134,4 @@ async def kill_the_worker(ctx: Context) -> None:
 async def block_the_loop(ctx: Context, gate: str = "gate") -> None:
     note(ctx, "start")
     while not is_open(gate):
-        time.sleep(0.01)
+        time.sleep(0.01)  # noqa: ASYNC251

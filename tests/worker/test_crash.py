@@ -1,4 +1,4 @@
-"""Killed and frozen workers: their jobs run elsewhere, soon, and what they still say is not heard."""
+"""Killed and frozen workers: their jobs soon run elsewhere; nobody hears what they still say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The database goes away and comes back: what runs goes on, and is reported, and nobody is rescued."""
+"""The database goes and comes back: what runs goes on and is reported, and nobody is rescued."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from pgqueue import App, Context
 from pgqueue.errors import SchemaMissing, SchemaOutOfDate
 from pgqueue.worker import Options, Worker
 from tests.worker.conftest import Work
-from tests.worker.process import eventually
+from tests.worker.process import soon
 from tests.worker.store import Store, ended
 
 
@@ -40,6 +40,36 @@ async def test_never_runs_more_than_its_concurrency_and_a_queues_limit(
         await ended(app, handle, within=20)
 
     assert most == {"a": 1, "b": 3, "c": most["c"], "all": 7}
+
+
+async def test_a_queue_at_its_limit_costs_nothing_until_a_job_has_ended(
+    app: App, work: Work
+) -> None:
+    gate = asyncio.Event()
+
+    @app.task
+    async def wait() -> None:
+        await gate.wait()
+
+    worker = await work(queues="a:1,b:2", concurrency=9)
+    handles = await app.enqueue_async(
+        [wait.job().options(queue=queue) for queue in "ab" for _ in range(4)]
+    )
+    await soon(lambda: len(worker._executor.leases()) == 3)
+    looks: list[str] = []
+    room_in = worker._executor.room_in
+
+    def counted(queue: str, limit: int | None) -> int:
+        looks.append(queue)
+        return room_in(queue, limit)
+
+    worker._executor.room_in = counted  # type: ignore[method-assign]
+    await asyncio.sleep(0.5)  # not to synchronise: to measure
+
+    assert len(looks) <= 4
+    gate.set()
+    for handle in handles:
+        await ended(app, handle)
 
 
 async def test_runs_the_urgent_first_and_then_the_oldest(app: App, work: Work) -> None:
@@ -69,12 +99,12 @@ async def test_needs_three_connections_at_most(app: App, work: Work, store: Stor
     handles = store.enqueue(*[wait.job() for _ in range(300)])
     await work(concurrency=200)
     running = "SELECT count(*) FROM pgqueue.job WHERE state = 'running'"
-    await asyncio.to_thread(eventually, lambda: store.value(running) == 200)
+    await soon(lambda: store.value(running) == 200)
 
     mine = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
     assert store.value(mine) - before - 1 <= 3
     gate.set()
-    await asyncio.to_thread(eventually, lambda: store.all_finished(handles))
+    await soon(lambda: store.all_finished(handles))
     assert store.value(mine) - before - 1 <= 3
 
 
@@ -93,7 +123,7 @@ async def test_refuses_to_start_on_an_older_schema_and_names_the_cure(
         await Worker(app, Options()).run()
 
     left = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-    await asyncio.to_thread(eventually, lambda: store.value(left) <= 2)
+    await soon(lambda: store.value(left) <= 2)
 
 
 async def test_starts_a_scheduled_job_at_its_instant(app: App, work: Work) -> None:
@@ -127,7 +157,7 @@ async def test_an_earlier_job_that_is_enqueued_later_wakes_the_leader(app: App, 
     await _leads(worker)
     await app.enqueue_async(ring.job().options(delay=timedelta(hours=1)))
     await app.enqueue_async(ring.job().options(delay=20))
-    await asyncio.to_thread(eventually, lambda: "@" in worker._listener._topics)
+    await soon(lambda: "@" in worker._listener._topics)
 
     since = monotonic()
     await ended(app, await app.enqueue_async(ring.job().options(delay=0.2)))
@@ -136,6 +166,4 @@ async def test_an_earlier_job_that_is_enqueued_later_wakes_the_leader(app: App, 
 
 
 async def _leads(worker: Worker) -> None:
-    async with asyncio.timeout(5):
-        while not worker._elector.leads:
-            await asyncio.sleep(0.01)
+    await soon(lambda: worker._elector.leads)

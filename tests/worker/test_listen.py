@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from time import monotonic
+from typing import Any
 
 import psycopg
 import pytest
@@ -14,9 +15,11 @@ from pgqueue import App, enqueue
 from pgqueue.backends.base import Session
 from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.jobs import Handle
+from pgqueue.operations import Operation
+from pgqueue.worker.line import Line
 from tests.worker import shop as tasks
-from tests.worker.conftest import Start
-from tests.worker.process import Shop, WorkerProcess, eventually
+from tests.worker.conftest import Start, Work
+from tests.worker.process import Shop, WorkerProcess, eventually, soon
 from tests.worker.store import Store
 
 SLEEPS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'"
@@ -131,6 +134,66 @@ def test_finds_a_job_soon_whose_transaction_was_open_while_it_fell_asleep(
 
     waited = found_after(shop, late, committed_at, within=2 * lasted + 2)
     print(f"open for {lasted:.2f} s, found {waited:.2f} s after its commit")
+
+
+async def test_does_not_forget_what_it_was_told_while_it_was_asking(
+    app: App, work: Work, store: Store
+) -> None:
+    """Asleep, with its next look far away, and the claim's snapshot just too old."""
+    ran: list[int] = []
+
+    @app.task
+    async def ring(n: int) -> None:
+        ran.append(n)
+
+    worker = await work(poll_interval=300)
+    cursor = worker._fetcher._cursors["default"]
+    sleepers = f"{SLEEPS} AND objid = hashtext('default')::bigint & 4294967295"
+    await soon(lambda: store.value(sleepers))
+    await soon(lambda: cursor.poll_at > monotonic() + 0.5)
+    execute = worker._claims.lane.execute
+    late: list[bool] = []
+
+    async def execute_slowly(operation: Operation[Any]) -> Any:
+        answer = await execute(operation)
+        if operation.name == "claim" and not late:
+            late.append(True)
+            told_at = cursor._told_at
+            store.enqueue(ring.job(2))
+            await soon(lambda: cursor._told_at > told_at)
+        return answer
+
+    worker._claims.lane.execute = execute_slowly  # type: ignore[method-assign]
+    cursor.gap = 300.0
+    store.enqueue(ring.job(1))
+
+    await soon(lambda: ran == [1, 2], within=2)
+
+
+async def test_says_little_while_there_is_nothing_to_do(app: App, work: Work) -> None:
+    worker = await work()
+    said: list[str] = []
+    for line in (worker._claims, worker._completions, worker._listener.line):
+        _note_operations(line, said)
+    await soon(lambda: worker._fetcher._cursors["default"].gap > 4)
+
+    said.clear()
+    began = monotonic()
+    await asyncio.sleep(5)  # not to synchronise: to measure
+
+    a_minute = len(said) / (monotonic() - began) * 60
+    print(f"idle: {a_minute:.0f} statements a minute: {' '.join(said)}")
+    assert a_minute <= 60
+
+
+def _note_operations(line: Line, said: list[str]) -> None:
+    execute = line.execute
+
+    async def noted(operation: Operation[Any]) -> Any:
+        said.append(operation.name)
+        return await execute(operation)
+
+    line.execute = noted  # type: ignore[method-assign]
 
 
 async def test_a_session_says_that_it_was_lost(store: Store) -> None:

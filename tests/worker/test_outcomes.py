@@ -62,7 +62,7 @@ async def test_does_what_the_outcome_says(
     else:
 
         @app.task(name="say")
-        async def say() -> Any:  # type: ignore[misc]
+        async def say() -> Any:
             return outcome
 
     await work()

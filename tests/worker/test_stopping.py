@@ -13,7 +13,7 @@ from pgqueue import App, Context, State, operations
 from pgqueue.retries import Never
 from tests.worker import shop as tasks
 from tests.worker.conftest import Work
-from tests.worker.process import Shop, eventually
+from tests.worker.process import Shop, soon
 from tests.worker.store import becomes, ended
 
 
@@ -93,7 +93,7 @@ async def test_a_process_out_of_time_is_killed_with_all_it_started(
     assert job.errors[0].type == "OutOfTime"
     [boss] = shop.marks("boss")
     [helper] = shop.marks("helper")
-    await asyncio.to_thread(eventually, lambda: not _alive(boss.pid) and not _alive(helper.pid))
+    await soon(lambda: not _alive(boss.pid) and not _alive(helper.pid))
 
 
 def _alive(pid: int) -> bool:
@@ -136,7 +136,7 @@ async def test_a_process_that_died_while_it_was_idle_costs_no_attempt(
     await work(pool_processes=1)
     pid = await app.result_async(await app.enqueue_async(tasks.doze.job(0)), timeout=20)
     psutil.Process(pid).kill()
-    await asyncio.to_thread(eventually, lambda: not _alive(pid))
+    await soon(lambda: not _alive(pid))
 
     job = await ended(app, await app.enqueue_async(tasks.doze.job(0)))
 
@@ -213,13 +213,13 @@ async def test_cancelling_kills_a_process(app: App, work: Work, shop: Shop) -> N
     app.add(tasks.print_label)
     await work()
     handle = await app.enqueue_async(tasks.print_label.job())
-    [mark] = await asyncio.to_thread(eventually, lambda: shop.marks("start"))
+    [mark] = await soon(lambda: shop.marks("start"))
 
     await app.execute_async(operations.cancel([handle]))
     job = await ended(app, handle)
 
     assert job.state == State.CANCELLED
-    await asyncio.to_thread(eventually, lambda: not _alive(mark.pid))
+    await soon(lambda: not _alive(mark.pid))
 
 
 async def test_cancelling_reaches_jobs_that_wait_in_the_buffer(app: App, work: Work) -> None:
@@ -236,9 +236,7 @@ async def test_cancelling_reaches_jobs_that_wait_in_the_buffer(app: App, work: W
     await work(concurrency=2)
     await app.enqueue_async([quick.job() for _ in range(2_000)])
     handles = await app.enqueue_async([slow.job() for _ in range(20)])
-    async with asyncio.timeout(20):
-        while (await becomes(app, handles[1], "available", "running")).state != "running":
-            await asyncio.sleep(0.01)
+    await becomes(app, handles[1], "running", within=20)
 
     await app.execute_async(operations.cancel(handles))
 

@@ -17,7 +17,7 @@ from pgqueue.errors import LeaseLost
 from pgqueue.retries import Never
 from tests.worker import shop as tasks
 from tests.worker.conftest import Work
-from tests.worker.process import Shop, eventually
+from tests.worker.process import Shop, soon
 from tests.worker.store import Store, becomes, ended
 
 INSERT = "INSERT INTO entry (job) VALUES (%s)"
@@ -72,7 +72,7 @@ def add_task(
     elif kind == "ctx.transaction, thread":
 
         @decorate
-        def write(ctx: Context) -> Any:  # type: ignore[misc]
+        def write(ctx: Context) -> Any:
             with ctx.transaction() as connection:
                 connection.execute(INSERT, [ctx.id])
                 ctx.result = "written"
@@ -82,7 +82,7 @@ def add_task(
     elif kind == "psycopg":
 
         @decorate
-        def write(ctx: Context) -> Any:  # type: ignore[misc]
+        def write(ctx: Context) -> Any:
             with psycopg.connect(store.url) as connection:
                 connection.execute(INSERT, [ctx.id])
                 ctx.enqueue(tasks.ring.job())
@@ -92,7 +92,7 @@ def add_task(
     elif kind == "psycopg, asyncio":
 
         @decorate
-        async def write(ctx: Context) -> Any:  # type: ignore[misc]
+        async def write(ctx: Context) -> Any:
             async with await psycopg.AsyncConnection.connect(store.url) as connection:
                 await connection.execute(INSERT, [ctx.id])
                 ctx.enqueue(tasks.ring.job())
@@ -102,7 +102,7 @@ def add_task(
     elif kind == "SQLAlchemy":
 
         @decorate
-        def write(ctx: Context) -> Any:  # type: ignore[misc]
+        def write(ctx: Context) -> Any:
             with Session(engine) as session, session.begin():
                 session.execute(text("INSERT INTO entry (job) VALUES (:job)"), {"job": ctx.id})
                 ctx.enqueue(tasks.ring.job())
@@ -112,7 +112,7 @@ def add_task(
     else:
 
         @decorate
-        async def write(ctx: Context) -> Any:  # type: ignore[misc]
+        async def write(ctx: Context) -> Any:
             async with AsyncSession(async_engine) as session, session.begin():
                 insert = text("INSERT INTO entry (job) VALUES (:job)")
                 await session.execute(insert, {"job": ctx.id})
@@ -196,8 +196,8 @@ async def test_a_lost_lease_rolls_everything_back(
     worker = await work()
 
     handle = await app.enqueue_async(write.job())
-    await asyncio.to_thread(eventually, lambda: lost)
-    await asyncio.to_thread(eventually, lambda: not worker._executor.busy)
+    await soon(lambda: lost)
+    await soon(lambda: not worker._executor.busy)
 
     assert store.value("SELECT count(*) FROM entry") == 0
     job = store.job(handle)
@@ -213,11 +213,11 @@ async def test_a_process_completes_in_a_transaction_of_its_own(
 
     handle = await app.enqueue_async(tasks.book.job())
 
-    await asyncio.to_thread(eventually, lambda: shop.marks("booked"))
+    await soon(lambda: shop.marks("booked"))
     job = await becomes(app, handle, "completed")
     assert job.result == "booked"
     assert store.value("SELECT count(*) FROM entry") == 1
-    await asyncio.to_thread(eventually, lambda: shop.marks("end"))
+    await soon(lambda: shop.marks("end"))
     assert store.job(handle) == job
 
 
@@ -300,7 +300,8 @@ async def test_children_are_enqueued_once_although_the_commit_was_not_answered(
     async def parent(ctx: Context) -> None:
         ctx.enqueue(child.job())
 
-    transaction, broken = PostgresLane.transaction, []
+    transaction = PostgresLane.transaction
+    broken: list[bool] = []
 
     def breaks_after_the_first_commit(lane: PostgresLane) -> Any:
         from contextlib import asynccontextmanager
@@ -322,8 +323,7 @@ async def test_children_are_enqueued_once_although_the_commit_was_not_answered(
 
     assert (job.state, job.attempt) == (State.COMPLETED, 1)
     assert broken
-    await asyncio.to_thread(
-        eventually,
+    await soon(
         lambda: store.value("SELECT count(*) FROM pgqueue.jobs WHERE task = 'child'") == 1,
     )
     assert "child" in {j.task for j in await app.execute_async(inspections.list_jobs())}
