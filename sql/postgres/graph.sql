@@ -25,12 +25,12 @@ FROM member;
 
 SELECT (to_jsonb(j) - ARRAY['args', 'result', 'metadata', 'progress'])::text
 FROM pgqueue.jobs AS j
-WHERE j.id = ANY (current_setting('pgqueue_local.members')::bigint[])
+WHERE j.id = ANY ((SELECT current_setting('pgqueue_local.members')::bigint[])::bigint[])
 ORDER BY j.id;
 
 SELECT d.parent_id, d.child_id, d.policy, d.outcome, d.name
 FROM pgqueue.dependency AS d
-WHERE d.child_id = ANY (current_setting('pgqueue_local.members')::bigint[])
-  AND d.parent_id = ANY (current_setting('pgqueue_local.members')::bigint[])
+WHERE d.child_id = ANY ((SELECT current_setting('pgqueue_local.members')::bigint[])::bigint[])
+  AND d.parent_id = ANY ((SELECT current_setting('pgqueue_local.members')::bigint[])::bigint[])
 ORDER BY d.child_id, d.parent_id
 LIMIT 10 * :limit::integer;

@@ -13,7 +13,12 @@
 --       retried, and all counted by a new statement. A descendant with another parent that failed stays
 --       cancelled, now because of that one; a job that was asked for itself comes back anyway. A unique
 --       key that was taken meanwhile must not fail the others. LATERAL … OFFSET 0, scalar sub-selects and
---       = ANY (ARRAY(…)) keep every step on an index, whatever the planner believes of the tables.
+--       = ANY (ARRAY(…)) keep every step on an index, whatever the planner believes of the tables; so does
+--       doing without sequential scans, until the last statement.
+SELECT NULL::bigint,
+       set_config('pgqueue_local.seqscan', current_setting('enable_seqscan'), true),
+       set_config('enable_seqscan', 'off', true);
+
 WITH RECURSIVE asked AS MATERIALIZED (
     SELECT jsonb_array_elements_text(:ids::jsonb)::bigint AS id
     UNION
@@ -42,7 +47,7 @@ SELECT p.id
 FROM pgqueue.job AS p
 WHERE p.id = ANY (ARRAY(
     SELECT d.parent_id FROM pgqueue.dependency AS d
-    WHERE d.child_id = ANY (current_setting('pgqueue_local.reviving')::bigint[])))
+    WHERE d.child_id = ANY ((SELECT current_setting('pgqueue_local.reviving')::bigint[])::bigint[])))
 ORDER BY p.id
 FOR KEY SHARE;
 
@@ -50,7 +55,7 @@ SELECT p.id
 FROM pgqueue.archive AS p
 WHERE p.id = ANY (ARRAY(
     SELECT d.parent_id FROM pgqueue.dependency AS d
-    WHERE d.child_id = ANY (current_setting('pgqueue_local.reviving')::bigint[]) AND d.outcome <> 'completed'))
+    WHERE d.child_id = ANY ((SELECT current_setting('pgqueue_local.reviving')::bigint[])::bigint[]) AND d.outcome <> 'completed'))
 ORDER BY p.id
 FOR KEY SHARE;
 
@@ -58,17 +63,17 @@ SELECT p.id
 FROM pgqueue.job AS p
 WHERE p.id = ANY (ARRAY(
     SELECT d.parent_id FROM pgqueue.dependency AS d
-    WHERE d.child_id = ANY (current_setting('pgqueue_local.reviving')::bigint[])))
+    WHERE d.child_id = ANY ((SELECT current_setting('pgqueue_local.reviving')::bigint[])::bigint[])))
 ORDER BY p.id
 FOR KEY SHARE;
 
 WITH RECURSIVE candidate AS MATERIALIZED (
-    SELECT a.*, a.id = ANY (current_setting('pgqueue_local.asked')::bigint[]) AS asked,
+    SELECT a.*, a.id = ANY ((SELECT current_setting('pgqueue_local.asked')::bigint[])::bigint[]) AS asked,
            a.unique_key IS NOT NULL
            AND (row_number() OVER (PARTITION BY a.unique_key ORDER BY a.id) > 1
                 OR (SELECT j.id FROM pgqueue.job AS j WHERE j.unique_key = a.unique_key) IS NOT NULL) AS held
     FROM pgqueue.archive AS a
-    WHERE a.id = ANY (current_setting('pgqueue_local.reviving')::bigint[])
+    WHERE a.id = ANY ((SELECT current_setting('pgqueue_local.reviving')::bigint[])::bigint[])
 ), edge AS MATERIALIZED (
     SELECT d.child_id, d.parent_id, d.outcome
     FROM pgqueue.dependency AS d
@@ -105,7 +110,7 @@ WITH RECURSIVE candidate AS MATERIALIZED (
 ), live AS MATERIALIZED (
     SELECT j.id
     FROM pgqueue.job AS j
-    WHERE j.id = ANY (current_setting('pgqueue_local.asked')::bigint[])
+    WHERE j.id = ANY ((SELECT current_setting('pgqueue_local.asked')::bigint[])::bigint[])
       AND j.state IN ('scheduled', 'retryable')
     ORDER BY j.id
     FOR NO KEY UPDATE
@@ -124,7 +129,7 @@ FROM woken;
 
 UPDATE pgqueue.dependency AS d
 SET outcome = NULL
-WHERE d.child_id = ANY (current_setting('pgqueue_local.revived')::bigint[])
+WHERE d.child_id = ANY ((SELECT current_setting('pgqueue_local.revived')::bigint[])::bigint[])
   AND d.outcome IS NOT NULL
   AND (SELECT p.id FROM pgqueue.job AS p WHERE p.id = d.parent_id) IS NOT NULL;
 
@@ -134,11 +139,11 @@ WITH counted AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE d.outcome IS NULL)::integer AS blocked_by,
                min(d.parent_id) FILTER (WHERE d.policy = 'cancel' AND d.outcome <> 'completed'
-                                          AND j.id <> ALL (current_setting('pgqueue_local.asked')::bigint[])) AS spoiled_by
+                                          AND j.id <> ALL ((SELECT current_setting('pgqueue_local.asked')::bigint[])::bigint[])) AS spoiled_by
         FROM pgqueue.dependency AS d
         WHERE d.child_id = j.id
     ) AS parents
-    WHERE j.id = ANY (current_setting('pgqueue_local.revived')::bigint[])
+    WHERE j.id = ANY ((SELECT current_setting('pgqueue_local.revived')::bigint[])::bigint[])
     ORDER BY j.id
 ), freed AS (
     UPDATE pgqueue.job AS j
@@ -161,6 +166,8 @@ WITH counted AS MATERIALIZED (
 )
 SELECT current_setting('pgqueue_local.revived') <> '{}' AS again FROM woken, noted;
 
-SELECT j.id, j.state FROM pgqueue.job AS j WHERE j.id = ANY (current_setting('pgqueue_local.asked')::bigint[])
+SELECT j.id, j.state FROM pgqueue.job AS j WHERE j.id = ANY ((SELECT current_setting('pgqueue_local.asked')::bigint[])::bigint[])
 UNION ALL
-SELECT a.id, 'held' FROM pgqueue.archive AS a WHERE a.id = ANY (current_setting('pgqueue_local.asked')::bigint[]);
+SELECT a.id, 'held' FROM pgqueue.archive AS a WHERE a.id = ANY ((SELECT current_setting('pgqueue_local.asked')::bigint[])::bigint[]);
+
+SELECT NULL::bigint, set_config('enable_seqscan', current_setting('pgqueue_local.seqscan'), true);
