@@ -61,4 +61,4 @@ group([send.job(7)]).then(7)  # refused: no job
 async def calls() -> None:
     n: int = await send(7)  # refused: another result
     render(7).bit_length(1)  # refused: the function's own type is known
-    print(n)  # noqa: T201
+    print(n)
