@@ -91,9 +91,7 @@ class App(TaskRegistry):
     @overload
     def enqueue(self, jobs: Jobs, /) -> list[Handle[Any]]: ...
     @overload
-    def enqueue(
-        self, first: Step, second: Step, /, *more: Step
-    ) -> list[Handle[Any]]: ...
+    def enqueue(self, first: Step, second: Step, /, *more: Step) -> list[Handle[Any]]: ...
     def enqueue(self, /, *jobs: Any) -> Any:
         """Enqueue jobs in a transaction of their own, on a connection of pgqueue's own.
 

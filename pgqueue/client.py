@@ -38,9 +38,7 @@ def enqueue(
 @overload
 def enqueue(connection: AsyncioConnection, job: NewJob[R], /) -> Awaitable[Handle[R]]: ...
 @overload
-def enqueue(
-    connection: AsyncioConnection, jobs: Jobs, /
-) -> Awaitable[list[Handle[Any]]]: ...
+def enqueue(connection: AsyncioConnection, jobs: Jobs, /) -> Awaitable[list[Handle[Any]]]: ...
 @overload
 def enqueue(
     connection: AsyncioConnection, first: Step, second: Step, /, *more: Step
