@@ -73,9 +73,9 @@ def start(
 class Server:
     """One server on one directory, as long as this process lives at most.
 
-    A context manager that stops it at the end. The directory holds everything: the data, the
-    socket, the log, and a lock that all the server's processes share, so that it is free only when
-    the last of them has ended.
+    A context manager that stops it at the end. The directory holds everything: the data, and the
+    socket among them, where only the server's own user can enter; the log; and a lock that all the
+    server's processes share, so that it is free only when the last of them has ended.
     """
 
     def __init__(
@@ -96,10 +96,10 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         self._waiter: Thread | None = None
         self._owner = os.getpid()
-        short = len(os.fsencode(directory)) <= _LONGEST_SOCKET_DIR
-        self._socket_dir = (
-            directory if short else Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp"))
-        )
+        self._data = directory / "data"
+        self._socket_dir = self._data
+        if len(os.fsencode(self._data)) > _LONGEST_SOCKET_DIR:
+            self._socket_dir = Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp"))
 
     @property
     def url(self) -> str:
@@ -118,7 +118,7 @@ class Server:
     @property
     def pid(self) -> int:
         """Of the postmaster. Raises `NoServer` when it is not running."""
-        if self._process is None:
+        if self._process is None or not self._is_running():
             raise NoServer("this server is not running")
         return self._process.pid
 
@@ -132,15 +132,17 @@ class Server:
 
     def start(self) -> None:
         """Starts it, with an empty database at the first time; does nothing while it runs."""
-        if self._process is not None:
+        if self._is_running():
             return
+        self._end()
         try:
-            self._own(self.directory)
-            self._own(self._socket_dir)
+            self._claim_directory()
             lock = self._lock()
             try:
-                if not (self.directory / "data").exists():
+                if not self._data.exists():
                     self._create()
+                if self._socket_dir != self._data:
+                    self._make_private(self._socket_dir)
                 self._launch(lock)
             finally:
                 os.close(lock)
@@ -159,7 +161,7 @@ class Server:
             return
         atexit.unregister(self.stop)
         self._end(_SIGNALS[mode])
-        if self._socket_dir != self.directory:
+        if self._socket_dir != self._data:
             shutil.rmtree(self._socket_dir, ignore_errors=True)
         if self._ephemeral and self.directory.exists():
             with contextlib.suppress(NoServer):
@@ -186,12 +188,20 @@ class Server:
     ) -> None:
         self.stop()
 
-    def _own(self, directory: Path) -> None:
-        """Makes *directory*, private, and gives a new one to whoever will run the server."""
-        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-        if any(directory.iterdir()):
-            return
-        directory.chmod(0o700)
+    def _is_running(self) -> bool:
+        return self._waiter is not None and self._waiter.is_alive()
+
+    def _claim_directory(self) -> None:
+        """Makes the directory, which stays this user's: the server can lay no traps in it."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if not any(self.directory.iterdir()):
+            self.directory.chmod(0o711 if self.binaries.account else 0o700)
+        elif not (self.directory / "lock").exists():
+            raise NoServer(f"{self.directory} holds other files: choose another data_dir")
+
+    def _make_private(self, directory: Path) -> None:
+        """Makes *directory*, for the one who runs the server and nobody else."""
+        directory.mkdir(mode=0o700, exist_ok=True)
         if account := self.binaries.account:
             os.chown(directory, account.uid, account.gid)
 
@@ -218,8 +228,9 @@ class Server:
         """Makes an empty database cluster, or nothing at all."""
         draft, password = self.directory / "draft", self.directory / "password"
         shutil.rmtree(draft, ignore_errors=True)
+        self._make_private(draft)
+        password.touch(mode=0o600)
         password.write_text(secrets.token_urlsafe(24))
-        password.chmod(0o600)
         if account := self.binaries.account:
             os.chown(password, account.uid, account.gid)
         arguments = [
@@ -233,20 +244,21 @@ class Server:
         if made.returncode:
             runs_as = f" (the server runs as {account.name})" if account else ""
             raise NoServer(f"initdb failed in {self.directory}: {made.stderr.strip()}{runs_as}")
-        draft.rename(self.directory / "data")
+        draft.rename(self._data)
 
     def _launch(self, lock: int) -> None:
         account = self.binaries.account
         settings = {
             "listen_addresses": "127.0.0.1" if self._tcp else "",
             "unix_socket_directories": str(self._socket_dir),
+            "unix_socket_permissions": "0700",
             "port": str(self._port),
             **self._options,
         }
         command = [
             *(sys.executable, "-I", "-S", launch.__file__, str(os.getpid())),
             *((str(account.uid), str(account.gid)) if account else ("-1", "-1")),
-            *(str(self.binaries.folder / "postgres"), "-D", str(self.directory / "data")),
+            *(str(self.binaries.folder / "postgres"), "-D", str(self._data)),
             *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
         ]
         started: Future[subprocess.Popen[bytes]] = Future()
@@ -277,7 +289,7 @@ class Server:
 
     def _await_answer(self) -> None:
         deadline = time.monotonic() + _PATIENCE
-        while self._waiter and self._waiter.is_alive() and time.monotonic() < deadline:
+        while self._is_running() and time.monotonic() < deadline:
             try:
                 psycopg.connect(self.url, connect_timeout=5).close()
             except psycopg.OperationalError:
@@ -291,15 +303,15 @@ class Server:
         """Sends the signals, each when the one before has not helped, and waits for the end."""
         if self._process is None or self._waiter is None:
             return
+        # Its last processes may hold the lock for a while: whoever comes next is to wait for them.
+        with contextlib.suppress(FileNotFoundError):
+            (self.directory / "lock").write_text("0")
         for number in (*signals, signal.SIGQUIT, signal.SIGKILL):
             self._process.send_signal(number)
             self._waiter.join(_PATIENCE)
             if not self._waiter.is_alive():
                 break
         self._process = None
-        # Its last processes may still hold the lock: whoever comes next is to wait for them.
-        with contextlib.suppress(FileNotFoundError):
-            (self.directory / "lock").write_text("0")
 
 
 def _alive(pid: int) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from pgqueue import embedded
 from pgqueue.embedded import binaries
@@ -58,7 +59,8 @@ def test_starts_durable_and_private_and_leaves_nothing() -> None:
         assert value(server.url, "SELECT current_setting('fsync')") == "on"
         assert value(server.url, "SELECT current_setting('listen_addresses')") == ""
         assert value(server.url, "SHOW server_encoding") == "UTF8"
-        assert server.directory.stat().st_mode & 0o777 == 0o700
+        socket = Path(make_url(server.url).query["host"])  # type: ignore[arg-type]
+        assert socket.stat().st_mode & 0o777 == 0o700
         process = psutil.Process(server.pid)
 
     assert ended(process)
@@ -97,6 +99,29 @@ def test_keeps_data_and_url_through_every_end(home: Path) -> None:
     with embedded.start(home / "kept") as again:
         assert again.url == url
         assert value(url, "SELECT answer FROM kept") == 42
+
+
+def test_comes_back_after_somebody_else_killed_it(home: Path) -> None:
+    with embedded.start(home / "kept") as server:
+        killed = server.pid
+        os.kill(killed, signal.SIGKILL)
+        with pytest.raises(NoServer, match="not running"):
+            while server.pid:
+                pass
+
+        server.start()
+
+        assert server.pid != killed
+        assert value(server.url, "SELECT 1") == 1
+
+
+def test_keeps_out_of_a_directory_with_other_files(home: Path) -> None:
+    (home / "thesis.txt").touch()
+
+    with pytest.raises(NoServer, match="other files"):
+        embedded.start(home)
+
+    assert [path.name for path in home.iterdir()] == ["thesis.txt"]
 
 
 def test_stops_twice(home: Path) -> None:
