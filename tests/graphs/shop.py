@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pgqueue import PARENT, App, Context, Result, Results
+import asyncio
+
+from pgqueue import PARENT, App, Cancel, Context, Discard, Result, Results, Snooze
 
 app = App()
 
@@ -26,3 +28,19 @@ def total_in_process(ctx: Context, part: Results[int] = PARENT) -> list[int]:
 @app.task
 def double(number: Result[int]) -> int:
     return 2 * number
+
+
+@app.task(max_attempts=50, retry=0.0)
+async def step(ctx: Context, script: list[str], end: str) -> Cancel | Discard | Snooze | None:
+    """Plays *script*, an entry a run, and ends as *end* says."""
+    done = int(ctx.checkpoint or 0)
+    await asyncio.sleep(0.005)
+    if done < len(script):
+        ctx.progress(checkpoint=done + 1)
+        await asyncio.sleep(0.02)  # let the checkpoint go out
+        if script[done] == "fail":
+            raise ValueError
+        return Snooze(0.01)
+    if end == "completed":
+        return None
+    return Discard("so it was written") if end == "discarded" else Cancel("so it was written")
