@@ -260,12 +260,18 @@ def test_a_worker_that_speaks_again_is_suspected_no_more(store: Store) -> None:
 @needs("sessions")
 async def test_a_session_that_comes_back_in_time_saves_its_worker(store: Store) -> None:
     worker = store.join().worker
-    store.running(by=worker)
     store.has_session(worker)
     store.rescue()
+    assert store.workers()[worker].suspected_at == NOON
+    session = store.backend.session(lambda topic: None, lambda: None)
+    await session.open()
+    await session.present(worker)
     store.passes(seconds=1)
-    async with a_session(store, worker):
-        assert store.rescue().jobs == []
+
+    store.rescue()
+
+    assert store.workers()[worker].suspected_at is None
+    await session.close()
 
 
 @needs("sessions")

@@ -109,16 +109,28 @@ async def test_two_promoters_promote_each_job_once(store: Store, racer: Racers) 
 # The worker and its rescuer, or whoever cancels
 
 
-async def test_rescue_finds_what_is_being_completed_finished(store: Store, racer: Racers) -> None:
+@pytest.mark.parametrize(
+    ("ends", "state", "attempt"),
+    [("complete", "completed", 1), ("fail", "available", 1), ("release", "available", 0)],
+)
+async def test_rescue_leaves_alone_what_its_worker_is_just_handing_over(
+    store: Store, racer: Racers, ends: str, state: str, attempt: int
+) -> None:
     job = store.running()
+    by_verb: dict[str, operations.Operation[Any]] = {
+        "complete": completes(job),
+        "fail": fails(job),
+        "release": operations.release([Released(job.id, job.lease)], now=NOON),
+    }
     worker, rescuer = await racer(), await racer()
-    await worker.do(completes(job))
+    await worker.do(by_verb[ends])
     rescuing = await rescuer.starts(rescuer.do(rescues()), behind=worker)
     await worker.commit()
 
     assert (await rescuing).jobs == []
     await rescuer.commit()
-    assert store.state(job) == State.COMPLETED
+    left = store.job(job)
+    assert (left.state, left.attempt, left.rescues) == (state, attempt, 0)
 
 
 async def test_a_completion_comes_too_late_behind_a_rescue(store: Store, racer: Racers) -> None:
@@ -190,6 +202,21 @@ async def test_a_worker_that_enters_during_a_rescue_is_left_alone(
     await rescuer.commit()
 
     assert set(store.workers()) == {store.worker, member.worker}
+
+
+def test_a_session_in_another_database_is_nobodys_life_here(store: Store, empty_url: str) -> None:
+    other = store.join().worker
+    with psycopg.connect(empty_url) as connection:
+        present = "SELECT pg_advisory_lock(hashtext('pgqueue'), %s)"
+        connection.execute(present, [store.worker])
+        store.elect(store.worker, term=3600)
+        store.has_session(store.worker)
+        store.rescue()
+        store.passes(seconds=1)
+
+        assert store.elect(other).elected
+        assert store.rescue().workers == 1
+        assert list(store.workers()) == [other]
 
 
 def test_after_a_restart_of_the_server_all_may_come_back(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from pgqueue import operations
 from pgqueue.backends.postgres import PostgresBackend
-from pgqueue.operations import Sweep
+from pgqueue.operations import Completed, Sweep
 from tests.conformance.store import Store, a_job
+from tests.postgres.conftest import Racers
 
 
 def by_hand(backend: PostgresBackend, sql: str) -> None:
@@ -56,3 +58,17 @@ def test_mends_as_many_as_it_is_asked_to(store: Store, backend: PostgresBackend)
 
     assert [store.sweep(limit=2).stranded for _ in range(4)] == [2, 2, 1, 0]
     assert store.states(*children) == ["available"] * 5
+
+
+async def test_an_orphan_that_its_worker_is_just_completing_is_left_alone(
+    store: Store, racer: Racers
+) -> None:
+    job = store.running()
+    store.leave(store.worker)
+    store.passes(minutes=2)
+    worker = await racer()
+    await worker.do(operations.complete([Completed(job.id, job.lease)], now=store.now))
+
+    assert store.sweep() == Sweep(0, 0)
+    await worker.commit()
+    assert store.state(job) == "completed"
