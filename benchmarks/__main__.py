@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -22,7 +23,7 @@ console = Console()
 
 @click.command()
 @click.argument("scenario", type=click.Choice(NAMES), metavar="SCENARIO")
-@click.option("--repeat", default=3, show_default=True, help="How often each case is measured.")
+@click.option("--repeat", type=int, help="How often each case is measured: 3 times; smoke once.")
 @click.option("--size", type=int, help="How many jobs, instead of the scenario's own number.")
 @click.option("--url", help="A server to measure on, instead of one of our own.")
 @click.option("--only", multiple=True, metavar="NAME", help="Only this contender; may be repeated.")
@@ -30,7 +31,7 @@ console = Console()
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the figures there.")
 def main(
     scenario: str,
-    repeat: int,
+    repeat: int | None,
     size: int | None,
     url: str | None,
     only: tuple[str, ...],
@@ -46,9 +47,10 @@ def main(
     book = Book()
     with site(url) as here:
         surroundings = _surroundings(here)
-        for repetition in range(repeat):
-            for each in chosen:
-                _measure(here, book, each, repetition, only)
+        with contextlib.suppress(KeyboardInterrupt):  # what there is by then is shown
+            for repetition in range(repeat or (1 if scenario == "smoke" else 3)):
+                for each in chosen:
+                    _measure(here, book, each, repetition, only)
     rows = book.rows()
     _show(scenario, rows, surroundings)
     if file is not None:

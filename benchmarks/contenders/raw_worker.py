@@ -22,7 +22,8 @@ class Args(msgspec.Struct):
 
 def main(url: str) -> None:
     stopped = Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
     decode = msgspec.json.Decoder(Args).decode
     picked: list[float] = []
     done: list[float] = []
