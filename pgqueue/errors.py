@@ -14,6 +14,8 @@
     ├── SchemaError                         the database is not ready for this version
     │   ├── SchemaMissing
     │   └── SchemaOutOfDate
+    ├── NotPermitted (PermissionError)      this role may not do that
+    ├── InvalidUrl (ValueError)             a store's URL that cannot be read
     ├── StoreUnavailable (ConnectionError)  the database cannot be reached, for now
     ├── StoreBusy                           another transaction is in the way, for now
     ├── UnsupportedConnection (TypeError)   not a connection pgqueue can write through
@@ -107,6 +109,17 @@ class SchemaMissing(SchemaError):
 
 class SchemaOutOfDate(SchemaError):
     """The pgqueue tables are older than this version of pgqueue; run `pgqueue migrate`."""
+
+
+class InvalidUrl(PgqueueError, ValueError):
+    """The store's URL cannot be read: in user and password, write %40 for @, %2F for /, %25 for %.
+
+    It is not repeated, as it may hold a password.
+    """
+
+
+class NotPermitted(PgqueueError, PermissionError):
+    """The database role may not do that; the schema's owner runs `pgqueue grant`."""
 
 
 class StoreUnavailable(PgqueueError, ConnectionError):

@@ -26,10 +26,16 @@ import sqlalchemy
 from alembic import command, op
 from alembic.config import Config
 from sqlalchemy import Connection, func, select
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.schema import CreateSchema, DropSchema
 
-from pgqueue.errors import PgqueueError, SchemaMissing, SchemaOutOfDate, StoreUnavailable
+from pgqueue.errors import (
+    InvalidUrl,
+    PgqueueError,
+    SchemaMissing,
+    SchemaOutOfDate,
+    StoreUnavailable,
+)
 from pgqueue.statements import SchemaFile, in_schema, load, schema_files
 
 BASE: Final = "base"
@@ -127,8 +133,14 @@ def check(url: str, *, schema: str = "pgqueue") -> str:
 
 @contextmanager
 def connected(url: str) -> Iterator[Connection]:
-    """A connection to the database at *url*, in a transaction. Raises StoreUnavailable."""
-    address = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg")
+    """A connection to the database at *url*, in a transaction.
+
+    Raises StoreUnavailable, InvalidUrl.
+    """
+    try:
+        address = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg")
+    except (ValueError, SQLAlchemyError):  # what it says would repeat a part of the URL
+        raise InvalidUrl from None
     engine = sqlalchemy.create_engine(address, poolclass=sqlalchemy.NullPool)
     try:
         connection = engine.connect()

@@ -99,8 +99,12 @@ def in_schema(sql: str, schema: str) -> str:
 
 @cache
 def load(store: str, schema: str = "pgqueue") -> Mapping[str, Statement]:
-    """Every statement file of *store*, by name."""
-    texts = {path.stem: path.read_text("utf-8") for path in sorted(folder(store).glob("*.sql"))}
+    """Every statement file of *store*, by name; ``room/name`` what only some stores have."""
+    root = folder(store)
+    paths = [path for path in sorted(root.rglob("*.sql")) if path.parent.name != "schema"]
+    texts = {
+        path.relative_to(root).with_suffix("").as_posix(): path.read_text("utf-8") for path in paths
+    }
     steps = {name: _steps(in_schema(text, schema)) for name, text in texts.items()}
     return {
         name: Statement(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 from typing import Any
-from urllib.parse import urlsplit
 
 from pgqueue.backends.base import Backend as Backend
 from pgqueue.errors import PgqueueError
@@ -16,7 +15,7 @@ _STORES = {"postgresql": "postgres", "postgres": "postgres"}
 
 def connect(url: str, **options: Any) -> Backend:
     """The backend that *url* names; it connects when it is first used."""
-    scheme = urlsplit(url).scheme.partition("+")[0]
+    scheme = _scheme(url)
     if scheme not in _STORES:
         known = ", ".join(f"{scheme}://" for scheme in _STORES)
         raise PgqueueError(
@@ -29,6 +28,12 @@ def connect(url: str, **options: Any) -> Backend:
 def attached(store: str, schema: str) -> Backend:
     """A backend without connections of its own, for those of the application."""
     return _backend(store, "", {"schema": schema})
+
+
+def _scheme(url: str) -> str:
+    """What stands before ``://``. No more of *url* is read here, nor said: it has a password."""
+    scheme, found, _ = url.partition("://")
+    return scheme.partition("+")[0].lower() if found else ""
 
 
 def _backend(store: str, url: str, options: dict[str, Any]) -> Backend:

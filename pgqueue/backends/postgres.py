@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 import psycopg
 import tenacity
 from psycopg import AsyncConnection, AsyncRawCursor, Connection, IsolationLevel, RawCursor
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import ConnStatus, TransactionStatus
 from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
@@ -21,7 +22,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 from pgqueue.backends.base import AsyncExecutor, Executor
 from pgqueue.backends.postgres_errors import translated
 from pgqueue.backends.postgres_session import PostgresSession
-from pgqueue.errors import StoreBusy, StoreUnavailable
+from pgqueue.errors import InvalidUrl, StoreBusy, StoreUnavailable
 from pgqueue.operations import Operation, Rows, as_json
 from pgqueue.statements import Statement, Step, load
 
@@ -396,8 +397,18 @@ async def _check_async(connection: AsyncConnection[Any]) -> None:
 
 
 def conninfo(url: str) -> str:
-    """*url* for libpq: SQLAlchemy's ``postgresql+psycopg://`` is understood too."""
-    return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
+    """*url* for libpq: SQLAlchemy's ``postgresql+psycopg://`` is understood too.
+
+    Raises InvalidUrl for what libpq would refuse, and repeat: a part of the password, say.
+    """
+    address = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
+    with contextlib.suppress(psycopg.Error):
+        parts = conninfo_to_dict(address)
+        hosts = str(parts.get("host") or "").split(",")
+        ports = str(parts.get("port") or "").split(",")
+        if not any("@" in host[1:] for host in hosts) and all(p.isdigit() or not p for p in ports):
+            return address
+    raise InvalidUrl
 
 
 open_backend = PostgresBackend

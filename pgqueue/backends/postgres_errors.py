@@ -1,4 +1,5 @@
-"""The one place where psycopg's errors become pgqueue's."""
+"""The one place where psycopg's errors become pgqueue's, and where they forget what is nobody's
+business: the row that a constraint refused, arguments and all, is the server's DETAIL."""
 
 from __future__ import annotations
 
@@ -7,7 +8,14 @@ from contextlib import contextmanager
 
 import psycopg
 
-from pgqueue.errors import SchemaMissing, SchemaOutOfDate, StoreBusy, StoreUnavailable
+from pgqueue.errors import (
+    NotPermitted,
+    PgqueueError,
+    SchemaMissing,
+    SchemaOutOfDate,
+    StoreBusy,
+    StoreUnavailable,
+)
 
 _MISSING = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
 _OLD = (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction)
@@ -16,6 +24,11 @@ _BUSY = (
     psycopg.errors.SerializationFailure,
     psycopg.errors.LockNotAvailable,
 )
+_LOST = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+)
 # Connection exceptions, too many connections, shutdowns and starts, and a primary that became a
 # standby.
 _AWAY = ("08", "53300", "57P", "25006")
@@ -23,30 +36,36 @@ _AWAY = ("08", "53300", "57P", "25006")
 
 @contextmanager
 def translated(*, transient: bool = True) -> Iterator[None]:
-    """Maps what psycopg raises.
+    """Maps what psycopg raises; of what it does not know only the first line stays.
 
     Not *transient*: the caller owns the transaction, and retries it by the driver's own errors.
     """
     try:
         yield
-    except _MISSING as error:
-        raise SchemaMissing() from error
-    except _OLD as error:
-        raise SchemaOutOfDate() from error
-    except _BUSY as error:
-        if not transient:
+    except psycopg.Error as error:
+        error.args = (_line(error),)
+        ours = _ours(error, transient)
+        if ours is None:
             raise
-        raise StoreBusy(f"another transaction holds what this one needs: {_line(error)}") from error
-    except (
-        psycopg.OperationalError,
-        psycopg.InterfaceError,
-        psycopg.errors.ReadOnlySqlTransaction,
-    ) as error:
-        if error.sqlstate is None or error.sqlstate.startswith(_AWAY):
-            raise StoreUnavailable(f"PostgreSQL cannot be reached: {_line(error)}") from error
-        raise
+        raise ours from error
 
 
-def _line(error: BaseException) -> str:
-    """The first line: what follows may repeat the statement."""
-    return str(error).strip().partition("\n")[0]
+def _ours(error: psycopg.Error, transient: bool) -> PgqueueError | None:
+    if isinstance(error, _MISSING):
+        return SchemaMissing()
+    if isinstance(error, _OLD):
+        return SchemaOutOfDate()
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return NotPermitted(f"{error}; the schema's owner runs `pgqueue grant`")
+    if isinstance(error, _BUSY) and transient:
+        return StoreBusy(f"another transaction holds what this one needs: {error}")
+    if isinstance(error, _LOST) and (error.sqlstate is None or error.sqlstate.startswith(_AWAY)):
+        return StoreUnavailable(f"PostgreSQL cannot be reached: {error}")
+    return None
+
+
+def _line(error: psycopg.Error) -> str:
+    """The first line: what follows may repeat the statement or the row. And the cure."""
+    line = str(error).strip().partition("\n")[0]
+    hint = error.diag.message_hint
+    return f"{line} ({hint})" if hint else line

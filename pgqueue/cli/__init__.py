@@ -17,6 +17,7 @@ from pgqueue.cli.command import LazyGroup
     context_settings={"help_option_names": ["-h", "--help"]},
     commands={
         "migrate": ("migrate:migrate", "Bring the database's tables up to date, or show how."),
+        "grant": ("grant:grant", "Let database roles enqueue, work or read, and nothing else."),
         "worker": ("worker:worker", "Run the jobs of an application."),
         "status": ("status:status", "What waits, what runs, how fast; --watch to keep looking."),
         "jobs": ("jobs:jobs", "List, show, cancel and retry jobs."),

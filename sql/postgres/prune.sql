@@ -7,7 +7,7 @@
 --       every completion behind it: so it gives up after 50 ms and is asked again.
 --       What an unfinished child may still want to read stays, in the default partition.
 --       A partition spans a day or an eighth of the retention, so that there are never many: planning
---       gets slower with each.
+--       gets slower with each. They belong to the schema's owner, so functions with its rights make and drop them.
 SELECT set_config('lock_timeout', '50ms', true),
        set_config('pgqueue_local.retention', :retention::jsonb::text, true),
        set_config('pgqueue_local.instant', coalesce(:now::timestamptz, clock_timestamp())::text, true);
@@ -26,7 +26,6 @@ DECLARE
     deleted   bigint  := 0;
     gone      bigint;
     unkept    boolean := false;
-    wanted    jsonb;
 BEGIN
     FOREACH state IN ARRAY ARRAY['completed', 'cancelled', 'discarded'] LOOP
         kept := CASE WHEN retention ? state THEN (retention ->> state)::float8 ELSE 0 END;
@@ -40,13 +39,7 @@ BEGIN
             WHERE i.inhparent = format('pgqueue.archive_%s', state)::regclass AND c.relname ~ '_\d+_\d+$'
         LOOP
             IF kept IS NOT NULL AND to_timestamp(part.upper) <= instant - make_interval(secs => kept) THEN
-                EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', part.name);
-                EXECUTE format('SELECT jsonb_agg(to_jsonb(a)) FROM %s AS a WHERE a.id = ANY (ARRAY('
-                               'SELECT d.parent_id FROM pgqueue.dependency AS d '
-                               'JOIN pgqueue.job AS j ON j.id = d.child_id WHERE d.outcome IS NOT NULL))',
-                               part.name) INTO wanted;
-                EXECUTE format('DROP TABLE %s', part.name);
-                INSERT INTO pgqueue.archive SELECT * FROM jsonb_populate_recordset(NULL::pgqueue.archive, wanted);
+                PERFORM pgqueue.drop_partition(part.name);
                 dropped := dropped + 1;
             END IF;
         END LOOP;
@@ -78,10 +71,7 @@ BEGIN
             INTO gone USING first, first + width;
             CONTINUE WHEN gone > 0;
             BEGIN
-                EXECUTE format('CREATE TABLE pgqueue.%I PARTITION OF pgqueue.archive_%s '
-                               'FOR VALUES FROM (%L) TO (%L)',
-                               format('archive_%s_%s_%s', state, first, first + width), state,
-                               to_timestamp(first), to_timestamp(first + width));
+                PERFORM pgqueue.add_partition(state, first, first + width);
             EXCEPTION WHEN check_violation THEN
                 NULL;  -- a completion was faster: it has put a row of today into the default partition
             END;

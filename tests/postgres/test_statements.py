@@ -36,7 +36,7 @@ def test_the_server_accepts_every_statement(elsewhere: PostgresBackend) -> None:
         for name, statement in load("postgres", "my_jobs").items():
             for n, step in enumerate(statement.steps):
                 if not step.sql.startswith(("DO", "LISTEN")):
-                    connection.execute(f"PREPARE {name}_{n} AS {step.sql}".encode())
+                    connection.execute(f'PREPARE "{name}_{n}" AS {step.sql}'.encode())
 
 
 def test_another_schema_works_from_end_to_end(elsewhere: PostgresBackend) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import pgqueue
-from pgqueue import inspections, operations, statements
+from pgqueue import inspections, operations, rights, statements
 from pgqueue.errors import PgqueueError
 from pgqueue.graphs import workflow
 from pgqueue.operations import Operation, Retention
@@ -23,9 +23,12 @@ from tests.conformance.store import PROFILE, a_job
 PACKAGE = Path(pgqueue.__file__).parent
 STORES = ["postgres"]
 FILES = [path for store in STORES for path in sorted(statements.folder(store).glob("*.sql"))]
+# What only some stores have: a folder each.
+ROOMS = [path for store in STORES for path in sorted(statements.folder(store).glob("*/*.sql"))]
+ROOMS = [path for path in ROOMS if path.parent.name != "schema"]
 FIELDS = ["in", "out", "then", "walks", "trap"]
 every_file = pytest.mark.parametrize(
-    "path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}"
+    "path", [*FILES, *ROOMS], ids=lambda path: f"{path.parent.name}/{path.stem}"
 )
 
 
@@ -45,6 +48,12 @@ def field(path: Path, name: str) -> str:
 def body(path: Path) -> str:
     """*path* without its comments."""
     return re.sub(r"--[^\n]*", "", path.read_text("utf-8"))
+
+
+def loaded(path: Path) -> Statement:
+    """What the loader has made of *path*."""
+    root = next(root for store in STORES if (root := statements.folder(store)) in path.parents)
+    return load(root.name)[path.relative_to(root).with_suffix("").as_posix()]
 
 
 def params(statement: Statement) -> set[str]:
@@ -82,7 +91,7 @@ def test_a_header_names_every_parameter(path: Path) -> None:
     told = field(path, "in")
     for other in re.findall(r"as for (\w+)", told):
         told += field(path.with_name(f"{other}.sql"), "in")
-    own = {name for step in load(path.parent.name)[path.stem].steps for name in step.params}
+    own = {name for step in loaded(path).steps for name in step.params}
 
     assert own <= set(re.findall(r"\w+", told))
 
@@ -203,7 +212,15 @@ def test_an_operation_gives_its_file_what_it_needs_and_no_more(
     assert set(operation.params) == params(load(store)[operation.name])
 
 
-@every_file
+@pytest.mark.parametrize("operation", [rights.grant({})], ids=lambda operation: operation.name)
+def test_so_does_an_operation_that_only_some_stores_have(operation: Operation[Any]) -> None:
+    stores = [store for store in STORES if operation.name in load(store)]
+    assert stores
+    for store in stores:
+        assert set(operation.params) == params(load(store)[operation.name])
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_file_belongs_to_a_verb(path: Path) -> None:
     verbs = {operation.name for operation in DESCRIBED}
     followed = {name for other in FILES for name in field(other, "then").split(", ")}

@@ -4,6 +4,10 @@
 
 DROP VIEW pgqueue.jobs;
 DROP FUNCTION pgqueue.enqueue;
+DROP FUNCTION pgqueue.link;
+DROP FUNCTION pgqueue.hold;
+DROP FUNCTION pgqueue.drop_partition;
+DROP FUNCTION pgqueue.add_partition;
 DROP FUNCTION pgqueue.wake;
 DROP FUNCTION pgqueue.asleep;
 DROP TABLE pgqueue.job, pgqueue.archive, pgqueue.dependency, pgqueue.workflow, pgqueue.queue,

@@ -1,0 +1,48 @@
+"""What the parts of an application may do in the database, given to the roles that play them.
+
+An *enqueuer* may enqueue, by Python or by SQL, and read nothing of what others have enqueued. A
+*worker* may carry out every operation; only the schema itself stays its owner's. A *reader* may
+read everything and change nothing. A role may play several parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Final, NamedTuple
+
+from pgqueue.operations import Operation, as_json
+
+PARTS: Final = ("enqueuer", "worker", "reader")
+
+
+class Right(NamedTuple):
+    """One right of a *role*, which its *part* needs; the *command* that gives it.
+
+    Without a part, a command that takes rights away.
+    """
+
+    part: str | None
+    role: str
+    command: str
+    held: bool | None
+
+
+def grant(
+    roles: Mapping[str, Collection[str | None]],
+    *,
+    stripped: Collection[str] = (),
+    pretend: bool = False,
+) -> Operation[list[Right]]:
+    """*roles* of each part may do what it does; None is whoever asks. Those *stripped* lose first
+    all they may do here.
+
+    *pretend*: only say what would be done, and what each role has already. Raises NotPermitted for
+    anybody but the schema's owner.
+    """
+    given = [{"part": part, "role": role} for part in roles for role in roles[part]]
+    params = {
+        "roles": as_json(given),
+        "stripped": as_json(list(stripped)),
+        "pretend": "true" if pretend else "false",
+    }
+    return Operation("rights/grant", params, lambda answers: [Right(*row) for row in answers[-1]])

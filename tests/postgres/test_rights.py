@@ -1,0 +1,377 @@
+"""What each part of an application may do in the database, and that it may do nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any, TypeAlias
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from pgqueue import App, enqueue, inspections, migrations, operations, rights
+from pgqueue.backends.postgres import PostgresBackend
+from pgqueue.errors import NotPermitted
+from pgqueue.graphs import workflow
+from pgqueue.jobs import NewJob, State
+from pgqueue.operations import Operation
+from pgqueue.statements import folder, schema_files
+from tests.conformance.store import Store, a_job
+from tests.postgres.roles import a_role, as_role
+from tests.unit.test_statements import DESCRIBED
+
+Role: TypeAlias = Callable[..., str]
+SECRET = '{"password": "hunter2"}'
+READS = {
+    name
+    for name, verb in vars(inspections).items()
+    if callable(verb) and getattr(verb, "__module__", "") == inspections.__name__
+} | {"list", "recall"}
+# It may count what waits, and be slower then.
+ENQUEUES = {"enqueue", "enqueue_unique", "begin", "hold", "link", "count"}
+# Sending a notification is everybody's right in a database.
+ANYBODY = {"wake", "version"}
+
+
+@pytest.fixture
+def role(postgres_url: str) -> Iterator[Role]:
+    """Makes a role that plays these parts; gives the URL to log in as it."""
+    with ExitStack() as stack:
+        yield lambda *parts: as_role(
+            postgres_url, stack.enter_context(a_role(postgres_url, *parts))
+        )
+
+
+@pytest.fixture
+def login(role: Role) -> Iterator[Callable[..., psycopg.Connection[Any]]]:
+    """Logs in as a role that plays these parts, in autocommit."""
+    with ExitStack() as stack:
+        yield lambda *parts: stack.enter_context(psycopg.connect(role(*parts), autocommit=True))
+
+
+def permitted(url: str, asked: list[Operation[Any]]) -> set[str]:
+    """Which of these operations the role at *url* may carry out. They are rolled back."""
+    may: set[str] = set()
+    backend = PostgresBackend(url)
+    for operation in asked:
+        try:
+            with backend.transaction() as executor:
+                executor.execute(operation)
+                raise InterruptedError
+        except InterruptedError:
+            may.add(operation.name)
+        except NotPermitted:
+            pass
+    backend.close()
+    return may
+
+
+# An enqueuer
+
+
+def test_an_enqueuer_enqueues_whatever_python_can(role: Role, store: Store) -> None:
+    failed, done = store.bring("discarded"), store.bring("completed")
+    store.claim(queue="parents")
+    app = App(role("enqueuer"))
+    first = a_job("first")
+    [_, child] = app.enqueue([first, a_job("child").after(first)])
+    [late, spoiled, bold] = app.enqueue(
+        a_job("late").after(done),
+        a_job("spoiled").after(failed),
+        a_job("bold").after(failed, on_failure="run"),
+    )
+    grandchild = app.enqueue(a_job("grandchild").after(spoiled))
+    unique, again = (app.enqueue(a_job("unique", unique="k")) for _ in range(2))
+    merged = app.enqueue(
+        [one := a_job(unique="k"), two := a_job(unique="k"), a_job().after(one, two)]
+    )
+    app.enqueue(workflow("flow", [a_job("step")], tags=["x"]))
+    app.enqueue(a_job("soon", delay=None).options(delay=5, tags=["t"], metadata={"a": 1}))
+    app.enqueue([a_job("many") for _ in range(1_100)])
+    app.close()
+
+    assert store.states(child, late, spoiled, bold, grandchild) == [
+        "blocked",
+        "available",
+        "cancelled",
+        "available",
+        "cancelled",
+    ]
+    assert (again.id, again.created) == (unique.id, False)
+    assert store.job(merged[2]).blocked_by == 1
+
+
+async def test_an_enqueuer_enqueues_in_a_transaction_of_its_own(role: Role, store: Store) -> None:
+    parent = store.add()
+    url = role("enqueuer")
+    with psycopg.connect(url) as connection:
+        blocking = enqueue(connection, a_job().after(parent))
+    async with await psycopg.AsyncConnection.connect(url) as asynchronous:
+        awaited = await enqueue(asynchronous, a_job().after(parent))
+
+    assert store.states(blocking, awaited) == ["blocked", "blocked"]
+
+
+def test_an_enqueuer_uses_the_door_in_sql(
+    login: Callable[..., psycopg.Connection[Any]], store: Store
+) -> None:
+    connection = login("enqueuer")
+    asked = "SELECT pgqueue.enqueue('t', '{}', unique_key => 'k', delay => '1 s', tags => '{x}')"
+    ids = [connection.execute(asked.encode()).fetchall() for _ in range(2)]
+
+    assert ids[0] == ids[1]
+    assert store.state(ids[0][0][0]) == "scheduled"
+
+
+def test_an_enqueuer_carries_out_nothing_but_enqueueing(role: Role) -> None:
+    assert permitted(role("enqueuer"), DESCRIBED) == ENQUEUES | ANYBODY
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "SELECT args FROM pgqueue.job",
+        "SELECT task FROM pgqueue.job",
+        "SELECT * FROM pgqueue.jobs",
+        "SELECT result FROM pgqueue.archive",
+        "SELECT * FROM pgqueue.archive_completed_default",
+        "SELECT * FROM pgqueue.worker",
+        "SELECT * FROM pgqueue.dependency",
+        "INSERT INTO pgqueue.job (state, task) VALUES ('available', 't') RETURNING args",
+        "INSERT INTO pgqueue.job (state, task, lease) VALUES ('running', 't', 1)",
+        "INSERT INTO pgqueue.job (state, task, attempt) VALUES ('available', 't', -9)",
+        "INSERT INTO pgqueue.archive_completed SELECT * FROM pgqueue.archive",
+        "INSERT INTO pgqueue.dependency VALUES (1, 2)",
+        "INSERT INTO pgqueue.queue VALUES ('q', now())",
+        "UPDATE pgqueue.job SET run_at = now()",
+        "DELETE FROM pgqueue.job",
+        "SELECT FROM pgqueue.job FOR UPDATE",
+        "TRUNCATE pgqueue.job",
+        "SELECT nextval('pgqueue.lease')",
+        "SELECT setval('pgqueue.job_id', 1)",
+        "SELECT pgqueue.add_partition('completed', 1, 2)",
+        "SELECT pgqueue.drop_partition('pgqueue.archive_completed_default')",
+        "CREATE TABLE pgqueue.mine ()",
+        "DROP TABLE pgqueue.job",
+        "ALTER FUNCTION pgqueue.link RESET search_path",
+    ],
+)
+def test_an_enqueuer_neither_reads_nor_changes(
+    login: Callable[..., psycopg.Connection[Any]], store: Store, asked: str
+) -> None:
+    store.add(a_job("t", args=SECRET))
+
+    with pytest.raises(psycopg.errors.InsufficientPrivilege) as refused:
+        login("enqueuer").execute(asked.encode())
+    assert "hunter2" not in str(refused.value)
+
+
+def test_an_enqueuer_ties_nobody_elses_jobs_to_its_own(
+    login: Callable[..., psycopg.Connection[Any]], store: Store
+) -> None:
+    blocked = store.bring("blocked", a_job("theirs"))
+    connection = login("enqueuer")
+    mine = enqueue(connection, a_job("mine"))
+    edges = f'[{{"child": {blocked}, "parent": {mine.id}, "policy": "cancel"}}]'
+    link = "SELECT pgqueue.link(%s, %s, '[]', '[]', clock_timestamp())"
+
+    for merged in ("[]", f'[{{"child": {blocked}, "blocked_by": 2}}]'):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="of the transaction"):
+            connection.execute(link.encode(), [edges, merged])
+
+    assert store.job(blocked).blocked_by == 1
+
+
+# A reader
+
+
+def test_a_reader_reads_everything_and_changes_nothing(role: Role) -> None:
+    assert permitted(role("reader"), DESCRIBED) == READS & {o.name for o in DESCRIBED} | ANYBODY
+
+
+def test_a_reader_reads_arguments_in_the_view(
+    login: Callable[..., psycopg.Connection[Any]], store: Store
+) -> None:
+    store.add(a_job(args=SECRET))
+    store.bring("discarded", a_job(queue="q", args=SECRET))
+
+    seen = login("reader").execute("SELECT args ->> 'password' FROM pgqueue.jobs").fetchall()
+
+    assert seen == [("hunter2",), ("hunter2",)]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "SELECT pgqueue.enqueue('t')",
+        "UPDATE pgqueue.worker SET running = 0",
+        "DELETE FROM pgqueue.archive",
+        "SELECT FROM pgqueue.job FOR KEY SHARE",
+        "SELECT * FROM pgqueue.hold('{1}')",
+        "SELECT nextval('pgqueue.job_id')",
+    ],
+)
+def test_a_reader_changes_nothing(
+    login: Callable[..., psycopg.Connection[Any]], store: Store, asked: str
+) -> None:
+    store.add()
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        login("reader").execute(asked.encode())
+
+
+# A worker
+
+
+def test_a_worker_carries_out_everything(role: Role) -> None:
+    assert permitted(role("worker"), DESCRIBED) == {operation.name for operation in DESCRIBED}
+
+
+def test_a_worker_makes_and_drops_partitions_that_are_not_its_own(role: Role, store: Store) -> None:
+    backend = PostgresBackend(role("worker"))
+    theirs = Store(backend)
+    theirs.prune(operations.Retention())
+    done = theirs.bring("completed")
+    theirs.passes(days=40)
+
+    assert theirs.prune(operations.Retention()) == (6, 0)
+
+    assert store.missing(done)
+    backend.close()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "DROP TABLE pgqueue.job",
+        "ALTER TABLE pgqueue.job ADD COLUMN mine text",
+        "CREATE TABLE pgqueue.mine ()",
+        "TRUNCATE pgqueue.job",
+        "INSERT INTO pgqueue.migration VALUES ('9999')",
+        "SELECT pgqueue.drop_partition('pgqueue.archive_completed_default')",
+        "SELECT pgqueue.drop_partition('pgqueue.job')",
+        "SELECT pgqueue.add_partition('completed; DROP TABLE pgqueue.job', 1, 2)",
+    ],
+)
+def test_a_worker_leaves_the_schema_alone(
+    login: Callable[..., psycopg.Connection[Any]], asked: str
+) -> None:
+    with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable)):
+        login("worker").execute(asked.encode())
+
+
+def test_a_worker_cannot_migrate(role: Role, store: Store) -> None:
+    url = role("worker")
+
+    with pytest.raises(Exception, match="permission denied"):
+        migrations.migrate(url, to="base")
+
+    assert store.add()
+
+
+# Granting
+
+
+def test_only_the_owner_grants(role: Role) -> None:
+    url = role("worker", "reader", "enqueuer")
+    backend = PostgresBackend(url)
+
+    with pytest.raises(NotPermitted, match="only postgres, who owns the schema"):
+        backend.execute(rights.grant({"reader": [None]}))
+    backend.close()
+
+
+@pytest.mark.parametrize("name", ["public", "nobody_here", "", "x; DROP TABLE pgqueue.job"])
+def test_who_is_no_role_is_granted_nothing(backend: PostgresBackend, name: str) -> None:
+    with pytest.raises(psycopg.errors.UndefinedObject, match="there is no role"):
+        backend.execute(rights.grant({"reader": [name]}))
+
+
+@pytest.mark.parametrize("name", ['we"ird', "x; --", "UPPER", "ż ü", "%I", "${a}", "user"])
+def test_any_name_of_a_role_will_do(postgres_url: str, name: str) -> None:
+    with (
+        a_role(postgres_url, "enqueuer", name=name) as role,
+        psycopg.connect(as_role(postgres_url, role)) as connection,
+    ):
+        assert enqueue(connection, a_job()).created
+
+
+def test_granting_twice_is_granting_once(backend: PostgresBackend, postgres_url: str) -> None:
+    with a_role(postgres_url) as role:
+        parts = {part: [role] for part in rights.PARTS}
+        assert not all(right.held for right in backend.execute(rights.grant(parts, pretend=True)))
+        for _ in range(2):
+            assert all(right.held for right in backend.execute(rights.grant(parts)))
+
+
+def test_who_is_stripped_may_do_nothing_more_than_is_given(
+    backend: PostgresBackend, postgres_url: str
+) -> None:
+    with a_role(postgres_url, *rights.PARTS) as role:
+        backend.execute(rights.grant({"reader": [role]}, stripped=[role]))
+        reads = permitted(as_role(postgres_url, role), DESCRIBED)
+        backend.execute(rights.grant({}, stripped=[role]))
+
+        assert reads == READS & {o.name for o in DESCRIBED} | ANYBODY
+        assert not permitted(as_role(postgres_url, role), DESCRIBED)
+
+
+def test_a_part_that_a_role_cannot_play_says_what_is_missing(role: Role) -> None:
+    backend = PostgresBackend(role())
+    with pytest.raises(NotPermitted, match="pgqueue grant"):
+        backend.execute(inspections.count())
+    backend.close()
+
+
+# The functions
+
+
+def test_whoever_calls_a_function_with_its_owners_rights_was_granted_it(store: Store) -> None:
+    with psycopg.connect(store.backend.url) as connection:  # type: ignore[attr-defined]
+        functions = connection.execute(
+            "SELECT proname, prosecdef, proconfig, has_function_privilege('public', oid, 'EXECUTE')"
+            " FROM pg_proc WHERE pronamespace = 'pgqueue'::regnamespace"
+        ).fetchall()
+
+    assert {name for name, definer, *_ in functions if definer} == {
+        "hold",
+        "link",
+        "add_partition",
+        "drop_partition",
+    }
+    for name, definer, settings, everybody in functions:
+        assert settings == ["search_path=pg_catalog, pg_temp"], name
+        assert everybody is not definer, name
+
+
+def test_the_function_does_what_the_files_do() -> None:
+    """Edges are settled by enqueuers too, in a function; everything else that ends is by files."""
+    said = re.sub(r"\s+", " ", schema_files("postgres")[0].up)
+    for name in ("settle", "archive"):
+        text = re.sub(r"--[^\n]*", "", (folder("postgres") / f"{name}.sql").read_text())
+        text = re.sub(r"(?<!:):([a-z_]+)", r"\1", re.sub(r"\s+", " ", text)).strip().rstrip(";")
+        assert f"FOR said IN {text} LOOP" in said, name
+
+
+def test_a_role_is_quoted_where_the_sql_is_shown(
+    backend: PostgresBackend, postgres_url: str
+) -> None:
+    with a_role(postgres_url, name='a"b') as role:
+        said = backend.execute(rights.grant({"reader": [role]}, stripped=[role], pretend=True))
+        with psycopg.connect(postgres_url, autocommit=True) as owner:
+            for right in said:
+                assert right.command.endswith(sql.Identifier(role).as_string(owner))
+                owner.execute(right.command.encode())
+
+        assert "count" in permitted(as_role(postgres_url, role), DESCRIBED)
+
+
+def test_jobs_of_an_enqueuer_run(role: Role, store: Store) -> None:
+    app = App(role("enqueuer"))
+    parent = NewJob[Any]("parent")
+    handles = app.enqueue([parent, a_job("child").after(parent)])
+    app.close()
+
+    assert store.work() == ["parent", "child"]
+    assert {job.state for job in store.jobs(*handles)} == {State.COMPLETED}
