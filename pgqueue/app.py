@@ -80,10 +80,12 @@ class App(TaskRegistry):
             )
         return self._backend
 
-    def use(self, url: str) -> None:
-        """Take *url* instead of what the application was made with: for command lines and tests."""
+    def use(self, url: str, *, listen_url: str | None = None) -> None:
+        """Take *url*, and *listen_url* if it needs one, instead of what the application was made
+        with: for command lines and tests."""
         self.close()
         self._url = url
+        self._listen_url = listen_url
         self._backend = None
 
     @overload

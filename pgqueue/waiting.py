@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager, suppress
 from pgqueue.backends.base import Backend, Session
 from pgqueue.errors import StoreUnavailable
 
+DEAF_SECONDS = 0.5
+
 
 class Waiter:
     """Wakes whoever waits for a job when it finishes. Notifications get lost: look for yourself
@@ -20,6 +22,7 @@ class Waiter:
         self._loop = asyncio.get_running_loop()
         self._session: Session | None = None
         self._lock = asyncio.Lock()
+        self._hears = True
         self._waiting: dict[int, set[asyncio.Event]] = defaultdict(set)
 
     @property
@@ -37,7 +40,7 @@ class Waiter:
         async def woken(seconds: float) -> None:
             # Not wait_for: before Python 3.12 it may swallow a cancellation.
             with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(seconds if self._hears else min(seconds, DEAF_SECONDS)):
                     await event.wait()
             event.clear()
 
@@ -65,7 +68,8 @@ class Waiter:
                 if self._session is None:
                     self._session = self._backend.session(self._wake, self._lost)
                     await self._session.open()
-                await self._session.sleep({"#", *(f"#{job}" for job in self._waiting)})
+                topics = {"#", *(f"#{job}" for job in self._waiting)}
+                self._hears = await self._session.sleep(topics)
             except StoreUnavailable:
                 self._session = None  # deaf: the poll finds it, and the next who waits tries again
 

@@ -21,6 +21,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from pgqueue.backends.base import AsyncExecutor, Executor
 from pgqueue.backends.postgres_errors import translated
+from pgqueue.backends.postgres_pooler import is_direct, is_direct_async
 from pgqueue.backends.postgres_session import PostgresSession
 from pgqueue.errors import InvalidUrl, StoreBusy, StoreUnavailable
 from pgqueue.operations import Operation, Rows, as_json
@@ -36,9 +37,11 @@ LANE_SETTINGS = (
     "SET lock_timeout = '1s'; SET idle_in_transaction_session_timeout = '60s';"
     "SET default_transaction_isolation = 'read committed';"
 )
+ASYNCHRONOUS = "SET synchronous_commit = off;"
 # Whatever the database's default: only a new statement's snapshot sees a child that was being added
 # while we waited for its parent.
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+DEAF_SECONDS = 0.5
 KEEPALIVES: Mapping[str, Any] = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -46,6 +49,9 @@ KEEPALIVES: Mapping[str, Any] = {
     "tcp_user_timeout": 25_000,  # keepalives are silent while an answer is due
     "connect_timeout": 10,
 }
+# Of several hosts only the one that takes writes: a standby would refuse each statement.
+WRITABLE: Mapping[str, Any] = {"target_session_attrs": "read-write", **KEEPALIVES}
+POOLED: dict[str, Any] = {"autocommit": True, **WRITABLE}
 # Rolled back by the server as a whole: nothing of the operation happened, it may run again.
 _AGAIN: Mapping[str, Any] = {
     "retry": tenacity.retry_if_exception_type(StoreBusy),
@@ -123,13 +129,18 @@ class PostgresBackend:
         with translated():
             connection = Connection.connect(self.url, autocommit=True, **KEEPALIVES)
         with connection:
+            with translated():
+                is_direct(connection, self._statements)
             yield connection
 
     @contextlib.contextmanager
     def listen(self, topics: Collection[str]) -> Iterator[PostgresEar]:
         with translated():
-            connection = Connection.connect(self.listen_url, autocommit=True, **KEEPALIVES)
+            connection = Connection.connect(self.listen_url, autocommit=True, **WRITABLE)
         with connection, translated():
+            if not is_direct(connection, self._statements):
+                yield PostgresEar(None)
+                return
             executor = _Executor(connection, self._statements)
             executor.execute(Operation("listen", {}, lambda _: None))
             executor.execute(Operation("sleep", {"topics": as_json(list(topics))}, lambda _: None))
@@ -167,10 +178,10 @@ class PostgresBackend:
         if self._pool is None:
             self._pool = ConnectionPool(
                 self.url,
-                kwargs={"autocommit": True, **KEEPALIVES},
+                kwargs=POOLED,
                 min_size=0,
                 max_size=self._pool_size,
-                configure=_configure,
+                configure=self._configure,
                 check=_check,
                 name="pgqueue",
                 open=True,
@@ -188,10 +199,10 @@ class PostgresBackend:
         if pool is None:
             pool = self._async_pools[loop] = AsyncConnectionPool(
                 self.url,
-                kwargs={"autocommit": True, **KEEPALIVES},
+                kwargs=POOLED,
                 min_size=0,
                 max_size=self._pool_size,
-                configure=_configure_async,
+                configure=self._configure_async,
                 check=_check_async,
                 name="pgqueue",
                 open=False,
@@ -203,14 +214,26 @@ class PostgresBackend:
         except PoolTimeout as error:
             raise StoreUnavailable(f"no connection to PostgreSQL: {error}") from error
 
+    def _configure(self, connection: Connection[Any]) -> None:
+        connection.isolation_level = IsolationLevel.READ_COMMITTED
+        is_direct(connection, self._statements)
+
+    async def _configure_async(self, connection: AsyncConnection[Any]) -> None:
+        await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
+        await is_direct_async(connection, self._statements)
+
 
 class PostgresEar:
-    """Hears NOTIFY on a blocking connection; once that is lost, it only waits."""
+    """Hears NOTIFY on a blocking connection. Without one, behind a pooler, it waits for a moment;
+    once it is lost, it only waits."""
 
-    def __init__(self, connection: Connection[Any]) -> None:
+    def __init__(self, connection: Connection[Any] | None) -> None:
         self._connection = connection
 
     def wait(self, seconds: float) -> None:
+        if self._connection is None:
+            time.sleep(min(seconds, DEAF_SECONDS))
+            return
         try:
             for _ in self._connection.notifies(timeout=seconds, stop_after=1):
                 pass
@@ -227,6 +250,7 @@ class PostgresLane:
         self._durable = durable
         self._lock = asyncio.Lock()  # a pipeline is the connection's, not the coroutine's
         self.connection: AsyncConnection[Any] | None = None
+        self.direct = True
 
     async def open(self) -> None:
         """Connects anew. Raises StoreUnavailable."""
@@ -235,12 +259,13 @@ class PostgresLane:
             connection = await AsyncConnection.connect(
                 self._url,
                 autocommit=True,
-                prepare_threshold=0,
-                target_session_attrs="read-write",  # a standby would refuse each statement
-                **KEEPALIVES,
+                **WRITABLE,
             )
-            settings = LANE_SETTINGS + ("" if self._durable else "SET synchronous_commit = off;")
-            await connection.execute(settings.encode(), prepare=False)
+            self.direct = await is_direct_async(connection, self._statements)
+            if self.direct:
+                connection.prepare_threshold = 0
+                settings = LANE_SETTINGS if self._durable else LANE_SETTINGS + ASYNCHRONOUS
+                await connection.execute(settings.encode(), prepare=False)
         self.connection = connection
 
     async def close(self) -> None:
@@ -252,7 +277,8 @@ class PostgresLane:
         async with self._lock:
             connection = self._connected()
             with translated():
-                return await _AsyncExecutor(connection, self._statements).execute(operation)
+                executor = _AsyncExecutor(connection, self._statements, self._settings())
+                return await executor.execute(operation)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncExecutor]:
@@ -260,7 +286,17 @@ class PostgresLane:
             connection = self._connected()
             with translated():
                 async with connection.transaction():
-                    yield _AsyncExecutor(connection, self._statements)
+                    executor = _AsyncExecutor(connection, self._statements)
+                    if (settings := self._settings()) is not None:
+                        await executor.execute(settings)
+                    yield executor
+
+    def _settings(self) -> Operation[None] | None:
+        """What a transaction must begin with, where the session is not ours to set."""
+        if self.direct:
+            return None
+        durable = {"durable": "true" if self._durable else "false"}
+        return Operation("settings", durable, lambda _: None)
 
     def _connected(self) -> AsyncConnection[Any]:
         """The connection of this moment: another coroutine may have replaced it meanwhile."""
@@ -311,18 +347,26 @@ class _Executor:
 
 
 class _AsyncExecutor:
-    """Operations on an asyncio connection; in the caller's transaction, if there is one."""
+    """Operations on an asyncio connection; in the caller's transaction, if there is one.
+
+    One of its own begins with *settings*.
+    """
 
     def __init__(
-        self, connection: AsyncConnection[Any], statements: Mapping[str, Statement]
+        self,
+        connection: AsyncConnection[Any],
+        statements: Mapping[str, Statement],
+        settings: Operation[None] | None = None,
     ) -> None:
         self._connection = connection
         self._statements = statements
+        self._settings = settings
 
     async def execute(self, operation: Operation[T]) -> T:
         """Runs the steps in one round trip, with their transaction around them if there is none."""
         statement = self._statements[operation.name]
-        if statement.atomic and not self._connection.pgconn.pipeline_status:
+        settings = self._settings
+        if statement.atomic and not settings and not self._connection.pgconn.pipeline_status:
             cursor = await self._send(statement.steps[0], operation)
             return operation.decode([await _rows_async(cursor)])
         connection = self._connection
@@ -331,6 +375,9 @@ class _AsyncExecutor:
             async with connection.pipeline() as pipeline:
                 if own:
                     await connection.execute(BEGIN)
+                    if settings is not None:
+                        [step] = self._statements[settings.name].steps
+                        await self._send(step, settings)
                 steps = [await self._send(step, operation) for step in statement.steps]
                 then = [await self._send(step, operation) for step in statement.followed_by]
                 if own and not statement.repeats:
@@ -371,14 +418,6 @@ def _says_again(answers: Iterable[Rows]) -> bool:
 def _is_idle(connection: Connection[Any] | AsyncConnection[Any]) -> bool:
     """Would each statement commit by itself? Outside autocommit psycopg opens the transaction."""
     return connection.autocommit and connection.pgconn.transaction_status == TransactionStatus.IDLE
-
-
-def _configure(connection: Connection[Any]) -> None:
-    connection.isolation_level = IsolationLevel.READ_COMMITTED
-
-
-async def _configure_async(connection: AsyncConnection[Any]) -> None:
-    await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
 
 
 def _check(connection: Connection[Any] | AsyncConnection[Any]) -> None:

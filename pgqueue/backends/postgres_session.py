@@ -40,10 +40,11 @@ class PostgresSession:
 
     async def open(self) -> None:
         """Connects and listens. Whoever calls this wakes everything: what was said meanwhile is
-        gone."""
+        gone. Behind a pooler there is nothing to hear, and no lock to hold."""
         await self.close()
         await self._lane.open()
-        await self._lane.execute(Operation("listen", {}, lambda _: None))
+        if self._lane.direct:
+            await self._lane.execute(Operation("listen", {}, lambda _: None))
         connection = self._lane.connection
         assert connection is not None
         connection.add_notify_handler(lambda notify: self._woken(notify.payload))
@@ -65,13 +66,17 @@ class PostgresSession:
             yield executor
 
     async def present(self, worker: int) -> bool:
-        """Holds *worker*'s presence lock while this session lives."""
+        """Holds *worker*'s presence lock while this session lives; False behind a pooler."""
+        if not self._lane.direct:
+            return False
         operation = Operation("present", {"worker": str(worker)}, lambda answers: answers[0][0])
         pid, held = await self.execute(operation)
         return bool(held) and pid == self._pid
 
     async def sleep(self, topics: Collection[str]) -> bool:
-        """From now on *topics* wake us, and no others."""
+        """From now on *topics* wake us, and no others; False behind a pooler."""
+        if not self._lane.direct:
+            return False
         wanted = frozenset(topics)
         for name, changed in (("sleep", wanted - self._asleep), ("rise", self._asleep - wanted)):
             if changed:

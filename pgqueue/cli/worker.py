@@ -83,6 +83,9 @@ def _seconds(name: str, help: str) -> Callable[[F], F]:
 @_setting("log_json", "Log one JSON object a record.", default=False, is_flag=True)
 @click.option("--url", metavar="URL", help="Where the jobs live; else the App's, or PGQUEUE_URL.")
 @click.option(
+    "--listen-url", metavar="URL", help="A way around a pooler, to listen; or PGQUEUE_LISTEN_URL."
+)
+@click.option(
     "--schema", envvar="PGQUEUE_SCHEMA", metavar="NAME", callback=schema_name,
     help="Make sure that this is the App's schema.",
 )  # fmt: skip
@@ -96,6 +99,7 @@ def worker(
     log_level: str,
     log_json: bool,
     url: str | None,
+    listen_url: str | None,
     schema: str | None,
     **settings: Any,
 ) -> None:
@@ -127,7 +131,7 @@ def worker(
     if place is not None and options.name:
         options = Options(**settings | {"name": f"{options.name}-{place + 1}"})
     try:
-        ctx.exit(_work(app, options, url, schema, log_level, log_json))
+        ctx.exit(_work(app, options, url, listen_url, schema, log_level, log_json))
     except (PgqueueError, click.UsageError) as error:
         if place is None or ctx.meta["pgqueue.debug"]:
             raise
@@ -142,6 +146,7 @@ def _work(
     name: str,
     options: Options,
     url: str | None,
+    listen_url: str | None,
     schema: str | None,
     log_level: str,
     log_json: bool,
@@ -150,8 +155,8 @@ def _work(
     from pgqueue.cli.finding import find_app
 
     app = find_app(name)
-    if url is not None:
-        app.use(url)
+    if url is not None or listen_url is not None:
+        app.use(url or app.url, listen_url=listen_url)
     if schema is not None and schema != app.schema:
         raise click.UsageError(
             f"{name} keeps its jobs in the schema {app.schema}, not in {schema}: "

@@ -13,7 +13,7 @@ from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import ClaimedJob, Floor
 from pgqueue.worker.executor import Executor
 from pgqueue.worker.line import Line
-from pgqueue.worker.listener import Listener
+from pgqueue.worker.listener import DEAF_SECONDS, Listener
 from pgqueue.worker.service import Service, happens
 
 BATCH = 500
@@ -175,7 +175,12 @@ class Fetcher(Service):
                 async with self._claiming:
                     await self._claim(cursor, limit)
             else:
-                cursor.full(monotonic() + self._poll_interval)
+                cursor.full(monotonic() + self._longest_gap)
+
+    @property
+    def _longest_gap(self) -> float:
+        hears = self._listener.hears
+        return self._poll_interval if hears else min(self._poll_interval, DEAF_SECONDS)
 
     async def stop(self) -> None:
         """Claims nothing more. A claim on its way is awaited: what it takes must not be left
@@ -194,7 +199,7 @@ class Fetcher(Service):
         now = monotonic()
         for cursor in self._cursors.values():
             idle = now - cursor.idle_since
-            if cursor.often_notified:
+            if cursor.often_notified or not self._listener.hears:
                 self._rise(cursor)
             elif not cursor.asleep and idle >= self._sleep_after:
                 cursor.asleep = True
@@ -219,7 +224,7 @@ class Fetcher(Service):
             jobs = await self._line.insist(operations.recall(worker, lease))
             self._leases = iter(range(0))
         cursor.took(jobs, limit, bottom, began)
-        cursor.poll_at = min(cursor.poll_at, monotonic() + self._poll_interval)
+        cursor.poll_at = min(cursor.poll_at, monotonic() + self._longest_gap)
         if cursor.saturated:
             self._rise(cursor)
         self._executor.take(jobs)

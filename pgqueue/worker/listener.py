@@ -13,6 +13,7 @@ from pgqueue.worker.line import Health, Line
 from pgqueue.worker.service import Service, happens, log
 
 PRESENCE_RETRY_SECONDS = 0.5
+DEAF_SECONDS = 1.0
 
 
 class Listener(Service):
@@ -39,6 +40,7 @@ class Listener(Service):
         self._changed = asyncio.Event()
         self.membership: Membership | None = None
         self.present = False
+        self.hears = True
 
     @property
     def worker(self) -> int:
@@ -50,10 +52,7 @@ class Listener(Service):
         """Enters the cluster."""
         self.membership = await self.line.insist(operations.join(self._profile))
         self.present = await self._session.present(self.worker)
-        if not self.present:
-            log.warning(
-                "no session of our own here: our death will show by missing heartbeats only"
-            )
+        await self._declare(set())
         return self.membership
 
     def sleep_on(self, topic: str) -> None:
@@ -72,17 +71,30 @@ class Listener(Service):
         """Declares what changed; whoever falls asleep is woken once, to look and then trust."""
         known: set[str] = set()
         while True:
-            timeout = None if self.present or self.membership is None else PRESENCE_RETRY_SECONDS
+            waits = self.present or self.membership is None or not self.hears
+            timeout = None if waits else PRESENCE_RETRY_SECONDS
             await happens(self._changed, timeout)
             self._changed.clear()
             await self.line.open()
-            if not self.present and self.membership is not None:
+            if self.hears and not self.present and self.membership is not None:
                 self.present = await self._session.present(self.worker)
             wanted = set(self._topics)
-            await self._session.sleep(wanted)
+            await self._declare(wanted)
             for topic in wanted - known:
                 self._look(topic)
             known = wanted
+
+    async def _declare(self, topics: set[str]) -> None:
+        """Says on what we sleep, where somebody can wake us; once, that nobody can."""
+        hears = await self._session.sleep(topics)
+        if self.hears and not hears:
+            log.warning(
+                "no session of our own here, a pooler is in the way: we look for jobs every %g s, "
+                "and our death will show by missing heartbeats only; give listen_url a direct way "
+                "to the database",
+                DEAF_SECONDS,
+            )
+        self.hears = hears
 
     async def check(self) -> None:
         """Finds out whether we still hear; if not, connects anew."""

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pgqueue import inspections, operations
-from pgqueue.errors import SchemaOutOfDate, StoreUnavailable
+from pgqueue.errors import PgqueueError, SchemaOutOfDate, StoreUnavailable
 from pgqueue.statements import schema_files
 from pgqueue.worker.completer import Completer
 from pgqueue.worker.drainer import Drainer
@@ -83,6 +83,7 @@ class Worker:
         await self._completions.open()
         membership = await self._listener.join()
         self.id = membership.worker
+        await self._check_place()
         with contextlib.suppress(StoreUnavailable):
             await self._heartbeater.beat()  # or our death, with the first job, would not show soon
 
@@ -183,6 +184,15 @@ class Worker:
                 f"the schema {self._app.schema} is at version {found}, this worker needs {needed}; "
                 "run `pgqueue migrate`"
             )
+
+    async def _check_place(self) -> None:
+        """The session and the other lines must lead to the same place, or live workers look dead
+        and dead ones alive."""
+        ours = tuple(self._profile[key] for key in ("name", "host", "pid"))
+        for worker in await self._claims.insist(inspections.workers()):
+            if worker.id == self.id and (worker.name, worker.host, worker.pid) == ours:
+                return
+        raise PgqueueError("listen_url leads to another database than url, or to another schema")
 
     def _notified(self, topic: str) -> None:
         """A notification: a queue's name, what is due has changed, or one of our jobs was
