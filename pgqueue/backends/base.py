@@ -67,6 +67,8 @@ class Ear(Protocol):
 class Backend(Protocol):
     """A store. Its only substantial method is the one that carries out an operation."""
 
+    store: ClassVar[str]
+    """Its name, which is that of its folder of statement files."""
     capabilities: ClassVar[frozenset[str]]
 
     def execute(self, operation: Operation[T]) -> T:

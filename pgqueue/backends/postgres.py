@@ -64,6 +64,7 @@ _AGAIN: Mapping[str, Any] = {
 class PostgresBackend:
     """Jobs in a schema of a PostgreSQL database, 14 or later."""
 
+    store: ClassVar[str] = "postgres"
     capabilities: ClassVar[frozenset[str]] = frozenset(
         {"transactions", "push", "sessions", "partitions"}
     )

@@ -25,6 +25,7 @@ from pgqueue.cli.command import LazyGroup
         "why": ("why:why", "Why a job is not running, in one sentence."),
         "queues": ("queues:queues", "List, pause and resume queues."),
         "workers": ("workers:workers", "The worker processes that are present."),
+        "doctor": ("doctor:doctor", "What ails the queue, and what helps."),
         "enqueue": ("enqueue:enqueue", "Enqueue one job by its task's name."),
         "demo": ("demo:demo", "Real jobs on a real PostgreSQL; nothing to install."),
         "completion": (

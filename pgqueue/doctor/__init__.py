@@ -1,0 +1,54 @@
+"""What ails a queue: each check looks at one thing, and says what it found and what helps.
+
+A check is one function from a `Patient` to findings. One that needs a statement file of its own, or
+something only some stores can do, says so, and where that is missing it is left out: a store
+without roles, replicas or vacuum has fewer checks, not other ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pgqueue.backends.base import Backend
+from pgqueue.doctor.connection import CONNECTION
+from pgqueue.doctor.findings import Check as Check
+from pgqueue.doctor.findings import Finding as Finding
+from pgqueue.doctor.findings import Patient, error, warning
+from pgqueue.doctor.server import SERVER
+from pgqueue.doctor.work import WORK
+from pgqueue.errors import NotPermitted, PgqueueError, SchemaError, StoreUnavailable
+from pgqueue.statements import load
+
+CHECKS: tuple[Check, ...] = (*CONNECTION, *SERVER, *WORK)
+
+
+def examine(backend: Backend, schema: str) -> Iterator[Finding]:
+    """All that the checks find, in their order. Without a connection or a schema, only that."""
+    try:
+        with backend.connect() as connection:
+            patient = Patient(backend, connection, schema)
+            for check in CHECKS:
+                if check.applies_to(backend.capabilities, load(backend.store, schema)):
+                    yield from _carried_out(check, patient)
+    except StoreUnavailable as away:
+        yield error("connection", str(away), "check --url or PGQUEUE_URL, and that the server runs")
+    except NotPermitted as refused:
+        cure = "its owner runs `pgqueue grant`, with --enqueuer, --worker or --reader"
+        yield error("rights", str(refused).partition(";")[0], cure)
+    except SchemaError:
+        yield error(
+            "schema", f"the schema {schema} has no tables, or old ones", "run `pgqueue migrate`"
+        )
+
+
+def _carried_out(check: Check, patient: Patient) -> Iterator[Finding]:
+    try:
+        yield from check.look(patient)
+    except NotPermitted as refused:
+        if check.essential:
+            raise
+        yield warning(check.name, f"may not look: {refused}", "ask as a role that may")
+    except (StoreUnavailable, SchemaError):
+        raise
+    except PgqueueError as failed:
+        yield error(check.name, str(failed))

@@ -1,0 +1,133 @@
+"""Checks of the ways that lead to the store: schema, rights, clock, notifications."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from time import monotonic, time
+
+from pgqueue import inspections, operations, rights
+from pgqueue.doctor.findings import Check, Finding, Patient, error, ok, warning
+from pgqueue.errors import StoreUnavailable
+from pgqueue.operations import Operation
+from pgqueue.statements import schema_files
+
+CLOCK_WARNING, CLOCK_ERROR = 1.0, 60.0  # seconds
+ECHO_SECONDS = 5.0
+
+
+def schema(patient: Patient) -> Iterator[Finding]:
+    found = patient.ask(inspections.version())
+    needed = schema_files(patient.backend.store)[-1].version
+    where = f"the schema {patient.schema} is at version {found}"
+    if found is None or found < needed:
+        yield error("schema", f"{where}, this pgqueue needs {needed}", "run `pgqueue migrate`")
+    elif found > needed:
+        yield warning("schema", f"{where}, this pgqueue knows {needed}", "upgrade pgqueue here")
+    else:
+        yield ok("schema", where)
+
+
+def rights_of_the_role(patient: Patient) -> Iterator[Finding]:
+    """A role may play some parts and not others; one that it plays nearly is what is wrong."""
+    given = patient.ask(rights.grant({part: [None] for part in rights.PARTS}, pretend=True))
+    role = given[0].role
+    needs = {part: [right for right in given if right.part == part] for part in rights.PARTS}
+    plays = [part for part, all_of in needs.items() if all(right.held for right in all_of)]
+    explained = {right.command for part in plays for right in needs[part]}
+    if "reader" in plays:  # whoever reads all has the rights on columns, too
+        explained |= {right.command for right in given if " (" in right.command}
+    for part, all_of in needs.items():
+        missing = [right for right in all_of if not right.held]
+        if missing and any(right.held and right.command not in explained for right in all_of):
+            what = missing[0].command.partition(" ON ")[2].rpartition(" TO ")[0]
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            yield warning(
+                "rights",
+                f"role {role} is not quite {part}: it lacks rights on {what}{more}",
+                f"the schema's owner runs `pgqueue grant --{part} {role}`",
+            )
+    if plays:
+        yield ok("rights", f"role {role} may be {', '.join(plays)}")
+    else:
+        cure = f"the schema's owner runs `pgqueue grant --worker {role}`, or --enqueuer, --reader"
+        yield error("rights", f"role {role} may neither enqueue, nor work, nor read", cure)
+
+
+def clock(patient: Patient) -> Iterator[Finding]:
+    before = time()
+    there = patient.ask(Operation("doctor/clock", {}, lambda answers: float(answers[0][0][0])))
+    after = time()
+    off, unsure = there - (before + after) / 2, (after - before) / 2
+    said = f"the server's clock is {off:+.3f} s (± {unsure:.3f} s) from the one here"
+    if abs(off) - unsure < CLOCK_WARNING:
+        yield ok("clock", said)
+    else:
+        level = error if abs(off) >= CLOCK_ERROR else warning
+        cure = "set both by NTP: a run_at made here means another instant there"
+        yield level("clock", said, cure)
+
+
+def pooler(patient: Patient) -> Iterator[Finding]:
+    pid = {"pid": str(patient.connection.pgconn.backend_pid)}
+    if patient.ask(Operation("direct", pid, lambda answers: bool(answers[0][0][0]))):
+        yield ok("pooler", "url leads straight to the server")
+    else:
+        yield ok("pooler", "url leads through a pooler: nothing is prepared there")
+
+
+def notifications(patient: Patient) -> Iterator[Finding]:
+    try:
+        took = asyncio.run(_echo(patient))
+    except StoreUnavailable as away:
+        yield error("notifications", f"no worker's session: {away}", "check listen_url")
+        return
+    except TimeoutError:
+        yield error(
+            "notifications",
+            f"a NOTIFY did not arrive within {ECHO_SECONDS:g} s",
+            "does listen_url lead to the database that url leads to?",
+        )
+        return
+    if took is None:
+        yield warning(
+            "notifications",
+            "a pooler is in the way: workers look for jobs every second, and a dead one shows "
+            "after a minute",
+            "give App(listen_url=...) or PGQUEUE_LISTEN_URL a direct way to the database",
+        )
+    else:
+        yield ok("notifications", f"a NOTIFY took {took * 1000:.1f} ms there and back")
+
+
+async def _echo(patient: Patient) -> float | None:
+    """Seconds from waking to being woken, as a worker is; None where nobody can be woken.
+
+    Raises TimeoutError, StoreUnavailable.
+    """
+    topic = f"?{secrets.token_hex(8)}"
+    heard = asyncio.Event()
+    session = patient.backend.session(
+        lambda said: heard.set() if said == topic else None, lambda: None
+    )
+    try:
+        await session.open()
+        if not await session.sleep({topic}):
+            return None
+        began = monotonic()
+        patient.ask(operations.wake([topic]))
+        async with asyncio.timeout(ECHO_SECONDS):
+            await heard.wait()
+        return monotonic() - began
+    finally:
+        await session.close()
+
+
+CONNECTION = (
+    Check("schema", schema, essential=True),
+    Check("rights", rights_of_the_role, file="rights/grant"),
+    Check("clock", clock, file="doctor/clock"),
+    Check("pooler", pooler, file="direct"),
+    Check("notifications", notifications, capability="push"),
+)

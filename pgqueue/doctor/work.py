@@ -1,0 +1,137 @@
+"""Checks of what is done: workers, queues, and jobs that do not move. Any store can have them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from pgqueue import inspections
+from pgqueue.doctor.findings import Check, Finding, Patient, error, ok, warning
+from pgqueue.inspections import Count, Worker
+from pgqueue.jobs import State
+from pgqueue.operations import Operation
+
+LONG = timedelta(seconds=60)
+FRESH = timedelta(seconds=30)
+SILENT = timedelta(seconds=60)
+WAITING = (State.AVAILABLE, State.SCHEDULED, State.RETRYABLE)
+DUE = (State.SCHEDULED, State.RETRYABLE)
+
+
+class Stuck(NamedTuple):
+    """How many jobs nothing will move, and the id of one of each kind."""
+
+    orphaned: int
+    an_orphan: int | None
+    stranded: int
+    one_stranded: int | None
+
+
+def workers(patient: Patient) -> Iterator[Finding]:
+    present = patient.ask(inspections.workers())
+    by_name: dict[str, list[Worker]] = defaultdict(list)
+    for worker in present:
+        by_name[worker.name].append(worker)
+    bad = False
+    for name, alike in by_name.items():
+        if len(alike) > 1:
+            bad = True
+            ids = ", ".join(str(worker.id) for worker in alike)
+            cure = "give each --name, or none: then it is host:pid"
+            yield warning("workers", f"workers {ids} are all called {name}", cure)
+    for worker in present:
+        if worker.suspected_at is not None or _silence(worker) > SILENT:
+            bad = True
+            said = f"worker {worker.id} ({worker.name}) says nothing, and may be dead"
+            yield warning("workers", said, "a leader rescues its jobs; is one there?")
+    if present and not any(worker.leads for worker in present):
+        since = min(worker.started_at for worker in present)
+        if datetime.now(UTC) - since > FRESH:
+            bad = True
+            said = "nobody leads: what is due later does not start, and nobody rescues"
+            yield error("workers", said, "see the workers' logs")
+    if not bad:
+        yield ok("workers", f"{len(present)} present" if present else "none are present")
+
+
+def _silence(worker: Worker) -> timedelta:
+    return datetime.now(UTC) - worker.heartbeat_at
+
+
+def queues(patient: Patient) -> Iterator[Finding]:
+    counts = patient.ask(inspections.count()).counts
+    bad = False
+    for queue in patient.ask(inspections.queues()):
+        waiting = [c for c in counts if c.queue == queue.name and c.state in WAITING]
+        jobs = sum(count.count for count in waiting)
+        if not jobs:
+            continue
+        if queue.paused_at is not None:
+            bad = True
+            said = f"{queue.name} is paused, and {jobs} jobs wait in it"
+            yield warning("queues", said, f"pgqueue queues resume {queue.name}")
+        elif not queue.workers:
+            bad = True
+            level = error if _oldest(waiting, State.AVAILABLE) > LONG else warning
+            said = f"no worker serves {queue.name}, and {jobs} jobs wait in it"
+            yield level("queues", said, f"python -m pgqueue.worker APP --queues {queue.name}")
+    if not bad:
+        yield ok("queues", "each that has jobs has workers")
+
+
+def waiting(patient: Patient) -> Iterator[Finding]:
+    """Jobs that wait although there is somebody who could take them."""
+    counts = patient.ask(inspections.count()).counts
+    present = patient.ask(inspections.workers())
+    paused = {q.name for q in patient.ask(inspections.queues()) if q.paused_at is not None}
+    bad = False
+    for queue in sorted({count.queue for count in counts}):
+        mine = [count for count in counts if count.queue == queue]
+        serving = [worker for worker in present if queue in worker.queues]
+        late = _oldest(mine, State.AVAILABLE)
+        if queue not in paused and late > LONG and any(map(_is_free, serving)):
+            bad = True
+            said = f"a job of {queue} is available since {late}, although workers have free slots"
+            cure = f"pgqueue jobs list --queue {queue} --state available; pgqueue why ID"
+            yield error("waiting", said, cure)
+        due = _oldest(mine, *DUE)
+        if due > LONG:
+            bad = True
+            said = f"a job of {queue} is due since {due}, and nobody makes it available"
+            yield error("waiting", said, "only a leader does; see workers")
+    if not bad:
+        yield ok("waiting", "nothing waits that could run")
+
+
+def _oldest(counts: Sequence[Count], *states: State) -> timedelta:
+    """How long the first job in one of *states* has been due."""
+    spans = [count.oldest for count in counts if count.state in states]
+    return timedelta(seconds=int(max(spans, default=timedelta(0)).total_seconds()))
+
+
+def _is_free(worker: Worker) -> bool:
+    return worker.running < int(worker.info.get("concurrency", 0))
+
+
+def stuck(patient: Patient) -> Iterator[Finding]:
+    params = {"limit": "1000", "now": None}
+    found = patient.ask(Operation("doctor/stuck", params, lambda a: Stuck(*a[0][0])))
+    cure = "a leader mends this every ten minutes; if it stays, please report it"
+    if found.orphaned:
+        said = f"{found.orphaned} jobs run on workers that are gone, {found.an_orphan} is one"
+        yield error("stuck", said, cure)
+    if found.stranded:
+        said = f"{found.stranded} jobs wait for parents that have finished, {found.one_stranded}"
+        yield error("stuck", f"{said} is one", cure)
+    if not found.orphaned and not found.stranded:
+        yield ok("stuck", "no job runs without a worker, or waits for what has finished")
+
+
+WORK = (
+    Check("workers", workers),
+    Check("queues", queues),
+    Check("waiting", waiting),
+    Check("stuck", stuck, file="doctor/stuck"),
+)

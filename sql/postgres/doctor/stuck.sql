@@ -1,0 +1,22 @@
+-- stuck: jobs that nothing will move, unless the leader's sweep finds them.
+--
+-- in:   limit integer: look for so many at the most · now
+-- out:  orphaned: running ones whose worker is gone · example: the id of one
+--       stranded: blocked ones whose parents have all finished · example
+WITH orphaned AS (
+    SELECT j.id
+    FROM pgqueue.job AS j
+    WHERE j.state = 'running'
+      AND NOT EXISTS (SELECT FROM pgqueue.worker AS w WHERE w.id = j.worker)
+      AND j.claimed_at < coalesce(:now::timestamptz, clock_timestamp()) - interval '1 minute'
+    LIMIT :limit::integer
+), stranded AS (
+    SELECT j.id
+    FROM (SELECT id FROM pgqueue.job WHERE state = 'blocked' ORDER BY id LIMIT :limit::integer) AS j
+    WHERE NOT EXISTS (
+        SELECT
+        FROM pgqueue.dependency AS d JOIN pgqueue.job AS p ON p.id = d.parent_id
+        WHERE d.child_id = j.id AND d.outcome IS NULL)
+)
+SELECT (SELECT count(*) FROM orphaned), (SELECT min(id) FROM orphaned),
+       (SELECT count(*) FROM stranded), (SELECT min(id) FROM stranded);
