@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from pgqueue import jsontext
 from pgqueue.errors import InvalidJob, JobTooLarge
@@ -35,7 +35,7 @@ def name(task: str, parameter: str, value: object) -> str:
         refuse(
             task,
             parameter,
-            f"{_shown(value)} is no name; a name has 1 to 128 letters, digits or _ . : / - "
+            f"{shown(value)} is no name; a name has 1 to 128 letters, digits or _ . : / - "
             "and begins with a letter, a digit or _",
         )
     return value
@@ -43,23 +43,21 @@ def name(task: str, parameter: str, value: object) -> str:
 
 def integer(task: str, parameter: str, value: object, low: int, high: int) -> int:
     if type(value) is not int:
-        refuse(task, parameter, f"{_shown(value)} is not an int; give one from {low} to {high}")
+        refuse(task, parameter, f"{shown(value)} is not an int; give one from {low} to {high}")
     if not low <= value <= high:
-        refuse(
-            task, parameter, f"{_shown(value)} is out of range; give an int from {low} to {high}"
-        )
+        refuse(task, parameter, f"{shown(value)} is out of range; give an int from {low} to {high}")
     return value
 
 
 def instant(task: str, parameter: str, value: object) -> datetime:
     """Return *value*, a datetime with a time zone."""
     if not isinstance(value, datetime):
-        refuse(task, parameter, f"{_shown(value)} is not a datetime")
+        refuse(task, parameter, f"{shown(value)} is not a datetime")
     if value.utcoffset() is None:
         refuse(
             task,
             parameter,
-            f"{_shown(value)} has no time zone; use datetime.now(timezone.utc) or set tzinfo",
+            f"{shown(value)} has no time zone; use datetime.now(timezone.utc) or set tzinfo",
         )
     if not 1 < value.year < 9999:
         refuse(task, parameter, f"the year {value.year} is out of range; give one from 2 to 9998")
@@ -77,7 +75,7 @@ def to_duration(value: object) -> timedelta:
         except (OverflowError, ValueError):
             raise ValueError(f"{value} s cannot be waited; give a finite number") from None
     if not isinstance(value, timedelta):
-        raise TypeError(f"{_shown(value)} is neither a timedelta nor a number of seconds")
+        raise TypeError(f"{shown(value)} is neither a timedelta nor a number of seconds")
     if value < timedelta(0):
         raise ValueError(f"{value.total_seconds()} s is negative; give 0 or more")
     if value > MAX_DURATION:
@@ -102,7 +100,7 @@ def positive_duration(task: str, parameter: str, value: object) -> timedelta:
 def key(task: str, parameter: str, value: object) -> str:
     """Return *value*, a text of 1 to 512 characters that every store can keep."""
     if not isinstance(value, str):
-        refuse(task, parameter, f"{_shown(value)} is not a str")
+        refuse(task, parameter, f"{shown(value)} is not a str")
     if not 0 < len(value) <= MAX_KEY_CHARS:
         refuse(
             task,
@@ -119,7 +117,7 @@ def key(task: str, parameter: str, value: object) -> str:
 def tags(task: str, parameter: str, value: object) -> tuple[str, ...]:
     """Return the names in *value*, each once."""
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
-        refuse(task, parameter, f"{_shown(value)} is not a collection of names; give a list")
+        refuse(task, parameter, f"{shown(value)} is not a collection of names; give a list")
     checked = tuple(dict.fromkeys(name(task, parameter, tag) for tag in value))
     if len(checked) > MAX_TAGS:
         refuse(task, parameter, f"{len(checked)} tags; give {MAX_TAGS} at most")
@@ -129,7 +127,7 @@ def tags(task: str, parameter: str, value: object) -> tuple[str, ...]:
 def json_object(task: str, parameter: str, value: object, limit: int) -> str:
     """Return *value*, the text of a JSON object that every store can keep."""
     if not isinstance(value, str):
-        refuse(task, parameter, f"{_shown(value)} is not the text of a JSON object")
+        refuse(task, parameter, f"{shown(value)} is not the text of a JSON object")
     with json_errors(task, parameter):
         jsontext.require_object(value, limit)
     return value
@@ -146,9 +144,10 @@ def json_errors(task: str, parameter: str) -> Iterator[None]:
         refuse(task, parameter, str(error))
 
 
-def _shown(value: Any) -> str:
+def shown(value: object) -> str:
+    """*value* in a message: the beginning of it, if it can be shown at all."""
     try:
         text = repr(value)
-    except ValueError:  # an int of thousands of digits
-        text = f"an {type(value).__name__} too long to show"
+    except Exception:  # an int of thousands of digits, or an object of its own mind
+        text = f"this {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."

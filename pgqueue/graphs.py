@@ -176,7 +176,7 @@ def _jobs(part: Any) -> list[NewJob[Any]]:
     if isinstance(part, Workflow):
         raise InvalidJob(f"the workflow {part.name} is not alone: enqueue it in a call of its own")
     if isinstance(part, (str, bytes)) or not isinstance(part, Iterable):
-        raise InvalidJob(f"{part!r:.60} is no job; give task.job(...)")
+        raise InvalidJob(f"{checks.shown(part)} is no job; give task.job(...)")
     jobs: list[NewJob[Any]] = []
     for job in part:
         if isinstance(job, NewJob):
@@ -184,7 +184,7 @@ def _jobs(part: Any) -> list[NewJob[Any]]:
         elif isinstance(job, Graph):
             jobs += job.jobs
         else:
-            raise InvalidJob(f"{job!r:.60} is no job; give task.job(...)")
+            raise InvalidJob(f"{checks.shown(job)} is no job; give task.job(...)")
     return jobs
 
 
@@ -193,7 +193,7 @@ def _graph(step: NewJob[R] | Graph[R]) -> Graph[R]:
         return step
     if isinstance(step, NewJob):
         return Graph((step,), (step,), (step,))
-    raise InvalidJob(f"{step!r:.60} is no job; give task.job(...)")
+    raise InvalidJob(f"{checks.shown(step)} is no job; give task.job(...)")
 
 
 def _side_by_side(graphs: Sequence[Graph[R]]) -> Graph[R]:

@@ -63,6 +63,12 @@ class Completion(msgspec.Struct, frozen=True):
     graft: tuple[NewJob[Any], ...] = ()
     workflows: tuple[Workflow, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<Completion with {len(self.jobs)} jobs>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("jobs", len(self.jobs))]
+
 
 class Hands(Protocol):
     """What a worker does for a context. Each method is called from wherever the task runs: in a

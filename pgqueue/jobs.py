@@ -100,6 +100,13 @@ class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False):
         if self.metadata is not None:
             checks.json_object(task, "metadata", self.metadata, checks.MAX_METADATA_BYTES)
 
+    def __repr__(self) -> str:
+        """Of its arguments and what else is the application's own, a log should not know."""
+        return f"<NewJob {self.task}, queue {self.queue}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("task", self.task), ("queue", self.queue)]
+
     def options(
         self,
         *,
@@ -154,7 +161,9 @@ class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False):
         parent or several are what the task reads their results by.
         """
         if on_failure not in ("cancel", "run"):
-            checks.refuse(self.task, "on_failure", f'{on_failure!r}; give "cancel" or "run"')
+            checks.refuse(
+                self.task, "on_failure", f'{checks.shown(on_failure)}; give "cancel" or "run"'
+            )
         edges = {_same(edge.parent): edge for edge in self.edges}
         for parent in parents:
             self._add(edges, parent, on_failure, None)
@@ -254,14 +263,14 @@ def job_id(job: object, *, task: str = "job", parameter: str = "id") -> int:
         return job.id
     if type(job) is not int:
         checks.refuse(
-            task, parameter, f"{job!r:.60} is not an enqueued job; give a Handle or an id"
+            task, parameter, f"{checks.shown(job)} is not an enqueued job; give a Handle or an id"
         )
     return checks.integer(task, parameter, job, 1, 2**53 - 1)
 
 
 def _json(task: str, metadata: Mapping[str, Any]) -> str:
     if not isinstance(metadata, Mapping):
-        checks.refuse(task, "metadata", f"{metadata!r:.60} is not a mapping")
+        checks.refuse(task, "metadata", f"{checks.shown(metadata)} is not a mapping")
     with checks.json_errors(task, "metadata"):
         return jsontext.write(metadata, checks.MAX_METADATA_BYTES)
 

@@ -8,6 +8,7 @@ stays hidden. pydantic is not imported for it. What is refused raises TypeError 
 
 from __future__ import annotations
 
+import json
 import re
 from math import isfinite
 from pathlib import PurePath
@@ -15,6 +16,11 @@ from typing import Any, Final
 
 import msgspec
 
+MAX_DEPTH: Final = 500
+# Beyond these one store or another, or Python, refuses what the next one takes.
+MAX_DIGITS: Final = 1_000
+_SUSPECT_NUMBER: Final = re.compile(r"\d{300}|\d[eE][+-]?\d{3}")
+_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
 _ESCAPED_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -35,6 +41,7 @@ def write(value: Any, limit: int | None = None) -> str:
     if limit is not None and len(data) > limit:
         raise _too_large(len(data), limit)
     text = data.decode()
+    _require_shallow(text)
     if "\\u0000" in text:
         _require_no_nul(text)
     return text
@@ -54,12 +61,15 @@ def require_object(text: str, limit: int) -> None:
     """Raise unless *text* is a JSON object of at most *limit* bytes that every store can keep."""
     if (length := size(text)) > limit:
         raise _too_large(length, limit)
+    _require_shallow(text)
     try:
         _object.decode(text)
+        if _SUSPECT_NUMBER.search(text):
+            json.loads(text, parse_int=_require_digits, parse_float=_require_double)
         if "\\u" in text:
             msgspec.json.decode(text)
             _require_no_nul(text)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except msgspec.DecodeError as error:
         raise ValueError(f"not the text of a JSON object: {error}") from None
 
 
@@ -105,6 +115,30 @@ def _require_finite(value: Any) -> None:
     elif isinstance(value, (list, tuple, set, frozenset)):
         for item in value:
             _require_finite(item)
+
+
+def _require_shallow(text: str) -> None:
+    """Python's own limit differs by version, and by how deep its caller is."""
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        depth = 0
+        for token in _BRACKETS.finditer(text):
+            depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+            if depth > MAX_DEPTH:
+                raise ValueError(f"nested more than {MAX_DEPTH} deep")
+
+
+def _require_digits(number: str) -> None:
+    if len(number) > MAX_DIGITS:
+        raise ValueError(f"a number of {len(number)} digits; {MAX_DIGITS} are the limit")
+
+
+def _require_double(number: str) -> None:
+    _require_digits(number)
+    value = float(number)
+    if not isfinite(value) or (
+        not value and number.strip("-0.").partition("e")[0].partition("E")[0]
+    ):
+        raise ValueError(f"the number {number} is no double; pass it as a str")
 
 
 def _require_no_nul(text: str) -> None:

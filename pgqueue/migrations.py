@@ -141,6 +141,8 @@ def connected(url: str) -> Iterator[Connection]:
         address = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg")
     except (ValueError, SQLAlchemyError):  # what it says would repeat a part of the URL
         raise InvalidUrl from None
+    if "@" in (address.host or "")[1:]:  # the end of a password, in what the resolver says
+        raise InvalidUrl
     engine = sqlalchemy.create_engine(address, poolclass=sqlalchemy.NullPool)
     try:
         connection = engine.connect()

@@ -11,8 +11,8 @@ Instants (*now*) are for tests; without one the store's clock rules.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
@@ -31,6 +31,7 @@ Param: TypeAlias = str | None
 
 EVERYTHING = frozenset(FINISHED)
 CHUNK = 1_000
+CHUNK_CHARACTERS = 16_000_000  # a JSON document has its limits, 256 MiB in PostgreSQL
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,8 @@ class Operation(Generic[T]):
     """One statement file to run, with its parameters as text, and how to read what it answers."""
 
     name: str
-    params: Mapping[str, Param]
-    decode: Callable[[Answers], T]
+    params: Mapping[str, Param] = field(repr=False)
+    decode: Callable[[Answers], T] = field(repr=False)
 
 
 Plan: TypeAlias = Generator[Operation[Any], Any, T]
@@ -65,6 +66,13 @@ class ClaimedJob(msgspec.Struct, frozen=True, gc=False):
     queue: str
     lease: int
 
+    def __repr__(self) -> str:
+        """Without its arguments: a log should not know them."""
+        return f"<ClaimedJob {self.id}, {self.task}, attempt {self.attempt}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("id", self.id), ("task", self.task), ("attempt", self.attempt)]
+
 
 class Floor(NamedTuple):
     """Everything of this queue up to *position* at *priority* is taken, as far as one knows."""
@@ -79,6 +87,9 @@ class Completed(NamedTuple):
     id: int
     lease: int
     result: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Completed(id={self.id}, lease={self.lease})"
 
 
 class Failed(NamedTuple):
@@ -211,11 +222,11 @@ def enqueue(
         (yield begin(workflow, now=now)) if isinstance(workflow, Workflow) else workflow
     )
     handles: list[Handle[Any]] = []
-    for start in range(0, len(jobs), CHUNK):
-        chunk = jobs[start : start + CHUNK]
+    for start, end in _chunks(jobs):
+        chunk = jobs[start:end]
         rows = [
             _row(job, len(edges), joined)
-            for job, edges in zip(chunk, parents[start : start + CHUNK], strict=True)
+            for job, edges in zip(chunk, parents[start:end], strict=True)
         ]
         if any(job.unique is not None for job in chunk):
             answers = yield from _enqueue_unique(rows, notify, now)
@@ -237,7 +248,10 @@ def begin(workflow: Workflow, *, now: datetime | None = None) -> Operation[int]:
 
 def is_simple(jobs: Sequence[NewJob[Any]]) -> bool:
     """Is enqueueing *jobs* a single statement, which needs no transaction around it?"""
-    return len(jobs) <= CHUNK and not any(job.edges or job.unique is not None for job in jobs)
+    return len(jobs) <= CHUNK and (
+        not any(job.edges or job.unique is not None for job in jobs)
+        and sum(1 for _ in _chunks(jobs)) <= 1
+    )
 
 
 def topics(jobs: Iterable[NewJob[Any]]) -> set[str]:
@@ -629,6 +643,19 @@ def _parents(jobs: Sequence[NewJob[Any]]) -> list[list[tuple[int, Edge]]]:
         parents.append(list(edges.items()))
         places[id(job)] = n
     return parents
+
+
+def _chunks(jobs: Sequence[NewJob[Any]]) -> Iterator[tuple[int, int]]:
+    """Where to cut *jobs*, so that each piece is a document of moderate size."""
+    start = size = 0
+    for n, job in enumerate(jobs):
+        length = len(job.args) + len(job.metadata or "")
+        if n - start == CHUNK or (size + length > CHUNK_CHARACTERS and n > start):
+            yield start, n
+            start, size = n, 0
+        size += length
+    if start < len(jobs):
+        yield start, len(jobs)
 
 
 def _link(

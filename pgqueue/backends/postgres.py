@@ -7,25 +7,25 @@ import contextlib
 import re
 import select
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 from weakref import WeakKeyDictionary
 
 import psycopg
 import tenacity
-from psycopg import AsyncConnection, AsyncRawCursor, Connection, IsolationLevel, RawCursor
+from psycopg import AsyncConnection, Connection, IsolationLevel
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import ConnStatus, TransactionStatus
-from psycopg.rows import tuple_row
+from psycopg.pq import ConnStatus
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from pgqueue.backends.base import AsyncExecutor, Executor
 from pgqueue.backends.postgres_errors import translated
+from pgqueue.backends.postgres_executor import AsyncStatements, Statements, is_idle
 from pgqueue.backends.postgres_pooler import is_direct, is_direct_async
 from pgqueue.backends.postgres_session import PostgresSession
 from pgqueue.errors import InvalidUrl, StoreBusy, StoreUnavailable
-from pgqueue.operations import Operation, Rows, as_json
-from pgqueue.statements import Statement, Step, load
+from pgqueue.operations import Operation, as_json
+from pgqueue.statements import Statement, load
 
 T = TypeVar("T")
 
@@ -38,9 +38,6 @@ LANE_SETTINGS = (
     "SET default_transaction_isolation = 'read committed';"
 )
 ASYNCHRONOUS = "SET synchronous_commit = off;"
-# Whatever the database's default: only a new statement's snapshot sees a child that was being added
-# while we waited for its parent.
-BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 DEAF_SECONDS = 0.5
 KEEPALIVES: Mapping[str, Any] = {
     "keepalives_idle": 10,
@@ -88,7 +85,7 @@ class PostgresBackend:
     def execute(self, operation: Operation[T]) -> T:
         def once() -> T:
             with self._connection() as connection, translated():
-                return _Executor(connection, self._statements).execute(operation)
+                return Statements(connection, self._statements).execute(operation)
 
         return tenacity.Retrying(**_AGAIN)(once)
 
@@ -96,34 +93,34 @@ class PostgresBackend:
         async def once() -> T:
             async with self._connection_async() as connection:
                 with translated():
-                    return await _AsyncExecutor(connection, self._statements).execute(operation)
+                    return await AsyncStatements(connection, self._statements).execute(operation)
 
         return await tenacity.AsyncRetrying(**_AGAIN)(once)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Executor]:
         with self._connection() as connection, translated(), connection.transaction():
-            yield _Executor(connection, self._statements)
+            yield Statements(connection, self._statements)
 
     @contextlib.asynccontextmanager
     async def transaction_async(self) -> AsyncIterator[AsyncExecutor]:
         async with self._connection_async() as connection:
             with translated():
                 async with connection.transaction():
-                    yield _AsyncExecutor(connection, self._statements)
+                    yield AsyncStatements(connection, self._statements)
 
     @contextlib.contextmanager
     def on(self, connection: Connection[Any]) -> Iterator[Executor]:
-        together = connection.transaction() if _is_idle(connection) else contextlib.nullcontext()
+        together = connection.transaction() if is_idle(connection) else contextlib.nullcontext()
         with translated(transient=False), together:
-            yield _Executor(connection, self._statements)
+            yield Statements(connection, self._statements)
 
     @contextlib.asynccontextmanager
     async def on_async(self, connection: AsyncConnection[Any]) -> AsyncIterator[AsyncExecutor]:
-        together = connection.transaction() if _is_idle(connection) else contextlib.nullcontext()
+        together = connection.transaction() if is_idle(connection) else contextlib.nullcontext()
         with translated(transient=False):
             async with together:
-                yield _AsyncExecutor(connection, self._statements)
+                yield AsyncStatements(connection, self._statements)
 
     @contextlib.contextmanager
     def connect(self) -> Iterator[Connection[Any]]:
@@ -142,7 +139,7 @@ class PostgresBackend:
             if not is_direct(connection, self._statements):
                 yield PostgresEar(None)
                 return
-            executor = _Executor(connection, self._statements)
+            executor = Statements(connection, self._statements)
             executor.execute(Operation("listen", {}, lambda _: None))
             executor.execute(Operation("sleep", {"topics": as_json(list(topics))}, lambda _: None))
             yield PostgresEar(connection)
@@ -278,7 +275,7 @@ class PostgresLane:
         async with self._lock:
             connection = self._connected()
             with translated():
-                executor = _AsyncExecutor(connection, self._statements, self._settings())
+                executor = AsyncStatements(connection, self._statements, self._settings())
                 return await executor.execute(operation)
 
     @contextlib.asynccontextmanager
@@ -287,7 +284,7 @@ class PostgresLane:
             connection = self._connected()
             with translated():
                 async with connection.transaction():
-                    executor = _AsyncExecutor(connection, self._statements)
+                    executor = AsyncStatements(connection, self._statements)
                     if (settings := self._settings()) is not None:
                         await executor.execute(settings)
                     yield executor
@@ -304,121 +301,6 @@ class PostgresLane:
         if self.connection is None or self.connection.closed:
             raise StoreUnavailable("the connection to PostgreSQL is lost")
         return self.connection
-
-
-class _Executor:
-    """Operations on a blocking connection; in the caller's transaction, if there is one."""
-
-    def __init__(self, connection: Connection[Any], statements: Mapping[str, Statement]) -> None:
-        self._connection = connection
-        self._statements = statements
-
-    def execute(self, operation: Operation[T]) -> T:
-        """Runs the steps in one round trip, with their transaction around them if there is none."""
-        statement = self._statements[operation.name]
-        if statement.atomic and not self._connection.pgconn.pipeline_status:
-            return operation.decode([_rows(self._send(statement.steps[0], operation))])
-        connection = self._connection
-        own = _is_idle(connection)
-        try:
-            with connection.pipeline() as pipeline:
-                if own:
-                    connection.execute(BEGIN)
-                steps = [self._send(step, operation) for step in statement.steps]
-                then = [self._send(step, operation) for step in statement.followed_by]
-                if own and not statement.repeats:
-                    connection.execute("COMMIT")
-                pipeline.sync()
-                said = steps if statement.repeats else [*steps, *then]
-                answers = [_rows(cursor) for cursor in said]
-                while statement.repeats and _says_again(_rows(cursor) for cursor in then):
-                    then = [self._send(step, operation) for step in statement.followed_by]
-                    pipeline.sync()
-                if own and statement.repeats:
-                    connection.execute("COMMIT")
-        except BaseException:
-            if own and not connection.closed:
-                connection.rollback()
-            raise
-        return operation.decode(answers)
-
-    def _send(self, step: Step, operation: Operation[Any]) -> RawCursor[Any]:
-        cursor = RawCursor(self._connection, row_factory=tuple_row)
-        return cursor.execute(step.sql.encode(), step.bind(operation.params))
-
-
-class _AsyncExecutor:
-    """Operations on an asyncio connection; in the caller's transaction, if there is one.
-
-    One of its own begins with *settings*.
-    """
-
-    def __init__(
-        self,
-        connection: AsyncConnection[Any],
-        statements: Mapping[str, Statement],
-        settings: Operation[None] | None = None,
-    ) -> None:
-        self._connection = connection
-        self._statements = statements
-        self._settings = settings
-
-    async def execute(self, operation: Operation[T]) -> T:
-        """Runs the steps in one round trip, with their transaction around them if there is none."""
-        statement = self._statements[operation.name]
-        settings = self._settings
-        if statement.atomic and not settings and not self._connection.pgconn.pipeline_status:
-            cursor = await self._send(statement.steps[0], operation)
-            return operation.decode([await _rows_async(cursor)])
-        connection = self._connection
-        own = _is_idle(connection)
-        try:
-            async with connection.pipeline() as pipeline:
-                if own:
-                    await connection.execute(BEGIN)
-                    if settings is not None:
-                        [step] = self._statements[settings.name].steps
-                        await self._send(step, settings)
-                steps = [await self._send(step, operation) for step in statement.steps]
-                then = [await self._send(step, operation) for step in statement.followed_by]
-                if own and not statement.repeats:
-                    await connection.execute("COMMIT")
-                await pipeline.sync()
-                said = steps if statement.repeats else [*steps, *then]
-                answers = [await _rows_async(cursor) for cursor in said]
-                while statement.repeats and _says_again(
-                    [await _rows_async(cursor) for cursor in then]
-                ):
-                    then = [await self._send(step, operation) for step in statement.followed_by]
-                    await pipeline.sync()
-                if own and statement.repeats:
-                    await connection.execute("COMMIT")
-        except BaseException:
-            if own and not connection.closed:
-                await connection.rollback()
-            raise
-        return operation.decode(answers)
-
-    async def _send(self, step: Step, operation: Operation[Any]) -> AsyncRawCursor[Any]:
-        cursor = AsyncRawCursor(self._connection, row_factory=tuple_row)
-        return await cursor.execute(step.sql.encode(), step.bind(operation.params))
-
-
-def _rows(cursor: RawCursor[Any]) -> Rows:
-    return cursor.fetchall() if cursor.description else []
-
-
-async def _rows_async(cursor: AsyncRawCursor[Any]) -> Rows:
-    return await cursor.fetchall() if cursor.description else []
-
-
-def _says_again(answers: Iterable[Rows]) -> bool:
-    return any(row[0] is True for rows in answers for row in rows)
-
-
-def _is_idle(connection: Connection[Any] | AsyncConnection[Any]) -> bool:
-    """Would each statement commit by itself? Outside autocommit psycopg opens the transaction."""
-    return connection.autocommit and connection.pgconn.transaction_status == TransactionStatus.IDLE
 
 
 def _check(connection: Connection[Any] | AsyncConnection[Any]) -> None:
@@ -442,7 +324,7 @@ def conninfo(url: str) -> str:
     Raises InvalidUrl for what libpq would refuse, and repeat: a part of the password, say.
     """
     address = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
-    with contextlib.suppress(psycopg.Error):
+    with contextlib.suppress(psycopg.Error, ValueError):
         parts = conninfo_to_dict(address)
         hosts = str(parts.get("host") or "").split(",")
         ports = str(parts.get("port") or "").split(",")

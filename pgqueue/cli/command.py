@@ -43,6 +43,9 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta["pgqueue.arguments"] = list(args)
         with errors_are_lines(ctx):
+            for n, word in enumerate(args, 1):
+                if "\0" in word or not _is_text(word):  # not repeated: it may hold a password
+                    raise click.UsageError(f"argument {n} is no text in UTF-8")
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -119,6 +122,15 @@ def line_of(error: Exception) -> str:
     if isinstance(error, OSError):
         return text
     return f"unexpected {type(error).__name__}: {text}; --debug shows where"
+
+
+def _is_text(word: str) -> bool:
+    """Bytes that are none come as halves of surrogate pairs."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_from_database(error: Exception) -> bool:

@@ -78,7 +78,6 @@ class Workers:
             "--pool-processes": 1,
             "--grace": 0,
             "--log-level": "warning" if log else "info",
-            "--url": url,
         }
         if processes == 1:
             del options["--processes"]
@@ -87,7 +86,8 @@ class Workers:
             [sys.executable, "-m", "pgqueue.worker", "pgqueue.demo:app", *words],
             stdin=subprocess.DEVNULL,
             stderr=log,
-            env=environment(),
+            # Not by --url: anybody may read a command line.
+            env={**environment(), "PGQUEUE_URL": url},
             process_group=0,  # Ctrl-C is for us
         )
 

@@ -144,7 +144,7 @@ def _say(pipe: Pipe, what: Started | Reported | Completing | Finished | Raised) 
 def _raised(error: BaseException) -> Raised:
     try:
         message = str(error)
-    except Exception as broken:
+    except BaseException as broken:
         message = f"<its message could not be read: {type(broken).__name__}>"
     try:
         pickled = pickle.dumps(error)

@@ -39,7 +39,7 @@ def reason(error: BaseException) -> str:
 def message(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception as broken:
+    except BaseException as broken:  # SystemExit out of here would be the end of the worker
         text = f"<its message could not be read: {type(broken).__name__}>"
     return storable(text[:MAX_MESSAGE])
 

@@ -89,7 +89,7 @@ def test_refuses_run_at_and_delay_together() -> None:
         ({"priority": 32768}, "from -32768 to 32767"),
         ({"priority": -32769}, "from -32768 to 32767"),
         ({"priority": "high"}, "is not an int"),
-        pytest.param({"priority": 10**5000}, "too long to show is out of range", id="huge"),
+        pytest.param({"priority": 10**5000}, "this int is out of range", id="huge"),
         ({"priority": True}, "is not an int"),
         ({"max_attempts": 0}, "from 1 to 32767"),
         ({"max_attempts": 2.0}, "is not an int"),

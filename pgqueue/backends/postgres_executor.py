@@ -1,0 +1,163 @@
+"""Operations carried out on a connection of psycopg's: a round trip each, and a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from psycopg import AsyncConnection, AsyncRawCursor, Connection, RawCursor
+from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
+from psycopg.pq.abc import PGconn
+from psycopg.rows import tuple_row
+from psycopg.waiting import Ready, Wait
+
+from pgqueue.operations import Operation, Rows
+from pgqueue.statements import Statement, Step
+
+T = TypeVar("T")
+
+# Whatever the database's default: only a new statement's snapshot sees a child that was being added
+# while we waited for its parent.
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+
+class Statements:
+    """Operations on a blocking connection; in the caller's transaction, if there is one."""
+
+    def __init__(self, connection: Connection[Any], statements: Mapping[str, Statement]) -> None:
+        self._connection = connection
+        self._statements = statements
+
+    def execute(self, operation: Operation[T]) -> T:
+        """Runs the steps in one round trip, with their transaction around them if there is none."""
+        statement = self._statements[operation.name]
+        if statement.atomic and not self._connection.pgconn.pipeline_status:
+            return operation.decode([_rows(self._send(statement.steps[0], operation))])
+        connection = self._connection
+        own = is_idle(connection)
+        try:
+            with connection.pipeline() as pipeline:
+                if own:
+                    connection.execute(BEGIN)
+                steps = [self._send(step, operation) for step in statement.steps]
+                then = [self._send(step, operation) for step in statement.followed_by]
+                if own and not statement.repeats:
+                    connection.execute("COMMIT")
+                _flush(connection)
+                pipeline.sync()
+                said = steps if statement.repeats else [*steps, *then]
+                answers = [_rows(cursor) for cursor in said]
+                while statement.repeats and _says_again(_rows(cursor) for cursor in then):
+                    then = [self._send(step, operation) for step in statement.followed_by]
+                    _flush(connection)
+                    pipeline.sync()
+                if own and statement.repeats:
+                    connection.execute("COMMIT")
+        except BaseException:
+            if own and not connection.closed:
+                connection.rollback()
+            raise
+        return operation.decode(answers)
+
+    def _send(self, step: Step, operation: Operation[Any]) -> RawCursor[Any]:
+        cursor = RawCursor(self._connection, row_factory=tuple_row)
+        return cursor.execute(step.sql.encode(), step.bind(operation.params))
+
+
+class AsyncStatements:
+    """Operations on an asyncio connection; in the caller's transaction, if there is one.
+
+    One of its own begins with *settings*.
+    """
+
+    def __init__(
+        self,
+        connection: AsyncConnection[Any],
+        statements: Mapping[str, Statement],
+        settings: Operation[None] | None = None,
+    ) -> None:
+        self._connection = connection
+        self._statements = statements
+        self._settings = settings
+
+    async def execute(self, operation: Operation[T]) -> T:
+        """Runs the steps in one round trip, with their transaction around them if there is none."""
+        statement = self._statements[operation.name]
+        settings = self._settings
+        if statement.atomic and not settings and not self._connection.pgconn.pipeline_status:
+            cursor = await self._send(statement.steps[0], operation)
+            return operation.decode([await _rows_async(cursor)])
+        connection = self._connection
+        own = is_idle(connection)
+        try:
+            async with connection.pipeline() as pipeline:
+                if own:
+                    await connection.execute(BEGIN)
+                    if settings is not None:
+                        [step] = self._statements[settings.name].steps
+                        await self._send(step, settings)
+                steps = [await self._send(step, operation) for step in statement.steps]
+                then = [await self._send(step, operation) for step in statement.followed_by]
+                if own and not statement.repeats:
+                    await connection.execute("COMMIT")
+                await _flush_async(connection)
+                await pipeline.sync()
+                said = steps if statement.repeats else [*steps, *then]
+                answers = [await _rows_async(cursor) for cursor in said]
+                while statement.repeats and _says_again(
+                    [await _rows_async(cursor) for cursor in then]
+                ):
+                    then = [await self._send(step, operation) for step in statement.followed_by]
+                    await _flush_async(connection)
+                    await pipeline.sync()
+                if own and statement.repeats:
+                    await connection.execute("COMMIT")
+        except BaseException:
+            if own and not connection.closed:
+                await connection.rollback()
+            raise
+        return operation.decode(answers)
+
+    async def _send(self, step: Step, operation: Operation[Any]) -> AsyncRawCursor[Any]:
+        cursor = AsyncRawCursor(self._connection, row_factory=tuple_row)
+        return await cursor.execute(step.sql.encode(), step.bind(operation.params))
+
+
+def _rows(cursor: RawCursor[Any]) -> Rows:
+    return cursor.fetchall() if cursor.description else []
+
+
+async def _rows_async(cursor: AsyncRawCursor[Any]) -> Rows:
+    return await cursor.fetchall() if cursor.description else []
+
+
+def _says_again(answers: Iterable[Rows]) -> bool:
+    return any(row[0] is True for rows in answers for row in rows)
+
+
+def is_idle(connection: Connection[Any] | AsyncConnection[Any]) -> bool:
+    """Would each statement commit by itself? Outside autocommit psycopg opens the transaction."""
+    return connection.autocommit and connection.pgconn.transaction_status == TransactionStatus.IDLE
+
+
+def _flush(connection: Connection[Any]) -> None:
+    """Sends what was put into the pipeline, to its end.
+
+    psycopg writes as much as the socket takes at once, and then waits for the answers: to what the
+    server may never have been sent, when an argument is large. Both would wait for ever.
+    """
+    with connection.lock:
+        connection.wait(_flushed(connection.pgconn))
+
+
+async def _flush_async(connection: AsyncConnection[Any]) -> None:
+    """As `_flush`, without blocking the event loop."""
+    async with connection.lock:
+        await connection.wait(_flushed(connection.pgconn))
+
+
+def _flushed(pgconn: PGconn) -> PQGen[None]:
+    while pgconn.flush():
+        if (yield Wait.RW) & Ready.R:  # a server that cannot get rid of its answers does not listen
+            pgconn.consume_input()
