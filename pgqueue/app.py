@@ -33,10 +33,11 @@ class App(TaskRegistry):
 
     *url* names the store; without one, the environment variable PGQUEUE_URL does, when it is first
     needed: declaring tasks and enqueueing on the application's own connections need none. *schema*
-    is where the tables are. *listen_url*: another way to the same database, for LISTEN, where *url*
-    leads through a pooler. *retention*: how long finished jobs are kept. *max_rescues*: how often a
-    job may take its worker down with it before it is discarded. *pool_size*: how many connections
-    `enqueue` may hold at once.
+    is where the tables are. *listen_url* (PostgreSQL): another way to the same database, for
+    LISTEN, where *url* leads through a pooler. *synchronous* (SQLite): "full", or "normal", where a
+    power cut may undo the last moments. *retention*: how long finished jobs are kept.
+    *max_rescues*: how often a job may take its worker down with it before it is discarded.
+    *pool_size* (PostgreSQL, 10): how many connections `enqueue` may hold at once.
     """
 
     def __init__(
@@ -45,14 +46,18 @@ class App(TaskRegistry):
         *,
         schema: str = "pgqueue",
         listen_url: str | None = None,
+        synchronous: str | None = None,
         retention: Retention | None = None,
         max_rescues: int = 3,
-        pool_size: int = 10,
+        pool_size: int | None = None,
     ) -> None:
         super().__init__(schema)
         self._url = url
-        self._listen_url = listen_url
-        self._pool_size = pool_size
+        self._options = {
+            "listen_url": listen_url,
+            "synchronous": synchronous,
+            "pool_size": pool_size,
+        }
         self._backend: backends.Backend | None = None
         self._waiter: Waiter | None = None
         self.retention = retention or Retention()
@@ -72,12 +77,7 @@ class App(TaskRegistry):
     def backend(self) -> backends.Backend:
         """The store; connects when it is first asked something."""
         if self._backend is None:
-            self._backend = backends.connect(
-                self.url,
-                schema=self.schema,
-                listen_url=self._listen_url or os.environ.get("PGQUEUE_LISTEN_URL"),
-                pool_size=self._pool_size,
-            )
+            self._backend = backends.connect(self.url, schema=self.schema, **self._options)
         return self._backend
 
     def use(self, url: str) -> None:

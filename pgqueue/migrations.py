@@ -9,10 +9,11 @@
 
 * `psql --single-transaction -f sql/postgres/schema/0001_jobs.sql`.
 
-Each file is applied once and records itself in the table `migration` of the queue's schema: that
-table is the truth, whoever ran the file, and Alembic's own version table is made to agree with it.
-Migrators take turns. A schema newer than this code knows is left alone: while a new release is
-rolled out, that is the usual case.
+PostgreSQL and SQLite have the same revisions. Each file is applied once and records itself in the
+table `migration` of the queue's schema (`pgqueue_migration` in SQLite): that table is the truth,
+whoever ran the file, and Alembic's own version table is made to agree with it. Migrators take
+turns. A schema newer than this code knows is left alone: while a new release is rolled out, that is
+the usual case.
 """
 
 from __future__ import annotations
@@ -25,30 +26,34 @@ from typing import Final
 import sqlalchemy
 from alembic import command, op
 from alembic.config import Config
-from sqlalchemy import Connection, func, select
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.schema import CreateSchema, DropSchema
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
+from pgqueue import statements
+from pgqueue.dialects import Dialect, dialect_of
 from pgqueue.errors import PgqueueError, SchemaMissing, SchemaOutOfDate, StoreUnavailable
 from pgqueue.statements import SchemaFile, in_schema, load, schema_files
 
 BASE: Final = "base"
 HEAD: Final = "head"
 
-# Something else is in the schema, or it is somebody else's.
-_MUST_STAY: Final = ("2BP01", "42501")
 
-
-def head() -> str:
+def head(store: str = "postgres") -> str:
     """The version this release of pgqueue needs."""
-    return schema_files("postgres")[-1].version
+    return statements.head(store)
+
+
+def dialect(bind: Connection | None) -> Dialect:
+    """What *bind* leads to; without one, what Alembic writes a script for."""
+    return dialect_of((op.get_context() if bind is None else bind).dialect.name)
 
 
 def current(bind: Connection, schema: str = "pgqueue") -> str | None:
     """The version the database is at; None when the queue is not there."""
-    if not sqlalchemy.inspect(bind).has_table("migration", schema=schema):
+    database = dialect(bind)
+    if not database.is_there(bind, schema):
         return None
-    (step,) = load("postgres", schema)["version"].steps
+    (step,) = load(database.store, schema)["version"].steps
     version: str | None = bind.exec_driver_sql(step.sql).scalar()
     return version
 
@@ -61,11 +66,12 @@ def upgrade(
     In Alembic's offline mode, where *bind* is None, write them to its script: those after *start*,
     the version that an earlier revision led to. Raises PgqueueError for an unknown version.
     """
+    database = dialect(bind)
     if bind is None:
-        op.get_context().impl.static_output(_up(start, to, schema))
+        op.get_context().impl.static_output(_up(database.store, start, to, schema))
         return
-    take_turn(bind, schema)
-    _run(bind, _up(current(bind, schema) or BASE, to, schema))
+    database.take_turn(bind, schema)
+    _run(bind, _up(database.store, current(bind, schema) or BASE, to, schema))
 
 
 def downgrade(
@@ -76,23 +82,24 @@ def downgrade(
     At the base the schema goes too, unless something else is in it. Offline, *start* is where it
     begins. Raises PgqueueError for an unknown version, and for one only a newer pgqueue can undo.
     """
+    database = dialect(bind)
     if bind is None:
-        op.get_context().impl.static_output(_down(start, to, schema))
+        op.get_context().impl.static_output(_down(database.store, start, to, schema))
         return
-    take_turn(bind, schema)
+    database.take_turn(bind, schema)
     at = current(bind, schema) or BASE
-    if at != BASE and at > head():
+    if at != BASE and at > head(database.store):
         raise PgqueueError(
             f"the schema {schema} is at version {at}: only a newer pgqueue undoes it"
         )
-    _run(bind, _down(at, to, schema))
+    _run(bind, _down(database.store, at, to, schema))
     if to == BASE:
-        drop_schema(bind, schema)
+        database.drop_schema(bind, schema)
 
 
-def script(to: str = HEAD, *, schema: str = "pgqueue") -> str:
+def script(to: str = HEAD, *, schema: str = "pgqueue", store: str = "postgres") -> str:
     """The SQL of all files up to *to*, as one transaction on a database without the queue."""
-    return f"BEGIN;\n\n{_up(BASE, to, schema)}\nCOMMIT;\n"
+    return f"BEGIN;\n\n{_up(store, BASE, to, schema)}\nCOMMIT;\n"
 
 
 def migrate(url: str, *, to: str = HEAD, schema: str = "pgqueue") -> None:
@@ -100,9 +107,10 @@ def migrate(url: str, *, to: str = HEAD, schema: str = "pgqueue") -> None:
 
     Raises StoreUnavailable, PgqueueError for an unknown version.
     """
-    target = _index(to)
+    store = database_at(url).store
+    target = _index(store, to)
     with connected(url) as bind:
-        down = to != HEAD and target < _index(current(bind, schema) or BASE)
+        down = to != HEAD and target < _index(store, current(bind, schema) or BASE)
         config = Config(attributes={"connection": bind, "schema": schema})
         config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
         (command.downgrade if down else command.upgrade)(config, to)
@@ -113,71 +121,56 @@ def check(url: str, *, schema: str = "pgqueue") -> str:
 
     Raises SchemaMissing, SchemaOutOfDate, StoreUnavailable.
     """
+    needed = head(database_at(url).store)
     with connected(url) as bind:
         version = current(bind, schema)
     if version is None:
         raise SchemaMissing(f"there is no queue in the schema {schema} yet; run `pgqueue migrate`")
-    if version < head():
+    if version < needed:
         raise SchemaOutOfDate(
-            f"the schema {schema} is at version {version}, this pgqueue needs {head()}; "
+            f"the schema {schema} is at version {version}, this pgqueue needs {needed}; "
             "run `pgqueue migrate`"
         )
     return version
 
 
+def database_at(url: str) -> Dialect:
+    """Which database *url* names. Raises PgqueueError where there is nothing to migrate."""
+    name = url.partition(":")[0].partition("+")[0]
+    return dialect_of("postgresql" if name == "postgres" else name)
+
+
 @contextmanager
 def connected(url: str) -> Iterator[Connection]:
     """A connection to the database at *url*, in a transaction. Raises StoreUnavailable."""
-    address = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg")
-    engine = sqlalchemy.create_engine(address, poolclass=sqlalchemy.NullPool)
+    database = database_at(url)
+    engine = database.engine(sqlalchemy.make_url(url))
     try:
         connection = engine.connect()
     except OperationalError as error:
         line = str(error.orig).strip().partition("\n")[0]
-        raise StoreUnavailable(f"PostgreSQL cannot be reached: {line}") from error
+        raise StoreUnavailable(f"{database.title} cannot be reached: {line}") from error
     with connection, connection.begin():
         yield connection
 
 
-def take_turn(bind: Connection, schema: str) -> None:
-    """Wait for other migrators of *schema*; the turn ends with the transaction."""
-    in_schema("", schema)  # its name is checked before it stands in a statement
-    key = func.hashtextextended(f"pgqueue migration {schema}", 0)
-    bind.execute(select(func.pg_advisory_xact_lock(key)))
+def _up(store: str, start: str, to: str, schema: str) -> str:
+    return "\n".join(in_schema(file.up, schema) for file in _between(store, start, to))
 
 
-def create_schema(bind: Connection, schema: str) -> None:
-    """Make *schema*; where it is there, nobody needs the right to make one."""
-    if not sqlalchemy.inspect(bind).has_schema(schema):
-        bind.execute(CreateSchema(schema))
+def _down(store: str, start: str, to: str, schema: str) -> str:
+    files = reversed(_between(store, to, start))
+    return "\n".join(in_schema(file.down, schema) for file in files)
 
 
-def drop_schema(bind: Connection, schema: str) -> None:
-    """Drop *schema*, unless something is in it or it is somebody else's."""
-    try:
-        with bind.begin_nested():
-            bind.execute(DropSchema(schema, if_exists=True))
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) not in _MUST_STAY:
-            raise
-
-
-def _up(start: str, to: str, schema: str) -> str:
-    return "\n".join(in_schema(file.up, schema) for file in _between(start, to))
-
-
-def _down(start: str, to: str, schema: str) -> str:
-    return "\n".join(in_schema(file.down, schema) for file in reversed(_between(to, start)))
-
-
-def _between(start: str, to: str) -> tuple[SchemaFile, ...]:
+def _between(store: str, start: str, to: str) -> tuple[SchemaFile, ...]:
     """The files after *start*, up to *to*."""
-    return schema_files("postgres")[_index(start) : _index(to)]
+    return schema_files(store)[_index(store, start) : _index(store, to)]
 
 
-def _index(version: str) -> int:
+def _index(store: str, version: str) -> int:
     """How many of the files lead to *version*: all of them, to a newer one."""
-    known = [file.version for file in schema_files("postgres")]
+    known = [file.version for file in schema_files(store)]
     if version == BASE:
         return 0
     if version == HEAD or (version.isdigit() and version > known[-1]):
@@ -190,9 +183,8 @@ def _index(version: str) -> int:
 
 
 def _run(bind: Connection, sql: str) -> None:
-    """Runs *sql* as it stands: several statements, and signs that are placeholders elsewhere."""
     if sql:
-        bind.exec_driver_sql(sql, execution_options={"no_parameters": True})
+        dialect(bind).run(bind, sql)
 
 
 def _scripts() -> Path:

@@ -1,5 +1,5 @@
-"""The only door to the SQL files: finds them, reads their headers, turns them into the driver's
-form.
+"""The only door to the statement files: finds them, reads their headers, turns them into the form
+that a driver takes.
 
 A statement file holds one operation: a header comment, then one or more statements. They run in
 order, in one transaction; the answer is what each of them returns. ``then:`` names files whose
@@ -27,19 +27,33 @@ _TOKEN = re.compile(
       | (?P<end>;)""",
     re.VERBOSE | re.DOTALL,
 )
-# `pgqueue.job`, 'pgqueue' (the channel, the locks) and two commands; not the words of a message.
+# `pgqueue.job`, `pgqueue_job` where a store has no schemas, 'pgqueue' (the channel, the locks) and
+# two commands; not the words of a message.
 _SCHEMA = re.compile(
-    r"\bpgqueue(?=\.)|(?<=')pgqueue(?=')|(?<=SCHEMA IF NOT EXISTS )pgqueue\b|(?<=LISTEN )pgqueue\b"
+    r"\bpgqueue(?=\.)|\bpgqueue(?=_(?!local\.))|(?<=')pgqueue(?=')"
+    r"|(?<=SCHEMA IF NOT EXISTS )pgqueue\b|(?<=LISTEN )pgqueue\b"
 )
+_SUFFIXES = {"redis": ".lua"}
+# How a driver wants its parameters: numbered as they come, or as they are written.
+_NAMED = ("sqlite",)
+# What a statement of such a store answers under the name of a parameter, `AS ":ids"`, those after
+# it are given; what it calls `AS "tags[]"` is an array, which the store has as text.
+_GIVES = re.compile(r'\bAS ":([a-z_]+)"')
+_LISTS = re.compile(r'\bAS "[a-z_]+\[\]"')
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One SQL statement, with ``$1``, ``$2`` … in the order of *params*."""
+    """One SQL statement, with ``$1``, ``$2`` … in the order of *params*, or the names themselves.
+
+    *gives*: what it answers is for the statements after it, under these names.
+    """
 
     sql: str
     params: tuple[str, ...]
+    gives: tuple[str, ...] = ()
+    has_lists: bool = False
 
     def bind(self, values: Mapping[str, Any]) -> list[Any]:
         return [values[name] for name in self.params]
@@ -80,7 +94,13 @@ def folder(store: str) -> Path:
     for root in (package / "_sql", package.parent / "sql"):
         if (root / store).is_dir():
             return root / store
-    raise PgqueueError(f"pgqueue's SQL files for {store} are missing: reinstall pgqueue")
+    raise PgqueueError(f"pgqueue's statement files for {store} are missing: reinstall pgqueue")
+
+
+def texts(store: str) -> dict[str, str]:
+    """Every statement file of *store* as it stands, by name."""
+    suffix = _SUFFIXES.get(store, ".sql")
+    return {path.stem: path.read_text("utf-8") for path in sorted(folder(store).glob(f"*{suffix}"))}
 
 
 def in_schema(sql: str, schema: str) -> str:
@@ -100,13 +120,14 @@ def in_schema(sql: str, schema: str) -> str:
 @cache
 def load(store: str, schema: str = "pgqueue") -> Mapping[str, Statement]:
     """Every statement file of *store*, by name."""
-    texts = {path.stem: path.read_text("utf-8") for path in sorted(folder(store).glob("*.sql"))}
-    steps = {name: _steps(in_schema(text, schema)) for name, text in texts.items()}
+    files = texts(store)
+    named = store in _NAMED
+    steps = {name: split(in_schema(text, schema), named=named) for name, text in files.items()}
     return {
         name: Statement(
             name, steps[name], tuple(step for then in _then(text) for step in steps[then])
         )
-        for name, text in texts.items()
+        for name, text in files.items()
     }
 
 
@@ -128,13 +149,19 @@ def schema_files(store: str) -> tuple[SchemaFile, ...]:
     return tuple(files)
 
 
+def head(store: str) -> str:
+    """The schema version that this release needs of *store*."""
+    return schema_files(store)[-1].version
+
+
 def _then(text: str) -> list[str]:
     match = re.search(r"^-- then: (.+)$", text, re.MULTILINE)
     return match[1].split(", ") if match else []
 
 
-def _steps(text: str) -> tuple[Step, ...]:
-    """Splits *text* at its semicolons and numbers its parameters, outside strings and comments."""
+def split(text: str, *, named: bool = False) -> tuple[Step, ...]:
+    """Splits *text* at its semicolons; numbers its parameters, unless they stay *named*. Outside
+    strings and comments."""
     steps: list[Step] = []
     sql: list[str] = []
     params: list[str] = []
@@ -145,12 +172,18 @@ def _steps(text: str) -> tuple[Step, ...]:
         if name := token["param"]:
             if name not in params:
                 params.append(name)
-            sql.append(f"${params.index(name) + 1}")
+            sql.append(f":{name}" if named else f"${params.index(name) + 1}")
         elif token["end"]:
-            steps.append(Step("".join(sql).strip(), tuple(params)))
+            steps.append(_step("".join(sql).strip(), params, named))
             sql, params = [], []
         elif not token["comment"]:
             sql.append(token[0])
     if "".join(sql).strip() or text[at:].strip():
         raise PgqueueError(f"a statement lacks its semicolon: {text[at:].strip()[:60]!r}")
     return tuple(steps)
+
+
+def _step(sql: str, params: list[str], named: bool) -> Step:
+    if not named:
+        return Step(sql, tuple(params))
+    return Step(sql, tuple(params), tuple(_GIVES.findall(sql)), bool(_LISTS.search(sql)))

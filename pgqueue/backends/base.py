@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pgqueue.operations import Operation, Plan
 
@@ -67,7 +67,20 @@ class Ear(Protocol):
 class Backend(Protocol):
     """A store. Its only substantial method is the one that carries out an operation."""
 
-    capabilities: ClassVar[frozenset[str]]
+    @property
+    def store(self) -> str:
+        """Its name, which is that of its folder of statement files."""
+        ...
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What of `pgqueue.backends.capabilities` it can do."""
+        ...
+
+    @property
+    def head(self) -> str:
+        """The version that `inspections.version` must answer at least."""
+        ...
 
     def execute(self, operation: Operation[T]) -> T:
         """Carries out *operation* in a transaction of its own."""

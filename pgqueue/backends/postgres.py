@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import select
 import time
@@ -23,7 +24,7 @@ from pgqueue.backends.postgres_errors import translated
 from pgqueue.backends.postgres_session import PostgresSession
 from pgqueue.errors import StoreBusy, StoreUnavailable
 from pgqueue.operations import Operation, Rows, as_json
-from pgqueue.statements import Statement, Step, load
+from pgqueue.statements import Statement, Step, head, load
 
 T = TypeVar("T")
 
@@ -57,9 +58,11 @@ _AGAIN: Mapping[str, Any] = {
 class PostgresBackend:
     """Jobs in a schema of a PostgreSQL database, 14 or later."""
 
+    store: ClassVar[str] = "postgres"
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"transactions", "push", "sessions", "partitions"}
+        {"transactions", "concurrency", "processes", "push", "sessions", "partitions"}
     )
+    head: ClassVar[str] = head("postgres")
 
     def __init__(
         self,
@@ -400,4 +403,9 @@ def conninfo(url: str) -> str:
     return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
 
 
-open_backend = PostgresBackend
+def open_backend(
+    url: str, *, schema: str = "pgqueue", listen_url: str | None = None, pool_size: int = 10
+) -> PostgresBackend:
+    """*listen_url*, or PGQUEUE_LISTEN_URL: another way to the same database, for LISTEN."""
+    listen_url = listen_url or os.environ.get("PGQUEUE_LISTEN_URL")
+    return PostgresBackend(url, schema=schema, listen_url=listen_url, pool_size=pool_size)

@@ -26,11 +26,13 @@ def migrate(store: Store, as_json: bool, to: str, sql: bool, check: bool, yes: b
     from pgqueue import migrations
 
     if sql:
-        click.echo(migrations.script(to, schema=store.schema), nl=False)
+        text = migrations.script(to, schema=store.schema, store=store.name or "postgres")
+        click.echo(text, nl=False)
         return
     if check:
+        head = migrations.head(migrations.database_at(store.url).store)
         migrations.check(store.url, schema=store.schema)
-        _say(as_json, store.schema, before=migrations.head(), after=migrations.head())
+        _say(as_json, store.schema, before=head, after=head)
         return
     before = _version(store)
     if before is not None and to != "head" and (to == "base" or to < before):

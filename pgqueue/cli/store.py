@@ -21,9 +21,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Connected:
     """One connection to the store, for as long as a command lasts."""
 
-    def __init__(self, connection: Any, schema: str) -> None:
+    def __init__(self, connection: Any, schema: str, head: str) -> None:
         self._connection = connection
         self._schema = schema
+        self.head = head
 
     def execute(self, operation: Operation[T]) -> T:
         from pgqueue.client import execute
@@ -53,13 +54,21 @@ class Store:
             )
         return self.given_url
 
+    @property
+    def name(self) -> str | None:
+        """The store's name, when a URL is given."""
+        from pgqueue import backends
+
+        return backends.store_of(self.given_url) if self.given_url else None
+
     @contextmanager
     def connected(self) -> Iterator[Connected]:
         """A connection, opened at once. Raises StoreUnavailable."""
         from pgqueue import backends
 
-        with backends.connect(self.url, schema=self.schema).connect() as connection:
-            yield Connected(connection, self.schema)
+        backend = backends.connect(self.url, schema=self.schema)
+        with backend.connect() as connection:
+            yield Connected(connection, self.schema, backend.head)
 
 
 def schema_name(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from pgqueue import inspections, operations
 from pgqueue.errors import SchemaOutOfDate, StoreUnavailable
-from pgqueue.statements import schema_files
 from pgqueue.worker.completer import Completer
 from pgqueue.worker.drainer import Drainer
 from pgqueue.worker.elector import Elector
@@ -177,7 +176,7 @@ class Worker:
 
     async def _check_schema(self) -> None:
         found = await self._claims.insist(inspections.version())
-        needed = schema_files("postgres")[-1].version
+        needed = self._app.backend.head
         if found is None or found < needed:
             raise SchemaOutOfDate(
                 f"the schema {self._app.schema} is at version {found}, this worker needs {needed}; "

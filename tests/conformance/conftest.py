@@ -1,4 +1,4 @@
-"""The stores under test. A new one adds its name here and a fixture that makes its backend."""
+"""The stores under test. A new one adds its name, and the two fixtures that make its backends."""
 
 from __future__ import annotations
 
@@ -8,9 +8,30 @@ import pytest
 
 from pgqueue.backends.base import Backend
 from pgqueue.backends.postgres import PostgresBackend
-from tests.conformance.store import Store
 
 STORES = ["postgres"]
+
+
+@pytest.fixture(params=STORES)
+def store_name(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def backend(store_name: str, request: pytest.FixtureRequest) -> Backend:
+    made: Backend = request.getfixturevalue(f"{store_name}_backend")
+    return made
+
+
+@pytest.fixture
+def second_backend(
+    store_name: str, backend: Backend, request: pytest.FixtureRequest
+) -> Iterator[Backend]:
+    """What another process has: a backend of its own, on the same store."""
+    made: Backend = request.getfixturevalue(f"second_{store_name}_backend")
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -20,18 +41,6 @@ def postgres_backend(postgres_url: str) -> Iterator[PostgresBackend]:
     backend.close()
 
 
-@pytest.fixture(params=STORES)
-def backend(request: pytest.FixtureRequest) -> Backend:
-    made: Backend = request.getfixturevalue(f"{request.param}_backend")
-    for needs in request.node.iter_markers("needs"):
-        if missing := set(needs.args) - made.capabilities:
-            pytest.skip(f"{request.param} has no {', '.join(sorted(missing))}")
-    return made
-
-
 @pytest.fixture
-def store(backend: Backend) -> Iterator[Store]:
-    """A fresh store with one worker; afterwards nothing may be stranded, and no counter wrong."""
-    store = Store(backend)
-    yield store
-    store.check()
+def second_postgres_backend(postgres_backend: PostgresBackend) -> PostgresBackend:
+    return PostgresBackend(postgres_backend.url)

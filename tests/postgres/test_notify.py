@@ -18,7 +18,7 @@ from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.backends.postgres_session import PostgresSession
 from pgqueue.errors import StoreUnavailable
 from pgqueue.statements import in_schema, schema_files
-from tests.conformance.store import NOON, Store, a_job, until
+from pgqueue.testing.conformance import NOON, Store, a_job, until
 from tests.postgres.conftest import Racers
 
 Sleeper: TypeAlias = Callable[..., Awaitable[PostgresSession]]

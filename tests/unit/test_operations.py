@@ -25,7 +25,7 @@ from pgqueue.operations import (
     Rescued,
     Retention,
 )
-from tests.conformance.store import NOON, a_job
+from pgqueue.testing.conformance import NOON, a_job
 
 
 class FakeStore:

@@ -18,7 +18,7 @@ from pgqueue.errors import PgqueueError
 from pgqueue.graphs import workflow
 from pgqueue.operations import Operation, Retention
 from pgqueue.statements import Statement, in_schema, load
-from tests.conformance.store import PROFILE, a_job
+from pgqueue.testing.conformance import PROFILE, a_job
 
 PACKAGE = Path(pgqueue.__file__).parent
 STORES = ["postgres"]
