@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
+import tenacity
 
 from pgqueue import backends, inspections, operations
 from pgqueue.backends.base import carry_out, carry_out_async
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 T = TypeVar("T")
+
+# Whoever waits for a result lives through the death of a connection under the question; the pool
+# brings the next one, or waits for the store.
+_LOOK_AGAIN: Mapping[str, Any] = {
+    "retry": tenacity.retry_if_exception_type(StoreUnavailable),
+    "wait": tenacity.wait_random_exponential(multiplier=0.01, max=1),
+    "stop": tenacity.stop_after_attempt(3),
+    "reraise": True,
+}
 
 
 class App(TaskRegistry):
@@ -145,11 +155,12 @@ class App(TaskRegistry):
         or discarded, UnknownJob when there is none, or none any more.
         """
         deadline = _deadline(timeout)
-        found = self._ended(job, self.execute(inspections.result(job)))
+        look = tenacity.Retrying(**_LOOK_AGAIN).wraps(self.execute)
+        found = self._ended(job, look(inspections.result(job)))
         if found is None:
             with self.backend.listen(("#", f"#{job_id(job)}")) as ear:
                 gaps = _growing_gaps()
-                while (found := self._ended(job, self.execute(inspections.result(job)))) is None:
+                while (found := self._ended(job, look(inspections.result(job)))) is None:
                     ear.wait(min(_left(job, deadline), next(gaps)))
         result: R = self._read(job, found)
         return result
@@ -161,14 +172,15 @@ class App(TaskRegistry):
         from pgqueue.waiting import Waiter
 
         deadline = _deadline(timeout)
-        found = self._ended(job, await self.execute_async(inspections.result(job)))
+        look = tenacity.AsyncRetrying(**_LOOK_AGAIN).wraps(self.execute_async)
+        found = self._ended(job, await look(inspections.result(job)))
         if found is None:
             if self._waiter is None or not self._waiter.usable:
                 self._waiter = Waiter(self.backend)
             async with self._waiter.waiting(job_id(job)) as woken:
                 for gap in _growing_gaps():
-                    ending = await self.execute_async(inspections.result(job))
-                    if (found := self._ended(job, ending)) is not None:
+                    found = self._ended(job, await look(inspections.result(job)))
+                    if found is not None:
                         break
                     await woken(min(_left(job, deadline), gap))
         assert found is not None

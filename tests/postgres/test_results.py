@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from time import monotonic
 
+import psycopg
 import pytest
 
 from pgqueue import App, Cancel, Context, operations
@@ -202,6 +203,30 @@ async def test_goes_on_waiting_when_its_connections_are_killed(
         "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
+    gate.set()
+
+    assert await waiting == "hello"
+
+
+@pytest.mark.parametrize("blocking", [False, True], ids=["asyncio", "blocking"])
+async def test_asks_again_when_a_connection_dies_under_the_question(
+    app: App, gate: asyncio.Event, store: Store, blocking: bool
+) -> None:
+    declare(app)
+    handle = await app.enqueue_async(app.tasks["echo"].job("hello"))
+    with psycopg.connect(store.url) as reader:
+        await asyncio.to_thread(reader.execute, "LOCK TABLE pgqueue.archive")
+        mine = reader.info.backend_pid
+        blocked = (
+            "SELECT max(pid) FROM pg_stat_activity "
+            f"WHERE {mine} = ANY (pg_blocking_pids(pid)) AND starts_with(query, 'SELECT task, state')"
+        )
+        if blocking:
+            waiting = asyncio.create_task(asyncio.to_thread(app.result, handle, 20))
+        else:
+            waiting = asyncio.create_task(app.result_async(handle, 20))
+        await soon(lambda: store.value(blocked))
+        assert store.value(f"SELECT pg_terminate_backend(({blocked}), 5000)")
     gate.set()
 
     assert await waiting == "hello"
