@@ -218,8 +218,8 @@ async def test_asks_again_when_a_connection_dies_under_the_question(
         await asyncio.to_thread(reader.execute, "LOCK TABLE pgqueue.archive")
         mine = reader.info.backend_pid
         blocked = (
-            "SELECT max(pid) FROM pg_stat_activity "
-            f"WHERE {mine} = ANY (pg_blocking_pids(pid)) AND starts_with(query, 'SELECT task, state')"
+            f"SELECT max(pid) FROM pg_stat_activity WHERE {mine} = ANY (pg_blocking_pids(pid)) "
+            "AND starts_with(query, 'SELECT task, state')"
         )
         if blocking:
             waiting = asyncio.create_task(asyncio.to_thread(app.result, handle, 20))
