@@ -225,7 +225,8 @@ def enqueue(
             Handle(id, job.task, created, joined if created else None)
             for job, (id, created) in zip(chunk, answers, strict=True)
         ]
-    yield from _link(handles, parents, now)
+    if any(parents):
+        yield from _link(handles, parents, now)
     return handles
 
 
@@ -609,6 +610,8 @@ def _enqueue_unique(
 
 def _parents(jobs: Sequence[NewJob[Any]]) -> list[list[tuple[int, Edge]]]:
     """Each job's parents: the id of one that exists, or minus its place in the call, from 0."""
+    if not any(job.edges for job in jobs):
+        return [[]] * len(jobs)
     places: dict[int, int] = {}
     parents: list[list[tuple[int, Edge]]] = []
     for n, job in enumerate(jobs):
