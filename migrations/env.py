@@ -35,14 +35,12 @@ def online(bind: Connection) -> None:
     database.create_schema(bind, schema)
     context.configure(connection=bind, **database.version_table(schema))
     alembic = context.get_context()
-    at = migrations.current(bind, schema)
-    known = min(at, migrations.head(database.store)) if at else None
-    if alembic.get_current_revision() != known:
-        alembic.stamp(context.script, known or migrations.BASE)
+    known = migrations.known(bind, schema)
+    if (alembic.get_current_revision() or migrations.BASE) != known:
+        alembic.stamp(context.script, known)
     context.run_migrations(bind=bind, schema=schema)
     if migrations.current(bind, schema) is None:
-        alembic._version.drop(bind, checkfirst=True)
-        database.drop_schema(bind, schema)
+        migrations.leave(bind, schema)
 
 
 def offline() -> None:

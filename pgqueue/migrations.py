@@ -26,7 +26,7 @@ from typing import Final
 import sqlalchemy
 from alembic import command, op
 from alembic.config import Config
-from sqlalchemy import Connection
+from sqlalchemy import Connection, MetaData, Table
 from sqlalchemy.exc import OperationalError
 
 from pgqueue import statements
@@ -58,20 +58,26 @@ def current(bind: Connection, schema: str = "pgqueue") -> str | None:
     return version
 
 
+def known(bind: Connection, schema: str = "pgqueue") -> str:
+    """The last of this release's versions that the database has: head, where it has newer ones."""
+    return min(current(bind, schema) or "", head(dialect(bind).store)) or BASE
+
+
 def upgrade(
     bind: Connection | None, *, to: str = HEAD, start: str = BASE, schema: str = "pgqueue"
 ) -> None:
     """Apply the files up to *to* that have not been applied, in the transaction of *bind*.
 
-    In Alembic's offline mode, where *bind* is None, write them to its script: those after *start*,
-    the version that an earlier revision led to. Raises PgqueueError for an unknown version.
+    In Alembic's offline mode, where *bind* is no connection, write them to its script: those after
+    *start*, the version that an earlier revision led to. Raises PgqueueError for a version that
+    this pgqueue does not know.
     """
     database = dialect(bind)
-    if bind is None:
+    if not isinstance(bind, Connection):
         op.get_context().impl.static_output(_up(database.store, start, to, schema))
         return
     database.take_turn(bind, schema)
-    _run(bind, _up(database.store, current(bind, schema) or BASE, to, schema))
+    _run(bind, _up(database.store, known(bind, schema), to, schema))
 
 
 def downgrade(
@@ -83,7 +89,7 @@ def downgrade(
     begins. Raises PgqueueError for an unknown version, and for one only a newer pgqueue can undo.
     """
     database = dialect(bind)
-    if bind is None:
+    if not isinstance(bind, Connection):
         op.get_context().impl.static_output(_down(database.store, start, to, schema))
         return
     database.take_turn(bind, schema)
@@ -93,8 +99,8 @@ def downgrade(
             f"the schema {schema} is at version {at}: only a newer pgqueue undoes it"
         )
     _run(bind, _down(database.store, at, to, schema))
-    if to == BASE:
-        database.drop_schema(bind, schema)
+    if to == BASE and not _alembic_notes_it(database, schema):
+        leave(bind, schema)
 
 
 def script(to: str = HEAD, *, schema: str = "pgqueue", store: str = "postgres") -> str:
@@ -110,7 +116,7 @@ def migrate(url: str, *, to: str = HEAD, schema: str = "pgqueue") -> None:
     store = database_at(url).store
     target = _index(store, to)
     with connected(url) as bind:
-        down = to != HEAD and target < _index(store, current(bind, schema) or BASE)
+        down = to != HEAD and target < _index(store, known(bind, schema))
         config = Config(attributes={"connection": bind, "schema": schema})
         config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
         (command.downgrade if down else command.upgrade)(config, to)
@@ -154,6 +160,28 @@ def connected(url: str) -> Iterator[Connection]:
         yield connection
 
 
+def leave(bind: Connection, schema: str) -> None:
+    """Drop what is left of a queue that was undone: Alembic's version of it, and its schema."""
+    database = dialect(bind)
+    name, where = _version_table(database, schema)
+    Table(name, MetaData(), schema=where).drop(bind, checkfirst=True)
+    database.drop_schema(bind, schema)
+
+
+def _version_table(database: Dialect, schema: str) -> tuple[str, str | None]:
+    options = database.version_table(schema)
+    return options.get("version_table", "alembic_version"), options.get("version_table_schema")
+
+
+def _alembic_notes_it(database: Dialect, schema: str) -> bool:
+    """Is Alembic at work that keeps a version of the queue, and will note what it has done?"""
+    try:
+        context = op.get_context()
+    except (NameError, AttributeError):  # it is not, or no longer
+        return False
+    return (context.version_table, context.version_table_schema) == _version_table(database, schema)
+
+
 def _up(store: str, start: str, to: str, schema: str) -> str:
     return "\n".join(in_schema(file.up, schema) for file in _between(store, start, to))
 
@@ -169,17 +197,15 @@ def _between(store: str, start: str, to: str) -> tuple[SchemaFile, ...]:
 
 
 def _index(store: str, version: str) -> int:
-    """How many of the files lead to *version*: all of them, to a newer one."""
-    known = [file.version for file in schema_files(store)]
-    if version == BASE:
-        return 0
-    if version == HEAD or (version.isdigit() and version > known[-1]):
-        return len(known)
-    if version not in known:
+    """How many of the files lead to *version*."""
+    versions = [BASE, *(file.version for file in schema_files(store))]
+    if version == HEAD:
+        version = versions[-1]
+    if version not in versions:
         raise PgqueueError(
-            f"no schema version {version}; there are {', '.join(known)}, base and head"
+            f"no schema version {version} in this pgqueue; there are {', '.join(versions)} and head"
         )
-    return known.index(version) + 1
+    return versions.index(version)
 
 
 def _run(bind: Connection, sql: str) -> None:

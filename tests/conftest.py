@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
@@ -17,6 +18,10 @@ from pgqueue.errors import NoServer
 
 SETTINGS = {"max_connections": "200", "max_wal_size": "256MB"}
 _numbers = count(1)
+
+# A shell that starts us in the background has us ignore Ctrl-C, and so would all that we start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
