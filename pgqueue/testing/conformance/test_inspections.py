@@ -208,6 +208,16 @@ def test_a_job_that_never_ran_has_no_durations(store: Store) -> None:
     assert (row.state, row.count, row.waited_p50, row.ran_p50) == ("cancelled", 1, None, None)
 
 
+def test_a_job_that_ends_between_two_attempts_has_no_durations(store: Store) -> None:
+    store.now = None
+    job = store.running()
+    store.release(job, delay=timedelta(hours=1))
+    store.cancel(job)
+
+    [row] = store.do(inspections.throughput())
+    assert (row.state, row.count, row.waited_p50, row.ran_p50) == ("cancelled", 1, None, None)
+
+
 # queues, workers, version
 
 
