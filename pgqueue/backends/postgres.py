@@ -46,6 +46,7 @@ KEEPALIVES: Mapping[str, Any] = {
     "tcp_user_timeout": 25_000,  # keepalives are silent while an answer is due
     "connect_timeout": 10,
 }
+POOL_SECONDS = 30.0  # for a connection of the pool
 # Rolled back by the server as a whole: nothing of the operation happened, it may run again.
 _AGAIN: Mapping[str, Any] = {
     "retry": tenacity.retry_if_exception_type(StoreBusy),
@@ -172,6 +173,7 @@ class PostgresBackend:
                 kwargs={"autocommit": True, **KEEPALIVES},
                 min_size=0,
                 max_size=self._pool_size,
+                timeout=POOL_SECONDS,
                 configure=_configure,
                 check=_check,
                 name="pgqueue",
@@ -181,7 +183,8 @@ class PostgresBackend:
             with self._pool.connection() as connection:
                 yield connection
         except PoolTimeout as error:
-            raise StoreUnavailable(f"no connection to PostgreSQL: {error}") from error
+            with self.connect():  # or the reason why one cannot
+                raise self._all_in_use() from error
 
     @contextlib.asynccontextmanager
     async def _connection_async(self) -> AsyncIterator[AsyncConnection[Any]]:
@@ -193,6 +196,7 @@ class PostgresBackend:
                 kwargs={"autocommit": True, **KEEPALIVES},
                 min_size=0,
                 max_size=self._pool_size,
+                timeout=POOL_SECONDS,
                 configure=_configure_async,
                 check=_check_async,
                 name="pgqueue",
@@ -203,7 +207,16 @@ class PostgresBackend:
             async with pool.connection() as connection:
                 yield connection
         except PoolTimeout as error:
-            raise StoreUnavailable(f"no connection to PostgreSQL: {error}") from error
+            with translated():
+                connection = await AsyncConnection.connect(self.url, **KEEPALIVES)
+            async with connection:
+                raise self._all_in_use() from error
+
+    def _all_in_use(self) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"all {self._pool_size} connections to PostgreSQL are in use, and none came back in "
+            f"{POOL_SECONDS:g} s; App(pool_size=...) says how many there may be"
+        )
 
 
 class PostgresEar:
