@@ -79,9 +79,9 @@ async def work(app: App) -> AsyncIterator[Work]:
 
 async def looks_seldom(worker: Worker) -> None:
     """Returns when *worker* sleeps, and will not look for jobs by itself for minutes."""
-    cursor = worker._fetcher._cursors["default"]
+    cursor, session = worker._fetcher._cursors["default"], worker._listener._session
     async with asyncio.timeout(PATIENCE):
-        while not cursor.asleep or cursor.poll_at < monotonic() + 100:
+        while "default" not in session._asleep or cursor.poll_at < monotonic() + 100:
             if cursor.asleep:
                 cursor.gap = 300.0
             await asyncio.sleep(0.01)
