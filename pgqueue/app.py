@@ -20,6 +20,7 @@ from pgqueue.graphs import Jobs, Step, gather
 from pgqueue.inspections import Ending
 from pgqueue.jobs import FINISHED, Handle, NewJob, State, job_id
 from pgqueue.operations import Operation, Retention
+from pgqueue.statements import in_schema
 from pgqueue.tasks import TaskRegistry
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class App(TaskRegistry):
         max_rescues: int = 3,
         pool_size: int | None = None,
     ) -> None:
+        in_schema("", schema)  # a name that cannot be one is refused where it stands
         super().__init__(schema)
         self._url = url
         self._options = {

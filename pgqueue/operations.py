@@ -19,6 +19,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
+from pgqueue import checks
 from pgqueue.errors import LeaseLost, PgqueueError, UnknownParent
 from pgqueue.graphs import Workflow
 from pgqueue.hands import Completion
@@ -168,11 +169,22 @@ class Leadership(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long finished jobs are kept, by how they ended; 0 is not at all, None for ever."""
+    """How long finished jobs are kept, by how they ended; 0 is not at all, None for ever.
 
-    completed: timedelta | None = timedelta(days=1)
-    cancelled: timedelta | None = timedelta(days=7)
-    discarded: timedelta | None = timedelta(days=30)
+    Durations are timedeltas or seconds. Raises TypeError or ValueError for what is none.
+    """
+
+    completed: timedelta | float | None = timedelta(days=1)
+    cancelled: timedelta | float | None = timedelta(days=7)
+    discarded: timedelta | float | None = timedelta(days=30)
+
+    def __post_init__(self) -> None:
+        for state in ("completed", "cancelled", "discarded"):
+            if (kept := getattr(self, state)) is not None:
+                try:
+                    object.__setattr__(self, state, checks.to_duration(kept))
+                except (TypeError, ValueError) as error:
+                    raise type(error)(f"Retention: {state}: {error}") from None
 
     def seconds(self) -> dict[str, float | None]:
         """Seconds by state."""

@@ -88,7 +88,8 @@ def _play(
         jobs = play.enqueue()
         show.say(
             f"[bold]one transaction[/bold] with a row of the application's own and {jobs:,} "
-            f"jobs, one for each file below {directory}; a last one waits for them all"
+            f"jobs: one for each of {len(paths):,} files below {directory}, a last one that waits "
+            "for them all, and some that fail or are due later"
         )
         seconds = show.watch(play).seconds
         with show.waiting("single jobs, and a burst of empty ones"):

@@ -315,5 +315,7 @@ def test_an_unknown_version_and_an_impossible_schema_are_refused(empty_url: str)
         with bound(empty_url) as bind, pytest.raises(PgqueueError, match=version):
             migrations.upgrade(bind, to=version)
     with pytest.raises(ValueError, match="plain name"):
+        App(empty_url, schema='a"b')
+    with pytest.raises(ValueError, match="plain name"):
         migrations.migrate(empty_url, schema='a"; DROP SCHEMA public; --')
     assert schemas(empty_url) == set()
