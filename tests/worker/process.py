@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 
 def eventually(look: Callable[[], T | Literal[False] | None], *, within: float = PATIENCE) -> T:
