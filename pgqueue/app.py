@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from math import inf
@@ -71,6 +72,7 @@ class App(TaskRegistry):
             "pool_size": pool_size,
         }
         self._backend: backends.Backend | None = None
+        self._connecting = threading.Lock()
         self._waiter: Waiter | None = None
         self.retention = retention or Retention()
         self.max_rescues = max_rescues
@@ -88,9 +90,10 @@ class App(TaskRegistry):
     @property
     def backend(self) -> backends.Backend:
         """The store; connects when it is first asked something."""
-        if self._backend is None:
-            self._backend = backends.connect(self.url, schema=self.schema, **self._options)
-        return self._backend
+        with self._connecting:
+            if self._backend is None:
+                self._backend = backends.connect(self.url, schema=self.schema, **self._options)
+            return self._backend
 
     def use(self, url: str) -> None:
         """Take *url* instead of what the application was made with: for command lines and tests."""

@@ -6,21 +6,19 @@ import asyncio
 import contextlib
 import os
 import re
-import select
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
-from weakref import WeakKeyDictionary
 
 import psycopg
 import tenacity
-from psycopg import AsyncConnection, AsyncRawCursor, Connection, IsolationLevel, RawCursor
-from psycopg.pq import ConnStatus, TransactionStatus
+from psycopg import AsyncConnection, AsyncRawCursor, Connection, RawCursor
+from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
-from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from pgqueue.backends.base import AsyncExecutor, Executor
 from pgqueue.backends.postgres_errors import translated
+from pgqueue.backends.postgres_pools import KEEPALIVES, Pools
 from pgqueue.backends.postgres_session import PostgresSession
 from pgqueue.errors import StoreBusy, StoreUnavailable
 from pgqueue.operations import Operation, Rows, as_json
@@ -39,14 +37,6 @@ LANE_SETTINGS = (
 # Whatever the database's default: only a new statement's snapshot sees a child that was being added
 # while we waited for its parent.
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
-KEEPALIVES: Mapping[str, Any] = {
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,  # keepalives are silent while an answer is due
-    "connect_timeout": 10,
-}
-POOL_SECONDS = 30.0  # for a connection of the pool
 # Rolled back by the server as a whole: nothing of the operation happened, it may run again.
 _AGAIN: Mapping[str, Any] = {
     "retry": tenacity.retry_if_exception_type(StoreBusy),
@@ -77,20 +67,18 @@ class PostgresBackend:
         self.url = conninfo(url)
         self.listen_url = conninfo(listen_url) if listen_url else self.url
         self._statements = load("postgres", schema)
-        self._pool_size = pool_size
-        self._pool: ConnectionPool | None = None
-        self._async_pools: WeakKeyDictionary[Any, AsyncConnectionPool] = WeakKeyDictionary()
+        self._pools = Pools(self.url, pool_size)
 
     def execute(self, operation: Operation[T]) -> T:
         def once() -> T:
-            with self._connection() as connection, translated():
+            with self._pools.connection() as connection, translated():
                 return _Executor(connection, self._statements).execute(operation)
 
         return tenacity.Retrying(**_AGAIN)(once)
 
     async def execute_async(self, operation: Operation[T]) -> T:
         async def once() -> T:
-            async with self._connection_async() as connection:
+            async with self._pools.connection_async() as connection:
                 with translated():
                     return await _AsyncExecutor(connection, self._statements).execute(operation)
 
@@ -98,12 +86,12 @@ class PostgresBackend:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Executor]:
-        with self._connection() as connection, translated(), connection.transaction():
+        with self._pools.connection() as connection, translated(), connection.transaction():
             yield _Executor(connection, self._statements)
 
     @contextlib.asynccontextmanager
     async def transaction_async(self) -> AsyncIterator[AsyncExecutor]:
-        async with self._connection_async() as connection:
+        async with self._pools.connection_async() as connection:
             with translated():
                 async with connection.transaction():
                     yield _AsyncExecutor(connection, self._statements)
@@ -140,12 +128,12 @@ class PostgresBackend:
 
     @contextlib.contextmanager
     def user_connection(self) -> Iterator[Connection[Any]]:
-        with self._connection() as connection, connection.transaction():
+        with self._pools.connection() as connection, connection.transaction():
             yield connection
 
     @contextlib.asynccontextmanager
     async def user_connection_async(self) -> AsyncIterator[AsyncConnection[Any]]:
-        async with self._connection_async() as connection, connection.transaction():
+        async with self._pools.connection_async() as connection, connection.transaction():
             yield connection
 
     def lane(self, *, durable: bool = True) -> PostgresLane:
@@ -156,67 +144,10 @@ class PostgresBackend:
         return PostgresSession(lane, woken, lost)
 
     def close(self) -> None:
-        if self._pool is not None:
-            self._pool.close()
-            self._pool = None
+        self._pools.close()
 
     async def close_async(self) -> None:
-        pool = self._async_pools.pop(asyncio.get_running_loop(), None)
-        if pool is not None:
-            await pool.close()
-
-    @contextlib.contextmanager
-    def _connection(self) -> Iterator[Connection[Any]]:
-        if self._pool is None:
-            self._pool = ConnectionPool(
-                self.url,
-                kwargs={"autocommit": True, **KEEPALIVES},
-                min_size=0,
-                max_size=self._pool_size,
-                timeout=POOL_SECONDS,
-                configure=_configure,
-                check=_check,
-                name="pgqueue",
-                open=True,
-            )
-        try:
-            with self._pool.connection() as connection:
-                yield connection
-        except PoolTimeout as error:
-            with self.connect():  # or the reason why one cannot
-                raise self._all_in_use() from error
-
-    @contextlib.asynccontextmanager
-    async def _connection_async(self) -> AsyncIterator[AsyncConnection[Any]]:
-        loop = asyncio.get_running_loop()
-        pool = self._async_pools.get(loop)
-        if pool is None:
-            pool = self._async_pools[loop] = AsyncConnectionPool(
-                self.url,
-                kwargs={"autocommit": True, **KEEPALIVES},
-                min_size=0,
-                max_size=self._pool_size,
-                timeout=POOL_SECONDS,
-                configure=_configure_async,
-                check=_check_async,
-                name="pgqueue",
-                open=False,
-            )
-            await pool.open()
-        try:
-            async with pool.connection() as connection:
-                yield connection
-        except PoolTimeout as error:
-            with translated():
-                connection = await AsyncConnection.connect(self.url, **KEEPALIVES)
-            async with connection:
-                raise self._all_in_use() from error
-
-    def _all_in_use(self) -> StoreUnavailable:
-        return StoreUnavailable(
-            f"all {self._pool_size} connections to PostgreSQL are in use, and none came back in "
-            f"{POOL_SECONDS:g} s; App(pool_size=...) says how many there may be"
-        )
+        await self._pools.close_async()
 
 
 class PostgresEar:
@@ -386,29 +317,6 @@ def _says_again(answers: Iterable[Rows]) -> bool:
 def _is_idle(connection: Connection[Any] | AsyncConnection[Any]) -> bool:
     """Would each statement commit by itself? Outside autocommit psycopg opens the transaction."""
     return connection.autocommit and connection.pgconn.transaction_status == TransactionStatus.IDLE
-
-
-def _configure(connection: Connection[Any]) -> None:
-    connection.isolation_level = IsolationLevel.READ_COMMITTED
-
-
-async def _configure_async(connection: AsyncConnection[Any]) -> None:
-    await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
-
-
-def _check(connection: Connection[Any] | AsyncConnection[Any]) -> None:
-    """Raises when the server has closed an idle connection: then there is something to read. No
-    round trip."""
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    while poll.poll(0):  # its last words come before its end
-        connection.pgconn.consume_input()
-        if connection.pgconn.status == ConnStatus.BAD or connection.closed:
-            raise psycopg.OperationalError("the server closed the connection while it was idle")
-
-
-async def _check_async(connection: AsyncConnection[Any]) -> None:
-    _check(connection)
 
 
 def conninfo(url: str) -> str:
