@@ -170,8 +170,10 @@ async def alchemy_scoped_session(database: Database, **options: Any) -> AsyncIte
 @asynccontextmanager
 async def _async_engine(database: Database, **options: Any) -> AsyncIterator[AsyncEngine]:
     engine = create_async_engine(database.alchemy_url, **options)
-    yield engine
-    await engine.dispose()
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
 
 
 @asynccontextmanager
@@ -190,8 +192,10 @@ async def alchemy_async_session(database: Database, **options: Any) -> AsyncIter
 async def alchemy_async_scoped(database: Database, **options: Any) -> AsyncIterator[Blocking]:
     async with _async_engine(database, **options) as engine:
         session = async_scoped_session(async_sessionmaker(engine), scopefunc=lambda: 1)
-        yield Asyncio(session)
-        await session.remove()
+        try:
+            yield Asyncio(session)
+        finally:
+            await session.remove()
 
 
 PSYCOPG = [psycopg_blocking, psycopg_asyncio]
