@@ -334,7 +334,7 @@ def complete(
 
     def decode(answers: Answers) -> Told:
         now, earlier, [(_, queues)] = answers
-        if (isolation := now[0][2]) != "read committed":
+        if now and (isolation := now[0][2]) != "read committed":
             raise PgqueueError(
                 f"a job cannot be completed in a {isolation} transaction: it would miss a child "
                 "that is added meanwhile; roll back, and use READ COMMITTED"
@@ -502,7 +502,9 @@ def retry(
     or ``held`` for one whose unique key now belongs to another job.
     """
     params = {"ids": _ids(ids), "workflow": _text(workflow), **_ending(keep, now)}
-    return Operation("retry", params, lambda a: dict(a[-2]))
+    return Operation(
+        "retry", params, lambda a: {id: state for rows in a[-2:] for id, state in rows if id}
+    )
 
 
 def pause(queue: str, *, now: datetime | None = None) -> Operation[None]:
@@ -586,7 +588,7 @@ def elect(
     return Operation(
         "elect",
         params,
-        lambda a: Leadership(a[0][0][1], a[0][0][0]) if a[0] else Leadership(False, None),
+        lambda a: Leadership(bool(a[0][0][1]), a[0][0][0]) if a[0] else Leadership(False, None),
     )
 
 

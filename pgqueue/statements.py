@@ -40,6 +40,7 @@ _NAMED = ("sqlite",)
 # it are given; what it calls `AS "tags[]"` is an array, which the store has as text.
 _GIVES = re.compile(r'\bAS ":([a-z_]+)"')
 _LISTS = re.compile(r'\bAS "[a-z_]+\[\]"')
+_WRITES = re.compile(r"\b(?:INSERT INTO|UPDATE|DELETE FROM)\b")
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
 
@@ -54,6 +55,7 @@ class Step:
     params: tuple[str, ...]
     gives: tuple[str, ...] = ()
     has_lists: bool = False
+    writes: bool = True
 
     def bind(self, values: Mapping[str, Any]) -> list[Any]:
         return [values[name] for name in self.params]
@@ -66,16 +68,18 @@ class Statement:
     name: str
     steps: tuple[Step, ...]
     followed_by: tuple[Step, ...]
+    repeats: bool = False
+    """May what follows have to run again? Only where jobs end other than well."""
+
+    @property
+    def writes(self) -> bool:
+        """Does it change anything?"""
+        return any(step.writes for step in self.steps)
 
     @property
     def atomic(self) -> bool:
         """Is it one SQL statement, which needs no transaction around it?"""
         return len(self.steps) + len(self.followed_by) == 1
-
-    @property
-    def repeats(self) -> bool:
-        """May what follows have to run again? Only where jobs end other than well."""
-        return len(self.followed_by) > 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,10 @@ def load(store: str, schema: str = "pgqueue") -> Mapping[str, Statement]:
     steps = {name: split(in_schema(text, schema), named=named) for name, text in files.items()}
     return {
         name: Statement(
-            name, steps[name], tuple(step for then in _then(text) for step in steps[then])
+            name,
+            steps[name],
+            tuple(step for then in _then(text) for step in steps[then]),
+            repeats=len(_then(text)) > 1,
         )
         for name, text in files.items()
     }
@@ -186,4 +193,10 @@ def split(text: str, *, named: bool = False) -> tuple[Step, ...]:
 def _step(sql: str, params: list[str], named: bool) -> Step:
     if not named:
         return Step(sql, tuple(params))
-    return Step(sql, tuple(params), tuple(_GIVES.findall(sql)), bool(_LISTS.search(sql)))
+    return Step(
+        sql,
+        tuple(params),
+        tuple(_GIVES.findall(sql)),
+        bool(_LISTS.search(sql)),
+        bool(_WRITES.search(sql)),
+    )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from pgqueue.backends.base import Backend
 from pgqueue.backends.postgres import PostgresBackend
+from pgqueue.backends.sqlite import SqliteBackend
 
-STORES = ["postgres"]
+STORES = ["postgres", "sqlite_file", "sqlite_memory"]
 
 
 @pytest.fixture(params=STORES)
@@ -44,3 +46,25 @@ def postgres_backend(postgres_url: str) -> Iterator[PostgresBackend]:
 @pytest.fixture
 def second_postgres_backend(postgres_backend: PostgresBackend) -> PostgresBackend:
     return PostgresBackend(postgres_backend.url)
+
+
+@pytest.fixture
+def sqlite_file_backend(tmp_path: Path) -> Iterator[SqliteBackend]:
+    backend = SqliteBackend(f"sqlite:///{tmp_path}/jobs.db")
+    yield backend
+    backend.close()
+
+
+@pytest.fixture
+def second_sqlite_file_backend(sqlite_file_backend: SqliteBackend) -> SqliteBackend:
+    return SqliteBackend(sqlite_file_backend.url)
+
+
+@pytest.fixture
+def sqlite_memory_backend() -> SqliteBackend:
+    return SqliteBackend("sqlite:///:memory:")
+
+
+@pytest.fixture
+def second_sqlite_memory_backend(sqlite_memory_backend: SqliteBackend) -> SqliteBackend:
+    return sqlite_memory_backend

@@ -36,6 +36,7 @@ from pgqueue.testing.conformance.store import a_job as a_job
 from pgqueue.testing.conformance.store import a_session as a_session
 from pgqueue.testing.conformance.store import ids as ids
 from pgqueue.testing.conformance.store import needs as needs
+from pgqueue.testing.conformance.store import read as read
 from pgqueue.testing.conformance.store import until as until
 
 _MODULES = sorted(path.stem for path in Path(__file__).parent.glob("test_*.py"))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Literal, TypeVar
 
+import msgspec
 import pytest
 
 from pgqueue import inspections, operations
@@ -273,6 +274,11 @@ def _ids(ids: Iterable[Id]) -> list[int]:
 
 def _by_id(states: dict[tuple[int, int], State]) -> dict[int, State]:
     return {id: state for (id, _), state in states.items()}
+
+
+def read(text: str | None) -> Any:
+    """What a JSON text says: how it is spaced is the store's own."""
+    return None if text is None else msgspec.json.decode(text)
 
 
 def ids(jobs: Collection[ClaimedJob]) -> list[int]:

@@ -8,7 +8,7 @@ import pytest
 
 from pgqueue.jobs import State
 from pgqueue.operations import Floor
-from pgqueue.testing.conformance.store import NOON, Store, a_job, ids
+from pgqueue.testing.conformance.store import NOON, Store, a_job, ids, read
 
 
 def test_an_empty_queue_hands_out_nothing(store: Store) -> None:
@@ -42,7 +42,7 @@ def test_a_claim_hands_over_what_it_takes_to_run(store: Store) -> None:
     [job] = store.claim(queue="mail")
 
     assert (job.id, job.task, job.queue, job.priority) == (handle.id, "greet", "mail", 3)
-    assert (job.args, job.metadata) == ('{"whom": "Ada"}', '{"by": 1}')
+    assert (read(job.args), read(job.metadata)) == ({"whom": "Ada"}, {"by": 1})
     assert (job.max_attempts, job.timeout_seconds, job.tags) == (7, 1.5, ["eu"])
     assert (job.rescues, job.progress, job.workflow) == (0, None, None)
     assert job.run_at == NOON.timestamp()

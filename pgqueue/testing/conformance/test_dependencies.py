@@ -11,7 +11,7 @@ from pgqueue import inspections, operations
 from pgqueue.backends.base import carry_out
 from pgqueue.errors import UnknownParent
 from pgqueue.jobs import NewJob, State
-from pgqueue.testing.conformance.store import NOON, Store, a_job, needs
+from pgqueue.testing.conformance.store import NOON, Store, a_job, needs, read
 
 HOUR = timedelta(hours=1)
 
@@ -318,9 +318,9 @@ def test_a_child_reads_its_parents_results(store: Store) -> None:
 
     def left() -> list[tuple[object, ...]]:
         edges = store.do(inspections.parents([child]))
-        return [(edge.parent, edge.outcome, edge.task, edge.result) for edge in edges]
+        return [(edge.parent, edge.outcome, edge.task, read(edge.result)) for edge in edges]
 
-    assert left()[0] == (first.id, State.COMPLETED, "one", '{"n": 1}')
+    assert left()[0] == (first.id, State.COMPLETED, "one", {"n": 1})
     assert left()[1][:2] == (second.id, None)
     store.complete(b)
     assert left()[1] == (second.id, State.COMPLETED, "two", None)

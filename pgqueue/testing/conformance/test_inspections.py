@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from pgqueue import inspections
 from pgqueue.jobs import State
-from pgqueue.testing.conformance.store import NOON, Store, a_job
+from pgqueue.testing.conformance.store import NOON, Store, a_job, read
 
 HOUR = timedelta(hours=1)
 
@@ -50,7 +50,9 @@ def test_says_how_a_job_ended(store: Store) -> None:
     def ending(id: int) -> inspections.Ending | None:
         return store.do(inspections.result(id))
 
-    assert ending(done.id) == inspections.Ending("add", State.COMPLETED, '{"sum": 3}', None, None)
+    assert (told := ending(done.id)) is not None
+    assert told == inspections.Ending("add", State.COMPLETED, told.result, None, None)
+    assert read(told.result) == {"sum": 3}
     for state, id in jobs.items():
         assert (told := ending(id)) is not None
         assert (told.task, told.state, told.result) == (f"is-{state}", state, None)
