@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 import msgspec
 import tenacity
 
 from pgqueue import backends, inspections, operations
 from pgqueue.backends.base import carry_out, carry_out_async
-from pgqueue.errors import JobFailed, PgqueueError, ResultTimeout, StoreUnavailable, UnknownJob
+from pgqueue.errors import JobFailed, ResultTimeout, StoreUnavailable, UnknownJob
 from pgqueue.graphs import Jobs, Step, gather
 from pgqueue.inspections import Ending
 from pgqueue.jobs import FINISHED, Handle, NewJob, State, job_id
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 T = TypeVar("T")
+DEFAULT_URL: Final = "sqlite:///pgqueue.db"
 
 # Whoever waits for a result lives through the death of a connection under the question; the pool
 # brings the next one, or waits for the store.
@@ -44,8 +45,9 @@ class App(TaskRegistry):
     """The tasks of an application, and the store their jobs live in.
 
     *url* names the store; without one, the environment variable PGQUEUE_URL does, when it is first
-    needed: declaring tasks and enqueueing on the application's own connections need none. *schema*
-    is where the tables are. *listen_url* (PostgreSQL): another way to the same database, for
+    needed, and else it is SQLite, the file `pgqueue.db` in the current directory. Declaring tasks
+    and enqueueing on the application's own connections need none. *schema* is where the tables are
+    (in SQLite, what their names begin with). *listen_url* (PostgreSQL): another way to the same database, for
     LISTEN, where *url* leads through a pooler. *synchronous* (SQLite): "full", or "normal", where a
     power cut may undo the last moments. *retention*: how long finished jobs are kept.
     *max_rescues*: how often a job may take its worker down with it before it is discarded.
@@ -79,13 +81,8 @@ class App(TaskRegistry):
 
     @property
     def url(self) -> str:
-        """Where the jobs live; raises PgqueueError when nobody said."""
-        url = self._url or os.environ.get("PGQUEUE_URL")
-        if not url:
-            raise PgqueueError(
-                "no store: give App a URL, App('postgresql:///shop'), or set PGQUEUE_URL"
-            )
-        return url
+        """Where the jobs live."""
+        return self._url or os.environ.get("PGQUEUE_URL") or DEFAULT_URL
 
     @property
     def backend(self) -> backends.Backend:

@@ -22,6 +22,7 @@ _TOKEN = re.compile(
     r"""(?P<comment>--[^\n]*)
       | (?P<body>\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
       | (?P<text>'(?:[^']|'')*')
+      | (?P<name>"[^"]*")
       | (?P<cast>::)
       | :(?P<param>[a-z_]+)
       | (?P<end>;)""",

@@ -97,7 +97,7 @@ class SqliteBackend:
                 connection.execute("COMMIT")
         except BaseException as error:
             if alone and connection.in_transaction:
-                connection.execute("ROLLBACK")
+                connection.rollback()
             if isinstance(error, sqlite3.Error) and not is_busy(error):
                 raise translated(error) from error
             raise

@@ -21,7 +21,10 @@ from pgqueue.errors import PgqueueError, SchemaMissing, StoreBusy
 
 MEMORY: Final = ":memory:"
 BUSY_SECONDS: Final = 5.0
-SYNCHRONOUS: Final = ("normal", "full")
+SYNCHRONOUS: Final = {
+    "normal": "PRAGMA synchronous = normal",
+    "full": "PRAGMA synchronous = full",
+}
 _CACHED_STATEMENTS: Final = 256
 
 
@@ -58,8 +61,9 @@ def connect(path: str, synchronous: str = "normal", *, create: bool = True) -> s
     try:
         if path != MEMORY:
             _use_wal(connection)
-        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute(SYNCHRONOUS[synchronous])
         connection.execute("PRAGMA temp_store = memory")
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
     except BaseException:
         connection.close()
         raise

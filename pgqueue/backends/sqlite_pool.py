@@ -123,7 +123,7 @@ class Seat:
 
     def roll_back(self) -> None:
         if self.connection.in_transaction:
-            self.connection.execute("ROLLBACK")
+            self.connection.rollback()
 
     def close(self) -> None:
         self.connection.close()
