@@ -47,10 +47,10 @@ class App(TaskRegistry):
     *url* names the store; without one, the environment variable PGQUEUE_URL does, when it is first
     needed, and else it is SQLite, the file `pgqueue.db` in the current directory. Declaring tasks
     and enqueueing on the application's own connections need none. *schema* is where the tables are
-    (in SQLite, what their names begin with). *listen_url* (PostgreSQL): another way to the same database, for
-    LISTEN, where *url* leads through a pooler. *synchronous* (SQLite): "full", or "normal", where a
-    power cut may undo the last moments. *retention*: how long finished jobs are kept.
-    *max_rescues*: how often a job may take its worker down with it before it is discarded.
+    (in SQLite, what their names begin with). *listen_url* (PostgreSQL): another way to the same
+    database, for LISTEN, where *url* leads through a pooler. *synchronous* (SQLite): "full", or
+    "normal", where a power cut may undo the last moments. *retention*: how long finished jobs are
+    kept. *max_rescues*: how often a job may take its worker down with it before it is discarded.
     *pool_size* (PostgreSQL, 10): how many connections `enqueue` may hold at once.
     """
 

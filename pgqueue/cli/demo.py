@@ -35,7 +35,7 @@ def demo(
 
     Without DIRECTORY it reads Python's own library, and without a URL it starts a PostgreSQL of
     its own, which keeps its data and ends with it. In a database of yours, everything is in a
-    schema that goes in the end.
+    schema, or in tables, that go in the end.
     """
     from rich.console import Console
 
@@ -77,8 +77,7 @@ def _play(
         with show.waiting("starting PostgreSQL" if url is None else "making the tables"):
             stage = stack.enter_context(database(url, keep=keep))
             cast = stack.enter_context(workers(stage, processes, loud=loud))
-        where = "started for you" if stage.own else "in a schema of its own"
-        show.say(f"[bold]{stage.server}[/bold] {where}")
+        show.say(f"[bold]{stage.server}[/bold] {stage.where}")
         app.use(stage.url)
         stack.callback(app.close)
         play = Play(stage, cast, directory, paths)

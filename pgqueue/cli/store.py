@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -48,11 +49,14 @@ class Store:
 
     @property
     def url(self) -> str:
-        if not self.given_url:
+        if self.given_url:
+            return self.given_url
+        if not Path("pgqueue.db").exists():
             raise click.UsageError(
-                "which database? Give --url or set PGQUEUE_URL, postgresql:///shop for example"
+                "which database? Give --url or set PGQUEUE_URL, postgresql:///shop for example; "
+                "without one it is SQLite's file pgqueue.db, and here is none"
             )
-        return self.given_url
+        return "sqlite:///pgqueue.db"
 
     @property
     def name(self) -> str | None:
@@ -88,7 +92,7 @@ url_option = click.option(
     envvar="PGQUEUE_URL",
     show_envvar=True,
     metavar="URL",
-    help="Where the jobs live, postgresql://user@host/database.",
+    help="Where the jobs live, postgresql://user@host/database or sqlite:///jobs.db.",
 )
 schema_option = click.option(
     "--schema",

@@ -11,9 +11,8 @@ from statistics import quantiles
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import MetaData, create_engine, make_url
+from sqlalchemy import MetaData, make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from sqlalchemy.pool import NullPool
 
 from pgqueue import inspections
 from pgqueue.client import enqueue
@@ -21,6 +20,7 @@ from pgqueue.demo import SCHEMA, Report, app, nothing, read_source, report, stum
 from pgqueue.demo.stage import Stage, Workers
 from pgqueue.errors import PgqueueError
 from pgqueue.jobs import Handle, NewJob, State
+from pgqueue.migrations import database_at
 
 TICKS: Final = 40
 STUMBLES: Final = 20
@@ -39,7 +39,7 @@ class Base(DeclarativeBase):
 class Scan(Base):
     """A row of the application's own, written in the transaction that enqueues its jobs."""
 
-    __tablename__ = "scan"
+    __tablename__ = f"{SCHEMA}_scan"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     directory: Mapped[str]
@@ -114,8 +114,9 @@ class Play:
         stumbles = [stumble.job(n) for n in range(STUMBLES)]
         last = report.job().after(*files, on_failure="run")
         jobs: list[NewJob[Any]] = [*ticks, *stumbles, *files, last]
-        address = make_url(self._stage.url).set(drivername="postgresql+psycopg")
-        engine = create_engine(address, poolclass=NullPool)
+        engine = database_at(self._stage.url).engine(make_url(self._stage.url))
+        if engine.dialect.name == "sqlite":
+            engine = engine.execution_options(schema_translate_map={SCHEMA: None})
         Base.metadata.create_all(engine)
         began = time.monotonic()
         with Session(engine) as session, session.begin():
