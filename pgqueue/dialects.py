@@ -144,6 +144,7 @@ def dialect_of(name: str) -> Dialect:
 
 def _leave_transactions_to_us(connection: Any, record: Any) -> None:
     connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode = wal")
 
 
 def _begin(bind: Connection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -44,11 +45,16 @@ class SqliteBackend:
         synchronous = (synchronous or said or "normal").lower()
         if synchronous not in SYNCHRONOUS:
             raise PgqueueError(f"synchronous is {' or '.join(SYNCHRONOUS)}, not {synchronous}")
+        self._synchronous = synchronous
         self._statements = load("sqlite", schema)
-        self._pool: Pool = (
-            MemoryPool(schema) if self.path == MEMORY else FilePool(self.path, schema, synchronous)
-        )
         self._threads: ThreadPoolExecutor | None = None
+
+    @functools.cached_property
+    def _pool(self) -> Pool:
+        """Made when it is first needed: who lends us connections needs none of ours."""
+        if self.path == MEMORY:
+            return MemoryPool(self.schema, self._statements)
+        return FilePool(self.path, self.schema, self._synchronous, self._statements)
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -61,7 +67,7 @@ class SqliteBackend:
     def _once(self, operation: Operation[T]) -> T:
         seat = self._pool.take()
         try:
-            return seat.execute(operation, self._statements)
+            return seat.execute(operation)
         finally:
             self._pool.give(seat)
 
@@ -77,7 +83,7 @@ class SqliteBackend:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Executor]:
         with self._borrowed() as seat, seat.transaction():
-            yield seat.executor(self._statements)
+            yield seat.executor
 
     @contextlib.asynccontextmanager
     async def transaction_async(self) -> AsyncIterator[AsyncExecutor]:
@@ -129,14 +135,14 @@ class SqliteBackend:
 
     @contextlib.contextmanager
     def listen(self, topics: Collection[str]) -> Iterator[SqliteEar]:
-        ear = SqliteEar(self._pool, self._statements, topics)
+        ear = SqliteEar(self._pool, topics)
         try:
             yield ear
         finally:
             ear.close()
 
     def lane(self, *, durable: bool = True) -> SqliteLane:
-        return SqliteLane(self._pool, self._statements, durable)
+        return SqliteLane(self._pool, durable)
 
     def session(self, woken: Callable[[str], None], lost: Callable[[], None]) -> SqliteSession:
         return SqliteSession(self.lane(), self._pool, woken, lost)

@@ -33,7 +33,8 @@ class SqliteExecutor:
         statements: Mapping[str, Statement],
         present: Callable[[], Sequence[int]],
     ) -> None:
-        self._connection = connection
+        self._cursor = connection.cursor()
+        self._cursor.row_factory = None  # whatever the application wants of its own
         self._statements = statements
         self._present = present
 
@@ -57,7 +58,7 @@ class SqliteExecutor:
     def _run(self, steps: Sequence[Step], given: dict[str, Any]) -> list[Rows]:
         answers: list[Rows] = []
         for step in steps:
-            cursor = self._connection.execute(step.sql, given)
+            cursor = self._cursor.execute(step.sql, given)
             if cursor.description is None:
                 continue
             rows: Rows = cursor.fetchall()

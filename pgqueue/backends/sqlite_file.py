@@ -11,7 +11,6 @@ import fcntl
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Protocol
@@ -60,7 +59,7 @@ def connect(path: str, synchronous: str = "normal", *, create: bool = True) -> s
     )
     try:
         if path != MEMORY:
-            _use_wal(connection)
+            use_wal(connection)
         connection.execute(SYNCHRONOUS[synchronous])
         connection.execute("PRAGMA temp_store = memory")
         connection.execute("PRAGMA wal_autocheckpoint = 4000")
@@ -70,24 +69,20 @@ def connect(path: str, synchronous: str = "normal", *, create: bool = True) -> s
     return connection
 
 
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """The mode is the file's: it stays. Changing it is the one thing SQLite does not wait for."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-        try:
+def use_wal(connection: sqlite3.Connection) -> None:
+    """The mode is the file's, and stays. While somebody uses the file it cannot be changed: then
+    the next who connects does it, and meanwhile readers and writers wait for each other."""
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        with contextlib.suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA journal_mode = wal")
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
 
 
 def path_of(connection: sqlite3.Connection) -> str:
     """The file below *connection*."""
-    for _, name, path in connection.execute("PRAGMA database_list"):
-        if name == "main":
-            return path or MEMORY
-    return MEMORY
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    paths = {name: path for _, name, path in cursor.execute("PRAGMA database_list")}
+    return paths.get("main") or MEMORY
 
 
 class Turn(Protocol):

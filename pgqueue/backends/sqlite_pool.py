@@ -25,7 +25,7 @@ from pgqueue.backends.sqlite_file import (
 )
 from pgqueue.errors import StoreBusy, StoreUnavailable
 from pgqueue.operations import Operation
-from pgqueue.statements import Statement, head, load, schema_files, split
+from pgqueue.statements import Statement, head, schema_files, split
 from pgqueue.statements import in_schema as with_prefix
 
 T = TypeVar("T")
@@ -56,22 +56,20 @@ class Seat:
         connection: sqlite3.Connection,
         turn: FileTurn | None,
         presence: Presence,
+        statements: Mapping[str, Statement],
         synchronous: str = "normal",
     ) -> None:
         self.connection = connection
         self.synchronous = synchronous
+        self.executor = SqliteExecutor(connection, statements, presence.held)
+        self._statements = statements
         self._turn = turn
-        self._presence = presence
 
-    def executor(self, statements: Mapping[str, Statement]) -> SqliteExecutor:
-        return SqliteExecutor(self.connection, statements, self._presence.held)
-
-    def execute(self, operation: Operation[T], statements: Mapping[str, Statement]) -> T:
-        """Carries out *operation* in a transaction of its own, or in the one that is open."""
-        executor = self.executor(statements)
-        statement = statements.get(operation.name)
-        connection = self.connection
-        if statement is None or connection.in_transaction:
+    def execute(self, operation: Operation[T]) -> T:
+        """Carries out *operation* in a transaction of its own."""
+        executor, connection = self.executor, self.connection
+        statement = self._statements.get(operation.name)
+        if statement is None:
             return executor.execute(operation)
         turn = self._turn if statement.writes else None
         if turn is not None:
@@ -162,11 +160,14 @@ class Watch(Protocol):
 class FilePool:
     """As many connections as are used at once, a few kept; after a fork none of the parent's."""
 
-    def __init__(self, path: str, schema: str, synchronous: str) -> None:
+    def __init__(
+        self, path: str, schema: str, synchronous: str, statements: Mapping[str, Statement]
+    ) -> None:
         self.presence: Presence = FilePresence(path, schema)
         self._path = path
         self._schema = schema
         self._synchronous = synchronous
+        self._statements = statements
         self._spare: dict[str, deque[Seat]] = {"normal": deque(), "full": deque()}
         self._pid = os.getpid()
         self._file: int | None = None
@@ -186,9 +187,10 @@ class FilePool:
         try:
             connection = sqlite_file.connect(self._path, synchronous)
             try:
-                seat = Seat(connection, FileTurn(self._path), self.presence, synchronous)
+                turn = FileTurn(self._path)
+                seat = Seat(connection, turn, self.presence, self._statements, synchronous)
                 if self._file is None:
-                    make_ready(seat, self._schema)
+                    make_ready(seat, self._schema, self._statements)
                     self._file = Path(self._path).stat().st_ino
             except BaseException:
                 connection.close()
@@ -228,11 +230,11 @@ class FilePool:
 class MemoryPool:
     """One connection, which all take in turn."""
 
-    def __init__(self, schema: str) -> None:
+    def __init__(self, schema: str, statements: Mapping[str, Statement]) -> None:
         self.presence: Presence = MemoryPresence()
         self._turn = MemoryTurn()
-        self._seat = Seat(sqlite_file.connect(MEMORY), None, self.presence)
-        make_ready(self._seat, schema)
+        self._seat = Seat(sqlite_file.connect(MEMORY), None, self.presence, statements)
+        make_ready(self._seat, schema, statements)
 
     def take(self, *, durable: bool = True) -> Seat:
         self._turn.take()
@@ -280,11 +282,10 @@ class _MemoryWatch:
         pass
 
 
-def make_ready(seat: Seat, schema: str) -> None:
+def make_ready(seat: Seat, schema: str, statements: Mapping[str, Statement]) -> None:
     """Makes the tables, if the file holds nothing else. An application's own file is its own
     matter."""
     connection = seat.connection
-    statements = load("sqlite", schema)
     if not _wants_tables(connection, statements):
         return
     with seat.transaction():

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -22,7 +22,6 @@ from pgqueue.backends.sqlite_executor import SqliteExecutor
 from pgqueue.backends.sqlite_pool import Pool, Seat, Watch, patiently
 from pgqueue.errors import StoreBusy, StoreUnavailable
 from pgqueue.operations import Answers, Operation, as_json
-from pgqueue.statements import Statement
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,9 +37,8 @@ ANY_RESULT: Final = "#"  # somebody waits for a result; for whose, the others sa
 class SqliteLane:
     """A thread of its own: what is asked waits there for its turn, and not on the loop."""
 
-    def __init__(self, pool: Pool, statements: Mapping[str, Statement], durable: bool) -> None:
+    def __init__(self, pool: Pool, durable: bool) -> None:
         self._pool = pool
-        self._statements = statements
         self._durable = durable
         self._lock = asyncio.Lock()
         self._thread: ThreadPoolExecutor | None = None
@@ -68,7 +66,7 @@ class SqliteLane:
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncExecutor]:
         async with self.borrowed() as seat:
-            yield _OnThread(self._call, seat.executor(self._statements))
+            yield _OnThread(self._call, seat.executor)
 
     @contextlib.asynccontextmanager
     async def borrowed(self) -> AsyncIterator[Seat]:
@@ -89,7 +87,7 @@ class SqliteLane:
     def _execute(self, operation: Operation[T]) -> T:
         seat = self._pool.take(durable=self._durable)
         try:
-            return seat.execute(operation, self._statements)
+            return seat.execute(operation)
         finally:
             self._pool.give(seat)
 
@@ -255,11 +253,8 @@ class SqliteSession:
 class SqliteEar:
     """Watches the file on a blocking connection."""
 
-    def __init__(
-        self, pool: Pool, statements: Mapping[str, Statement], topics: Collection[str]
-    ) -> None:
+    def __init__(self, pool: Pool, topics: Collection[str]) -> None:
         self._pool = pool
-        self._statements = statements
         self._topics = topics
         self._marks = Marks()
         self._watch = pool.watch()
@@ -282,7 +277,7 @@ class SqliteEar:
     def _look(self) -> list[str]:
         seat = self._pool.take()
         try:
-            return seat.execute(self._marks.asked(self._topics), self._statements)
+            return seat.execute(self._marks.asked(self._topics))
         finally:
             self._pool.give(seat)
 

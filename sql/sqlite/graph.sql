@@ -22,9 +22,12 @@ FROM (SELECT id FROM near
                       LIMIT CAST(:limit AS INTEGER)));
 
 SELECT json_remove(document, '$.args', '$.result', '$.metadata', '$.progress')
-FROM pgqueue_document
-WHERE id IN (SELECT value FROM json_each(:members))
-ORDER BY id;
+FROM (
+    SELECT id, document FROM pgqueue_live_document WHERE id IN (SELECT value FROM json_each(:members))
+    UNION ALL
+    SELECT id, document FROM pgqueue_past_document WHERE id IN (SELECT value FROM json_each(:members))
+    ORDER BY id
+);
 
 SELECT d.parent_id, d.child_id, d.policy, d.outcome, d.name
 FROM pgqueue_dependency AS d

@@ -14,7 +14,7 @@ SELECT json_object(
             SELECT json_object('id', p.id, 'task', p.task, 'state', p.state, 'run_at', p.run_at,
                                'claimed_at', p.claimed_at, 'worker', w.name) AS document
             FROM pgqueue_dependency AS d
-            CROSS JOIN pgqueue_jobs AS p ON p.id = d.parent_id
+            CROSS JOIN pgqueue_live AS p ON p.id = d.parent_id
             LEFT JOIN pgqueue_worker AS w ON w.id = p.worker AND p.state = 'running'
             WHERE d.child_id = j.id AND d.outcome IS NULL
             ORDER BY p.state <> 'running', p.id
@@ -44,5 +44,8 @@ SELECT json_object(
             LIMIT 1000
         ) AS a)
 )
-FROM pgqueue_document AS j
-WHERE j.id = CAST(:id AS INTEGER);
+FROM (
+    SELECT id, state, queue, document FROM pgqueue_live_document WHERE id = CAST(:id AS INTEGER)
+    UNION ALL
+    SELECT id, state, queue, document FROM pgqueue_past_document WHERE id = CAST(:id AS INTEGER)
+) AS j;

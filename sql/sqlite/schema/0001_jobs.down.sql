@@ -1,7 +1,10 @@
 -- 0001_jobs, undone: every job, live or finished, goes with it.
 
-DROP VIEW pgqueue_document;
+DROP VIEW pgqueue_live_document;
+DROP VIEW pgqueue_past_document;
 DROP VIEW pgqueue_jobs;
+DROP VIEW pgqueue_live;
+DROP VIEW pgqueue_past;
 DROP TABLE pgqueue_job;
 DROP TABLE pgqueue_archive;
 DROP TABLE pgqueue_dependency;
