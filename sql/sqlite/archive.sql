@@ -14,6 +14,12 @@ FROM json_each(:ending) AS e
 CROSS JOIN pgqueue_job AS j ON j.id = e.value ->> '$.id'
 WHERE e.value ->> '$.state' IN (SELECT value FROM json_each(:keep));
 
+UPDATE pgqueue_sequence
+SET value = (SELECT number FROM pgqueue_last)
+WHERE name = 'job'
+  AND EXISTS (SELECT 1 FROM json_each(:ending) AS e
+              WHERE e.value ->> '$.state' NOT IN (SELECT value FROM json_each(:keep)));
+
 DELETE FROM pgqueue_job WHERE id IN (SELECT value ->> '$.id' FROM json_each(:ending));
 
 SELECT json_group_object(value ->> '$.id', value ->> '$.state') AS ":finished" FROM json_each(:ending);

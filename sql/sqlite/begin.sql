@@ -2,7 +2,7 @@
 --
 -- in:   name text · tags JSON array · now
 -- out:  id
-UPDATE pgqueue_sequence SET value = value + 1 WHERE name = 'job' RETURNING value AS ":id";
+UPDATE pgqueue_sequence SET value = (SELECT number FROM pgqueue_last) + 1 WHERE name = 'job' RETURNING value AS ":id";
 
 INSERT INTO pgqueue_workflow (id, name, tags, created_at)
 VALUES (:id, :name, nullif(:tags, '[]'), :now)

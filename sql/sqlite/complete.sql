@@ -31,6 +31,10 @@ WHERE j.lease = c.value ->> '$.lease'
        OR EXISTS (SELECT 1 FROM pgqueue_dependency AS d WHERE d.parent_id = j.id))
 ON CONFLICT (id) DO NOTHING;
 
+UPDATE pgqueue_sequence
+SET value = (SELECT number FROM pgqueue_last)
+WHERE name = 'job' AND 'completed' NOT IN (SELECT value FROM json_each(:keep));
+
 DELETE FROM pgqueue_job
 WHERE id IN (SELECT CAST(key AS INTEGER) FROM json_each(:finished))
 RETURNING id, lease, 'read committed';

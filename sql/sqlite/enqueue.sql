@@ -5,10 +5,7 @@
 --       now
 -- out:  id, one row a job, in the order given
 -- trap: run_at is text, and strftime rounds to milliseconds: the fraction is taken off and added.
-UPDATE pgqueue_sequence
-SET value = value + json_array_length(:jobs)
-WHERE name = 'job'
-RETURNING value - json_array_length(:jobs) + 1 AS ":first";
+SELECT number + 1 AS ":first" FROM pgqueue_last;
 
 INSERT INTO pgqueue_job (id, position, state, task, args, queue, priority, run_at, enqueued_at, max_attempts,
                          timeout_seconds, tags, metadata, workflow, blocked_by)

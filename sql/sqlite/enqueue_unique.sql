@@ -5,10 +5,7 @@
 --       now    as for enqueue
 -- out:  ordinal, id of each job that was created; then unique_key, id of each key's holder
 -- trap: WHERE true: without it ON would belong to a join.
-UPDATE pgqueue_sequence
-SET value = value + json_array_length(:jobs)
-WHERE name = 'job'
-RETURNING value - json_array_length(:jobs) + 1 AS ":first";
+SELECT number + 1 AS ":first" FROM pgqueue_last;
 
 INSERT INTO pgqueue_job (id, position, state, task, args, queue, priority, run_at, enqueued_at, max_attempts,
                          timeout_seconds, unique_key, tags, metadata, workflow, blocked_by)

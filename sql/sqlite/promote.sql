@@ -14,7 +14,7 @@ FROM (
 );
 
 UPDATE pgqueue_sequence
-SET value = value + json_array_length(:due)
+SET value = (SELECT number FROM pgqueue_last) + json_array_length(:due)
 WHERE name = 'job' AND :due <> '[]'
 RETURNING value - json_array_length(:due) + 1 AS ":first";
 

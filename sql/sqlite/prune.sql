@@ -20,6 +20,8 @@ FROM (
     LIMIT 20000
 );
 
+UPDATE pgqueue_sequence SET value = (SELECT number FROM pgqueue_last) WHERE name = 'job' AND :gone <> '[]';
+
 DELETE FROM pgqueue_archive WHERE id IN (SELECT value FROM json_each(:gone));
 
 DELETE FROM pgqueue_dependency

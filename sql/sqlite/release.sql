@@ -15,7 +15,7 @@ CROSS JOIN pgqueue_job AS j ON j.id = g.value ->> '$.id'
 WHERE j.lease = g.value ->> '$.lease';
 
 UPDATE pgqueue_sequence
-SET value = value + json_array_length(:judged)
+SET value = (SELECT number FROM pgqueue_last) + json_array_length(:judged)
 WHERE name = 'job'
 RETURNING value - json_array_length(:judged) + 1 AS ":first";
 

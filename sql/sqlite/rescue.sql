@@ -37,7 +37,7 @@ FROM (SELECT * FROM pgqueue_job
       ORDER BY id);
 
 UPDATE pgqueue_sequence
-SET value = value + json_array_length(:orphaned)
+SET value = (SELECT number FROM pgqueue_last) + json_array_length(:orphaned)
 WHERE name = 'job' AND :orphaned <> '[]'
 RETURNING value - json_array_length(:orphaned) + 1 AS ":first";
 

@@ -83,7 +83,7 @@ FROM (SELECT value AS id FROM json_each(:revived)
       WHERE j.state IN ('scheduled', 'retryable'));
 
 UPDATE pgqueue_sequence
-SET value = value + json_array_length(:counted)
+SET value = (SELECT number FROM pgqueue_last) + json_array_length(:counted)
 WHERE name = 'job'
 RETURNING value - json_array_length(:counted) + 1 AS ":first";
 

@@ -25,7 +25,7 @@ WHERE :children <> '[]'
   AND outcome IS NULL;
 
 UPDATE pgqueue_sequence
-SET value = value + json_array_length(:children)
+SET value = (SELECT number FROM pgqueue_last) + json_array_length(:children)
 WHERE name = 'job' AND :children <> '[]'
 RETURNING value - json_array_length(:children) + 1 AS ":first";
 

@@ -16,7 +16,7 @@ FROM (
 );
 
 UPDATE pgqueue_sequence
-SET value = value + json_array_length(:late)
+SET value = (SELECT number FROM pgqueue_last) + json_array_length(:late)
 WHERE name = 'job' AND :late <> '[]'
 RETURNING value - json_array_length(:late) + 1 AS ":first";
 

@@ -6,8 +6,8 @@ import asyncio
 import sqlite3
 import threading
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,6 +17,7 @@ from pgqueue.backends import sqlite_file
 from pgqueue.backends.sqlite import SqliteBackend
 from pgqueue.errors import PgqueueError, SchemaMissing, StoreBusy, StoreUnavailable
 from pgqueue.jobs import State
+from pgqueue.operations import Retention
 from pgqueue.testing.conformance import Store, a_job
 
 
@@ -228,14 +229,20 @@ def test_connecting_to_no_file_makes_none(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_numbers_are_never_given_twice(store: Store) -> None:
-    """Not even when the newest job has gone, and nothing is kept."""
-    store.keep = frozenset()
-    seen: list[Any] = []
+@pytest.mark.parametrize("way", ["complete", "discard", "prune"])
+def test_numbers_are_never_given_twice(store: Store, way: str) -> None:
+    """Not even when the newest job has gone without a trace."""
+    nothing = Retention(timedelta(0), timedelta(0), timedelta(0))
+    if way != "prune":
+        store.keep = nothing.kept()
+    seen: list[int] = []
     for _ in range(5):
         job = store.running()
-        store.complete(job)
-        seen += [job.id, job.position]
+        seen.append(job.id)
+        store.discard(job) if way == "discard" else store.complete(job)
+        if way == "prune":
+            store.prune(nothing)
+        assert store.missing(*seen)
 
     assert len(set(seen)) == 5
     assert seen == sorted(seen)

@@ -4,6 +4,7 @@ DROP VIEW pgqueue_live_document;
 DROP VIEW pgqueue_past_document;
 DROP VIEW pgqueue_jobs;
 DROP VIEW pgqueue_live;
+DROP VIEW pgqueue_last;
 DROP VIEW pgqueue_past;
 DROP TABLE pgqueue_job;
 DROP TABLE pgqueue_archive;

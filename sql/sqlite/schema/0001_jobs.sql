@@ -11,8 +11,9 @@ CREATE TABLE pgqueue_migration (
     applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 );
 
--- job: ids, workflows' ids and positions; worker: identities; lease: blocks of ten million, one for each
--- worker. A number that was rolled back is given again, but nobody has seen it.
+-- job: ids, workflows' ids and positions, but for those that rows show to be taken, see pgqueue_last;
+-- worker: identities; lease: blocks of ten million, one for each worker. A number that was rolled back is
+-- given again, but nobody has seen it.
 CREATE TABLE pgqueue_sequence (
     name  TEXT    PRIMARY KEY,
     value INTEGER NOT NULL
@@ -145,6 +146,13 @@ CREATE TABLE pgqueue_leader (
     elected_at INTEGER NOT NULL,
     until      INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+-- The last number that was given to a job. Enqueueing writes nothing here, which would cost it as much as
+-- an index: the rows themselves say so, and whoever deletes the last row notes its number first.
+CREATE VIEW pgqueue_last AS
+SELECT max(value, coalesce((SELECT max(id) FROM pgqueue_job), 0), coalesce((SELECT max(id) FROM pgqueue_archive), 0)) AS number
+FROM pgqueue_sequence
+WHERE name = 'job';
 
 -- Jobs as people read them. Two views, and one over both: SQLite looks into a view of one table by its
 -- indexes, and reads one of two tables whole.
