@@ -9,6 +9,7 @@ all run once more, in the same transaction (see sql/README.md).
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ _SCHEMA = re.compile(
     r"|(?<=SCHEMA IF NOT EXISTS )pgqueue\b|(?<=LISTEN )pgqueue\b"
 )
 _SUFFIXES = {"redis": ".lua"}
+_PLACE = "    --[[ its file ]]\n"
 # How a driver wants its parameters: numbered as they come, or as they are written.
 _NAMED = ("sqlite",)
 # What a statement of such a store answers under the name of a parameter, `AS ":ids"`, those after
@@ -81,6 +83,19 @@ class Statement:
     def atomic(self) -> bool:
         """Is it one SQL statement, which needs no transaction around it?"""
         return len(self.steps) + len(self.followed_by) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One operation's file in Lua, with what it uses in front.
+
+    *settles*: it may leave something over, which `proceed` goes on with.
+    """
+
+    name: str
+    text: str
+    sha: str
+    settles: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +155,32 @@ def load(store: str, schema: str = "pgqueue") -> Mapping[str, Statement]:
 
 
 @cache
+def load_scripts(store: str) -> Mapping[str, Script]:
+    """Every verb of *store*, whose files are scripts, by name.
+
+    A verb's file is the body of a function. ``uses:`` names files that come in front of it, and
+    those they use; ``runs:`` other verbs that it calls.
+    """
+    files = texts(store)
+    uses = {name: _named("uses", text) for name, text in files.items()}
+    runs = {name: _named("runs", text) for name, text in files.items()}
+    shared = {"frame", *(name for names in uses.values() for name in names)}
+    before, after = files["frame"].split(_PLACE)
+    head, (end, tail) = before[before.index("local function") :], after.split("\n", 1)
+    scripts = {}
+    for name in files.keys() - shared:
+        front: list[str] = []
+        for verb in (*runs[name], name):
+            _in_order(uses[verb], uses, front)
+        verbs = [f"{head.replace('verb', verb)}{files[verb]}{end}" for verb in runs[name]]
+        parts = [*(files[used] for used in front), *verbs, f"{head}{files[name]}{end}", tail]
+        text = "\n".join(parts)
+        sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        scripts[name] = Script(name, text, sha, "settle" in front)
+    return scripts
+
+
+@cache
 def schema_files(store: str) -> tuple[SchemaFile, ...]:
     """The schema files of *store*, in the order in which they are applied."""
     files = []
@@ -162,9 +203,22 @@ def head(store: str) -> str:
     return schema_files(store)[-1].version
 
 
-def _then(text: str) -> list[str]:
-    match = re.search(r"^-- then: (.+)$", text, re.MULTILINE)
+def _named(field: str, text: str) -> list[str]:
+    """The files that a header names under *field*."""
+    match = re.search(rf"^-- {field}: (.+)$", text, re.MULTILINE)
     return match[1].split(", ") if match else []
+
+
+def _in_order(names: list[str], uses: Mapping[str, list[str]], front: list[str]) -> None:
+    """Adds *names* to *front*, each after those that it uses itself."""
+    for name in names:
+        if name not in front:
+            _in_order(uses[name], uses, front)
+            front.append(name)
+
+
+def _then(text: str) -> list[str]:
+    return _named("then", text)
 
 
 def split(text: str, *, named: bool = False) -> tuple[Step, ...]:

@@ -37,5 +37,5 @@ for n, ended in ipairs(read_ended(missing)) do
     end
 end
 if #done == 0 then done[1] = {null, null, 'read committed'} end
-local topics = settle(now, not given.now, given.once and math.huge)
+local topics = settle(now, not given.now, given.once and WHOLE)
 return {done, earlier, {{false, names_of(topics)}}}

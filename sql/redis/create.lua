@@ -7,7 +7,7 @@ local function create(rows, ids, notify, now)
     local jobs, records, bodies, live = {}, {}, {}, {}
     for n, row in ipairs(rows) do
         local id = ids[n]
-        local due = row.run_at or now + (row.delay_seconds or 0) * 1000000
+        local due = row.run_at or now + micro(row.delay_seconds or 0)
         local blocked_by = row.blocked_by or 0
         local state = blocked_by > 0 and 'blocked' or due > now and 'scheduled' or 'available'
         jobs[id] = {state, row.queue or 'default', row.priority or 0, false, false,

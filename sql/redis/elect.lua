@@ -13,6 +13,6 @@ if leader and leader ~= given.worker and ends > now then
     if not (worker and worker[SESSION]) or is_present(leader) then return {{{leader, false}}} end
 end
 if leader ~= given.worker then elected_at = now end
-ends = now + given.term_seconds * 1000000
+ends = now + micro(given.term_seconds)
 call('HSET', root .. 'leader', given.name, cmsgpack.pack({given.worker, elected_at, ends}))
 return {{{given.worker, true}}}

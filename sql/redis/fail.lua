@@ -42,7 +42,7 @@ for n, row in ipairs(rows) do
     local id, job = row[1], left[row[1]]
     if waiting[id] then
         job[STATE], job[LEASE] = row[3], false
-        job[RUN_AT] = now + math.floor((waiting[id].retry_in_seconds or 0) * 1000000)
+        job[RUN_AT] = now + micro(waiting[id].retry_in_seconds or 0)
     end
 end
 wake_all(enter(back, order_of, now))

@@ -2,6 +2,7 @@
 --
 -- in:   ids
 -- out:  functions
+-- uses: store
 -- trap: a field that has no value is false, as nil would end the array. A live job's record is written anew
 --       at each change; its body (what it was given, perhaps a megabyte) never.
 local STATE, QUEUE, PRIORITY, POSITION, LEASE = 1, 2, 3, 4, 5

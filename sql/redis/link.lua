@@ -56,5 +56,5 @@ for n, ended in ipairs(read_ended(finished)) do
     end
     call('RPUSH', root .. 'settling', cmsgpack.pack({parent, state, first[parent] - 1, given.keep}))
 end
-settle(clock(given), not given.now, given.once and math.huge)
+settle(clock(given), not given.now, given.once and WHOLE)
 return {}

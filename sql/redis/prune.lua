@@ -30,7 +30,7 @@ for _, state in ipairs({'completed', 'cancelled', 'discarded'}) do
     end
     local by_time = root .. 'ended_at:' .. state
     while kept and looked < CHUNK do
-        local ids = numbers(call('ZRANGEBYSCORE', by_time, '-inf', now - kept * 1000000,
+        local ids = numbers(call('ZRANGEBYSCORE', by_time, '-inf', now - micro(kept),
                                  'LIMIT', passed[state] or 0, CHUNK - looked))
         if #ids == 0 then break end
         looked = looked + #ids

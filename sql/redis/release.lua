@@ -32,7 +32,7 @@ for _, row in ipairs(rows) do
     local delay = table.remove(row, 4)
     if job then
         job[STATE], job[LEASE], job[WORKER], job[ATTEMPT] = row[3], false, false, job[ATTEMPT] - 1
-        if delay > 0 then job[RUN_AT] = now + math.floor(delay * 1000000) end
+        if delay > 0 then job[RUN_AT] = now + micro(delay) end
     end
 end
 wake_all(enter(back, order_of, now))

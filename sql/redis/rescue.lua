@@ -24,12 +24,12 @@ local jobs, back, order_of, ended, endings = {}, {}, {}, {}, {}
 for _, entry in ipairs(read_workers()) do
     local id, worker = entry[1], entry[2]
     local present = not worker[SESSION] or is_present(id)
-    local dead = now - worker[HEARTBEAT_AT] >= given.frozen_seconds * 1000000
+    local dead = now - worker[HEARTBEAT_AT] >= micro(given.frozen_seconds)
     if not dead and present and worker[SUSPECTED_AT] then
         worker[SUSPECTED_AT] = false
         write_worker(id, worker)
     elseif not dead and not present and worker[SUSPECTED_AT] then
-        dead = now - worker[SUSPECTED_AT] >= given.patience_seconds * 1000000
+        dead = now - worker[SUSPECTED_AT] >= micro(given.patience_seconds)
     elseif not dead and not present and settled_in then
         worker[SUSPECTED_AT] = now
         write_worker(id, worker)

@@ -6,7 +6,7 @@
 -- trap: an edge is decided once, and what several parents take off one child is summed first. A graph may be
 --       large: a script tells so many children and no more. What is left over stays in the list, and whoever
 --       changes a graph next goes on with it before anything else.
-local BUDGET = 2000
+local BUDGET, WHOLE = 2000, 2 ^ 40
 
 -- The next edges to decide, as {child = {{parent, state}, …}}, and which states of spoiled jobs are kept.
 local function next_edges(budget)
@@ -16,14 +16,13 @@ local function next_edges(budget)
         if not packed then break end
         local parent, state, after, kept = unpack(cmsgpack.unpack(packed))
         local at = root .. 'children:' .. text(parent)
-        local many_more = math.min(budget, 1000000)
-        local children = numbers(call('ZRANGEBYSCORE', at, '(' .. text(after), '+inf', 'LIMIT', 0, many_more))
+        local children = numbers(call('ZRANGEBYSCORE', at, '(' .. text(after), '+inf', 'LIMIT', 0, text(budget)))
         for _, child in ipairs(children) do
             if not edges[child] then edges[child] = {} end
             table.insert(edges[child], {parent, state})
         end
         keep = kept
-        if #children == many_more then
+        if #children == budget then
             call('LSET', root .. 'settling', 0, cmsgpack.pack({parent, state, children[#children], kept}))
         else
             call('LPOP', root .. 'settling')
@@ -103,7 +102,7 @@ end
 -- Nothing is left of an earlier call: only then the graph may be looked at, or changed.
 local function is_settled(given)
     if call('EXISTS', root .. 'settling') == 0 then return true end
-    settle(clock(given), not given.now, given.once and math.huge)
+    settle(clock(given), not given.now, given.once and WHOLE)
     return call('EXISTS', root .. 'settling') == 0
 end
 

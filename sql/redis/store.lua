@@ -17,6 +17,8 @@ local function clock(given)
     return time[1] * 1000000 + time[2]
 end
 
+local function micro(seconds) return math.floor(seconds * 1000000 + 0.5) end
+
 -- One command for many arguments. Pairs stay together, as SLICE is even.
 local function many(command, at, arguments)
     for first = 1, #arguments, SLICE do

@@ -14,7 +14,7 @@ end
 
 local now, rows = clock(given), {}
 for _, state in ipairs({'completed', 'cancelled', 'discarded'}) do
-    local since = now - given.seconds * 1000000
+    local since = now - micro(given.seconds)
     local ids = numbers(call('ZREVRANGEBYSCORE', root .. 'ended_at:' .. state, '+inf', '(' .. text(since),
                              'LIMIT', 0, given.limit))
     local count, waited, ran = 0, {}, {}

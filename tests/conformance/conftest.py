@@ -9,9 +9,11 @@ import pytest
 
 from pgqueue.backends.base import Backend
 from pgqueue.backends.postgres import PostgresBackend
+from pgqueue.backends.redis import RedisBackend
 from pgqueue.backends.sqlite import SqliteBackend
+from tests.valkey import Valkey
 
-STORES = ["postgres", "sqlite_file", "sqlite_memory"]
+STORES = ["postgres", "sqlite_file", "sqlite_memory", "redis", "redis_cluster"]
 
 
 @pytest.fixture(params=STORES)
@@ -68,3 +70,29 @@ def sqlite_memory_backend() -> SqliteBackend:
 @pytest.fixture
 def second_sqlite_memory_backend(sqlite_memory_backend: SqliteBackend) -> SqliteBackend:
     return sqlite_memory_backend
+
+
+@pytest.fixture
+def redis_backend(valkey_server: Valkey, namespace: str) -> Iterator[RedisBackend]:
+    backend = RedisBackend(valkey_server.url, schema=namespace)
+    yield backend
+    backend.close()
+
+
+@pytest.fixture
+def second_redis_backend(redis_backend: RedisBackend) -> RedisBackend:
+    return RedisBackend(redis_backend.url, schema=redis_backend.schema)
+
+
+@pytest.fixture
+def redis_cluster_backend(valkey_cluster: list[Valkey], namespace: str) -> Iterator[RedisBackend]:
+    """Namespaces are spread over the nodes by their names."""
+    seeds = ",".join(f"127.0.0.1:{node.port}" for node in valkey_cluster)
+    backend = RedisBackend(f"redis+cluster://{seeds}", schema=namespace)
+    yield backend
+    backend.close()
+
+
+@pytest.fixture
+def second_redis_cluster_backend(redis_cluster_backend: RedisBackend) -> RedisBackend:
+    return RedisBackend(redis_cluster_backend.url, schema=redis_cluster_backend.schema)
