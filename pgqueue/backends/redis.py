@@ -72,9 +72,7 @@ class Namespace:
             answer = client.execute_command("EVAL", script.text, *rest, **_RAW)
         return answer
 
-    async def call_async(
-        self, client: redis.asyncio.Redis, script: Script, wanted: bytes
-    ) -> bytes:
+    async def call_async(self, client: redis.asyncio.Redis, script: Script, wanted: bytes) -> bytes:
         """As `call`, without blocking the event loop."""
         name, sha, *rest = self.command(script, wanted)
         try:
@@ -124,7 +122,7 @@ class RedisBackend:
         await self._carry_async(transaction.commit())
 
     @contextlib.contextmanager
-    def on(self, connection: redis.Redis) -> Iterator[Executor]:
+    def on(self, connection: Any) -> Iterator[Executor]:
         """*connection* is a pipeline, which then carries the jobs out together with what else it
         queues; or a client, on which they are a transaction of their own."""
         pipelined = isinstance(connection, redis.client.Pipeline)
@@ -146,7 +144,7 @@ class RedisBackend:
             connection.execute_command(*_queued(namespace, transaction))
 
     @contextlib.asynccontextmanager
-    async def on_async(self, connection: redis.asyncio.Redis) -> AsyncIterator[AsyncExecutor]:
+    async def on_async(self, connection: Any) -> AsyncIterator[AsyncExecutor]:
         """As `on`."""
         pipelined = isinstance(connection, redis.asyncio.client.Pipeline)
         client = redis.asyncio.Redis(connection_pool=connection.connection_pool)
@@ -164,7 +162,7 @@ class RedisBackend:
             await run(transaction.commit())
         elif transaction:
             connection.scripts.add(client.register_script(SCRIPTS["commit"].text))
-            connection.execute_command(*_queued(namespace, transaction))  # type: ignore[unused-coroutine]
+            connection.execute_command(*_queued(namespace, transaction))
 
     @contextlib.contextmanager
     def connect(self) -> Iterator[redis.Redis]:
@@ -267,9 +265,7 @@ class RedisBackend:
             if self._pool is None:
                 self._pool = self._open(self._pool_size).connection_pool
             try:
-                return self.namespace.call(
-                    redis.Redis(connection_pool=self._pool), script, wanted
-                )
+                return self.namespace.call(redis.Redis(connection_pool=self._pool), script, wanted)
             except redis.ResponseError as error:
                 if not is_called(error, "MOVED"):
                     raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -51,7 +51,9 @@ def read(url: str) -> Address:
     parts = urlsplit(url)
     scheme, _, kind = parts.scheme.partition("+")
     if kind not in ("", "cluster") or (kind and scheme == "unix"):
-        raise PgqueueError(f"{parts.scheme}://: give redis://, rediss://, redis+cluster:// or unix://")
+        raise PgqueueError(
+            f"{parts.scheme}://: give redis://, rediss://, redis+cluster:// or unix://"
+        )
     query = dict(parse_qsl(parts.query))
     evictions = query.pop("evictions", "refused")
     if evictions not in ("refused", "allowed"):
@@ -59,9 +61,10 @@ def read(url: str) -> Address:
     if kind and parts.path.strip("/") not in ("", "0"):
         raise PgqueueError(f"{url}: a cluster has one database only, 0")
     user, at, hosts = parts.netloc.rpartition("@")
+    scheme = _SCHEMES.get(scheme, scheme)
     rest = parts.path + (f"?{urlencode(query)}" if query else "")
     seeds = tuple(
-        f"{_SCHEMES.get(scheme, scheme)}://{user}{at}{host}{rest}"  # urlunsplit loses unix's slashes
+        f"{scheme}://{user}{at}{host}{rest}"  # urlunsplit would lose the slashes of unix://
         for host in (hosts.split(",") if kind else [hosts])
     )
     return Address(seeds, bool(kind), evictions == "allowed")
@@ -113,12 +116,13 @@ async def node_of_async(address: Address, key: str) -> str:
     raise StoreUnavailable(f"no node of the Redis cluster can be reached: {last}") from last
 
 
-def _primary(seed: str, slots: Mapping[tuple[int, int], Any], key: str) -> str:
+def _primary(seed: str, slots: Iterable[Sequence[Any]], key: str) -> str:
     """*seed*, with the host and port of the primary that has *key*'s slot."""
     slot = key_slot(key.encode())
-    for (first, last), nodes in slots.items():
+    for first, last, primary, *_ in slots:
         if first <= slot <= last:
-            host, port = nodes["primary"][:2]
+            host, port = primary[:2]
+            host = host.decode() if isinstance(host, bytes) else host
             parts = urlsplit(seed)
             user, at, _ = parts.netloc.rpartition("@")
             host = host or parts.hostname or "localhost"

@@ -100,7 +100,7 @@ def _new(text: str) -> list[dict[str, Any]]:
 
 
 def _row(row: _Row) -> dict[str, Any]:
-    seen: dict[str, Any] = {"task": row.task, "args": str(row.args, "utf-8")}  # type: ignore[call-overload]
+    seen: dict[str, Any] = {"task": row.task, "args": str(row.args, "utf-8")}
     for name in _PLAIN:
         if (value := getattr(row, name)) is not None:
             seen[name] = value

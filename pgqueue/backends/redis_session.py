@@ -193,9 +193,7 @@ class RedisSession:
 class RedisEar:
     """Hears on a blocking connection; once that is lost, it only waits."""
 
-    def __init__(
-        self, connection: Any, run: Callable[[Exchange[Any]], Any], channel: str
-    ) -> None:
+    def __init__(self, connection: Any, run: Callable[[Exchange[Any]], Any], channel: str) -> None:
         self._connection = connection
         self._run = run
         self._channel = channel

@@ -104,7 +104,7 @@ class Transaction:
         self._holders |= {key: holders.get(key, False) for key in keys}
         holders |= self._ours
         created: Rows = []
-        rows = []
+        rows: list[dict[str, Any]] = []
         for ordinal, job in enumerate(jobs, 1):
             key = job.get("unique_key")
             if key is None or key not in holders:
