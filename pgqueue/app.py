@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from math import inf
 from time import monotonic
@@ -15,9 +15,9 @@ import msgspec
 import tenacity
 
 from pgqueue import backends, inspections, operations
-from pgqueue.backends.base import carry_out, carry_out_async
+from pgqueue.backends.base import AGAIN, carry_out, carry_out_async
 from pgqueue.errors import JobFailed, ResultTimeout, StoreUnavailable, UnknownJob
-from pgqueue.graphs import Jobs, Step, gather
+from pgqueue.graphs import Jobs, Step, Workflow, gather
 from pgqueue.inspections import Ending
 from pgqueue.jobs import FINISHED, Handle, NewJob, State, job_id
 from pgqueue.operations import Operation, Retention
@@ -111,12 +111,10 @@ class App(TaskRegistry):
         InvalidJob, StoreUnavailable.
         """
         batch, single, workflow = gather(jobs)
-        plan = operations.enqueue(batch, workflow=workflow, notify=False)
         if workflow is None and operations.is_simple(batch):
-            handles = carry_out(plan, self.backend.execute)
+            handles = carry_out(operations.enqueue(batch, notify=False), self.backend.execute)
         else:
-            with self.backend.transaction() as executor:
-                handles = carry_out(plan, executor.execute)
+            handles = tenacity.Retrying(**AGAIN)(self._together, batch, workflow)
         with contextlib.suppress(StoreUnavailable):  # a hint: the jobs are there
             self.backend.execute(operations.wake(operations.topics(batch)))
         return handles[0] if single else handles
@@ -132,15 +130,28 @@ class App(TaskRegistry):
     async def enqueue_async(self, /, *jobs: Any) -> Any:
         """As `enqueue`, without blocking the event loop."""
         batch, single, workflow = gather(jobs)
-        plan = operations.enqueue(batch, workflow=workflow, notify=False)
         if workflow is None and operations.is_simple(batch):
+            plan = operations.enqueue(batch, notify=False)
             handles = await carry_out_async(plan, self.backend.execute_async)
         else:
-            async with self.backend.transaction_async() as executor:
-                handles = await carry_out_async(plan, executor.execute)
+            handles = await tenacity.AsyncRetrying(**AGAIN)(self._together_async, batch, workflow)
         with contextlib.suppress(StoreUnavailable):
             await self.backend.execute_async(operations.wake(operations.topics(batch)))
         return handles[0] if single else handles
+
+    def _together(
+        self, batch: Sequence[NewJob[Any]], workflow: Workflow | None
+    ) -> list[Handle[Any]]:
+        plan = operations.enqueue(batch, workflow=workflow, notify=False)
+        with self.backend.transaction() as executor:
+            return carry_out(plan, executor.execute)
+
+    async def _together_async(
+        self, batch: Sequence[NewJob[Any]], workflow: Workflow | None
+    ) -> list[Handle[Any]]:
+        plan = operations.enqueue(batch, workflow=workflow, notify=False)
+        async with self.backend.transaction_async() as executor:
+            return await carry_out_async(plan, executor.execute)
 
     def execute(self, operation: Operation[T]) -> T:
         """Carry out any of `pgqueue.operations` or `pgqueue.inspections`."""

@@ -16,6 +16,8 @@ import psycopg
 from pgqueue.errors import UnsupportedConnection
 
 if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
     from sqlalchemy import Connection as AlchemyConnection
     from sqlalchemy.ext.asyncio import AsyncConnection as AlchemyAsyncConnection
     from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
@@ -27,12 +29,14 @@ BlockingConnection: TypeAlias = Union[
     "AlchemyConnection",
     "Session",
     "scoped_session[Any]",
+    "redis.Redis",
 ]
 AsyncioConnection: TypeAlias = Union[
     "psycopg.AsyncConnection[Any]",
     "AlchemyAsyncConnection",
     "AsyncSession",
     "async_scoped_session[Any]",
+    "redis.asyncio.Redis",
 ]
 AnyConnection: TypeAlias = BlockingConnection | AsyncioConnection
 
@@ -48,6 +52,8 @@ def is_async(connection: object) -> bool:
         return True
     if isinstance(connection, tuple(_BLOCKING)):
         return False
+    if redis_kinds := _redis(connection):
+        return isinstance(connection, redis_kinds[1])
     kinds = _alchemy(connection)
     if kinds and isinstance(connection, kinds[1]):
         return True
@@ -55,7 +61,8 @@ def is_async(connection: object) -> bool:
         return False
     raise UnsupportedConnection(
         f"{_name(connection)} is no connection pgqueue can write through; give a psycopg, sqlite3 "
-        "or SQLAlchemy connection or session, or use app.enqueue(...), with connections of its own"
+        "or SQLAlchemy connection or session, or a Redis pipeline, or use app.enqueue(...), with "
+        "connections of its own"
     )
 
 
@@ -64,6 +71,8 @@ def store_of(connection: Any) -> str:
     for kind, store in (_BLOCKING | _ASYNC).items():
         if isinstance(connection, kind):
             return store
+    if _redis(connection):
+        return "redis"
     is_async(connection)
     bind = connection.get_bind() if hasattr(connection, "get_bind") else connection
     if bind.dialect.name not in _DIALECTS:
@@ -76,7 +85,7 @@ def store_of(connection: Any) -> str:
 
 def driver(connection: Any) -> Any:
     """The driver's connection below *connection*, with its transaction begun."""
-    if isinstance(connection, tuple(_BLOCKING)):
+    if isinstance(connection, tuple(_BLOCKING)) or _redis(connection):
         return connection
     from sqlalchemy.orm import Session, scoped_session
 
@@ -94,7 +103,7 @@ def driver(connection: Any) -> Any:
 
 async def driver_async(connection: Any) -> Any:
     """The driver's connection below *connection*, with its transaction begun."""
-    if isinstance(connection, tuple(_ASYNC)):
+    if isinstance(connection, tuple(_ASYNC)) or _redis(connection):
         return connection
     from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
 
@@ -127,6 +136,26 @@ def _alchemy(connection: object) -> tuple[tuple[type, ...], tuple[type, ...]] | 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
     return blocking, (AsyncConnection, AsyncSession, async_scoped_session)
+
+
+def _redis(connection: object) -> tuple[type, type] | None:
+    """redis-py's clients, blocking and async, and their pipelines: only for what came from there.
+
+    Raises UnsupportedConnection for a cluster's: it does not say which node carries jobs out.
+    """
+    if not any(kind.__module__.startswith("redis.") for kind in type(connection).__mro__):
+        return None
+    import redis.asyncio
+
+    if isinstance(connection, (redis.RedisCluster, redis.asyncio.RedisCluster)) or any(
+        kind.__name__ == "ClusterPipeline" for kind in type(connection).__mro__
+    ):
+        raise UnsupportedConnection(
+            f"{_name(connection)}: a cluster's client or pipeline is not taken; use "
+            "app.enqueue(...), or a redis.Redis of the node that has the namespace"
+        )
+    kinds = (redis.Redis, redis.asyncio.Redis)
+    return kinds if isinstance(connection, kinds) else None
 
 
 def _wrong_driver(found: object) -> UnsupportedConnection:

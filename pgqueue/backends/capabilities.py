@@ -55,7 +55,7 @@ _ALL: Final = (
         "A worker's death shows at once, however it died, and its jobs run elsewhere in seconds.",
         "Where nothing ties a worker's life to the store, its death shows by missing heartbeats, "
         "after a minute.",
-        ("PostgreSQL", "SQLite"),
+        ("PostgreSQL", "SQLite", "Redis"),
     ),
     Capability(
         "partitions",

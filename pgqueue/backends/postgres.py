@@ -16,11 +16,11 @@ from psycopg import AsyncConnection, AsyncRawCursor, Connection, RawCursor
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
-from pgqueue.backends.base import AsyncExecutor, Executor
+from pgqueue.backends.base import AGAIN, AsyncExecutor, Executor
 from pgqueue.backends.postgres_errors import translated
 from pgqueue.backends.postgres_pools import KEEPALIVES, Pools
 from pgqueue.backends.postgres_session import PostgresSession
-from pgqueue.errors import StoreBusy, StoreUnavailable
+from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import Operation, Rows, as_json
 from pgqueue.statements import Statement, Step, head, load
 
@@ -37,13 +37,6 @@ LANE_SETTINGS = (
 # Whatever the database's default: only a new statement's snapshot sees a child that was being added
 # while we waited for its parent.
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
-# Rolled back by the server as a whole: nothing of the operation happened, it may run again.
-_AGAIN: Mapping[str, Any] = {
-    "retry": tenacity.retry_if_exception_type(StoreBusy),
-    "wait": tenacity.wait_random_exponential(multiplier=0.01, max=1),
-    "stop": tenacity.stop_after_attempt(10),
-    "reraise": True,
-}
 
 
 class PostgresBackend:
@@ -74,7 +67,7 @@ class PostgresBackend:
             with self._pools.connection() as connection, translated():
                 return _Executor(connection, self._statements).execute(operation)
 
-        return tenacity.Retrying(**_AGAIN)(once)
+        return tenacity.Retrying(**AGAIN)(once)
 
     async def execute_async(self, operation: Operation[T]) -> T:
         async def once() -> T:
@@ -82,7 +75,7 @@ class PostgresBackend:
                 with translated():
                     return await _AsyncExecutor(connection, self._statements).execute(operation)
 
-        return await tenacity.AsyncRetrying(**_AGAIN)(once)
+        return await tenacity.AsyncRetrying(**AGAIN)(once)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Executor]:

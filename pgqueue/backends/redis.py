@@ -19,7 +19,7 @@ import tenacity
 from redis.client import NEVER_DECODE
 
 from pgqueue.backends import capabilities, redis_address
-from pgqueue.backends.base import AsyncExecutor, Executor
+from pgqueue.backends.base import AGAIN, AsyncExecutor, Executor
 from pgqueue.backends.redis_errors import is_called, require_safe, translated
 from pgqueue.backends.redis_exchange import (
     SCRIPTS,
@@ -31,19 +31,12 @@ from pgqueue.backends.redis_exchange import (
 )
 from pgqueue.backends.redis_session import RedisEar, RedisSession
 from pgqueue.backends.redis_transaction import Transaction
-from pgqueue.errors import StoreBusy, StoreUnavailable, UnsupportedConnection
+from pgqueue.errors import StoreUnavailable, UnsupportedConnection
 from pgqueue.operations import Operation
 from pgqueue.statements import Script, in_schema
 
 T = TypeVar("T")
 
-# Nothing of it happened: it may run again.
-_AGAIN: Mapping[str, Any] = {
-    "retry": tenacity.retry_if_exception_type(StoreBusy),
-    "wait": tenacity.wait_random_exponential(multiplier=0.01, max=1),
-    "stop": tenacity.stop_after_attempt(10),
-    "reraise": True,
-}
 _RAW: Mapping[str, Any] = {NEVER_DECODE: True}  # also where the application decodes its own
 _MOVES = 5
 
@@ -243,13 +236,13 @@ class RedisBackend:
         return client
 
     def _again(self, asked: Callable[[], Exchange[T]]) -> T:
-        return tenacity.Retrying(**_AGAIN)(lambda: self._carry(asked()))
+        return tenacity.Retrying(**AGAIN)(lambda: self._carry(asked()))
 
     async def _again_async(self, asked: Callable[[], Exchange[T]]) -> T:
         async def once() -> T:
             return await self._carry_async(asked())
 
-        return await tenacity.AsyncRetrying(**_AGAIN)(once)
+        return await tenacity.AsyncRetrying(**AGAIN)(once)
 
     def _carry(self, asked: Exchange[T]) -> T:
         with translated():

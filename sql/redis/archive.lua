@@ -1,6 +1,6 @@
 -- archive: jobs end: from the live records to what is kept of them, for the time of their state's retention.
 --
--- in:   endings {id = {state, reason, cause, result}} · jobs {id = record}, as they are · now
+-- in:   ids, their records as they are, and endings {state, reason, cause, result}, all in the same order · now
 --       keep    list of the states whose jobs are kept
 -- out:  functions; in `settling`, what their children have still to be told
 -- uses: place
@@ -21,51 +21,47 @@ local function forget(id, job)
     end
 end
 
-local function finish(endings, jobs, keep, now, expires)
-    local ids, ending, kept_states = {}, {}, {}
-    for id in pairs(endings) do
-        ids[#ids + 1] = id
-        ending[id] = jobs[id]
-    end
+local function finish(ids, jobs, endings, keep, now, expires)
     if #ids == 0 then return end
-    table.sort(ids)
-    for _, state in ipairs(keep) do kept_states[state] = true end
-
     local bodies = fetch(root .. 'body', ids)
-    leave(ending)
+    leave(ids, jobs)
     many('HDEL', root .. 'job', ids)
     many('HDEL', root .. 'body', ids)
     many('ZREM', root .. 'live', ids)
 
-    local by_id, by_time, seconds, freed = {}, {}, {}, {}
-    local awaited = call('EXISTS', root .. 'asleep:#') == 1
+    local is_kept, seconds, by_id, by_time, freed = {}, {}, {}, {}, {}
+    for _, state in ipairs(keep) do is_kept[state] = true end
+    for _, state in ipairs({'completed', 'cancelled', 'discarded'}) do
+        by_id[state], by_time[state] = {}, {}
+        seconds[state] = expires and tonumber(call('HGET', root .. 'retention', state) or nil)
+    end
+    local ended_at, awaited = root .. 'ended:', call('EXISTS', root .. 'asleep:#') == 1
     for n, id in ipairs(ids) do
-        local job, how = jobs[id], endings[id]
-        local state = how.state
+        local job, how = jobs[n], endings[n]
+        local state, children = how.state, job[CHILDREN]
         job[STATE], job[BLOCKED_BY], job[CANCEL_REQUESTED] = state, 0, false
         job[REASON] = state ~= 'completed' and (how.reason or job[REASON])
         if job[UNIQUE] then freed[#freed + 1] = job[UNIQUE] end
-        if kept_states[state] or state == 'completed' and job[CHILDREN] then
+        if is_kept[state] or state == 'completed' and children then
+            local at = ended_at .. text(id)
             local ended = cmsgpack.pack({cmsgpack.pack(job), bodies[n], now, how.result or false, how.cause or false})
-            local at = root .. 'ended:' .. text(id)
-            if expires and not (job[CHILDREN] or job[PARENTS] or job[WORKFLOW]) and not seconds[state] then
-                seconds[state] = call('HGET', root .. 'retention', state) or 'unknown'
-            end
-            local expiry = seconds[state] and tonumber(seconds[state])
-            if expiry and not (job[CHILDREN] or job[PARENTS] or job[WORKFLOW]) then
-                call('SET', at, ended, 'PX', math.max(1, math.floor(expiry * 1000)))
+            if seconds[state] and not (children or job[PARENTS] or job[WORKFLOW]) then
+                call('SET', at, ended, 'PX', math.max(1, math.floor(seconds[state] * 1000)))
             else
                 call('SET', at, ended)
             end
-            collect(by_id, root .. state, id, id)
-            collect(by_time, root .. 'ended_at:' .. state, now, id)
+            local ordered, timed = by_id[state], by_time[state]
+            ordered[#ordered + 1], timed[#timed + 1] = id, now
+            ordered[#ordered + 1], timed[#timed + 1] = id, id
         else
             forget(id, job)
         end
-        if job[CHILDREN] then call('RPUSH', root .. 'settling', cmsgpack.pack({id, state, 0, keep})) end
+        if children then call('RPUSH', root .. 'settling', cmsgpack.pack({id, state, 0, keep})) end
         if awaited then wake('#' .. text(id)) end
     end
-    for at, arguments in pairs(by_id) do many('ZADD', at, arguments) end
-    for at, arguments in pairs(by_time) do many('ZADD', at, arguments) end
+    for state in pairs(by_id) do
+        many('ZADD', root .. state, by_id[state])
+        many('ZADD', root .. 'ended_at:' .. state, by_time[state])
+    end
     many('HDEL', root .. 'unique', freed)
 end

@@ -20,24 +20,25 @@ for id in pairs(asked) do ids[#ids + 1] = id end
 table.sort(ids, function(one, other) return one > other end)
 
 local reason = given.reason or 'cancelled on request'
-local rows, told, workers, ended, endings, rest = {}, {}, {}, {}, {}, {}
+local rows, rest, workers = {}, {}, {}
+local told, told_ids, ended, ended_ids, endings = {}, {}, {}, {}, {}
 for n = CHUNK + 1, #ids do rest[#rest + 1] = ids[n] end
 for n = #ids, CHUNK + 1, -1 do ids[n] = nil end
 for n, job in ipairs(read(ids)) do
     local id = ids[n]
     if job and job[STATE] == 'running' then
         job[CANCEL_REQUESTED], job[REASON] = true, reason
-        told[id] = job
+        told[#told + 1], told_ids[#told_ids + 1] = job, id
         workers[job[WORKER]] = true
         rows[#rows + 1] = {id, 'running'}
     elseif job then
-        ended[id] = job
-        endings[id] = {state = 'cancelled', reason = reason}
+        ended[#ended + 1], ended_ids[#ended_ids + 1] = job, id
+        endings[#endings + 1] = {state = 'cancelled', reason = reason}
         rows[#rows + 1] = {id, 'cancelled'}
     end
 end
-finish(endings, ended, given.keep, clock(given), not given.now)
-write(told)
+finish(ended_ids, ended, endings, given.keep, clock(given), not given.now)
+write(told_ids, told)
 for worker in pairs(workers) do
     local topic = '!' .. text(worker)
     call('PUBLISH', channel .. topic, topic)

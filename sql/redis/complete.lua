@@ -10,16 +10,16 @@
 -- uses: settle
 if not is_settled(given) then return end
 local now = clock(given)
-local done, jobs, missing, leases, endings = {}, {}, {}, {}, {}
+local done, seen, ids, jobs, endings, missing, leases = {}, {}, {}, {}, {}, {}, {}
 for _, group in ipairs(given.jobs) do
     for n, job in ipairs(read(group.ids)) do
         local id = group.ids[n]
         if job and job[LEASE] == group.lease then
-            if not jobs[id] then
-                local result = group.results[text(id)]
-                jobs[id] = job
-                endings[id] = {state = 'completed', result = result ~= 'null' and result}
-                done[#done + 1] = {id, group.lease, 'read committed'}
+            if not seen[id] then
+                local place, result = #ids + 1, group.results[text(id)]
+                seen[id], ids[place], jobs[place] = true, id, job
+                endings[place] = {state = 'completed', result = result ~= 'null' and result}
+                done[place] = {id, group.lease, 'read committed'}
             end
         elseif not job then
             missing[#missing + 1] = id
@@ -27,7 +27,7 @@ for _, group in ipairs(given.jobs) do
         end
     end
 end
-finish(endings, jobs, given.keep, now, not given.now)
+finish(ids, jobs, endings, given.keep, now, not given.now)
 
 local earlier = {}
 for n, ended in ipairs(read_ended(missing)) do

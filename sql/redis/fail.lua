@@ -8,11 +8,12 @@
 -- trap: a job that was asked to cancel is not tried again.
 if not is_settled(given) then return end
 local now = clock(given)
-local ids, rows, left, waiting, order_of, ended, endings = {}, {}, {}, {}, {}, {}, {}
+local ids, rows, seen = {}, {}, {}
+local back, back_ids, ended, ended_ids, endings = {}, {}, {}, {}, {}
 for n, row in ipairs(given.jobs) do ids[n] = row.id end
 for n, job in ipairs(read(ids)) do
     local row, id = given.jobs[n], ids[n]
-    if job and job[LEASE] == row.lease and not left[id] then
+    if job and job[LEASE] == row.lease and not seen[id] then
         local nextly = 'available'
         if row.verdict == 'cancel' or job[CANCEL_REQUESTED] then
             nextly = 'cancelled'
@@ -22,30 +23,24 @@ for n, job in ipairs(read(ids)) do
             nextly = 'retryable'
         end
         if row.error then remember(job, error_text(row.error, job, now)) end
-        left[id] = job
+        seen[id] = {nextly, row.retry_in_seconds or 0}
         rows[#rows + 1] = {id, row.lease, nextly}
         if nextly == 'cancelled' or nextly == 'discarded' then
-            ended[id] = job
-            endings[id] = {state = nextly, reason = row.reason}
+            ended[#ended + 1], ended_ids[#ended_ids + 1] = job, id
+            endings[#endings + 1] = {state = nextly, reason = row.reason}
         else
-            waiting[id] = row
-            order_of[#order_of + 1] = id
+            back[#back + 1], back_ids[#back_ids + 1] = job, id
         end
     end
 end
-finish(endings, ended, given.keep, now, not given.now)
+finish(ended_ids, ended, endings, given.keep, now, not given.now)
 
-local back = {}
-for id in pairs(waiting) do back[id] = left[id] end
-leave(back)
-for n, row in ipairs(rows) do
-    local id, job = row[1], left[row[1]]
-    if waiting[id] then
-        job[STATE], job[LEASE] = row[3], false
-        job[RUN_AT] = now + micro(waiting[id].retry_in_seconds or 0)
-    end
+leave(back_ids, back)
+for n, job in ipairs(back) do
+    local nextly, seconds = unpack(seen[back_ids[n]])
+    job[STATE], job[LEASE], job[RUN_AT] = nextly, false, now + micro(seconds)
 end
-wake_all(enter(back, order_of, now))
-write(back)
+wake_all(enter(back_ids, back, now))
+write(back_ids, back)
 settle(now, not given.now)
 return {rows}

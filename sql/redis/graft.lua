@@ -9,11 +9,8 @@ if not is_settled(given) then return end
 local parent = read({given.id})[1]
 if not parent or parent[LEASE] ~= given.lease then return {{}} end
 
-local changed, added = {}, {}
-for n, job in ipairs(read(given.jobs)) do
-    job[CHILDREN] = true
-    added[given.jobs[n]] = job
-end
+local added, changed, changed_ids = read(given.jobs), {}, {}
+for _, job in ipairs(added) do job[CHILDREN] = true end
 local children = numbers(call('ZRANGE', root .. 'children:' .. text(given.id), 0, -1))
 for n, job in ipairs(read(children)) do
     local child = children[n]
@@ -27,10 +24,10 @@ for n, job in ipairs(read(children)) do
         end
         if job and job[STATE] == 'blocked' then
             job[BLOCKED_BY] = job[BLOCKED_BY] + #given.jobs
-            changed[child] = job
+            changed[#changed + 1], changed_ids[#changed_ids + 1] = job, child
         end
     end
 end
-write(changed)
-write(added)
+write(changed_ids, changed)
+write(given.jobs, added)
 return {{{given.id}}}

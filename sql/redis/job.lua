@@ -19,11 +19,10 @@ local function read(ids)
     return jobs
 end
 
-local function write(jobs)
+local function write(ids, jobs)
     local arguments = {}
-    for id, job in pairs(jobs) do
-        arguments[#arguments + 1] = id
-        arguments[#arguments + 1] = cmsgpack.pack(job)
+    for n, id in ipairs(ids) do
+        arguments[2 * n - 1], arguments[2 * n] = id, cmsgpack.pack(jobs[n])
     end
     many('HSET', root .. 'job', arguments)
 end

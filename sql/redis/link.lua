@@ -11,6 +11,14 @@
 --       nor kept was the holder of a unique key, finished since: it counts as completed.
 if not is_settled(given) then return end
 local children, parents, edges, first = {}, {}, {}, {}
+
+local function collect(places, at, one, other)
+    local arguments = places[at] or {}
+    places[at] = arguments
+    arguments[#arguments + 1] = one
+    arguments[#arguments + 1] = other
+end
+
 for _, edge in ipairs(given.edges) do
     collect(edges, root .. 'parents:' .. text(edge.child), edge.parent,
             cmsgpack.pack({edge.policy, false, edge.name or false}))
@@ -21,7 +29,7 @@ end
 for at, arguments in pairs(edges) do many('HSET', at, arguments) end
 for at, arguments in pairs(children) do many('ZADD', at, arguments) end
 
-local ids, changed = {}, {}
+local ids, live, changed, changed_ids = {}, {}, {}, {}
 for parent in pairs(first) do ids[#ids + 1] = parent end
 for child in pairs(parents) do
     if not first[child] then ids[#ids + 1] = child end
@@ -32,15 +40,16 @@ for n, id in ipairs(ids) do
     if job then
         job[CHILDREN] = job[CHILDREN] or first[id] ~= nil
         job[PARENTS] = job[PARENTS] or parents[id] ~= nil
-        changed[id] = job
+        live[id] = job
+        changed[#changed + 1], changed_ids[#changed_ids + 1] = job, id
     end
 end
-for _, row in ipairs(given.merged) do changed[row.child][BLOCKED_BY] = row.blocked_by end
-write(changed)
+for _, row in ipairs(given.merged) do live[row.child][BLOCKED_BY] = row.blocked_by end
+write(changed_ids, changed)
 
 local finished = {}
 for _, parent in ipairs(given.elsewhere) do
-    if not changed[parent] then finished[#finished + 1] = parent end
+    if not live[parent] then finished[#finished + 1] = parent end
 end
 for n, ended in ipairs(read_ended(finished)) do
     local parent = finished[n]

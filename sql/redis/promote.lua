@@ -8,15 +8,14 @@
 is_settled(given)
 local now = clock(given)
 local ids = numbers(call('ZRANGEBYSCORE', root .. 'due', '-inf', now, 'LIMIT', 0, given.limit))
-local due, counts, rows = {}, {}, {}
-for n, job in ipairs(read(ids)) do
-    due[ids[n]] = job
+local due, counts, rows = read(ids), {}, {}
+for _, job in ipairs(due) do
     counts[job[QUEUE]] = (counts[job[QUEUE]] or 0) + 1
 end
-leave(due)
-for _, job in pairs(due) do job[STATE] = 'available' end
-wake_all(enter(due, ids, now))
-write(due)
+leave(ids, due)
+for _, job in ipairs(due) do job[STATE] = 'available' end
+wake_all(enter(ids, due, now))
+write(ids, due)
 for queue, count in pairs(counts) do rows[#rows + 1] = {queue, count, null, null} end
 local upcoming = call('ZRANGE', root .. 'due', 0, 0, 'WITHSCORES')[2]
 local seconds = #ids >= given.limit and 0 or upcoming and (tonumber(upcoming) - now) / 1000000 or null

@@ -7,35 +7,32 @@
 -- trap: a job that was asked to cancel is cancelled instead of handed on.
 if not is_settled(given) then return end
 local now = clock(given)
-local ids, rows, back, order_of, ended, endings = {}, {}, {}, {}, {}, {}
+local ids, rows, seen = {}, {}, {}
+local back, back_ids, delays, ended, ended_ids, endings = {}, {}, {}, {}, {}, {}
 for n, row in ipairs(given.jobs) do ids[n] = row.id end
 local jobs = read(ids)
 for n, job in ipairs(jobs) do
     local row, id = given.jobs[n], ids[n]
-    if job and job[LEASE] == row.lease and not back[id] and not ended[id] then
+    if job and job[LEASE] == row.lease and not seen[id] then
+        seen[id] = true
         if job[CANCEL_REQUESTED] then
-            ended[id] = job
-            endings[id] = {state = 'cancelled'}
+            ended[#ended + 1], ended_ids[#ended_ids + 1] = job, id
+            endings[#endings + 1] = {state = 'cancelled'}
             rows[#rows + 1] = {id, row.lease, 'cancelled'}
         else
-            back[id] = job
-            order_of[#order_of + 1] = id
-            rows[#rows + 1] = {id, row.lease, (row.delay_seconds or 0) > 0 and 'scheduled' or 'available',
-                               row.delay_seconds or 0}
+            local delay = row.delay_seconds or 0
+            back[#back + 1], back_ids[#back_ids + 1], delays[#delays + 1] = job, id, delay
+            rows[#rows + 1] = {id, row.lease, delay > 0 and 'scheduled' or 'available'}
         end
     end
 end
-finish(endings, ended, given.keep, now, not given.now)
-leave(back)
-for _, row in ipairs(rows) do
-    local job = back[row[1]]
-    local delay = table.remove(row, 4)
-    if job then
-        job[STATE], job[LEASE], job[WORKER], job[ATTEMPT] = row[3], false, false, job[ATTEMPT] - 1
-        if delay > 0 then job[RUN_AT] = now + micro(delay) end
-    end
+finish(ended_ids, ended, endings, given.keep, now, not given.now)
+leave(back_ids, back)
+for n, job in ipairs(back) do
+    job[STATE], job[LEASE], job[WORKER], job[ATTEMPT] = 'available', false, false, job[ATTEMPT] - 1
+    if delays[n] > 0 then job[STATE], job[RUN_AT] = 'scheduled', now + micro(delays[n]) end
 end
-wake_all(enter(back, order_of, now))
-write(back)
+wake_all(enter(back_ids, back, now))
+write(back_ids, back)
 settle(now, not given.now)
 return {rows}

@@ -20,7 +20,7 @@ end
 local settled_in = now >= tonumber(call('HGET', root .. 'server', 'since')) + GRACE
 
 local rows, alive = {}, 0
-local jobs, back, order_of, ended, endings = {}, {}, {}, {}, {}
+local jobs, back_ids, back, ended, ended_ids, endings = {}, {}, {}, {}, {}, {}
 for _, entry in ipairs(read_workers()) do
     local id, worker = entry[1], entry[2]
     local present = not worker[SESSION] or is_present(id)
@@ -55,25 +55,25 @@ for _, entry in ipairs(read_workers()) do
         alive = alive + 1
     end
 end
+local reason = 'it has killed its worker ' .. text(given.max_rescues + 1) .. ' times'
 for _, row in ipairs(rows) do
-    local id, job = row[1], jobs[row[1]]
-    if row[2] == 'available' then
-        back[id] = job
-        order_of[#order_of + 1] = id
+    local id, nextly = row[1], row[2]
+    if nextly == 'available' then
+        back_ids[#back_ids + 1] = id
     else
-        ended[id] = job
-        local reason = 'it has killed its worker ' .. text(given.max_rescues + 1) .. ' times'
-        endings[id] = {state = row[2], reason = row[2] == 'discarded' and reason}
+        ended[#ended + 1], ended_ids[#ended_ids + 1] = jobs[id], id
+        endings[#endings + 1] = {state = nextly, reason = nextly == 'discarded' and reason}
     end
 end
-finish(endings, ended, given.keep, now, not given.now)
-leave(back)
-for _, job in pairs(back) do
+finish(ended_ids, ended, endings, given.keep, now, not given.now)
+table.sort(back_ids)
+for n, id in ipairs(back_ids) do back[n] = jobs[id] end
+leave(back_ids, back)
+for _, job in ipairs(back) do
     job[STATE], job[LEASE], job[ATTEMPT] = 'available', false, job[ATTEMPT] - 1
 end
-table.sort(order_of)
-wake_all(enter(back, order_of, now))
-write(back)
+wake_all(enter(back_ids, back, now))
+write(back_ids, back)
 settle(now, not given.now)
 rows[#rows + 1] = {null, text(alive), null, null}
 return {rows}

@@ -135,12 +135,12 @@ for id, blame in pairs(hopeless) do
     end
 end
 
-local rows, hurried = {}, {}
+local rows, hurried, hurried_ids = {}, {}, {}
 for n, id in ipairs(line) do
     local job = live[n]
     if job and asked[id] then
         if job[STATE] == 'scheduled' or job[STATE] == 'retryable' then
-            hurried[id] = job
+            hurried[#hurried + 1], hurried_ids[#hurried_ids + 1] = job, id
         else
             rows[#rows + 1] = {id, job[STATE]}
         end
@@ -148,15 +148,17 @@ for n, id in ipairs(line) do
         rows[#rows + 1] = {id, 'held'}
     end
 end
-leave(hurried)
-for id, job in pairs(hurried) do
+leave(hurried_ids, hurried)
+for n, job in ipairs(hurried) do
     job[STATE], job[RUN_AT] = 'available', now
-    revived[id] = job
-    order_of[#order_of + 1] = id
+    revived[hurried_ids[n]] = job
+    order_of[#order_of + 1] = hurried_ids[n]
 end
 table.sort(order_of)
-wake_all(enter(revived, order_of, now))
-write(revived)
+local back = {}
+for n, id in ipairs(order_of) do back[n] = revived[id] end
+wake_all(enter(order_of, back, now))
+write(order_of, back)
 many('HSET', root .. 'body', bodies)
 for id, job in pairs(revived) do
     if asked[id] then rows[#rows + 1] = {id, job[STATE]} end

@@ -66,34 +66,32 @@ local function settle(now, expires, budget)
         local ids = {}
         for child in pairs(edges) do ids[#ids + 1] = child end
         table.sort(ids)
-        local changed, freed, freed_ids, spoiled, endings = {}, {}, {}, {}, {}
+        local changed, changed_ids, freed, freed_ids, spoiled, spoiled_ids, endings = {}, {}, {}, {}, {}, {}, {}
         for n, job in ipairs(read(ids)) do
             local id = ids[n]
             local decided, by, state = decide(id, edges[id])
             if job and job[STATE] == 'blocked' and decided > 0 then
                 if by then
-                    spoiled[id] = job
-                    endings[id] = {state = 'cancelled', cause = by,
-                                   reason = 'parent ' .. text(by) .. ' was ' .. state}
+                    spoiled[#spoiled + 1], spoiled_ids[#spoiled_ids + 1] = job, id
+                    endings[#endings + 1] = {state = 'cancelled', cause = by,
+                                             reason = 'parent ' .. text(by) .. ' was ' .. state}
                 else
                     job[BLOCKED_BY] = job[BLOCKED_BY] - decided
-                    changed[id] = job
+                    changed[#changed + 1], changed_ids[#changed_ids + 1] = job, id
                     if job[BLOCKED_BY] == 0 then
-                        freed[id] = job
-                        freed_ids[#freed_ids + 1] = id
+                        freed[#freed + 1], freed_ids[#freed_ids + 1] = job, id
                     end
                 end
             end
         end
-        leave(freed)
-        for _, id in ipairs(freed_ids) do
-            local job = freed[id]
+        leave(freed_ids, freed)
+        for _, job in ipairs(freed) do
             job[STATE] = job[RUN_AT] > now and 'scheduled' or 'available'
             job[RUN_AT] = math.max(job[RUN_AT], now)
         end
-        for topic in pairs(enter(freed, freed_ids, now)) do topics[topic] = true end
-        write(changed)
-        finish(endings, spoiled, keep, now, expires)
+        for topic in pairs(enter(freed_ids, freed, now)) do topics[topic] = true end
+        write(changed_ids, changed)
+        finish(spoiled_ids, spoiled, endings, keep, now, expires)
     end
     wake_all(topics)
     return topics

@@ -17,19 +17,18 @@ for _, member in ipairs(call('SMEMBERS', root .. 'runners')) do
         local ids = numbers(call('ZRANGE', at, 0, given.limit - #orphaned - 1))
         for n, job in ipairs(read(ids)) do
             if job[CLAIMED_AT] < now - MINUTE then
-                orphans[ids[n]] = job
-                orphaned[#orphaned + 1] = ids[n]
+                orphans[#orphans + 1], orphaned[#orphaned + 1] = job, ids[n]
             end
         end
     end
 end
-leave(orphans)
-for _, job in pairs(orphans) do
+leave(orphaned, orphans)
+for _, job in ipairs(orphans) do
     job[STATE], job[LEASE] = 'available', false
     job[ATTEMPT], job[RESCUES] = job[ATTEMPT] - 1, job[RESCUES] + 1
 end
-wake_all(enter(orphans, orphaned, now))
-write(orphans)
+wake_all(enter(orphaned, orphans, now))
+write(orphaned, orphans)
 
 local undecided, parents = {}, {}
 for _, id in ipairs(call('ZRANGE', root .. 'blocked', 0, given.limit - 1)) do
