@@ -49,7 +49,11 @@ class Listener(Service):
     async def join(self) -> Membership:
         """Enters the cluster."""
         self.membership = await self.line.insist(operations.join(self._profile))
-        self.present = await self._session.present(self.worker)
+        try:
+            self.present = await self._session.present(self.worker)
+        except StoreUnavailable as error:  # once there is a line again, `run` asks again
+            self.line.lost(error)
+            return self.membership
         if not self.present:
             log.warning(
                 "no session of our own here: our death will show by missing heartbeats only"
