@@ -94,6 +94,9 @@ class RedisBackend:
         self._async_pools: WeakKeyDictionary[Any, redis.asyncio.ConnectionPool] = (
             WeakKeyDictionary()
         )
+        self._pipelines: WeakKeyDictionary[Any, list[tuple[bytes, frozenset[int]]]] = (
+            WeakKeyDictionary()
+        )
         self._is_safe = False
 
     def execute(self, operation: Operation[T]) -> T:
@@ -121,7 +124,7 @@ class RedisBackend:
         pipelined = isinstance(connection, redis.client.Pipeline)
         client = redis.Redis(connection_pool=connection.connection_pool)
         namespace = self._namespace_of(connection)
-        transaction = Transaction(pipelined=pipelined)
+        transaction = Transaction(self._queued_on(connection), pipelined=pipelined)
 
         def run(asked: Exchange[T]) -> T:
             with translated(transient=False):
@@ -134,7 +137,7 @@ class RedisBackend:
             run(transaction.commit())
         elif transaction:
             connection.scripts.add(client.register_script(SCRIPTS["commit"].text))
-            connection.execute_command(*_queued(namespace, transaction))
+            connection.execute_command(*self._queued(namespace, transaction, connection))
 
     @contextlib.asynccontextmanager
     async def on_async(self, connection: Any) -> AsyncIterator[AsyncExecutor]:
@@ -142,7 +145,7 @@ class RedisBackend:
         pipelined = isinstance(connection, redis.asyncio.client.Pipeline)
         client = redis.asyncio.Redis(connection_pool=connection.connection_pool)
         namespace = self._namespace_of(connection)
-        transaction = Transaction(pipelined=pipelined)
+        transaction = Transaction(self._queued_on(connection), pipelined=pipelined)
 
         async def run(asked: Exchange[T]) -> T:
             with translated(transient=False):
@@ -155,7 +158,7 @@ class RedisBackend:
             await run(transaction.commit())
         elif transaction:
             connection.scripts.add(client.register_script(SCRIPTS["commit"].text))
-            connection.execute_command(*_queued(namespace, transaction))
+            connection.execute_command(*self._queued(namespace, transaction, connection))
 
     @contextlib.contextmanager
     def connect(self) -> Iterator[redis.Redis]:
@@ -291,6 +294,23 @@ class RedisBackend:
     def _said(self, client: redis.Redis, asked: Exchange[T]) -> T:
         return carry(asked, partial(self.namespace.call, client))
 
+    def _queued(
+        self, namespace: Namespace, transaction: Transaction, pipeline: Any
+    ) -> tuple[Any, ...]:
+        """The command that carries *transaction* out, when *pipeline* is executed."""
+        document = packed(transaction.document())
+        self._pipelines.setdefault(pipeline, []).append((document, transaction.new))
+        return namespace.command(SCRIPTS["commit"], document, "quiet")
+
+    def _queued_on(self, connection: Any) -> frozenset[int]:
+        """The jobs that *connection*, a pipeline, has not carried out yet: parents of others."""
+        waiting = [
+            word for command in getattr(connection, "command_stack", ()) for word in command[0]
+        ]
+        documents = self._pipelines.get(connection, [])
+        documents[:] = [kept for kept in documents if any(kept[0] is word for word in waiting)]
+        return frozenset().union(*(ids for _, ids in documents))
+
     def _namespace_of(self, connection: Any) -> Namespace:
         db = connection.connection_pool.connection_kwargs.get("db")
         return Namespace(self.schema, int(db or 0))
@@ -362,10 +382,6 @@ class _AsyncGathering:
     async def execute(self, operation: Operation[T]) -> T:
         answer: T = await self._run(self._transaction.execute(operation))
         return answer
-
-
-def _queued(namespace: Namespace, transaction: Transaction) -> tuple[Any, ...]:
-    return namespace.command(SCRIPTS["commit"], packed(transaction.document()), "quiet")
 
 
 def _require_queueing(pipeline: Any) -> None:

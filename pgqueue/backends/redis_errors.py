@@ -20,6 +20,7 @@ _AWAY = (
     "MOVED",
     "NOREPLICAS",
     "OOM",
+    "OUTOFMEMORY",
     "READONLY",
     "TRYAGAIN",
 )

@@ -21,12 +21,13 @@ Rows: TypeAlias = list[tuple[Any, ...]]
 
 class Transaction:
     """Gathers operations. *pipelined*: they are carried out by somebody else, who cannot be asked
-    again."""
+    again; *known*: jobs that will exist by then."""
 
-    def __init__(self, *, pipelined: bool = False) -> None:
+    def __init__(self, known: frozenset[int] = frozenset(), *, pipelined: bool = False) -> None:
         self._pipelined = pipelined
         self._operations: list[tuple[str, dict[str, Any]]] = []
-        self._new: set[int] = set()
+        self._known = known
+        self.new: frozenset[int] = frozenset()
         self._ours: dict[str, int] = {}
         self._holders: dict[str, int | bool] = {}
         self._leases: list[tuple[int, int]] = []
@@ -50,9 +51,10 @@ class Transaction:
                 self._add(operation.name, wanted, first, 1)
                 answers = [[(first,)]]
             case "hold":
-                elsewhere = [id for id in wanted["ids"] if id not in self._new]
+                ours = self._known | self.new
+                elsewhere = [id for id in wanted["ids"] if id not in ours]
                 [found] = yield from ask("hold", {"ids": elsewhere})
-                answers = [[*found, *((id,) for id in wanted["ids"] if id in self._new)]]
+                answers = [[*found, *((id,) for id in wanted["ids"] if id in ours)]]
             case "link":
                 self._operations.append((operation.name, wanted))
                 answers = []
@@ -144,7 +146,7 @@ class Transaction:
     def _add(self, name: str, wanted: dict[str, Any], first: int, count: int) -> None:
         if count:
             self._operations.append((name, {**wanted, "first": first}))
-            self._new |= set(range(first, first + count))
+            self.new |= frozenset(range(first, first + count))
 
 
 def _refuse(message: str) -> NoReturn:

@@ -14,5 +14,6 @@ if leader and leader ~= given.worker and ends > now then
 end
 if leader ~= given.worker then elected_at = now end
 ends = now + micro(given.term_seconds)
+even_if_full()
 call('HSET', root .. 'leader', given.name, cmsgpack.pack({given.worker, elected_at, ends}))
 return {{{given.worker, true}}}

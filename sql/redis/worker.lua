@@ -11,7 +11,10 @@ local function read_worker(id)
     return packed and cmsgpack.unpack(packed)
 end
 
-local function write_worker(id, worker) call('HSET', root .. 'worker', id, cmsgpack.pack(worker)) end
+local function write_worker(id, worker)
+    even_if_full()
+    call('HSET', root .. 'worker', id, cmsgpack.pack(worker))
+end
 
 -- {id, record} in the order in which they joined.
 local function read_workers()

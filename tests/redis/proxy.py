@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 from threading import Event, Thread
-from typing import Literal
+from typing import Literal, Self
 
 Cut = Literal["before it is carried out", "before its answer"]
 
@@ -23,7 +23,7 @@ class Proxy:
         self._every = 0
         self._scripts = 0
 
-    def __enter__(self) -> Proxy:
+    def __enter__(self) -> Self:
         Thread(target=self._accept, daemon=True).start()
         return self
 

@@ -177,7 +177,7 @@ def test_all_of_a_transaction_happens_or_nothing(when: Cut, store: Store, proxy:
     parent = store.running()
     cut_off = RedisBackend(proxy.url)
 
-    with pytest.raises(StoreUnavailable), cut_off.transaction() as executor:  # noqa: SIM117
+    with pytest.raises(StoreUnavailable), cut_off.transaction() as executor:
         carry_out(operations.enqueue([a_job().after(parent.id)], now=store.now), executor.execute)
         proxy.cut(when)
 
