@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import MetaData, make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from pgqueue import inspections
+from pgqueue import backends, inspections
 from pgqueue.client import enqueue
 from pgqueue.demo import SCHEMA, Report, app, nothing, read_source, report, stumble, tick
 from pgqueue.demo.stage import Stage, Workers
@@ -114,6 +114,9 @@ class Play:
         stumbles = [stumble.job(n) for n in range(STUMBLES)]
         last = report.job().after(*files, on_failure="run")
         jobs: list[NewJob[Any]] = [*ticks, *stumbles, *files, last]
+        if backends.store_of(self._stage.url) == "redis":
+            self._enqueue_in_pipeline(jobs)
+            return len(jobs)
         engine = database_at(self._stage.url).engine(make_url(self._stage.url))
         if engine.dialect.name == "sqlite":
             engine = engine.execution_options(schema_translate_map={SCHEMA: None})
@@ -125,6 +128,16 @@ class Play:
             self.enqueue_seconds = time.monotonic() - began
             self.seen_before_commit = sum(c.count for c in self._counts())
         return len(jobs)
+
+    def _enqueue_in_pipeline(self, jobs: list[NewJob[Any]]) -> None:
+        """As `enqueue`, where a transaction is a pipeline."""
+        from pgqueue.demo import namespace
+
+        began = time.monotonic()
+        with namespace.pipeline(self._stage.url) as pipeline:
+            self._handles = namespace.enqueue_with(pipeline, str(self._directory), jobs)
+            self.seen_before_commit = sum(c.count for c in self._counts())
+        self.enqueue_seconds = time.monotonic() - began
 
     def progress(self) -> Iterator[Moment]:
         """How far it is, again and again, until all is done. Raises PgqueueError."""

@@ -187,7 +187,17 @@ def _tables(url: str) -> Iterator[Stage]:
         presence.let_go(0)
 
 
+@contextmanager
+def _namespace(url: str) -> Iterator[Stage]:
+    """An empty queue in a namespace that is ours."""
+    from pgqueue.demo.namespace import namespace  # redis-py is not everybody's
+
+    with namespace(url) as (server, clear):
+        yield Stage(url, server, "in a namespace of its own", clear)
+
+
 _PLACES: Final[dict[str, Callable[[str], AbstractContextManager[Stage]]]] = {
     "postgres": _schema,
     "sqlite": _tables,
+    "redis": _namespace,
 }

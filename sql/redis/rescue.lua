@@ -5,14 +5,14 @@
 --       max_rescues       · keep, now   as for complete
 -- out:  id, state, worker, task of each job taken from a dead worker; and one row without an id whose state is
 --       the number of other workers, as text
--- uses: settle, worker
+-- uses: settle, worker, identity
 -- trap: the second sighting counts, because a live worker that lost its connection is present again at once. After a
 --       restart, or on a replica that has become the primary, nobody is: that is another run_id, and gives
 --       them ten seconds.
 local CHUNK, GRACE = 2000, 10 * 1000000
 if not is_settled(given) then return end
 local now = clock(given)
-local run = call('INFO', 'server'):match('run_id:(%w+)')
+local run = run_id()
 local known = call('HGET', root .. 'server', 'run_id')
 if known ~= run then
     call('HSET', root .. 'server', 'run_id', run, 'since', known and now or 0)
@@ -29,7 +29,7 @@ for _, entry in ipairs(read_workers()) do
         worker[SUSPECTED_AT] = false
         write_worker(id, worker)
     elseif not dead and not present and worker[SUSPECTED_AT] then
-        dead = now - worker[SUSPECTED_AT] >= micro(given.patience_seconds)
+        dead = settled_in and now - worker[SUSPECTED_AT] >= micro(given.patience_seconds)
     elseif not dead and not present and settled_in then
         worker[SUSPECTED_AT] = now
         write_worker(id, worker)

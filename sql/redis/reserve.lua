@@ -2,5 +2,5 @@
 --
 -- in:   nothing
 -- out:  the first lease of the block
--- uses: store
-return {{{call('INCRBY', root .. 'lease', 10000000)}}}
+-- uses: identity
+return {{{next_leases()}}}
