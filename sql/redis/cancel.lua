@@ -7,7 +7,7 @@
 -- out:  id, state: 'cancelled', or 'running' for one that was told; a missing one had finished or never was
 -- uses: settle
 -- trap: the youngest first, so that a large workflow, which takes several runs, frees no child in between.
-local CHUNK = 2000
+local CHUNK = 1000
 if not is_settled(given) then return end
 local asked, ids = {}, {}
 for _, id in ipairs(given.ids) do asked[id] = true end

@@ -4,7 +4,7 @@
 -- out:  one JSON document a job
 -- uses: view
 -- walks: the ids of live jobs and of those that ended in one way, from their ends
-local CHUNK, MOST = 200, 2000
+local CHUNK, MOST = 200, 1000
 local ended_as = {completed = true, cancelled = true, discarded = true}
 local sources = {'live', 'completed', 'cancelled', 'discarded'}
 if given.workflow then

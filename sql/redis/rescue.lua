@@ -9,7 +9,7 @@
 -- trap: the second sighting counts, because a live worker that lost its connection is present again at once. After a
 --       restart, or on a replica that has become the primary, nobody is: that is another run_id, and gives
 --       them ten seconds.
-local CHUNK, GRACE = 2000, 10 * 1000000
+local CHUNK, GRACE = 1000, 10 * 1000000
 if not is_settled(given) then return end
 local now = clock(given)
 local run = run_id()

@@ -6,7 +6,7 @@
 -- trap: an edge is decided once, and what several parents take off one child is summed first. A graph may be
 --       large: a script tells so many children and no more. What is left over stays in the list, and whoever
 --       changes a graph next goes on with it before anything else.
-local BUDGET, WHOLE = 2000, 2 ^ 40
+local BUDGET, WHOLE = 1000, 2 ^ 40
 
 -- The next edges to decide, as {child = {{parent, state}, …}}, and which states of spoiled jobs are kept.
 local function next_edges(budget)

@@ -13,7 +13,8 @@ from pgqueue.backends.redis import RedisBackend
 from pgqueue.backends.redis_errors import require_safe
 from pgqueue.errors import PgqueueError, StoreUnavailable
 from pgqueue.jobs import NewJob
-from pgqueue.testing.conformance import Store, a_job
+from pgqueue.operations import Retention
+from pgqueue.testing.conformance import Store, a_job, a_session
 from tests import valkey
 from tests.conftest import require_valkey
 from tests.valkey import Valkey
@@ -70,6 +71,32 @@ def test_a_server_that_says_nothing_of_itself_is_taken_as_it_is(evicting: Valkey
     with pytest.raises(redis.exceptions.NoPermissionError):
         redis.Redis.from_url(url).info()
     assert App(url).enqueue(NewJob("task")).id == 1
+
+
+async def test_a_user_who_may_do_little_may_do_all_that_is_needed(durable: Valkey) -> None:
+    """As docs/redis.md says."""
+    rights = "~{shop}* &{shop}* +@read +@write +@scripting +@pubsub +@connection +info +time"
+    client = durable.client()
+    client.execute_command("ACL", "SETUSER", "shop", "on", ">secret", *rights.split())
+    backend = RedisBackend(durable.url.replace("//", "//shop:secret@"), schema="shop")
+    store = Store(backend)
+    parent = store.running()
+    child = store.add(a_job().after(parent.id))
+    async with a_session(store, store.worker) as session:
+        await session.sleep(["default", "@"])
+        assert store.complete(parent, result="1") == {parent.id}
+        assert store.rescue().jobs == []
+        assert store.elect(store.worker).elected
+        store.cancel(child)
+        store.retry(child)
+        store.prune(Retention())
+        await session.check()
+    assert [job.id for job in store.listing()] == [child, parent.id]
+    store.check()
+    other = RedisBackend(durable.url.replace("//", "//shop:secret@"), schema="other")
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        Store(other)
+    backend.close()
 
 
 @pytest.mark.parametrize("version", ["5.0.14", "6.0.16"])
