@@ -1,0 +1,83 @@
+"""Which faults can be dealt where."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.faults.fleet import Fleet
+from tests.faults.kinds import Kind, clock, neighbours, network, processes, server, sessions
+from tests.faults.sites.postgres import PostgresSite
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A site and the kinds of faults that are dealt there. *share*: of a campaign's time."""
+
+    open_site: Callable[[Path], Any]
+    kinds: Sequence[type[Kind]]
+    share: float
+    missing: Callable[[], str | None] = lambda: None
+    root: bool = False
+
+    def playable(self) -> tuple[list[type[Kind]], dict[str, str]]:
+        """The kinds that can be dealt on this machine, and what the others lack."""
+        if self.root and os.geteuid() != 0:
+            return [], {kind.name: "needs root" for kind in self.kinds}
+        if lacks := self.missing():
+            return [], {kind.name: f"needs {lacks}" for kind in self.kinds}
+        lacking = {kind.name: f"needs {why}" for kind in self.kinds if (why := kind.missing())}
+        return [kind for kind in self.kinds if kind.name not in lacking], lacking
+
+
+PROCESSES: Sequence[type[Kind]] = (
+    processes.WorkerKilled,
+    processes.PoolChildKilled,
+    processes.WorkerFrozen,
+    processes.WorkerStopped,
+)
+STAGES: dict[str, dict[str, Stage]] = {
+    "postgres": {
+        "direct": Stage(
+            PostgresSite,
+            (
+                *PROCESSES,
+                server.ServerRestarted,
+                server.ServerCrashed,
+                server.PostmasterKilled,
+                server.BackendKilled,
+                sessions.ListenTerminated,
+                sessions.StatementsTerminated,
+                sessions.StatementsCancelled,
+                sessions.EverySessionTerminated,
+                sessions.ConnectionsUsedUp,
+                network.NetworkCut,
+                network.NetworkSlow,
+                network.NetworkHeld,
+                network.NetworkHalfOpen,
+                network.ListenCut,
+                network.ListenHalfOpen,
+                clock.ClockJumped,
+                neighbours.SnapshotHeld,
+                neighbours.WriterIdle,
+                neighbours.AutovacuumOff,
+                neighbours.Migrated,
+                neighbours.Deployed,
+            ),
+            share=6,
+        ),
+    },
+}
+
+
+def prepare(kinds: Sequence[type[Kind]]) -> Callable[[Fleet, Any], None]:
+    """What workers must be started with, for some kinds to be possible."""
+
+    def prepared(fleet: Fleet, site: Any) -> None:
+        if clock.ClockJumped in kinds:
+            fleet.extra["w1"] = clock.environment(fleet.folder)
+
+    return prepared
