@@ -46,7 +46,7 @@ def main(
     only_list: bool,
 ) -> None:
     """Break everything around pgqueue for a while; exit with 1 if a guarantee was broken."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
     console = Console()
     if short:
         seed, minutes = SHORT_SEED, SHORT_MINUTES
@@ -124,10 +124,8 @@ def _stage(
 
         plan = Plan(stage.open_site, kinds, seconds, seed, prepare=prepare(kinds))
         played = play(plan, folder, tell)
-        found = report.add(name, played)
-        tell(
-            f"{len(played.facts.jobs)} jobs, {len(played.facts.faults)} faults, {len(found)} wrong"
-        )
+        found, facts = report.add(name, played), played.facts
+        tell(f"{len(facts.jobs)} jobs, {len(facts.faults)} faults, {len(found)} wrong")
 
 
 if __name__ == "__main__":

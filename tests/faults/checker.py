@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from math import inf
 
-from tests.faults.facts import EVERYBODY, FINISHED, Facts, Order, Run
+from tests.faults.facts import FINISHED, Facts, Order, Run
 
 PLANNED = {"failed", "snoozed"}  # after these another run was to be expected
 
@@ -201,7 +202,7 @@ def unique(facts: Facts) -> Findings:
                 if later:
                     yield job.id, f"job {job.id} holds {name} still, and job {later[0]} exists"
         spans: list[tuple[float, float, int]] = []
-        for id, (told, _) in orders.items():
+        for id in orders:
             if (job := facts.by_id.get(id)) and (run := facts.accepted(job)):
                 assert run.ended_at is not None
                 spans.append((run.started_at, run.ended_at, id))
@@ -211,7 +212,7 @@ def unique(facts: Facts) -> Findings:
                         if second_told < run.ended_at:
                             yield other, f"job {other} got {name} before job {id} had ended"
         spans.sort()
-        for (_, ended, one), (began, _, two) in zip(spans, spans[1:], strict=False):
+        for (_, ended, one), (began, _, two) in pairwise(spans):
             if began < ended:
                 yield two, f"jobs {one} and {two}, both with {name}, ran at once"
 
@@ -251,7 +252,7 @@ def repeats(facts: Facts) -> list[Repeat]:
 
 def _repeats(facts: Facts) -> Iterator[tuple[Run, Run, str | None]]:
     for runs in facts.runs.values():
-        for first, second in zip(runs, runs[1:], strict=False):
+        for first, second in pairwise(runs):
             if first.how in PLANNED:
                 continue
             fault = facts.blamed([first.worker, second.worker], first.started_at, second.started_at)
@@ -269,4 +270,3 @@ RULES: dict[str, Callable[[Facts], Findings]] = {
         unique, rerun, alive,
     )
 }  # fmt: skip
-assert EVERYBODY

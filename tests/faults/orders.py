@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from pgqueue.jobs import Handle, NewJob
+from pgqueue.operations import as_json
 from tests.faults import shop
 from tests.faults.facts import Parent
 
@@ -31,8 +32,6 @@ class Draft:
         """The job for it; its parents are found in *above*, by their keys."""
         arguments = {"key": self.key, "seconds": self.seconds, "plan": self.plan}
         if self.executor == "engrave":  # of the shop's next version, whose code is not at hand
-            from pgqueue.operations import as_json
-
             job: NewJob[Any] = NewJob("engrave", as_json(arguments), max_attempts=shop.ATTEMPTS)
         else:
             job = shop.TASKS[self.executor].job(**arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 from math import inf
 from statistics import median
 
@@ -35,7 +36,7 @@ def shown(seconds: list[float]) -> tuple[float, float] | None:
 def _jobs(facts: Facts, fault: Fault) -> Iterator[float]:
     """From the stroke until each job in hand ran again, if it did."""
     for runs in facts.runs.values():
-        for first, second in zip(runs, runs[1:], strict=False):
+        for first, second in pairwise(runs):
             in_hand = first.started_at <= fault.struck_at <= (first.ended_at or inf)
             if not in_hand or first.worker not in fault.touched:
                 continue

@@ -1,4 +1,4 @@
-"""One round: a site, a fleet, a producer and a nemesis, until all jobs have ended; then its facts."""
+"""One round: a site, a fleet, a producer, a nemesis, until all jobs have ended; then its facts."""
 
 from __future__ import annotations
 

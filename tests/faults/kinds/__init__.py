@@ -24,13 +24,13 @@ class Scene:
     random: Random
 
     def victim(self) -> Process:
-        """A worker that lives and has started, if there is one; the first ones more often."""
+        """A worker that lives, and has started if there is one."""
         living = [worker for worker in self.fleet.living() if worker.started]
         return self.random.choice(living or self.fleet.living())
 
 
 class Kind:
-    """A fault. *strike* answers which workers it touches; what only neighbours do touches nobody."""
+    """A fault. *strike* answers which workers it touches: nobody, if it is only in the way."""
 
     name: ClassVar[str]
     measure: ClassVar[Measure | None] = None

@@ -1,17 +1,14 @@
-"""The clock of a worker's machine."""
+"""The wall clock of a worker's machine, by a library that is preloaded."""
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 from tests.faults.kinds import Kind
 
-_LIBRARY = "faketime/libfaketimeMT.so.1"
-
-
-def library() -> Path | None:
-    """Debian's libfaketime, when it is installed."""
-    return next(Path("/usr/lib").glob(f"*/{_LIBRARY}"), None)
+HOURS = (-26, -1, 1, 26)
 
 
 class ClockJumped(Kind):
@@ -23,33 +20,33 @@ class ClockJumped(Kind):
 
     @classmethod
     def missing(cls) -> str | None:
-        return None if library() else "libfaketime (Debian's package of that name)"
+        return None if shutil.which("cc") else "a C compiler"
 
     def strike(self) -> frozenset[str]:
-        hours = self.scene.random.choice([-26, -1, 1, 26])
-        self._set(f"{hours:+d}h")
-        worker = self.scene.fleet.processes["w1"]
-        return frozenset({worker.name})
+        _set(self.scene.fleet.folder, 3600 * self.scene.random.choice(HOURS))
+        return frozenset({self.scene.fleet.processes["w1"].name})
 
     def heal(self) -> None:
-        self._set("+0")
-
-    def _set(self, offset: str) -> None:
-        clock(self.scene.fleet.folder).write_text(offset)
-
-
-def clock(folder: Path) -> Path:
-    """The file that says how far the first worker's clock is off."""
-    return folder / "clock"
+        _set(self.scene.fleet.folder, 0)
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """What a worker is started with, so that its clock can jump. Only the wall clock does."""
-    clock(folder).write_text("+0")
-    return {
-        "LD_PRELOAD": str(library()),
-        "FAKETIME_TIMESTAMP_FILE": str(clock(folder)),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_DONT_RESET": "1",
-    }
+    """What a worker is started with, so that its clock can jump."""
+    library = folder / "clock.so"
+    source = Path(__file__).with_suffix(".c")
+    command = ["cc", "-shared", "-fPIC", "-O2", "-o", str(library), str(source), "-ldl"]
+    subprocess.run(command, check=True)
+    _set(folder, 0)
+    return {"LD_PRELOAD": str(library), "FAULTS_CLOCK": str(_file(folder))}
+
+
+def _set(folder: Path, seconds: int) -> None:
+    """In place: whoever looks has the file in memory."""
+    path = _file(folder)
+    path.touch()
+    with path.open("r+b") as file:
+        file.write(seconds.to_bytes(8, "little", signed=True))
+
+
+def _file(folder: Path) -> Path:
+    return folder / "clock"

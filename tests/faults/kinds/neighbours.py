@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from contextlib import suppress
 from typing import Any
 
 import psycopg
 
+from pgqueue import migrations
 from tests.faults.facts import NOBODY
 from tests.faults.kinds import Kind
 
@@ -78,8 +81,6 @@ class Migrated(Kind):
     lasts = (0.5, 2.0)
 
     def strike(self) -> frozenset[str]:
-        from pgqueue import migrations
-
         migrations.migrate(self.site.url("migrate"))
         self._patiently("ALTER TABLE pgqueue.job ADD COLUMN trial integer NOT NULL DEFAULT 0")
         self._patiently("CREATE INDEX job_trial ON pgqueue.job (trial)")
@@ -107,9 +108,6 @@ class Deployed(Kind):
     lasts = (1.0, 2.0)
 
     def strike(self) -> frozenset[str]:
-        import signal
-        import time
-
         worker = self.scene.victim()
         self.scene.producer.order("engrave", 0.0, 2)
         time.sleep(self.scene.random.uniform(0.2, 1.0))

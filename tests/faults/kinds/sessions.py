@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -56,8 +57,6 @@ class StatementsCancelled(SessionsFault):
     name = "statements-cancelled"
 
     def strike(self) -> frozenset[str]:
-        import time
-
         worker = self.scene.victim()
         for _ in range(50):
             self.terminate([worker.name, EAR % worker.name], "pg_cancel_backend")

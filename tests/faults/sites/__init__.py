@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from tests.faults.facts import Fate, Job, Order
 from tests.faults.orders import Draft
@@ -40,7 +40,3 @@ class Site(AbstractContextManager["Site"], Protocol):
 
 
 OpenSite = Callable[[Path], Site]
-
-
-def names(kinds: Iterable[Any]) -> list[str]:
-    return [kind.name for kind in kinds]
