@@ -107,6 +107,7 @@ class Facts:
     bookings: Sequence[tuple[int, str]] = ()
     gave_up: str | None = None
     roll_call: Mapping[str, bool] = field(default_factory=dict)
+    quiet_at: float = inf  # from then on nothing was produced but the roll call
 
     @cached_property
     def runs(self) -> dict[int, list[Run]]:

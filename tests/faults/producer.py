@@ -35,7 +35,8 @@ class Producer:
     def stop(self) -> None:
         """Returns when the last transaction has ended."""
         self._stopping.set()
-        self._thread.join(60)
+        if self._thread.is_alive():
+            self._thread.join(60)
 
     def order(self, executor: str, seconds: float, count: int) -> list[int]:
         """Asks for orders of one kind, beside those that are drawn; answers their keys."""

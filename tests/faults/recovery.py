@@ -61,6 +61,8 @@ def _workers(facts: Facts, fault: Fault, runs: list[Run]) -> Iterator[float]:
 
 def _first(facts: Facts, fault: Fault, runs: list[Run], worker: str | None) -> Iterator[float]:
     for run in runs:
+        if run.started_at > facts.quiet_at:
+            return
         if run.started_at > fault.healed_at and worker in (None, run.worker):
             fate = facts.fates.get(run.key)
             if fate and fate[0] == "committed" and fate[1] > fault.healed_at:

@@ -69,14 +69,15 @@ def play(plan: Plan, folder: Path, tell: Tell = lambda text: None) -> Played:
             tell("healing")
             nemesis.stop()
             producer.stop()
+            quiet_at = monotonic()
             if producer.error:
                 raise producer.error
             producer.deliver()
             gave_up = _settle(plan, site, fleet, tell)
             present = {} if gave_up else _roll_call(site, fleet, producer, plan, tell)
-            probe.stop()
         finally:
-            fleet.stop()
+            for agent in (probe, producer, fleet):
+                agent.stop()
         orders, jobs, bookings = site.read()
         facts = Facts(
             orders,
@@ -88,6 +89,7 @@ def play(plan: Plan, folder: Path, tell: Tell = lambda text: None) -> Played:
             bookings,
             gave_up,
             present,
+            quiet_at,
         )
     logs = {path.stem: path.read_text("utf-8", "replace") for path in folder.glob("w*.log")}
     return Played(facts, logs)
@@ -107,7 +109,8 @@ class Probe:
 
     def stop(self) -> None:
         self._stopping.set()
-        self._thread.join(30)
+        if self._thread.is_alive():
+            self._thread.join(30)
 
     def _run(self) -> None:
         while not self._stopping.wait(PROBE_SECONDS):

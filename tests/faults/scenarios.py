@@ -10,7 +10,14 @@ from typing import Any
 
 from tests.faults.fleet import Fleet
 from tests.faults.kinds import Kind, clock, neighbours, network, processes, server, sessions
+from tests.faults.kinds.disk import DiskFull
+from tests.faults.kinds.pooler import PoolerKilled
+from tests.faults.kinds.standby import StandbyPromoted
+from tests.faults.sites import pooler
+from tests.faults.sites.disk import DiskSite
+from tests.faults.sites.pooler import PoolerSite
 from tests.faults.sites.postgres import PostgresSite
+from tests.faults.sites.standby import StandbySite
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,14 @@ STAGES: dict[str, dict[str, Stage]] = {
             ),
             share=6,
         ),
+        "pooler": Stage(
+            PoolerSite,
+            (*PROCESSES, server.ServerRestarted, PoolerKilled),
+            share=2,
+            missing=pooler.missing,
+        ),
+        "standby": Stage(StandbySite, (processes.WorkerKilled, StandbyPromoted), share=1),
+        "disk": Stage(DiskSite, (DiskFull,), share=2, root=True),
     },
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +12,7 @@ import pytest
 
 from tests.faults import broken
 from tests.faults.checker import Violation, check
+from tests.faults.fleet import Process
 from tests.faults.journal import read
 from tests.faults.kinds import Kind
 from tests.faults.kinds.processes import WorkerFrozen, WorkerKilled
@@ -20,34 +21,36 @@ from tests.faults.sites.postgres import PostgresSite
 from tests.worker.process import eventually
 
 
-class FrozenAtWork(WorkerFrozen):
-    """Frozen with a job in hand, it thaws while that one runs elsewhere."""
+class AtWork(Kind):
+    """Befalls a worker that has a job of five seconds in hand."""
+
+    def victim(self) -> Process:
+        keys = self.scene.producer.order("async", 5.0, 4)
+        fleet = self.scene.fleet
+
+        def found() -> Process | None:
+            at_work = {line.worker for line in read(fleet.journal) if line.key in keys}
+            return next((each for each in fleet.living() if each.name in at_work), None)
+
+        return eventually(found, within=60)
+
+
+class FrozenAtWork(AtWork, WorkerFrozen):
+    """It thaws while the job runs elsewhere."""
 
     lasts = (8.0, 8.0)
 
     def strike(self) -> frozenset[str]:
-        self.keys = self.scene.producer.order("async", 5.0, 6)
-        self.worker = self.scene.fleet.processes["w1"]
-        _await(lambda: _starts(self.scene.fleet.journal, self.worker.name, self.keys))
+        self.worker = self.victim()
         self.worker.send(signal.SIGSTOP)
         return frozenset({self.worker.name})
 
 
-class KilledAtWork(WorkerKilled):
+class KilledAtWork(AtWork, WorkerKilled):
     def strike(self) -> frozenset[str]:
-        keys = self.scene.producer.order("async", 5.0, 6)
-        self.worker = self.scene.fleet.processes["w1"]
-        _await(lambda: _starts(self.scene.fleet.journal, self.worker.name, keys))
+        self.worker = self.victim()
         self.scene.fleet.end(self.worker, signal.SIGKILL)
         return frozenset({self.worker.name})
-
-
-def _starts(journal: Path, worker: str, keys: list[int]) -> bool:
-    return any(line.worker == worker and line.key in keys for line in read(journal))
-
-
-def _await(look: Callable[[], bool]) -> None:
-    eventually(look, within=30)
 
 
 @pytest.fixture
