@@ -15,7 +15,7 @@
     │   ├── SchemaMissing
     │   └── SchemaOutOfDate
     ├── StoreUnavailable (ConnectionError)  the database cannot be reached, for now
-    ├── StoreBusy                           another transaction is in the way, for now
+    ├── StoreBusy                           another transaction, or a full disk, is in the way
     ├── UnsupportedConnection (TypeError)   not a connection pgqueue can write through
     ├── MissingCapability                   this store cannot do that
     ├── LeaseLost                           the job belongs to another worker by now
@@ -114,7 +114,7 @@ class StoreUnavailable(PgqueueError, ConnectionError):
 
 
 class StoreBusy(PgqueueError):
-    """Another transaction holds what this one needs; nothing was changed, ask again."""
+    """Another transaction, or a full disk, is in the way; nothing was changed, ask again."""
 
 
 class UnsupportedConnection(PgqueueError, TypeError):

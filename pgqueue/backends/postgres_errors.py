@@ -16,9 +16,12 @@ _BUSY = (
     psycopg.errors.SerializationFailure,
     psycopg.errors.LockNotAvailable,
 )
-# Connection exceptions, too many connections, shutdowns and starts, and a primary that became a
-# standby.
-_AWAY = ("08", "53300", "57P", "25006")
+# Connection exceptions, too many connections, shutdowns and starts, a primary that became a
+# standby, and a session that was idle for too long, because its process was frozen.
+_AWAY = ("08", "53300", "57P", "25006", "25P03")
+# A full or failing disk, no memory, and a statement that somebody cancelled: all of it was rolled
+# back, and nothing is wrong with it.
+_TROUBLE = ("53", "57014", "58")
 
 
 @contextmanager
@@ -37,13 +40,12 @@ def translated(*, transient: bool = True) -> Iterator[None]:
         if not transient:
             raise
         raise StoreBusy(f"another transaction holds what this one needs: {_line(error)}") from error
-    except (
-        psycopg.OperationalError,
-        psycopg.InterfaceError,
-        psycopg.errors.ReadOnlySqlTransaction,
-    ) as error:
-        if error.sqlstate is None or error.sqlstate.startswith(_AWAY):
+    except psycopg.Error as error:
+        connection = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+        if (error.sqlstate or ("08" if connection else "")).startswith(_AWAY):
             raise StoreUnavailable(f"PostgreSQL cannot be reached: {_line(error)}") from error
+        if transient and (error.sqlstate or "").startswith(_TROUBLE):
+            raise StoreBusy(f"PostgreSQL is in trouble: {_line(error)}") from error
         raise
 
 
