@@ -20,6 +20,7 @@ from pgqueue.backends.base import AGAIN, AsyncExecutor, Executor
 from pgqueue.backends.postgres_errors import translated
 from pgqueue.backends.postgres_pools import KEEPALIVES, Pools
 from pgqueue.backends.postgres_session import PostgresSession
+from pgqueue.backends.postgres_silence import Patience, Silence
 from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import Operation, Rows, as_json
 from pgqueue.statements import Statement, Step, head, load
@@ -61,6 +62,7 @@ class PostgresBackend:
         self.listen_url = conninfo(listen_url) if listen_url else self.url
         self._statements = load("postgres", schema)
         self._pools = Pools(self.url, pool_size)
+        self._silence = Silence()
 
     def execute(self, operation: Operation[T]) -> T:
         def once() -> T:
@@ -130,10 +132,10 @@ class PostgresBackend:
             yield connection
 
     def lane(self, *, durable: bool = True) -> PostgresLane:
-        return PostgresLane(self.url, self._statements, durable)
+        return PostgresLane(self.url, self._statements, durable, self._silence)
 
     def session(self, woken: Callable[[str], None], lost: Callable[[], None]) -> PostgresSession:
-        lane = PostgresLane(self.listen_url, self._statements, durable=True)
+        lane = PostgresLane(self.listen_url, self._statements, True, self._silence)
         return PostgresSession(lane, woken, lost)
 
     def close(self) -> None:
@@ -160,11 +162,14 @@ class PostgresEar:
 class PostgresLane:
     """A worker's own connection, in autocommit, with the plans of our statements pinned."""
 
-    def __init__(self, url: str, statements: Mapping[str, Statement], durable: bool) -> None:
+    def __init__(
+        self, url: str, statements: Mapping[str, Statement], durable: bool, silence: Silence
+    ) -> None:
         self._url = url
         self._statements = statements
         self._durable = durable
         self._lock = asyncio.Lock()  # a pipeline is the connection's, not the coroutine's
+        self._patience = Patience(silence)
         self.connection: AsyncConnection[Any] | None = None
 
     async def open(self) -> None:
@@ -180,6 +185,7 @@ class PostgresLane:
             )
             settings = LANE_SETTINGS + ("" if self._durable else "SET synchronous_commit = off;")
             await connection.execute(settings.encode(), prepare=False)
+        self._patience.heard()
         self.connection = connection
 
     async def close(self) -> None:
@@ -190,7 +196,7 @@ class PostgresLane:
     async def execute(self, operation: Operation[T]) -> T:
         async with self._lock:
             connection = self._connected()
-            with translated():
+            with translated(), self._patience.answers(connection, operation.name):
                 return await _AsyncExecutor(connection, self._statements).execute(operation)
 
     @contextlib.asynccontextmanager
@@ -205,6 +211,8 @@ class PostgresLane:
         """The connection of this moment: another coroutine may have replaced it meanwhile."""
         if self.connection is None or self.connection.closed:
             raise StoreUnavailable("the connection to PostgreSQL is lost")
+        if self._patience.doubts:
+            raise StoreUnavailable("the connection to PostgreSQL may be as silent as another was")
         return self.connection
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -143,6 +144,14 @@ class Fleet:
 
     def living(self) -> list[Process]:
         return [worker for worker in self.processes.values() if worker.lives]
+
+    def at_work(self) -> set[str]:
+        """The names of workers that have runs in hand."""
+        hands: Counter[str] = Counter()
+        for line in journal.read(self.journal):
+            if line.run != "-":
+                hands[line.worker] += 1 if line.what == "start" else -1
+        return {name for name, runs in hands.items() if runs > 0}
 
     def await_start(self, patience: float = 60) -> None:
         deadline = monotonic() + patience

@@ -54,7 +54,8 @@ class OrderBook:
         """A few single orders, or a graph, some of whose parents may be among *earlier* keys."""
         if self._random.random() < 0.3:
             return self._graph(earlier)
-        return [self._single() for _ in range(self._random.randint(1, 5))]
+        count = 30 if self._random.random() < 0.02 else self._random.randint(1, 5)
+        return [self._single() for _ in range(count)]
 
     def named(self, executor: str, seconds: float, count: int) -> list[Draft]:
         """Orders of one kind that just complete."""
@@ -99,7 +100,7 @@ class OrderBook:
         return drafts
 
     def _seconds(self) -> float:
-        return self._random.choices([0.0, 0.05, 0.3, 1.5, 4.0], [30, 35, 25, 8, 2])[0]
+        return self._random.choices([0.0, 0.05, 0.3, 1.5, 4.0], [20, 25, 25, 20, 10])[0]
 
     def _next(self) -> int:
         self._key += 1

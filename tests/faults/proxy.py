@@ -75,12 +75,20 @@ class Gate:
         """Nothing arrives any more, in either direction, and nobody is told."""
         self._network.soon(lambda: self.flowing.clear())
 
-    def heal(self, *, forget: bool = False) -> None:
-        """All is well again; *forget*: connections of before are reset, once somebody speaks."""
+    def forget(self) -> None:
+        """Connections that are there are silent for ever, and nobody is told; new ones are well. So
+        does a firewall that has forgotten them."""
 
         def change() -> None:
-            if forget:
-                self._reset()
+            for wire in self._wires:
+                wire.silent = True
+
+        self._network.soon(change)
+
+    def heal(self) -> None:
+        """All is well again."""
+
+        def change() -> None:
             self._open = True
             self.delay = 0.0
             self.flowing.set()
@@ -114,6 +122,7 @@ class _Wire:
     def __init__(self, gate: Gate, near: Any, far: Any) -> None:
         self._gate = gate
         self._near, self._far = near, far
+        self.silent = False
 
     async def carry(self) -> None:
         ways = [
@@ -136,6 +145,8 @@ class _Wire:
                 if self._gate.delay:
                     await asyncio.sleep(self._gate.delay)
                 await self._gate.flowing.wait()
+                if self.silent:
+                    continue
                 writer.write(data)
                 await writer.drain()
             await self._gate.flowing.wait()  # nor does an end arrive

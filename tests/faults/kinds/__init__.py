@@ -24,9 +24,11 @@ class Scene:
     random: Random
 
     def victim(self) -> Process:
-        """A worker that lives, and has started if there is one."""
-        living = [worker for worker in self.fleet.living() if worker.started]
-        return self.random.choice(living or self.fleet.living())
+        """A worker that lives; one that is at work, if there is one, or has started at least."""
+        living = self.fleet.living()
+        started = [worker for worker in living if worker.started]
+        at_work = [worker for worker in started if worker.name in self.fleet.at_work()]
+        return self.random.choice(at_work or started or living)
 
 
 class Kind:

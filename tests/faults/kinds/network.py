@@ -55,14 +55,14 @@ class NetworkHeld(NetworkFault):
         gate.hold()
 
 
-class NetworkHalfOpen(NetworkHeld):
-    """Nothing arrives, and nobody is told; in the end the connections are reset."""
+class NetworkHalfOpen(NetworkFault):
+    """The connections go silent for ever, and nobody is told; new ones are well."""
 
     name = "network-half-open"
+    lasts = (15.0, 20.0)
 
-    def heal(self) -> None:
-        for gate in self.gates:
-            gate.heal(forget=True)
+    def damage(self, gate) -> None:  # type: ignore[no-untyped-def]
+        gate.forget()
 
 
 class ListenCut(NetworkCut):
@@ -73,7 +73,7 @@ class ListenCut(NetworkCut):
 
 
 class ListenHalfOpen(NetworkHalfOpen):
-    """The LISTEN connection alone goes deaf."""
+    """The LISTEN connection alone goes deaf, for ever."""
 
     name = "listen-half-open"
     ear_only = True
