@@ -142,7 +142,7 @@ def fenced(facts: Facts) -> Findings:
         if job.state != "completed":
             continue
         kept = facts.accepted(job)
-        if kept is None or kept.how != "end":
+        if kept is None or kept.name not in facts.whole:
             yield job.id, f"job {job.id} is completed with the result {job.result} of no whole run"
             continue
         for run in facts.runs[job.id]:

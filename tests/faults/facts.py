@@ -132,6 +132,11 @@ class Facts:
         return dict(runs)
 
     @cached_property
+    def whole(self) -> set[str]:
+        """Runs that came to their end, although the answer to their commit may have been lost."""
+        return {line.run for line in self.lines if line.what == "end"}
+
+    @cached_property
     def by_id(self) -> dict[int, Job]:
         return {job.id: job for job in self.jobs}
 

@@ -209,6 +209,15 @@ def test_a_completion_by_no_run(story: Story) -> None:
     assert story.broken == {"fenced"}
 
 
+def test_a_commit_whose_answer_was_lost_is_no_wrong(story: Story) -> None:
+    story.order(3, executor="book")
+    run = story.run(3, 2, 3)
+    story.lines.append(Line(3.1, "broke", "w1", run, 103, 3, "async"))
+    story.fault("restarted", 2.9, 3)
+    story.bookings.append((103, run))
+    assert story.broken == set()
+
+
 def test_a_booking_without_its_completion(story: Story) -> None:
     story.order(3, executor="book")
     stale = story.run(3, 2, 3, worker="w2", accepted=False)
