@@ -22,6 +22,8 @@ from tests.faults.scenarios import STAGES, Stage, prepare
 
 SHORT_SEED = 7
 SHORT_MINUTES = 1.2
+SHORT_PAUSE = 0.8
+LONGEST_PAUSE = 2.0
 
 
 @click.command()
@@ -66,7 +68,7 @@ def main(
             seconds = 60 * minutes * stage.share / shares
             place = folder / name
             place.mkdir(mode=0o755)
-            _stage(name, stage, kinds, seconds, seed + number, place, report, console)
+            _stage(name, stage, kinds, seconds, seed + number, place, report, console, short)
     except KeyboardInterrupt:
         console.print("interrupted; what there is by now:")
     finally:
@@ -113,6 +115,7 @@ def _stage(
     folder: Path,
     report: Report,
     console: Console,
+    short: bool,
 ) -> None:
     began = monotonic()
     columns = (TextColumn("{task.fields[stage]:10}"), BarColumn(), TimeElapsedColumn())
@@ -122,7 +125,15 @@ def _stage(
         def tell(text: str) -> None:
             progress.update(bar, description=text, completed=min(seconds, monotonic() - began))
 
-        plan = Plan(stage.open_site, kinds, seconds, seed, prepare=prepare(kinds))
+        pause = SHORT_PAUSE if short else LONGEST_PAUSE
+        plan = Plan(
+            stage.open_site,
+            kinds,
+            seconds,
+            seed,
+            longest_pause=pause,
+            prepare=prepare(kinds),
+        )
         played = play(plan, folder, tell)
         found, facts = report.add(name, played), played.facts
         tell(f"{len(facts.jobs)} jobs, {len(facts.faults)} faults, {len(found)} wrong")

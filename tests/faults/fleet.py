@@ -76,7 +76,7 @@ class Fleet:
         self.folder = folder
         self._environment = environment
         self._code = code
-        self.module: dict[str, str] = {}
+        self.version: dict[str, int] = {}
         self.extra: dict[str, Mapping[str, str]] = {}
         self.processes: dict[str, Process] = {f"w{number}": None for number in range(1, slots + 1)}  # type: ignore[misc]
         self._records: dict[str, Worker] = {}
@@ -101,7 +101,7 @@ class Fleet:
                 process = subprocess.Popen(
                     [
                         *(sys.executable, "-m", "pgqueue.worker", *flags, "--name", name),
-                        f"tests.faults.{self.module.get(slot, 'shop')}:app",
+                        "tests.faults.shop:app",
                     ],
                     cwd=self._code or ROOT,
                     env={
@@ -109,6 +109,7 @@ class Fleet:
                         "PYTHONPATH": f"{self._code or ''}{os.pathsep}{ROOT}",
                         journal.VARIABLE: str(self.journal),
                         journal.WORKER_VARIABLE: name,
+                        "FAULTS_VERSION": str(self.version.get(slot, 0)),
                         **self._environment(slot, name),
                         **self.extra.get(slot, {}),
                     },

@@ -9,9 +9,10 @@ from random import Random
 from time import monotonic
 
 from tests.faults.facts import Fault
-from tests.faults.kinds import Kind, Scene
+from tests.faults.kinds import Kind, Missed, Scene
 
 log = logging.getLogger("faults")
+TRIES = 5  # until there is something to strike
 
 
 class Nemesis:
@@ -20,9 +21,12 @@ class Nemesis:
     Conditions (a held snapshot, say) are dealt by a second hand, and go on while others strike.
     """
 
-    def __init__(self, scene: Scene, kinds: Sequence[type[Kind]], random: Random) -> None:
+    def __init__(
+        self, scene: Scene, kinds: Sequence[type[Kind]], random: Random, longest_pause: float = 2.0
+    ) -> None:
         self._scene = scene
         self._random = random
+        self._longest_pause = longest_pause
         self._hands = [
             hand
             for condition in (False, True)
@@ -61,26 +65,30 @@ class Nemesis:
         try:
             while not self._stopping.is_set():
                 for kind in random.sample(hand, len(hand)):
-                    if self._stopping.wait(random.uniform(0.5, 2.0)):
-                        return
-                    self._play(number, kind, random)
+                    for _ in range(TRIES):
+                        if self._stopping.wait(random.uniform(0.3, self._longest_pause)):
+                            return
+                        if self._play(number, kind, random):
+                            break
                 self._dealt[number].set()
         except BaseException as error:
             log.exception("the nemesis stumbled")
             self.error = error
             self._dealt[number].set()
 
-    def _play(self, number: int, kind: type[Kind], random: Random) -> None:
+    def _play(self, number: int, kind: type[Kind], random: Random) -> bool:
+        """Did it strike?"""
         fault = kind(self._scene)
         self.now[number] = kind.name
         struck_at = monotonic()
         try:
             touched = fault.strike()
-        except self._scene.site.away as error:  # somebody else's fault was there first
+        except (Missed, *self._scene.site.away) as error:  # somebody else's fault was there first
             log.info("%s did not strike: %s", kind.name, error)
             self.now.pop(number, None)
-            return
+            return False
         self._stopping.wait(random.uniform(*kind.lasts))
         fault.heal()
         self.faults.append(Fault(kind.name, struck_at, monotonic(), touched, kind.measure))
         self.now.pop(number, None)
+        return True

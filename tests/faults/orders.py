@@ -31,8 +31,8 @@ class Draft:
     def job(self, above: Mapping[int, NewJob[Any] | Handle[Any]]) -> NewJob[Any]:
         """The job for it; its parents are found in *above*, by their keys."""
         arguments = {"key": self.key, "seconds": self.seconds, "plan": self.plan}
-        if self.executor == "engrave":  # of the shop's next version, whose code is not at hand
-            job: NewJob[Any] = NewJob("engrave", as_json(arguments), max_attempts=shop.ATTEMPTS)
+        if self.executor.startswith("engrave"):  # of the shop's next version, not at hand here
+            job: NewJob[Any] = NewJob(self.executor, as_json(arguments), max_attempts=shop.ATTEMPTS)
         else:
             job = shop.TASKS[self.executor].job(**arguments)
         job = job.options(delay=self.delay, unique=self.unique, priority=self.priority)

@@ -35,6 +35,7 @@ class Plan:
     seed: int
     slots: int = 3
     gap: float = 0.15
+    longest_pause: float = 2.0
     patience: float = PATIENCE
     code: Path | None = None
     prepare: Callable[[Fleet, Any], None] = field(default=lambda fleet, site: None)
@@ -58,7 +59,8 @@ def play(plan: Plan, folder: Path, tell: Tell = lambda text: None) -> Played:
         producer = Producer(
             site.till(), Random(random.random()), transactional=site.transactional, gap=plan.gap
         )
-        nemesis = Nemesis(Scene(site, fleet, producer, Random(random.random())), plan.kinds, random)
+        scene = Scene(site, fleet, producer, Random(random.random()))
+        nemesis = Nemesis(scene, plan.kinds, random, plan.longest_pause)
         probe = Probe(site)
         try:
             fleet.start()

@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.faults.fleet import Fleet
 from tests.faults.kinds import Kind, clock, neighbours, network, processes, server, sessions
+from tests.faults.kinds.deploy import Deployed
 from tests.faults.kinds.disk import DiskFull
 from tests.faults.kinds.pooler import PoolerKilled
 from tests.faults.kinds.standby import StandbyPromoted
@@ -72,7 +73,7 @@ STAGES: dict[str, dict[str, Stage]] = {
                 neighbours.WriterIdle,
                 neighbours.AutovacuumOff,
                 neighbours.Migrated,
-                neighbours.Deployed,
+                Deployed,
             ),
             share=6,
         ),

@@ -21,6 +21,8 @@ app = App(max_rescues=10_000)
 ATTEMPTS = 1_000
 RETRY = 0.1
 STALL_SECONDS = 0.5
+# Each version of the shop knows one more task, which workers of older ones do not.
+VERSION_VARIABLE = "FAULTS_VERSION"
 Ending = str | Snooze | Discard | Cancel
 
 
@@ -110,6 +112,17 @@ async def book(ctx: Context, key: int, seconds: float, plan: str) -> None:
             await connection.execute(insert, [ctx.id, run.name])
             ctx.result = run.name
             write("end", run.name, ctx.id, key, "async")
+
+
+async def engrave(ctx: Context, key: int, seconds: float, plan: str) -> Ending:
+    run = Run(ctx, key, "async")
+    with run.noted():
+        await asyncio.sleep(seconds)
+        return run.ends(plan)
+
+
+for _version in range(1, int(os.environ.get(VERSION_VARIABLE, "0")) + 1):
+    app.task(engrave, name=f"engrave_{_version}", max_attempts=ATTEMPTS, retry=RETRY)
 
 
 def _work(ctx: Context, seconds: float) -> None:

@@ -14,6 +14,10 @@ from tests.faults.producer import Producer
 Measure = Literal["jobs", "workers", "queue"]
 
 
+class Missed(Exception):
+    """There was nothing to strike: it does not count."""
+
+
 @dataclass(frozen=True)
 class Scene:
     """Where faults strike."""

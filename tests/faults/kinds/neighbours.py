@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import time
 from contextlib import suppress
 from typing import Any
 
@@ -99,19 +97,3 @@ class Migrated(Kind):
                     return
             except (psycopg.errors.LockNotAvailable, psycopg.OperationalError):
                 continue
-
-
-class Deployed(Kind):
-    """New code: tasks that the old workers do not know are enqueued before one worker does."""
-
-    name = "deployed"
-    lasts = (1.0, 2.0)
-
-    def strike(self) -> frozenset[str]:
-        worker = self.scene.victim()
-        self.scene.producer.order("engrave", 0.0, 2)
-        time.sleep(self.scene.random.uniform(0.2, 1.0))
-        self.scene.fleet.end(worker, signal.SIGTERM)
-        self.scene.fleet.module[worker.slot] = "shop_next"
-        self.scene.fleet.relaunch(worker.slot)
-        return frozenset({worker.name})

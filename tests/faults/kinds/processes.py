@@ -7,9 +7,8 @@ from contextlib import suppress
 
 import psutil
 
-from tests.faults.facts import NOBODY
 from tests.faults.fleet import GRACE, OPTIONS, Process
-from tests.faults.kinds import Kind
+from tests.faults.kinds import Kind, Missed
 
 
 class OneWorker(Kind):
@@ -53,7 +52,7 @@ class PoolChildKilled(OneWorker):
                 worker, child = self.scene.random.choice(children)
                 child.kill()
                 return frozenset({worker.name})
-        return NOBODY
+        raise Missed("no process of a pool")
 
 
 class WorkerFrozen(OneWorker):

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from pgqueue.errors import NoServer
 from tests.faults.facts import EVERYBODY
-from tests.faults.kinds import Kind
+from tests.faults.kinds import Kind, Missed
 
 
 class ServerFault(Kind):
@@ -69,9 +69,10 @@ class BackendKilled(ServerFault):
                 "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'w%%'"
                 " ORDER BY random() LIMIT 1"
             ).fetchone()
-        if row is not None:
-            with suppress(ProcessLookupError):
-                os.kill(row[0], signal.SIGKILL)
+        if row is None:
+            raise Missed("no backend of a worker's")
+        with suppress(ProcessLookupError):
+            os.kill(row[0], signal.SIGKILL)
         return EVERYBODY
 
     def heal(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from tests.faults.facts import EVERYBODY
-from tests.faults.kinds import Kind
+from tests.faults.kinds import Kind, Missed
 from tests.faults.kinds.processes import OneWorker
 
 EAR = "%s ear"
@@ -21,12 +21,15 @@ class SessionsFault(Kind):
     measure = "workers"
 
     def terminate(self, names: list[str], function: str = "pg_terminate_backend") -> None:
+        """Raises Missed when there is no such session."""
         with self.site.admin() as admin:
-            admin.execute(
+            answer = admin.execute(
                 f"SELECT {function}(pid) FROM pg_stat_activity"
                 " WHERE application_name = ANY (%s)".encode(),
                 [names],
             )
+        if not answer.rowcount:
+            raise Missed(f"no session of {', '.join(names)}")
 
 
 class ListenTerminated(SessionsFault):
@@ -88,7 +91,8 @@ class ConnectionsUsedUp(OneWorker, SessionsFault):
     def befall(self, worker: Any) -> None:
         self._taken: list[psycopg.Connection[Any]] = []
         self._take()
-        self.terminate([worker.name, EAR % worker.name])
+        with suppress(Missed):
+            self.terminate([worker.name, EAR % worker.name])
         self._take()
 
     def _take(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.faults.facts import EVERYBODY
-from tests.faults.kinds import Kind
+from tests.faults.kinds import Kind, Missed
 
 
 class StandbyPromoted(Kind):
@@ -14,6 +14,6 @@ class StandbyPromoted(Kind):
 
     def strike(self) -> frozenset[str]:
         if self.site.dead:
-            raise self.site.away[0]("there is no standby left")
+            raise Missed("there is no standby left")
         self.site.promote()
         return EVERYBODY

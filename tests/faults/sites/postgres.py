@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 from typing import Any, Self
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import psycopg
 
@@ -74,7 +74,7 @@ class PostgresSite:
         """The URL of the shop's database through *ports* of this machine."""
         hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
         return f"postgresql://shop:{PASSWORD}@{hosts}/shop?" + urlencode(
-            {"application_name": name, **more}
+            {"application_name": name, **more}, quote_via=quote
         )
 
     def url(self, name: str) -> str:
