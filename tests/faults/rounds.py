@@ -50,7 +50,7 @@ class Played:
 
 
 def play(plan: Plan, folder: Path, tell: Tell = lambda text: None) -> Played:
-    """Plays a round in *folder*, which keeps the journal and the workers' logs."""
+    """Plays a round in *folder*, which keeps the journal, the faults and the workers' logs."""
     random = Random(plan.seed)
     os.environ[journal.VARIABLE] = str(folder / "journal")
     with plan.open_site(folder) as site:
@@ -93,6 +93,7 @@ def play(plan: Plan, folder: Path, tell: Tell = lambda text: None) -> Played:
             present,
             quiet_at,
         )
+    (folder / "faults").write_text("".join(f"{fault}\n" for fault in facts.faults))
     logs = {path.stem: path.read_text("utf-8", "replace") for path in folder.glob("w*.log")}
     return Played(facts, logs)
 
