@@ -120,8 +120,8 @@ class StoreBusy(PgqueueError):
 class UnsupportedConnection(PgqueueError, TypeError):
     """This is no connection pgqueue can write through.
 
-    It takes psycopg's `Connection` and `AsyncConnection`, SQLAlchemy's `Connection`, `Session`,
-    `AsyncConnection` and `AsyncSession`.
+    It takes psycopg's `Connection` and `AsyncConnection`, sqlite3's `Connection`, and SQLAlchemy's
+    `Connection`, `Session`, `AsyncConnection` and `AsyncSession` on psycopg or sqlite3 (blocking).
     """
 
 

@@ -73,11 +73,8 @@ class Statement:
     followed_by: tuple[Step, ...]
     repeats: bool = False
     """May what follows have to run again? Only where jobs end other than well."""
-
-    @property
-    def writes(self) -> bool:
-        """Does it change anything?"""
-        return any(step.writes for step in self.steps)
+    writes: bool = True
+    """Does it change anything?"""
 
     @property
     def atomic(self) -> bool:
@@ -149,6 +146,7 @@ def load(store: str, schema: str = "pgqueue") -> Mapping[str, Statement]:
             steps[name],
             tuple(step for then in _then(text) for step in steps[then]),
             repeats=len(_then(text)) > 1,
+            writes=any(step.writes for step in steps[name]),
         )
         for name, text in files.items()
     }

@@ -13,7 +13,7 @@ from typing import ClassVar, Final, TypeVar
 from pgqueue.backends import sqlite_file
 from pgqueue.backends.base import AsyncExecutor, Executor
 from pgqueue.backends.sqlite_errors import is_busy, translated
-from pgqueue.backends.sqlite_executor import SqliteExecutor
+from pgqueue.backends.sqlite_executor import SILENT, SqliteExecutor
 from pgqueue.backends.sqlite_file import MEMORY, SYNCHRONOUS
 from pgqueue.backends.sqlite_pool import FilePool, MemoryPool, Pool, Seat, patiently
 from pgqueue.backends.sqlite_session import SqliteEar, SqliteLane, SqliteSession
@@ -61,6 +61,8 @@ class SqliteBackend:
         return _CAPABILITIES - {"processes"} if self.path == MEMORY else _CAPABILITIES
 
     def execute(self, operation: Operation[T]) -> T:
+        if operation.name in SILENT:
+            return operation.decode([])
         answer: T = patiently(self._once, operation)
         return answer
 
@@ -72,6 +74,8 @@ class SqliteBackend:
             self._pool.give(seat)
 
     async def execute_async(self, operation: Operation[T]) -> T:
+        if operation.name in SILENT:
+            return operation.decode([])
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor(), self.execute, operation)
 

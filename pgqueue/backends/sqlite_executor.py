@@ -16,8 +16,8 @@ T = TypeVar("T")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-# What has no file: a commit is heard by whoever watches the file.
-_SILENT: Final = frozenset({"wake"})
+# What there is no need to say: a commit is heard by whoever watches the file.
+SILENT: Final = frozenset({"wake"})
 
 
 class SqliteExecutor:
@@ -40,7 +40,7 @@ class SqliteExecutor:
 
     def execute(self, operation: Operation[T]) -> T:
         """Runs the steps in order; those that follow as often as they say."""
-        if operation.name in _SILENT:
+        if operation.name in SILENT:
             return operation.decode([])
         statement = self._statements[operation.name]
         given: dict[str, Any] = {**operation.params, "now": instant(operation.params.get("now"))}

@@ -125,6 +125,18 @@ class Presence(Protocol):
         ...
 
 
+_lives: set[int] = set()  # descriptors whose locks are workers' lives
+
+
+def _forget_lives() -> None:
+    """A forked child would keep its parent's workers alive."""
+    while _lives:
+        os.close(_lives.pop())
+
+
+os.register_at_fork(after_in_child=_forget_lives)
+
+
 class FilePresence:
     """A locked file a worker: the kernel frees the lock when the process ends, however it does."""
 
@@ -144,6 +156,7 @@ class FilePresence:
             with contextlib.suppress(FileNotFoundError):
                 if os.fstat(descriptor).st_ino == file.stat().st_ino:
                     self._mine[worker] = descriptor
+                    _lives.add(descriptor)
                     return True
             os.close(descriptor)  # it was cleared away under our hands
 
@@ -151,7 +164,9 @@ class FilePresence:
         if (descriptor := self._mine.pop(worker, None)) is not None:
             with contextlib.suppress(FileNotFoundError):
                 (self._folder / f"{self._prefix}{worker}").unlink()
-            os.close(descriptor)
+            if descriptor in _lives:
+                _lives.discard(descriptor)
+                os.close(descriptor)
 
     def held(self) -> list[int]:
         if not self._folder.is_dir():

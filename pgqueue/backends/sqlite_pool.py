@@ -68,9 +68,7 @@ class Seat:
     def execute(self, operation: Operation[T]) -> T:
         """Carries out *operation* in a transaction of its own."""
         executor, connection = self.executor, self.connection
-        statement = self._statements.get(operation.name)
-        if statement is None:
-            return executor.execute(operation)
+        statement = self._statements[operation.name]
         turn = self._turn if statement.writes else None
         if turn is not None:
             turn.take()

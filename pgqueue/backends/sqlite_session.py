@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 from pgqueue.backends.base import AsyncExecutor
 from pgqueue.backends.sqlite_errors import translated
-from pgqueue.backends.sqlite_executor import SqliteExecutor
+from pgqueue.backends.sqlite_executor import SILENT, SqliteExecutor
 from pgqueue.backends.sqlite_pool import Pool, Seat, Watch, patiently
 from pgqueue.errors import StoreBusy, StoreUnavailable
 from pgqueue.operations import Answers, Operation, as_json
@@ -60,6 +60,8 @@ class SqliteLane:
             thread.shutdown(wait=False)
 
     async def execute(self, operation: Operation[T]) -> T:
+        if operation.name in SILENT:
+            return operation.decode([])
         async with self._lock:
             return await self._call(patiently, self._execute, operation)
 
@@ -209,13 +211,13 @@ class SqliteSession:
             if not self._pool.presence.hold(worker):
                 return False
             self._worker = worker
-            await self._look()
+            await self._tell()
         return True
 
     async def sleep(self, topics: Collection[str]) -> bool:
         """From now on *topics* wake us, and no others."""
         self._topics = frozenset(topics)
-        await self._look()
+        await self._tell()
         return True
 
     async def check(self) -> None:
@@ -224,30 +226,34 @@ class SqliteSession:
 
     async def _watch_over(self, watch: Watch) -> None:
         seen = watch.version()
-        changed_at = time.monotonic()
+        news_at = time.monotonic()
         while True:
-            await asyncio.sleep(self._gap(changed_at))
+            await asyncio.sleep(self._gap(news_at))
             version = watch.version()
             if version == seen:
                 continue
-            seen, changed_at = version, time.monotonic()
+            seen = version
             try:
-                for topic in await self._look():
-                    self._woken(topic)
-            except StoreUnavailable:
-                self._lost()
-                return
+                if await self._tell():
+                    news_at = time.monotonic()
             except StoreBusy:
                 seen = -1
+            except Exception:
+                self._lost()
+                raise
 
-    def _gap(self, changed_at: float) -> float:
-        if not self._topics - {DUE} or time.monotonic() - changed_at > IDLE_AFTER_SECONDS:
+    def _gap(self, news_at: float) -> float:
+        if not self._topics - {DUE} or time.monotonic() - news_at > IDLE_AFTER_SECONDS:
             return IDLE_WATCH_SECONDS
         return WATCH_SECONDS
 
-    async def _look(self) -> list[str]:
+    async def _tell(self) -> list[str]:
+        """Looks, and wakes for what is new. Whoever looks must tell: nobody will see it again."""
         cancelled = () if self._worker is None else (f"!{self._worker}",)
-        return await self.execute(self._marks.asked((*self._topics, *cancelled)))
+        news = await self.execute(self._marks.asked((*self._topics, *cancelled)))
+        for topic in news:
+            self._woken(topic)
+        return news
 
 
 class SqliteEar:

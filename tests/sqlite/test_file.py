@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 from contextlib import closing
@@ -13,7 +14,7 @@ import pytest
 
 from pgqueue import inspections, operations
 from pgqueue.app import App
-from pgqueue.backends import sqlite_file
+from pgqueue.backends import sqlite_file, sqlite_session
 from pgqueue.backends.sqlite import SqliteBackend
 from pgqueue.errors import PgqueueError, SchemaMissing, StoreBusy, StoreUnavailable
 from pgqueue.jobs import State
@@ -215,6 +216,23 @@ def test_locks_of_the_dead_are_cleared_away(store: Store, backend: SqliteBackend
     assert presence.held() == []
 
 
+def test_a_forked_child_is_not_its_parents_life(backend: SqliteBackend, store: Store) -> None:
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:  # a worker, with a child of its own that outlives it
+        presence = sqlite_file.FilePresence(backend.path, "pgqueue")
+        presence.hold(5)
+        if os.fork() == 0:
+            os.close(write)
+            os.read(read, 1)
+        os._exit(0)
+    os.close(read)
+    os.waitpid(pid, 0)
+
+    assert sqlite_file.FilePresence(backend.path, "pgqueue").held() == []
+    os.close(write)
+
+
 def test_a_memory_store_is_this_processes_own() -> None:
     one, other = Store(SqliteBackend("sqlite://")), Store(SqliteBackend("sqlite:///:memory:"))
     one.add()
@@ -246,3 +264,39 @@ def test_numbers_are_never_given_twice(store: Store, way: str) -> None:
 
     assert len(set(seen)) == 5
     assert seen == sorted(seen)
+
+
+async def test_what_comes_while_other_topics_are_declared_is_heard(
+    store: Store, backend: SqliteBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WATCH_SECONDS", "IDLE_WATCH_SECONDS"):
+        monkeypatch.setattr(sqlite_session, name, 600)  # it would look by itself much later
+    woken: list[str] = []
+    session = backend.session(woken.append, lambda: None)
+    await session.open()
+    await session.sleep(["default"])
+    store.add()
+    await session.sleep(["default", "other"])
+
+    assert woken == ["default"]
+    await session.sleep(["default", "other"])
+    assert woken == ["default"]
+    await session.close()
+
+
+async def test_a_paused_queue_wakes_nobody_until_it_is_resumed(
+    store: Store, backend: SqliteBackend
+) -> None:
+    store.pause()
+    woken: asyncio.Queue[str] = asyncio.Queue()
+    session = backend.session(woken.put_nowait, lambda: None)
+    await session.open()
+    await session.sleep(["default", "told"])
+    store.add()
+    store.add(a_job(queue="told"))
+    async with asyncio.timeout(10):
+        assert await woken.get() == "told"
+    store.resume()
+    async with asyncio.timeout(10):
+        assert await woken.get() == "default"
+    await session.close()
