@@ -10,11 +10,12 @@ local BUDGET, WHOLE = 1000, 2 ^ 40
 
 -- The next edges to decide, as {child = {{parent, state}, …}}, and which states of spoiled jobs are kept.
 local function next_edges(budget)
-    local edges, keep = {}, {}
+    local edges, keep = {}, nil
     while budget > 0 do
         local packed = call('LINDEX', root .. 'settling', 0)
         if not packed then break end
         local parent, state, after, kept = unpack(cmsgpack.unpack(packed))
+        if keep and table.concat(keep) ~= table.concat(kept) then break end
         local at = root .. 'children:' .. text(parent)
         local children = numbers(call('ZRANGEBYSCORE', at, '(' .. text(after), '+inf', 'LIMIT', 0, text(budget)))
         for _, child in ipairs(children) do
