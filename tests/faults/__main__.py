@@ -24,6 +24,7 @@ SHORT_SEED = 7
 SHORT_MINUTES = 1.2
 SHORT_PAUSE = 0.8
 LONGEST_PAUSE = 2.0
+STORES = ("pgqueue-postgres-*", "store-*", "*.so")  # folders that are not kept
 
 
 @click.command()
@@ -75,7 +76,10 @@ def main(
         if keep is not None or report.violations:
             kept = keep or folder
             if keep is not None:
-                shutil.copytree(folder, keep, dirs_exist_ok=True)
+                stores = shutil.ignore_patterns(
+                    "pgqueue-postgres-*", "valkey", "standby", "disk", "*.so"
+                )
+                shutil.copytree(folder, keep, dirs_exist_ok=True, ignore=stores)
             console.print(f"journals and logs: {kept}", highlight=False)
         if keep is not None or not report.violations:
             shutil.rmtree(folder, ignore_errors=True)

@@ -148,6 +148,7 @@ def _settle(plan: Plan, site: Any, fleet: Fleet, tell: Tell) -> str | None:
         try:
             left = site.unfinished()
         except site.away:
+            time.sleep(0.1)
             continue
         if left == 0:
             return None

@@ -10,15 +10,19 @@ from typing import Any
 
 from tests.faults.fleet import Fleet
 from tests.faults.kinds import Kind, clock, neighbours, network, processes, server, sessions
+from tests.faults.kinds import valkey as valkey_kinds
 from tests.faults.kinds.deploy import Deployed
 from tests.faults.kinds.disk import DiskFull
+from tests.faults.kinds.file import FileLocked, FileRead
 from tests.faults.kinds.pooler import PoolerKilled
 from tests.faults.kinds.standby import StandbyPromoted
-from tests.faults.sites import pooler
+from tests.faults.sites import pooler, sqlite, valkey
 from tests.faults.sites.disk import DiskSite
 from tests.faults.sites.pooler import PoolerSite
 from tests.faults.sites.postgres import PostgresSite
+from tests.faults.sites.sqlite import SqliteSite
 from tests.faults.sites.standby import StandbySite
+from tests.faults.sites.valkey import ValkeySite
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,36 @@ STAGES: dict[str, dict[str, Stage]] = {
         ),
         "standby": Stage(StandbySite, (processes.WorkerKilled, StandbyPromoted), share=1),
         "disk": Stage(DiskSite, (DiskFull,), share=2, root=True),
+    },
+    "sqlite": {
+        "file": Stage(
+            SqliteSite,
+            # No clock that jumps: on one machine there is one, and it is the database's.
+            (*PROCESSES, Deployed, FileLocked, FileRead),
+            share=1,
+            missing=sqlite.missing,
+        ),
+    },
+    "redis": {
+        "valkey": Stage(
+            ValkeySite,
+            (
+                *PROCESSES,
+                clock.ClockJumped,
+                Deployed,
+                valkey_kinds.ServerStopped,
+                valkey_kinds.ServerKilled,
+                valkey_kinds.ServerFrozen,
+                valkey_kinds.ConnectionsKilled,
+                valkey_kinds.MemoryFull,
+                network.NetworkCut,
+                network.NetworkSlow,
+                network.NetworkHeld,
+                network.NetworkHalfOpen,
+            ),
+            share=1,
+            missing=valkey.missing,
+        ),
     },
 }
 

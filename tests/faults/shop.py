@@ -4,6 +4,7 @@ transaction that completes the job."""
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import secrets
 import threading
@@ -108,8 +109,10 @@ async def book(ctx: Context, key: int, seconds: float, plan: str) -> None:
     with run.noted():
         await asyncio.sleep(seconds)
         async with ctx.transaction() as connection:
-            insert = "INSERT INTO booking (job, run) VALUES (%s, %s)"
-            await connection.execute(insert, [ctx.id, run.name])
+            insert = f"INSERT INTO booking (job, run) VALUES ({ctx.id}, '{run.name}')"
+            done = connection.execute(insert)
+            if inspect.isawaitable(done):
+                await done
             ctx.result = run.name
             write("end", run.name, ctx.id, key, "async")
 

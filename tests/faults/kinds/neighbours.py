@@ -49,7 +49,7 @@ class WriterIdle(Neighbour):
     name = "writer-idle"
 
     def annoy(self, connection: psycopg.Connection[Any]) -> None:
-        connection.execute("INSERT INTO orders VALUES (0, 0, '{}')")
+        connection.execute("INSERT INTO orders VALUES (0, '{}')")
         connection.execute(
             """SELECT pgqueue.enqueue('bake', '{"key": 0, "seconds": 0, "plan": "complete"}')"""
         )

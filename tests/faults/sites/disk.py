@@ -16,7 +16,7 @@ class DiskSite(PostgresSite):
     """The server's whole folder lies on the small disk."""
 
     def __enter__(self) -> Self:
-        self.disk = self.folder / "disk"
+        self.disk = self.folder / "store-disk"
         self.disk.mkdir()
         command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=755", "tmpfs", str(self.disk)]
         subprocess.run(command, check=True)

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+from importlib.util import find_spec
 from typing import Self
 
 from tests.faults.sites.postgres import PASSWORD, PostgresSite
@@ -34,6 +35,8 @@ ignore_startup_parameters = extra_float_digits
 
 def missing() -> str | None:
     """What this machine lacks for it."""
+    if find_spec("pgqueue.backends.postgres_pooler") is None:
+        return "pgqueue to find out that there is a pooler"
     return None if shutil.which(PROGRAM) else "PgBouncer (Debian's package pgbouncer)"
 
 

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 from typing import Any, Self
@@ -17,15 +16,16 @@ import psycopg
 from pgqueue import embedded, enqueue, migrations
 from pgqueue.embedded import Server
 from pgqueue.errors import PgqueueError, StoreUnavailable
-from pgqueue.jobs import Handle, NewJob
-from tests.faults.facts import Fate, Job, Order, Parent
+from pgqueue.jobs import Handle
+from tests.faults.facts import Fate, Job, Order
 from tests.faults.orders import Draft
 from tests.faults.proxy import Gate, Network
+from tests.faults.sites import rows
 
 PASSWORD = "secret"
 CONNECTIONS = 60
 TABLES = """
-    CREATE TABLE orders (key bigint PRIMARY KEY, job bigint NOT NULL, row jsonb NOT NULL);
+    CREATE TABLE orders (key bigint PRIMARY KEY, row jsonb NOT NULL);
     CREATE TABLE booking (job bigint NOT NULL, run text NOT NULL);
     CREATE TABLE touched (id integer PRIMARY KEY, at timestamptz NOT NULL);
 """
@@ -120,12 +120,12 @@ class PostgresSite:
 
     def read(self) -> tuple[list[Order], list[Job], list[tuple[int, str]]]:
         with self.reading() as connection:
-            rows = connection.execute("SELECT row, job FROM orders").fetchall()
+            kept = connection.execute("SELECT row FROM orders").fetchall()
             jobs = connection.execute(
                 "SELECT id, (args ->> 'key')::bigint, state, result #>> '{}' FROM pgqueue.jobs"
             ).fetchall()
             bookings = connection.execute("SELECT job, run FROM booking").fetchall()
-        return [order(row, job) for row, job in rows], [Job(*job) for job in jobs], bookings
+        return [rows.order(row) for (row,) in kept], [Job(*job) for job in jobs], bookings
 
     def touch(self) -> None:
         try:
@@ -142,12 +142,6 @@ class PostgresSite:
                 yield connection
         except psycopg.OperationalError as error:
             raise StoreUnavailable(str(error)) from error
-
-
-def order(row: dict[str, Any], job: int) -> Order:
-    """An order as it was kept."""
-    parents = tuple(Parent(**parent) for parent in row.pop("parents"))
-    return Order(job=job, parents=parents, **row)
 
 
 class PostgresTill:
@@ -176,34 +170,19 @@ class PostgresTill:
                     self._connection.close()
             self._connection = None
             return ("unknown" if committing else "rolled back"), []
-        free = [d.key for d, h in zip(drafts, handles, strict=True) if h.created and not d.unique]
-        self._handles |= {d.key: h for d, h in zip(drafts, handles, strict=True) if d.key in free}
-        return "committed", free
+        free = rows.free(drafts, handles)
+        self._handles |= free
+        return "committed", list(free)
 
     def _enqueue(
         self, connection: psycopg.Connection[Any], drafts: Sequence[Draft]
     ) -> list[Handle[Any]]:
         asked_at = monotonic()
-        above: dict[int, NewJob[Any] | Handle[Any]] = dict(self._handles)
-        for draft in drafts:
-            above[draft.key] = draft.job(above)
-        handles = enqueue(connection, [above[draft.key] for draft in drafts])  # type: ignore[misc]
-        rows = [
-            (draft.key, handle.id, json.dumps(_row(draft, handle, asked_at)))
+        handles = enqueue(connection, rows.jobs(drafts, self._handles))
+        kept = [
+            (draft.key, json.dumps(rows.row(draft, handle, asked_at)))
             for draft, handle in zip(drafts, handles, strict=True)
         ]
         with connection.cursor() as cursor:
-            cursor.executemany("INSERT INTO orders VALUES (%s, %s, %s)", rows)
+            cursor.executemany("INSERT INTO orders VALUES (%s, %s)", kept)
         return handles
-
-
-def _row(draft: Draft, handle: Handle[Any], asked_at: float) -> dict[str, Any]:
-    return {
-        "key": draft.key,
-        "created": handle.created,
-        "plan": draft.plan,
-        "executor": draft.executor,
-        "asked_at": asked_at,
-        "unique": draft.unique,
-        "parents": [asdict(parent) for parent in draft.parents],
-    }

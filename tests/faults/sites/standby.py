@@ -35,7 +35,7 @@ class StandbySite(PostgresSite):
     def clone(self, name: str) -> Server:
         """A standby of the present primary, which from now on waits for it."""
         primary = self.server
-        directory = self.folder / name
+        directory = self.folder / f"store-{name}"
         data = directory / "data"
         directory.mkdir(mode=0o711)
         data.mkdir(mode=0o700)
