@@ -76,9 +76,7 @@ def main(
         if keep is not None or report.violations:
             kept = keep or folder
             if keep is not None:
-                stores = shutil.ignore_patterns(
-                    "pgqueue-postgres-*", "valkey", "standby", "disk", "*.so"
-                )
+                stores = shutil.ignore_patterns(*STORES)
                 shutil.copytree(folder, keep, dirs_exist_ok=True, ignore=stores)
             console.print(f"journals and logs: {kept}", highlight=False)
         if keep is not None or not report.violations:

@@ -240,6 +240,8 @@ def alive(facts: Facts) -> Findings:
     for worker in facts.workers:
         if not worker.asked:
             yield None, f"worker {worker.name} ended by itself, with exit code {worker.exit_code}"
+        if worker.hung:
+            yield None, f"worker {worker.name} did not stop when it was told to, for a minute"
     for name, present in facts.roll_call.items():
         if not present:
             yield None, f"worker {name} takes no jobs any more"

@@ -70,7 +70,8 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One process; *ended_at* is inf while it lives. *asked*: its end was the campaign's doing."""
+    """One process; *ended_at* is inf while it lives. *asked*: its end was the campaign's doing.
+    *hung*: it was told to stop, and had to be killed."""
 
     name: str
     concurrency: int
@@ -78,6 +79,7 @@ class Worker:
     ended_at: float = inf
     asked: bool = True
     exit_code: int | None = None
+    hung: bool = False
 
 
 @dataclass(frozen=True, slots=True)

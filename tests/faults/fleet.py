@@ -43,6 +43,7 @@ class Process:
         self.process = process
         self.log = log
         self.asked = False
+        self.hung = False
 
     @property
     def lives(self) -> bool:
@@ -126,7 +127,12 @@ class Fleet:
         """Ends it with a signal, and notes when it was gone."""
         worker.asked = True
         worker.send(number)
-        worker.process.wait(60)
+        try:
+            worker.process.wait(60)
+        except subprocess.TimeoutExpired:
+            worker.hung = True
+            worker.send(signal.SIGKILL)
+            worker.process.wait(60)
         self._gone(worker)
 
     def relaunch(self, slot: str) -> None:
@@ -183,4 +189,5 @@ class Fleet:
                     ended_at=monotonic(),
                     asked=worker.asked,
                     exit_code=worker.process.returncode,
+                    hung=worker.hung,
                 )

@@ -321,6 +321,11 @@ def test_a_worker_that_ended_by_itself(story: Story) -> None:
     assert story.broken == {"alive"}
 
 
+def test_a_worker_that_does_not_stop_when_it_is_told_to(story: Story) -> None:
+    story.workers.append(Worker("w3", 2, 0.0, 65.0, hung=True))
+    assert story.broken == {"alive"}
+
+
 def test_a_worker_that_takes_no_jobs_any_more(story: Story) -> None:
     facts = replace(story.facts, roll_call={"w1": True, "w2": False})
     assert {violation.rule for violation in check(facts)} == {"alive"}
