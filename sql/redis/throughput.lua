@@ -4,6 +4,10 @@
 -- out:  state, count, waited p50, p99 in seconds from due to claimed, ran p50, p99 from claimed to finished
 -- uses: store, job
 -- walks: what ended, from its end
+-- trap: a job that ended while it waited for its next attempt has kept its last claim: only one that
+--       ended in a worker's hands has a lease.
+-- trap: a job that ended while it waited for its next attempt has kept its last claim: only one that
+--       ended in a worker's hands has a lease.
 local function percentile(values, share)
     if #values == 0 then return null end
     local place = 1 + (#values - 1) * share
@@ -22,7 +26,7 @@ for _, state in ipairs({'completed', 'cancelled', 'discarded'}) do
         if ended then
             local job = ended[ENDED_JOB]
             count = count + 1
-            if job[CLAIMED_AT] then
+            if job[LEASE] then
                 waited[#waited + 1] = job[CLAIMED_AT] - job[RUN_AT]
                 ran[#ran + 1] = ended[FINISHED_AT] - job[CLAIMED_AT]
             end
