@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.schema import CreateSchema
 
 from pgqueue import migrations
+from pgqueue.dialects import dialect_of
 from pgqueue.statements import in_schema
 
 arguments = context.get_x_argument(as_dictionary=True)
@@ -29,32 +30,35 @@ in_schema("", schema)  # its name is checked before it stands in a statement
 
 
 def online(bind: Connection) -> None:
-    migrations.take_turn(bind, schema)
-    migrations.create_schema(bind, schema)
-    context.configure(connection=bind, version_table_schema=schema)
+    database = migrations.dialect(bind)
+    database.take_turn(bind, schema)
+    database.create_schema(bind, schema)
+    context.configure(connection=bind, **database.version_table(schema))
     alembic = context.get_context()
-    at = migrations.current(bind, schema)
-    known = min(at, migrations.head()) if at else None
-    if alembic.get_current_revision() != known:
-        alembic.stamp(context.script, known or migrations.BASE)
+    known = migrations.known(bind, schema)
+    if (alembic.get_current_revision() or migrations.BASE) != known:
+        alembic.stamp(context.script, known)
     context.run_migrations(bind=bind, schema=schema)
     if migrations.current(bind, schema) is None:
-        alembic._version.drop(bind, checkfirst=True)
-        migrations.drop_schema(bind, schema)
+        migrations.leave(bind, schema)
 
 
 def offline() -> None:
-    context.configure(dialect_name="postgresql", literal_binds=True, version_table_schema=schema)
+    name = "sqlite" if (url or "").startswith("sqlite") else "postgresql"
+    options = dialect_of(name).version_table(schema)
+    context.configure(dialect_name=name, literal_binds=True, **options)
     with context.begin_transaction():
-        context.execute(CreateSchema(schema, if_not_exists=True))
+        if name == "postgresql":
+            context.execute(CreateSchema(schema, if_not_exists=True))
         context.run_migrations(bind=None, schema=schema)
 
 
+url = arguments.get("url") or os.environ.get("PGQUEUE_URL")
 if context.is_offline_mode():
     offline()
 elif connection := attributes.get("connection"):
     online(connection)
-elif url := arguments.get("url") or os.environ.get("PGQUEUE_URL"):
+elif url:
     with migrations.connected(url) as bind:
         online(bind)
 else:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 import msgspec
+import tenacity
 
 from pgqueue import backends, inspections, operations
-from pgqueue.backends.base import carry_out, carry_out_async
-from pgqueue.errors import JobFailed, PgqueueError, ResultTimeout, StoreUnavailable, UnknownJob
-from pgqueue.graphs import Jobs, Step, gather
+from pgqueue.backends.base import AGAIN, carry_out, carry_out_async
+from pgqueue.errors import JobFailed, ResultTimeout, StoreUnavailable, UnknownJob
+from pgqueue.graphs import Jobs, Step, Workflow, gather
 from pgqueue.inspections import Ending
 from pgqueue.jobs import FINISHED, Handle, NewJob, State, job_id
 from pgqueue.operations import Operation, Retention
+from pgqueue.statements import in_schema
 from pgqueue.tasks import TaskRegistry
 
 if TYPE_CHECKING:
@@ -26,17 +29,29 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 T = TypeVar("T")
+DEFAULT_URL: Final = "sqlite:///pgqueue.db"
+
+# Whoever waits for a result lives through the death of a connection under the question; the pool
+# brings the next one, or waits for the store.
+_LOOK_AGAIN: Mapping[str, Any] = {
+    "retry": tenacity.retry_if_exception_type(StoreUnavailable),
+    "wait": tenacity.wait_random_exponential(multiplier=0.01, max=1),
+    "stop": tenacity.stop_after_attempt(3),
+    "reraise": True,
+}
 
 
 class App(TaskRegistry):
     """The tasks of an application, and the store their jobs live in.
 
     *url* names the store; without one, the environment variable PGQUEUE_URL does, when it is first
-    needed: declaring tasks and enqueueing on the application's own connections need none. *schema*
-    is where the tables are. *listen_url*: another way to the same database, for LISTEN, where *url*
-    leads through a pooler. *retention*: how long finished jobs are kept. *max_rescues*: how often a
-    job may take its worker down with it before it is discarded. *pool_size*: how many connections
-    `enqueue` may hold at once.
+    needed, and else it is SQLite, the file `pgqueue.db` in the current directory. Declaring tasks
+    and enqueueing on the application's own connections need none. *schema* is where the tables are
+    (in SQLite, what their names begin with). *listen_url* (PostgreSQL): another way to the same
+    database, for LISTEN, where *url* leads through a pooler. *synchronous* (SQLite): "full", or
+    "normal", where a power cut may undo the last moments. *retention*: how long finished jobs are
+    kept. *max_rescues*: how often a job may take its worker down with it before it is discarded.
+    *pool_size* (PostgreSQL, 10): how many connections `enqueue` may hold at once.
     """
 
     def __init__(
@@ -45,47 +60,44 @@ class App(TaskRegistry):
         *,
         schema: str = "pgqueue",
         listen_url: str | None = None,
+        synchronous: str | None = None,
         retention: Retention | None = None,
         max_rescues: int = 3,
-        pool_size: int = 10,
+        pool_size: int | None = None,
     ) -> None:
+        in_schema("", schema)  # a name that cannot be one is refused where it stands
         super().__init__(schema)
         self._url = url
-        self._listen_url = listen_url
-        self._pool_size = pool_size
+        self._options = {
+            "listen_url": listen_url,
+            "synchronous": synchronous,
+            "pool_size": pool_size,
+        }
         self._backend: backends.Backend | None = None
+        self._connecting = threading.Lock()
         self._waiter: Waiter | None = None
         self.retention = retention or Retention()
         self.max_rescues = max_rescues
 
     @property
     def url(self) -> str:
-        """Where the jobs live; raises PgqueueError when nobody said."""
-        url = self._url or os.environ.get("PGQUEUE_URL")
-        if not url:
-            raise PgqueueError(
-                "no store: give App a URL, App('postgresql:///shop'), or set PGQUEUE_URL"
-            )
-        return url
+        """Where the jobs live."""
+        return self._url or os.environ.get("PGQUEUE_URL") or DEFAULT_URL
 
     @property
     def backend(self) -> backends.Backend:
         """The store; connects when it is first asked something."""
-        if self._backend is None:
-            self._backend = backends.connect(
-                self.url,
-                schema=self.schema,
-                listen_url=self._listen_url or os.environ.get("PGQUEUE_LISTEN_URL"),
-                pool_size=self._pool_size,
-            )
-        return self._backend
+        with self._connecting:
+            if self._backend is None:
+                self._backend = backends.connect(self.url, schema=self.schema, **self._options)
+            return self._backend
 
     def use(self, url: str, *, listen_url: str | None = None) -> None:
         """Take *url*, and *listen_url* if it needs one, instead of what the application was made
         with: for command lines and tests."""
         self.close()
         self._url = url
-        self._listen_url = listen_url
+        self._options["listen_url"] = listen_url
         self._backend = None
 
     @overload
@@ -101,12 +113,10 @@ class App(TaskRegistry):
         InvalidJob, StoreUnavailable.
         """
         batch, single, workflow = gather(jobs)
-        plan = operations.enqueue(batch, workflow=workflow, notify=False)
         if workflow is None and operations.is_simple(batch):
-            handles = carry_out(plan, self.backend.execute)
+            handles = carry_out(operations.enqueue(batch, notify=False), self.backend.execute)
         else:
-            with self.backend.transaction() as executor:
-                handles = carry_out(plan, executor.execute)
+            handles = tenacity.Retrying(**AGAIN)(self._together, batch, workflow)
         with contextlib.suppress(StoreUnavailable):  # a hint: the jobs are there
             self.backend.execute(operations.wake(operations.topics(batch)))
         return handles[0] if single else handles
@@ -122,15 +132,28 @@ class App(TaskRegistry):
     async def enqueue_async(self, /, *jobs: Any) -> Any:
         """As `enqueue`, without blocking the event loop."""
         batch, single, workflow = gather(jobs)
-        plan = operations.enqueue(batch, workflow=workflow, notify=False)
         if workflow is None and operations.is_simple(batch):
+            plan = operations.enqueue(batch, notify=False)
             handles = await carry_out_async(plan, self.backend.execute_async)
         else:
-            async with self.backend.transaction_async() as executor:
-                handles = await carry_out_async(plan, executor.execute)
+            handles = await tenacity.AsyncRetrying(**AGAIN)(self._together_async, batch, workflow)
         with contextlib.suppress(StoreUnavailable):
             await self.backend.execute_async(operations.wake(operations.topics(batch)))
         return handles[0] if single else handles
+
+    def _together(
+        self, batch: Sequence[NewJob[Any]], workflow: Workflow | None
+    ) -> list[Handle[Any]]:
+        plan = operations.enqueue(batch, workflow=workflow, notify=False)
+        with self.backend.transaction() as executor:
+            return carry_out(plan, executor.execute)
+
+    async def _together_async(
+        self, batch: Sequence[NewJob[Any]], workflow: Workflow | None
+    ) -> list[Handle[Any]]:
+        plan = operations.enqueue(batch, workflow=workflow, notify=False)
+        async with self.backend.transaction_async() as executor:
+            return await carry_out_async(plan, executor.execute)
 
     def execute(self, operation: Operation[T]) -> T:
         """Carry out any of `pgqueue.operations` or `pgqueue.inspections`."""
@@ -147,11 +170,12 @@ class App(TaskRegistry):
         or discarded, UnknownJob when there is none, or none any more.
         """
         deadline = _deadline(timeout)
-        found = self._ended(job, self.execute(inspections.result(job)))
+        look = tenacity.Retrying(**_LOOK_AGAIN).wraps(self.execute)
+        found = self._ended(job, look(inspections.result(job)))
         if found is None:
             with self.backend.listen(("#", f"#{job_id(job)}")) as ear:
                 gaps = _growing_gaps()
-                while (found := self._ended(job, self.execute(inspections.result(job)))) is None:
+                while (found := self._ended(job, look(inspections.result(job)))) is None:
                     ear.wait(min(_left(job, deadline), next(gaps)))
         result: R = self._read(job, found)
         return result
@@ -163,14 +187,15 @@ class App(TaskRegistry):
         from pgqueue.waiting import Waiter
 
         deadline = _deadline(timeout)
-        found = self._ended(job, await self.execute_async(inspections.result(job)))
+        look = tenacity.AsyncRetrying(**_LOOK_AGAIN).wraps(self.execute_async)
+        found = self._ended(job, await look(inspections.result(job)))
         if found is None:
             if self._waiter is None or not self._waiter.usable:
                 self._waiter = Waiter(self.backend)
             async with self._waiter.waiting(job_id(job)) as woken:
                 for gap in _growing_gaps():
-                    ending = await self.execute_async(inspections.result(job))
-                    if (found := self._ended(job, ending)) is not None:
+                    found = self._ended(job, await look(inspections.result(job)))
+                    if found is not None:
                         break
                     await woken(min(_left(job, deadline), gap))
         assert found is not None

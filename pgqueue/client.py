@@ -46,7 +46,8 @@ def enqueue(
 def enqueue(connection: AnyConnection, /, *jobs: Any) -> Any:
     """Enqueue jobs in the transaction of *connection*: they exist if, and only if, it commits.
 
-    *connection* is a psycopg or SQLAlchemy connection or session; await the answer of an async one.
+    *connection* is a psycopg, sqlite3 or SQLAlchemy connection or session; await the answer of an
+    async one.
     One job answers with its handle, several with a list; an iterable of jobs always with a list, in
     order. Ten thousand jobs are ten statements. On a connection in autocommit they are a
     transaction of their own.

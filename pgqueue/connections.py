@@ -7,6 +7,7 @@ but SQLAlchemy must know that a transaction has begun, or its commit would do no
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
@@ -15,48 +16,76 @@ import psycopg
 from pgqueue.errors import UnsupportedConnection
 
 if TYPE_CHECKING:
+    import redis
+    import redis.asyncio
     from sqlalchemy import Connection as AlchemyConnection
     from sqlalchemy.ext.asyncio import AsyncConnection as AlchemyAsyncConnection
     from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
     from sqlalchemy.orm import Session, scoped_session
 
 BlockingConnection: TypeAlias = Union[
-    "psycopg.Connection[Any]", "AlchemyConnection", "Session", "scoped_session[Any]"
+    "psycopg.Connection[Any]",
+    "sqlite3.Connection",
+    "AlchemyConnection",
+    "Session",
+    "scoped_session[Any]",
+    "redis.Redis",
 ]
 AsyncioConnection: TypeAlias = Union[
     "psycopg.AsyncConnection[Any]",
     "AlchemyAsyncConnection",
     "AsyncSession",
     "async_scoped_session[Any]",
+    "redis.asyncio.Redis",
 ]
 AnyConnection: TypeAlias = BlockingConnection | AsyncioConnection
+
+# Drivers' own connections, by store; SQLAlchemy's, by what it calls the database.
+_BLOCKING: dict[type, str] = {psycopg.Connection: "postgres", sqlite3.Connection: "sqlite"}
+_ASYNC: dict[type, str] = {psycopg.AsyncConnection: "postgres"}
+_DIALECTS = {"postgresql": "postgres", "sqlite": "sqlite"}
 
 
 def is_async(connection: object) -> bool:
     """Is *connection* to be awaited? Raises UnsupportedConnection for what is none."""
-    if isinstance(connection, psycopg.AsyncConnection):
+    if isinstance(connection, tuple(_ASYNC)):
         return True
-    if isinstance(connection, psycopg.Connection):
+    if isinstance(connection, tuple(_BLOCKING)):
         return False
+    if redis_kinds := _redis(connection):
+        return isinstance(connection, redis_kinds[1])
     kinds = _alchemy(connection)
     if kinds and isinstance(connection, kinds[1]):
         return True
     if kinds and isinstance(connection, kinds[0]):
         return False
     raise UnsupportedConnection(
-        f"{_name(connection)} is no connection pgqueue can write through; give a psycopg or "
-        "SQLAlchemy connection or session, or use app.enqueue(...), with connections of its own"
+        f"{_name(connection)} is no connection pgqueue can write through; give a psycopg, sqlite3 "
+        "or SQLAlchemy connection or session, or a Redis pipeline, or use app.enqueue(...), with "
+        "connections of its own"
     )
 
 
-def store_of(connection: object) -> str:
-    """The name of the store that *connection* leads to."""
-    return "postgres"
+def store_of(connection: Any) -> str:
+    """The name of the store that *connection* leads to. Raises UnsupportedConnection."""
+    for kind, store in (_BLOCKING | _ASYNC).items():
+        if isinstance(connection, kind):
+            return store
+    if _redis(connection):
+        return "redis"
+    is_async(connection)
+    bind = connection.get_bind() if hasattr(connection, "get_bind") else connection
+    if bind.dialect.name not in _DIALECTS:
+        raise UnsupportedConnection(
+            f"this SQLAlchemy connection leads to {bind.dialect.name}; pgqueue's tables can be in "
+            "PostgreSQL or SQLite"
+        )
+    return _DIALECTS[bind.dialect.name]
 
 
-def driver(connection: Any) -> psycopg.Connection[Any]:
+def driver(connection: Any) -> Any:
     """The driver's connection below *connection*, with its transaction begun."""
-    if isinstance(connection, psycopg.Connection):
+    if isinstance(connection, tuple(_BLOCKING)) or _redis(connection):
         return connection
     from sqlalchemy.orm import Session, scoped_session
 
@@ -67,14 +96,14 @@ def driver(connection: Any) -> psycopg.Connection[Any]:
     if not connection.in_transaction():
         connection.begin()
     found = connection.connection.driver_connection
-    if not isinstance(found, psycopg.Connection):
+    if not isinstance(found, tuple(_BLOCKING)):
         raise _wrong_driver(found)
     return found
 
 
-async def driver_async(connection: Any) -> psycopg.AsyncConnection[Any]:
+async def driver_async(connection: Any) -> Any:
     """The driver's connection below *connection*, with its transaction begun."""
-    if isinstance(connection, psycopg.AsyncConnection):
+    if isinstance(connection, tuple(_ASYNC)) or _redis(connection):
         return connection
     from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
 
@@ -85,7 +114,7 @@ async def driver_async(connection: Any) -> psycopg.AsyncConnection[Any]:
     if not connection.in_transaction():
         await connection.begin()
     found = (await connection.get_raw_connection()).driver_connection
-    if not isinstance(found, psycopg.AsyncConnection):
+    if not isinstance(found, tuple(_ASYNC)):
         raise _wrong_driver(found)
     return found
 
@@ -109,10 +138,31 @@ def _alchemy(connection: object) -> tuple[tuple[type, ...], tuple[type, ...]] | 
     return blocking, (AsyncConnection, AsyncSession, async_scoped_session)
 
 
+def _redis(connection: object) -> tuple[type, type] | None:
+    """redis-py's clients, blocking and async, and their pipelines: only for what came from there.
+
+    Raises UnsupportedConnection for a cluster's: it does not say which node carries jobs out.
+    """
+    if not any(kind.__module__.startswith("redis.") for kind in type(connection).__mro__):
+        return None
+    import redis.asyncio
+
+    if isinstance(connection, (redis.RedisCluster, redis.asyncio.RedisCluster)) or any(
+        kind.__name__ == "ClusterPipeline" for kind in type(connection).__mro__
+    ):
+        raise UnsupportedConnection(
+            f"{_name(connection)}: a cluster's client or pipeline is not taken; use "
+            "app.enqueue(...), or a redis.Redis of the node that has the namespace"
+        )
+    kinds = (redis.Redis, redis.asyncio.Redis)
+    return kinds if isinstance(connection, kinds) else None
+
+
 def _wrong_driver(found: object) -> UnsupportedConnection:
     return UnsupportedConnection(
-        f"this SQLAlchemy connection runs on {_name(found)}; pgqueue needs psycopg 3: "
-        "create_engine('postgresql+psycopg://...'), for both blocking and asyncio engines"
+        f"this SQLAlchemy connection runs on {_name(found)}; pgqueue needs psycopg 3, "
+        "create_engine('postgresql+psycopg://...'), for both blocking and asyncio engines, or "
+        "Python's sqlite3, create_engine('sqlite:///...')"
     )
 
 

@@ -17,7 +17,7 @@
     ├── NotPermitted (PermissionError)      this role may not do that
     ├── InvalidUrl (ValueError)             a store's URL that cannot be read
     ├── StoreUnavailable (ConnectionError)  the database cannot be reached, for now
-    ├── StoreBusy                           another transaction is in the way, for now
+    ├── StoreBusy                           another transaction, or a full disk, is in the way
     ├── UnsupportedConnection (TypeError)   not a connection pgqueue can write through
     ├── MissingCapability                   this store cannot do that
     ├── LeaseLost                           the job belongs to another worker by now
@@ -127,14 +127,14 @@ class StoreUnavailable(PgqueueError, ConnectionError):
 
 
 class StoreBusy(PgqueueError):
-    """Another transaction holds what this one needs; nothing was changed, ask again."""
+    """Another transaction, or a full disk, is in the way; nothing was changed, ask again."""
 
 
 class UnsupportedConnection(PgqueueError, TypeError):
     """This is no connection pgqueue can write through.
 
-    It takes psycopg's `Connection` and `AsyncConnection`, SQLAlchemy's `Connection`, `Session`,
-    `AsyncConnection` and `AsyncSession`.
+    It takes psycopg's `Connection` and `AsyncConnection`, sqlite3's `Connection`, and SQLAlchemy's
+    `Connection`, `Session`, `AsyncConnection` and `AsyncSession` on psycopg or sqlite3 (blocking).
     """
 
 

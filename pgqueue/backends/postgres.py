@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
-import select
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
-from weakref import WeakKeyDictionary
 
 import psycopg
 import tenacity
-from psycopg import AsyncConnection, Connection, IsolationLevel
+from psycopg import AsyncConnection, Connection
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import ConnStatus
-from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
-from pgqueue.backends.base import AsyncExecutor, Executor
+from pgqueue.backends.base import AGAIN, AsyncExecutor, Executor
 from pgqueue.backends.postgres_errors import translated
 from pgqueue.backends.postgres_executor import AsyncStatements, Statements, is_idle
 from pgqueue.backends.postgres_pooler import is_direct, is_direct_async
+from pgqueue.backends.postgres_pools import KEEPALIVES, WRITABLE, Pools
 from pgqueue.backends.postgres_session import PostgresSession
-from pgqueue.errors import InvalidUrl, StoreBusy, StoreUnavailable
+from pgqueue.backends.postgres_silence import Patience, Silence
+from pgqueue.errors import InvalidUrl, StoreUnavailable
 from pgqueue.operations import Operation, as_json
-from pgqueue.statements import Statement, load
+from pgqueue.statements import Statement, head, load
 
 T = TypeVar("T")
 
@@ -39,23 +38,6 @@ LANE_SETTINGS = (
 )
 ASYNCHRONOUS = "SET synchronous_commit = off;"
 DEAF_SECONDS = 0.5
-KEEPALIVES: Mapping[str, Any] = {
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,  # keepalives are silent while an answer is due
-    "connect_timeout": 10,
-}
-# Of several hosts only the one that takes writes: a standby would refuse each statement.
-WRITABLE: Mapping[str, Any] = {"target_session_attrs": "read-write", **KEEPALIVES}
-POOLED: dict[str, Any] = {"autocommit": True, **WRITABLE}
-# Rolled back by the server as a whole: nothing of the operation happened, it may run again.
-_AGAIN: Mapping[str, Any] = {
-    "retry": tenacity.retry_if_exception_type(StoreBusy),
-    "wait": tenacity.wait_random_exponential(multiplier=0.01, max=1),
-    "stop": tenacity.stop_after_attempt(10),
-    "reraise": True,
-}
 
 
 class PostgresBackend:
@@ -63,8 +45,9 @@ class PostgresBackend:
 
     store: ClassVar[str] = "postgres"
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"transactions", "push", "sessions", "partitions"}
+        {"transactions", "concurrency", "processes", "push", "sessions", "partitions"}
     )
+    head: ClassVar[str] = head("postgres")
 
     def __init__(
         self,
@@ -78,33 +61,32 @@ class PostgresBackend:
         self.url = conninfo(url)
         self.listen_url = conninfo(listen_url) if listen_url else self.url
         self._statements = load("postgres", schema)
-        self._pool_size = pool_size
-        self._pool: ConnectionPool | None = None
-        self._async_pools: WeakKeyDictionary[Any, AsyncConnectionPool] = WeakKeyDictionary()
+        self._pools = Pools(self.url, pool_size, self._statements)
+        self._silence = Silence()
 
     def execute(self, operation: Operation[T]) -> T:
         def once() -> T:
-            with self._connection() as connection, translated():
+            with self._pools.connection() as connection, translated():
                 return Statements(connection, self._statements).execute(operation)
 
-        return tenacity.Retrying(**_AGAIN)(once)
+        return tenacity.Retrying(**AGAIN)(once)
 
     async def execute_async(self, operation: Operation[T]) -> T:
         async def once() -> T:
-            async with self._connection_async() as connection:
+            async with self._pools.connection_async() as connection:
                 with translated():
                     return await AsyncStatements(connection, self._statements).execute(operation)
 
-        return await tenacity.AsyncRetrying(**_AGAIN)(once)
+        return await tenacity.AsyncRetrying(**AGAIN)(once)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Executor]:
-        with self._connection() as connection, translated(), connection.transaction():
+        with self._pools.connection() as connection, translated(), connection.transaction():
             yield Statements(connection, self._statements)
 
     @contextlib.asynccontextmanager
     async def transaction_async(self) -> AsyncIterator[AsyncExecutor]:
-        async with self._connection_async() as connection:
+        async with self._pools.connection_async() as connection:
             with translated():
                 async with connection.transaction():
                     yield AsyncStatements(connection, self._statements)
@@ -146,79 +128,26 @@ class PostgresBackend:
 
     @contextlib.contextmanager
     def user_connection(self) -> Iterator[Connection[Any]]:
-        with self._connection() as connection, connection.transaction():
+        with self._pools.connection() as connection, connection.transaction():
             yield connection
 
     @contextlib.asynccontextmanager
     async def user_connection_async(self) -> AsyncIterator[AsyncConnection[Any]]:
-        async with self._connection_async() as connection, connection.transaction():
+        async with self._pools.connection_async() as connection, connection.transaction():
             yield connection
 
     def lane(self, *, durable: bool = True) -> PostgresLane:
-        return PostgresLane(self.url, self._statements, durable)
+        return PostgresLane(self.url, self._statements, durable, self._silence)
 
     def session(self, woken: Callable[[str], None], lost: Callable[[], None]) -> PostgresSession:
-        lane = PostgresLane(self.listen_url, self._statements, durable=True)
+        lane = PostgresLane(self.listen_url, self._statements, True, self._silence)
         return PostgresSession(lane, woken, lost)
 
     def close(self) -> None:
-        if self._pool is not None:
-            self._pool.close()
-            self._pool = None
+        self._pools.close()
 
     async def close_async(self) -> None:
-        pool = self._async_pools.pop(asyncio.get_running_loop(), None)
-        if pool is not None:
-            await pool.close()
-
-    @contextlib.contextmanager
-    def _connection(self) -> Iterator[Connection[Any]]:
-        if self._pool is None:
-            self._pool = ConnectionPool(
-                self.url,
-                kwargs=POOLED,
-                min_size=0,
-                max_size=self._pool_size,
-                configure=self._configure,
-                check=_check,
-                name="pgqueue",
-                open=True,
-            )
-        try:
-            with self._pool.connection() as connection:
-                yield connection
-        except PoolTimeout as error:
-            raise StoreUnavailable(f"no connection to PostgreSQL: {error}") from error
-
-    @contextlib.asynccontextmanager
-    async def _connection_async(self) -> AsyncIterator[AsyncConnection[Any]]:
-        loop = asyncio.get_running_loop()
-        pool = self._async_pools.get(loop)
-        if pool is None:
-            pool = self._async_pools[loop] = AsyncConnectionPool(
-                self.url,
-                kwargs=POOLED,
-                min_size=0,
-                max_size=self._pool_size,
-                configure=self._configure_async,
-                check=_check_async,
-                name="pgqueue",
-                open=False,
-            )
-            await pool.open()
-        try:
-            async with pool.connection() as connection:
-                yield connection
-        except PoolTimeout as error:
-            raise StoreUnavailable(f"no connection to PostgreSQL: {error}") from error
-
-    def _configure(self, connection: Connection[Any]) -> None:
-        connection.isolation_level = IsolationLevel.READ_COMMITTED
-        is_direct(connection, self._statements)
-
-    async def _configure_async(self, connection: AsyncConnection[Any]) -> None:
-        await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
-        await is_direct_async(connection, self._statements)
+        await self._pools.close_async()
 
 
 class PostgresEar:
@@ -242,11 +171,14 @@ class PostgresEar:
 class PostgresLane:
     """A worker's own connection, in autocommit, with the plans of our statements pinned."""
 
-    def __init__(self, url: str, statements: Mapping[str, Statement], durable: bool) -> None:
+    def __init__(
+        self, url: str, statements: Mapping[str, Statement], durable: bool, silence: Silence
+    ) -> None:
         self._url = url
         self._statements = statements
         self._durable = durable
         self._lock = asyncio.Lock()  # a pipeline is the connection's, not the coroutine's
+        self._patience = Patience(silence)
         self.connection: AsyncConnection[Any] | None = None
         self.direct = True
 
@@ -254,16 +186,13 @@ class PostgresLane:
         """Connects anew. Raises StoreUnavailable."""
         await self.close()
         with translated():
-            connection = await AsyncConnection.connect(
-                self._url,
-                autocommit=True,
-                **WRITABLE,
-            )
+            connection = await AsyncConnection.connect(self._url, autocommit=True, **WRITABLE)
             self.direct = await is_direct_async(connection, self._statements)
             if self.direct:
                 connection.prepare_threshold = 0
                 settings = LANE_SETTINGS if self._durable else LANE_SETTINGS + ASYNCHRONOUS
                 await connection.execute(settings.encode(), prepare=False)
+        self._patience.heard()
         self.connection = connection
 
     async def close(self) -> None:
@@ -274,7 +203,7 @@ class PostgresLane:
     async def execute(self, operation: Operation[T]) -> T:
         async with self._lock:
             connection = self._connected()
-            with translated():
+            with translated(), self._patience.answers(connection, operation.name):
                 executor = AsyncStatements(connection, self._statements, self._settings())
                 return await executor.execute(operation)
 
@@ -300,22 +229,9 @@ class PostgresLane:
         """The connection of this moment: another coroutine may have replaced it meanwhile."""
         if self.connection is None or self.connection.closed:
             raise StoreUnavailable("the connection to PostgreSQL is lost")
+        if self._patience.doubts:
+            raise StoreUnavailable("the connection to PostgreSQL may be as silent as another was")
         return self.connection
-
-
-def _check(connection: Connection[Any] | AsyncConnection[Any]) -> None:
-    """Raises when the server has closed an idle connection: then there is something to read. No
-    round trip."""
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    while poll.poll(0):  # its last words come before its end
-        connection.pgconn.consume_input()
-        if connection.pgconn.status == ConnStatus.BAD or connection.closed:
-            raise psycopg.OperationalError("the server closed the connection while it was idle")
-
-
-async def _check_async(connection: AsyncConnection[Any]) -> None:
-    _check(connection)
 
 
 def conninfo(url: str) -> str:
@@ -333,4 +249,9 @@ def conninfo(url: str) -> str:
     raise InvalidUrl
 
 
-open_backend = PostgresBackend
+def open_backend(
+    url: str, *, schema: str = "pgqueue", listen_url: str | None = None, pool_size: int = 10
+) -> PostgresBackend:
+    """*listen_url*, or PGQUEUE_LISTEN_URL: another way to the same database, for LISTEN."""
+    listen_url = listen_url or os.environ.get("PGQUEUE_LISTEN_URL")
+    return PostgresBackend(url, schema=schema, listen_url=listen_url, pool_size=pool_size)

@@ -24,14 +24,13 @@ _BUSY = (
     psycopg.errors.SerializationFailure,
     psycopg.errors.LockNotAvailable,
 )
-_LOST = (
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    psycopg.errors.ReadOnlySqlTransaction,
-)
-# Connection exceptions, too many connections, shutdowns and starts, and a primary that became a
-# standby.
-_AWAY = ("08", "53300", "57P", "25006")
+_CONNECTION = (psycopg.OperationalError, psycopg.InterfaceError)
+# Connection exceptions, too many connections, shutdowns and starts, a primary that became a
+# standby, and a session that was idle for too long, because its process was frozen.
+_AWAY = ("08", "53300", "57P", "25006", "25P03")
+# A full or failing disk, no memory, and a statement that somebody cancelled: all of it was rolled
+# back, and nothing is wrong with it.
+_TROUBLE = ("53", "57014", "58")
 
 
 @contextmanager
@@ -51,16 +50,19 @@ def translated(*, transient: bool = True) -> Iterator[None]:
 
 
 def _ours(error: psycopg.Error, transient: bool) -> PgqueueError | None:
+    state = error.sqlstate or ("08" if isinstance(error, _CONNECTION) else "")
     if isinstance(error, _MISSING):
         return SchemaMissing()
     if isinstance(error, _OLD):
         return SchemaOutOfDate()
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return NotPermitted(f"{error}; the schema's owner runs `pgqueue grant`")
+    if state.startswith(_AWAY):
+        return StoreUnavailable(f"PostgreSQL cannot be reached: {error}")
     if isinstance(error, _BUSY) and transient:
         return StoreBusy(f"another transaction holds what this one needs: {error}")
-    if isinstance(error, _LOST) and (error.sqlstate is None or error.sqlstate.startswith(_AWAY)):
-        return StoreUnavailable(f"PostgreSQL cannot be reached: {error}")
+    if state.startswith(_TROUBLE) and transient:
+        return StoreBusy(f"PostgreSQL is in trouble: {error}")
     return None
 
 

@@ -56,7 +56,8 @@ class Command(click.Command):
 class LazyGroup(click.Group):
     """A group whose commands, "module:attribute" below `pgqueue.cli`, are imported when called.
 
-    What they do in a few words stands here too, since `--help` imports none of them.
+    What they do in a few words stands here too, since `--help` imports none of them. One that is
+    about many, "jobs", may be called as about one: `job show 7`.
     """
 
     command_class = Command
@@ -77,6 +78,8 @@ class LazyGroup(click.Group):
         return [*self._lazy, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in self._lazy and f"{name}s" in self._lazy:
+            name = f"{name}s"
         if name not in self._lazy:
             return super().get_command(ctx, name)
         module, _, attribute = self._lazy[name][0].partition(":")

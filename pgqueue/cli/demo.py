@@ -35,7 +35,7 @@ def demo(
 
     Without DIRECTORY it reads Python's own library, and without a URL it starts a PostgreSQL of
     its own, which keeps its data and ends with it. In a database of yours, everything is in a
-    schema that goes in the end.
+    schema, or in tables, that go in the end.
     """
     from rich.console import Console
 
@@ -77,8 +77,7 @@ def _play(
         with show.waiting("starting PostgreSQL" if url is None else "making the tables"):
             stage = stack.enter_context(database(url, keep=keep))
             cast = stack.enter_context(workers(stage, processes, loud=loud))
-        where = "started for you" if stage.own else "in a schema of its own"
-        show.say(f"[bold]{stage.server}[/bold] {where}")
+        show.say(f"[bold]{stage.server}[/bold] {stage.where}")
         app.use(stage.url)
         stack.callback(app.close)
         play = Play(stage, cast, directory, paths)
@@ -88,7 +87,8 @@ def _play(
         jobs = play.enqueue()
         show.say(
             f"[bold]one transaction[/bold] with a row of the application's own and {jobs:,} "
-            f"jobs, one for each file below {directory}; a last one waits for them all"
+            f"jobs: one for each of {len(paths):,} files below {directory}, a last one that waits "
+            "for them all, and some that fail or are due later"
         )
         seconds = show.watch(play).seconds
         with show.waiting("single jobs, and a burst of empty ones"):

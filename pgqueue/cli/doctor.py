@@ -19,11 +19,7 @@ SIGNS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "b
 
 @click.command(cls=Command)
 @click.option(
-    "--listen-url",
-    envvar="PGQUEUE_LISTEN_URL",
-    show_envvar=True,
-    metavar="URL",
-    help="The workers' way around a pooler, if they have one.",
+    "--listen-url", metavar="URL", help="The workers' way around a pooler; or PGQUEUE_LISTEN_URL."
 )
 @store_options
 @json_option

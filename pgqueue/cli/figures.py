@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from pgqueue import inspections, migrations
+from pgqueue import inspections
 from pgqueue.cli.output import seconds
 from pgqueue.cli.store import Connected
 from pgqueue.inspections import Worker
@@ -68,7 +68,7 @@ def read(connected: Connected, schema: str) -> Status:
     queues = connected.execute(inspections.queues())
     return Status(
         at=datetime.now(UTC),
-        schema=SchemaStatus(schema, version, migrations.head()),
+        schema=SchemaStatus(schema, version, connected.head),
         exact=counts.exact,
         queues=[_queue(queue, counts.counts) for queue in queues],
         last_minute_exact=sum(ended.count for ended in lately) < MOST_MEASURED,

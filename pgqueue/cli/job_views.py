@@ -109,7 +109,7 @@ def _instant(at: Any, note: str = "") -> str | None:
 
 
 def _took(job: Job) -> str:
-    if job.claimed_at is None or job.finished_at is None:
+    if job.lease is None or job.claimed_at is None or job.finished_at is None:
         return ""
     return f"after running {output.span(job.finished_at - job.claimed_at)}"
 

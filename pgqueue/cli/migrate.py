@@ -25,18 +25,32 @@ def migrate(store: Store, as_json: bool, to: str, sql: bool, check: bool, yes: b
     """
     from pgqueue import migrations
 
+    if store.name == "redis":
+        _nothing_to_do(store, as_json)
+        return
     if sql:
-        click.echo(migrations.script(to, schema=store.schema), nl=False)
+        text = migrations.script(to, schema=store.schema, store=store.name or "postgres")
+        click.echo(text, nl=False)
         return
     if check:
+        head = migrations.head(migrations.database_at(store.url).store)
         migrations.check(store.url, schema=store.schema)
-        _say(as_json, store.schema, before=migrations.head(), after=migrations.head())
+        _say(as_json, store.schema, before=head, after=head)
         return
     before = _version(store)
     if before is not None and to != "head" and (to == "base" or to < before):
         _confirm(store.schema, before, to, yes)
     migrations.migrate(store.url, to=to, schema=store.schema)
     _say(as_json, store.schema, before=before, after=_version(store))
+
+
+def _nothing_to_do(store: Store, as_json: bool) -> None:
+    """A Redis has no tables: it only has to be there."""
+    version = _version(store)
+    if as_json:
+        _say(as_json, store.schema, before=version, after=version)
+    else:
+        click.echo(f"schema {store.schema}: Redis has no tables, there is nothing to migrate")
 
 
 def _version(store: Store) -> str | None:

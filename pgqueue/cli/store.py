@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -21,9 +22,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Connected:
     """One connection to the store, for as long as a command lasts."""
 
-    def __init__(self, connection: Any, schema: str) -> None:
+    def __init__(self, connection: Any, schema: str, head: str) -> None:
         self._connection = connection
         self._schema = schema
+        self.head = head
 
     def execute(self, operation: Operation[T]) -> T:
         from pgqueue.client import execute
@@ -47,19 +49,30 @@ class Store:
 
     @property
     def url(self) -> str:
-        if not self.given_url:
+        if self.given_url:
+            return self.given_url
+        if not Path("pgqueue.db").exists():
             raise click.UsageError(
-                "which database? Give --url or set PGQUEUE_URL, postgresql:///shop for example"
+                "which database? Give --url or set PGQUEUE_URL, postgresql:///shop for example; "
+                "without one it is SQLite's file pgqueue.db, and here is none"
             )
-        return self.given_url
+        return "sqlite:///pgqueue.db"
+
+    @property
+    def name(self) -> str | None:
+        """The store's name, when a URL is given."""
+        from pgqueue import backends
+
+        return backends.store_of(self.given_url) if self.given_url else None
 
     @contextmanager
     def connected(self) -> Iterator[Connected]:
         """A connection, opened at once. Raises StoreUnavailable."""
         from pgqueue import backends
 
-        with backends.connect(self.url, schema=self.schema).connect() as connection:
-            yield Connected(connection, self.schema)
+        backend = backends.connect(self.url, schema=self.schema)
+        with backend.connect() as connection:
+            yield Connected(connection, self.schema, backend.head)
 
 
 def schema_name(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -79,7 +92,7 @@ url_option = click.option(
     envvar="PGQUEUE_URL",
     show_envvar=True,
     metavar="URL",
-    help="Where the jobs live, postgresql://user@host/database.",
+    help="Where the jobs live, postgresql://user@host/database or sqlite:///jobs.db.",
 )
 schema_option = click.option(
     "--schema",

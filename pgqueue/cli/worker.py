@@ -169,8 +169,10 @@ def _work(
 
 def run(app: App, options: Options) -> None:
     """Works until told to stop. Does not return when a function that cannot be stopped is left."""
-    from pgqueue.worker.worker import new_event_loop
+    from pgqueue.worker.worker import new_event_loop, spare_the_collector
 
+    app.prepare()
+    spare_the_collector()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         if runner.run(_run(app, options)).stuck:
             logging.getLogger("pgqueue.worker").warning("leaving functions behind that still run")

@@ -11,16 +11,16 @@ from statistics import quantiles
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import MetaData, create_engine, make_url
+from sqlalchemy import MetaData, make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from sqlalchemy.pool import NullPool
 
-from pgqueue import inspections
+from pgqueue import backends, inspections
 from pgqueue.client import enqueue
 from pgqueue.demo import SCHEMA, Report, app, nothing, read_source, report, stumble, tick
 from pgqueue.demo.stage import Stage, Workers
 from pgqueue.errors import PgqueueError
 from pgqueue.jobs import Handle, NewJob, State
+from pgqueue.migrations import database_at
 
 TICKS: Final = 40
 STUMBLES: Final = 20
@@ -39,7 +39,7 @@ class Base(DeclarativeBase):
 class Scan(Base):
     """A row of the application's own, written in the transaction that enqueues its jobs."""
 
-    __tablename__ = "scan"
+    __tablename__ = f"{SCHEMA}_scan"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     directory: Mapped[str]
@@ -114,8 +114,12 @@ class Play:
         stumbles = [stumble.job(n) for n in range(STUMBLES)]
         last = report.job().after(*files, on_failure="run")
         jobs: list[NewJob[Any]] = [*ticks, *stumbles, *files, last]
-        address = make_url(self._stage.url).set(drivername="postgresql+psycopg")
-        engine = create_engine(address, poolclass=NullPool)
+        if backends.store_of(self._stage.url) == "redis":
+            self._enqueue_in_pipeline(jobs)
+            return len(jobs)
+        engine = database_at(self._stage.url).engine(make_url(self._stage.url))
+        if engine.dialect.name == "sqlite":
+            engine = engine.execution_options(schema_translate_map={SCHEMA: None})
         Base.metadata.create_all(engine)
         began = time.monotonic()
         with Session(engine) as session, session.begin():
@@ -124,6 +128,16 @@ class Play:
             self.enqueue_seconds = time.monotonic() - began
             self.seen_before_commit = sum(c.count for c in self._counts())
         return len(jobs)
+
+    def _enqueue_in_pipeline(self, jobs: list[NewJob[Any]]) -> None:
+        """As `enqueue`, where a transaction is a pipeline."""
+        from pgqueue.demo import namespace
+
+        began = time.monotonic()
+        with namespace.pipeline(self._stage.url) as pipeline:
+            self._handles = namespace.enqueue_with(pipeline, str(self._directory), jobs)
+            self.seen_before_commit = sum(c.count for c in self._counts())
+        self.enqueue_seconds = time.monotonic() - began
 
     def progress(self) -> Iterator[Moment]:
         """How far it is, again and again, until all is done. Raises PgqueueError."""

@@ -1,20 +1,24 @@
-"""Where the demo plays: a database of its own or a schema in somebody's, and worker processes."""
+"""Where the demo plays: a database of its own or a place in somebody's, and worker processes."""
 
 from __future__ import annotations
 
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any, Final
 
 import psycopg
 
-from pgqueue import embedded, migrations
+from pgqueue import backends, embedded, migrations
 from pgqueue.backends.postgres import conninfo
+from pgqueue.backends.sqlite_file import MEMORY, FilePresence, parse
 from pgqueue.demo import CLOCK, FILES, SCHEMA
 from pgqueue.errors import NoServer, PgqueueError, StoreUnavailable
 from pgqueue.worker.supervisor import environment
@@ -26,30 +30,34 @@ _QUEUES: Final = f"{FILES}:4,{CLOCK}"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A database with empty tables. *own*: its server was started for the demo."""
+    """A database with empty tables, which *clear* takes away."""
 
     url: str
     server: str
-    own: bool
+    where: str
+    clear: Callable[[], None]
 
 
 @contextmanager
 def database(url: str | None, *, keep: bool) -> Iterator[Stage]:
     """The database at *url*, or one on a server that is started here and stopped in the end.
 
-    In somebody's database everything is in a schema that is dropped in the end, unless *keep*.
-    Raises NoServer, StoreUnavailable, PgqueueError when another demo is running there.
+    In somebody's database everything is in a schema, or tables, that are dropped in the end, unless
+    *keep*. Raises NoServer, StoreUnavailable, PgqueueError when another demo is running there.
     """
-    if url is not None:
-        with _schema(url, own=False) as stage:
-            try:
-                yield stage
-            finally:
-                if not keep:
-                    _drop(stage.url)
+    if url is None:
+        with _server() as server, _schema(server.url, own=True) as stage:
+            yield stage
         return
-    with _server() as server, _schema(server.url, own=True) as stage:
-        yield stage
+    store = backends.store_of(url)
+    if store not in _PLACES:
+        raise PgqueueError(f"the demo plays on {' and '.join(_PLACES)}, not on {store}")
+    with _PLACES[store](url) as stage:
+        try:
+            yield stage
+        finally:
+            if not keep:
+                stage.clear()
 
 
 @contextmanager
@@ -122,7 +130,7 @@ def _server() -> embedded.Server:
 
 
 @contextmanager
-def _schema(url: str, *, own: bool) -> Iterator[Stage]:
+def _schema(url: str, *, own: bool = False) -> Iterator[Stage]:
     """An empty queue in a schema that is ours; what an earlier demo has left in it goes."""
     try:
         connection = psycopg.connect(conninfo(url), autocommit=True, connect_timeout=10)
@@ -139,9 +147,57 @@ def _schema(url: str, *, own: bool) -> Iterator[Stage]:
             raise PgqueueError("another demo is running in this database; wait for its end")
         _drop(url)
         migrations.migrate(url, schema=SCHEMA)
-        yield Stage(url, f"PostgreSQL {row[1].partition(' ')[0]}", own)
+        server = f"PostgreSQL {row[1].partition(' ')[0]}"
+        where = "started for you" if own else "in a schema of its own"
+        yield Stage(url, server, where, lambda: _drop(url))
 
 
 def _drop(url: str) -> None:
     with psycopg.connect(conninfo(url), autocommit=True) as connection:
         connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+
+
+@contextmanager
+def _tables(url: str) -> Iterator[Stage]:
+    """Empty tables in a SQLite file, which goes in the end if the demo has made it."""
+    path, _ = parse(url)
+    if path == MEMORY:
+        raise PgqueueError("what is in memory belongs to one process; give the demo a file")
+    made = not Path(path).exists()
+    presence = FilePresence(path, SCHEMA)
+    if not presence.hold(0):
+        raise PgqueueError("another demo is running in this database; wait for its end")
+
+    def clear() -> None:
+        migrations.migrate(url, to="base", schema=SCHEMA)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(f"DROP TABLE IF EXISTS {SCHEMA}_scan")
+        presence.let_go(0)
+        if made:
+            for file in (path, f"{path}-wal", f"{path}-shm"):
+                Path(file).unlink(missing_ok=True)
+            shutil.rmtree(f"{path}-locks", ignore_errors=True)
+
+    try:
+        migrations.migrate(url, to="base", schema=SCHEMA)
+        migrations.migrate(url, schema=SCHEMA)
+        server = f"SQLite {sqlite3.sqlite_version}"
+        yield Stage(url, server, "in tables of its own", clear)
+    finally:
+        presence.let_go(0)
+
+
+@contextmanager
+def _namespace(url: str) -> Iterator[Stage]:
+    """An empty queue in a namespace that is ours."""
+    from pgqueue.demo.namespace import namespace  # redis-py is not everybody's
+
+    with namespace(url) as (server, clear):
+        yield Stage(url, server, "in a namespace of its own", clear)
+
+
+_PLACES: Final[dict[str, Callable[[str], AbstractContextManager[Stage]]]] = {
+    "postgres": _schema,
+    "sqlite": _tables,
+    "redis": _namespace,
+}

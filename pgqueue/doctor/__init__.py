@@ -7,7 +7,7 @@ without roles, replicas or vacuum has fewer checks, not other ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from pgqueue.backends.base import Backend
 from pgqueue.doctor.connection import CONNECTION
@@ -17,18 +17,19 @@ from pgqueue.doctor.findings import Patient, error, warning
 from pgqueue.doctor.server import SERVER
 from pgqueue.doctor.work import WORK
 from pgqueue.errors import NotPermitted, PgqueueError, SchemaError, StoreUnavailable
-from pgqueue.statements import load
+from pgqueue.statements import texts
 
 CHECKS: tuple[Check, ...] = (*CONNECTION, *SERVER, *WORK)
 
 
 def examine(backend: Backend, schema: str) -> Iterator[Finding]:
     """All that the checks find, in their order. Without a connection or a schema, only that."""
+    files = _files(backend.store)
     try:
         with backend.connect() as connection:
             patient = Patient(backend, connection, schema)
             for check in CHECKS:
-                if check.applies_to(backend.capabilities, load(backend.store, schema)):
+                if check.applies_to(backend.capabilities, files):
                     yield from _carried_out(check, patient)
     except StoreUnavailable as away:
         yield error("connection", str(away), "check --url or PGQUEUE_URL, and that the server runs")
@@ -39,6 +40,14 @@ def examine(backend: Backend, schema: str) -> Iterator[Finding]:
         yield error(
             "schema", f"the schema {schema} has no tables, or old ones", "run `pgqueue migrate`"
         )
+
+
+def _files(store: str) -> Collection[str]:
+    """The statements that *store* has; none is known of a store of another package."""
+    try:
+        return texts(store)
+    except PgqueueError:
+        return ()
 
 
 def _carried_out(check: Check, patient: Patient) -> Iterator[Finding]:

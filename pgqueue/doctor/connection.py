@@ -11,7 +11,6 @@ from pgqueue import inspections, operations, rights
 from pgqueue.doctor.findings import Check, Finding, Patient, error, ok, warning
 from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import Operation
-from pgqueue.statements import schema_files
 
 CLOCK_WARNING, CLOCK_ERROR = 1.0, 60.0  # seconds
 ECHO_SECONDS = 5.0
@@ -19,7 +18,7 @@ ECHO_SECONDS = 5.0
 
 def schema(patient: Patient) -> Iterator[Finding]:
     found = patient.ask(inspections.version())
-    needed = schema_files(patient.backend.store)[-1].version
+    needed = patient.backend.head
     where = f"the schema {patient.schema} is at version {found}"
     if found is None or found < needed:
         yield error("schema", f"{where}, this pgqueue needs {needed}", "run `pgqueue migrate`")

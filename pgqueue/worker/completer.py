@@ -27,7 +27,7 @@ from pgqueue.worker import failures
 from pgqueue.worker.line import Line
 from pgqueue.worker.service import Service, log
 
-BATCH = 500
+BATCH = 1_000
 FIRST_GAP = 0.2
 LONGEST_GAP = 5.0
 SPOILED_RETRY = timedelta(minutes=1)
@@ -188,10 +188,13 @@ class Completer(Service):
             log.warning("job %d: finished too late, it was another worker's by then", name[0])
 
     def _spoiled(self, ending: Ending, error: Exception) -> None:
-        """The store refuses what the task said: the attempt has failed."""
-        log.error("job %d: its outcome cannot be stored: %s", ending.id, error)
+        """The store refuses what the task said: the attempt has failed. That must not be forgotten,
+        even if the store refuses to hear it too: nobody would take the job from us."""
         name = ending[:2]
+        if isinstance(ending, Failed) and ending.retry_in is SPOILED_RETRY:
+            self._put_aside(ending)
+            return
+        log.error("job %d: its outcome cannot be stored: %s", ending.id, error)
         self._conclude(name, {name})
-        if not isinstance(ending, Failed) or ending.retry_in is not SPOILED_RETRY:
-            reason, document = failures.reason(error), failures.document(error)
-            self.add(Failed(*name, "retry", SPOILED_RETRY, reason, document))
+        reason, document = failures.reason(error), failures.document(error)
+        self.add(Failed(*name, "retry", SPOILED_RETRY, reason, document))

@@ -85,7 +85,7 @@ class Elector(Service):
 
     async def _step_down(self, why: str) -> None:
         if self.leads:
-            self.leads = False
             log.info("worker %d no longer leads: %s", self._listener.worker, why)
             for duty in self._duties:
                 await duty.stop()
+            self.leads = False  # only now: whoever stops us meanwhile stops the other duties too

@@ -24,8 +24,8 @@ from pgqueue.worker.processes import ProcessPool
 from pgqueue.worker.service import log, within
 from pgqueue.worker.threads import Threads
 
-MAX_BUFFER = 500
-BUFFER_SECONDS = 0.01
+MAX_BUFFER = 1_000
+BUFFER_SECONDS = 0.02
 STOP_SECONDS = 2.0
 
 
@@ -74,7 +74,7 @@ class Run:
 class Executor:
     """Takes claimed jobs, runs *concurrency* of them at once, hands their endings to the completer.
 
-    Holds a small buffer beyond the slots: what is done in ten milliseconds, so that quick jobs need
+    Holds a small buffer beyond the slots: what is done in 20 milliseconds, so that quick jobs need
     not wait for the next claim, and slow ones are left to other workers.
     """
 

@@ -51,8 +51,11 @@ class Listener(Service):
     async def join(self) -> Membership:
         """Enters the cluster."""
         self.membership = await self.line.insist(operations.join(self._profile))
-        self.present = await self._session.present(self.worker)
-        await self._declare(set())
+        try:
+            self.present = await self._session.present(self.worker)
+            await self._declare(set())
+        except StoreUnavailable as error:  # once there is a line again, `run` asks again
+            self.line.lost(error)
         return self.membership
 
     def sleep_on(self, topic: str) -> None:

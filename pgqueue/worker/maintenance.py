@@ -151,11 +151,8 @@ class Pruner(Service):
     async def run(self) -> None:
         while True:
             try:
-                dropped, deleted = await self._listener.line.execute(
-                    operations.prune(self._retention)
-                )
-                if dropped or deleted:
-                    log.info("pruned %d partitions and %d single jobs", dropped, deleted)
+                while any(gone := await self._prune()):
+                    log.info("pruned %d partitions and %d single jobs", *gone)
             except StoreBusy:
                 log.debug("prune gave way to a reader of the archive")
             swept = await self._listener.line.execute(operations.sweep(keep=self._retention.kept()))
@@ -163,3 +160,7 @@ class Pruner(Service):
                 log.error("mended %d stranded and %d orphaned jobs; please report this", *swept)
                 self._wake()
             await asyncio.sleep(PRUNE_SECONDS)
+
+    async def _prune(self) -> tuple[int, int]:
+        """Once; a store may take it in portions."""
+        return await self._listener.line.execute(operations.prune(self._retention))

@@ -28,7 +28,7 @@ class Options:
     drain: bool = False
     grace: float = 30.0
     poll_interval: float = 30.0
-    heartbeat_interval: float = 15.0
+    heartbeat_interval: float = 10.0
     frozen_after: float = 60.0
     term: float = 15.0
     sleep_after: float = 0.02

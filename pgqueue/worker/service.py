@@ -62,8 +62,7 @@ class Service:
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait({task})  # not its CancelledError: ours would look the same
 
     async def _turns(self) -> None:
         while True:

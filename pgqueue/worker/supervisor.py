@@ -107,12 +107,17 @@ class Supervisor:
                 log.warning("process %d %s; starting another in %g s", child.pid, _how(code), gap)
                 await self._pause(child, gap)
                 gap = min(2 * gap, LONGEST_GAP)
-            elif self._reloader is None:
-                self._exit_code = HOPELESS[code]
-                self._stop()
-            else:
+            elif self._reloader is not None:
                 log.warning("process %d cannot work like this; waiting for a change", child.pid)
                 await self._pause(child, None)
+            elif child.number and self._children[0].process is not None:
+                await self._pause(child, gap)  # the first one finds the same, and says it for all
+                gap = min(2 * gap, LONGEST_GAP)
+            else:
+                if child.number:
+                    log.warning("process %d %s", child.pid, _how(code))
+                self._exit_code = HOPELESS[code]
+                self._stop()
 
     async def _run_once(self, child: _Child) -> int:
         """Starts the process and waits for its end; answers its exit code."""

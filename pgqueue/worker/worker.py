@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from pgqueue import inspections, operations
 from pgqueue.errors import PgqueueError, SchemaOutOfDate, StoreUnavailable
-from pgqueue.statements import schema_files
 from pgqueue.worker.completer import Completer
 from pgqueue.worker.drainer import Drainer
 from pgqueue.worker.elector import Elector
@@ -178,7 +178,7 @@ class Worker:
 
     async def _check_schema(self) -> None:
         found = await self._claims.insist(inspections.version())
-        needed = schema_files("postgres")[-1].version
+        needed = self._app.backend.head
         if found is None or found < needed:
             raise SchemaOutOfDate(
                 f"the schema {self._app.schema} is at version {found}, this worker needs {needed}; "
@@ -262,6 +262,14 @@ class Worker:
         working.cancel()
         await asyncio.gather(working, hurry, return_exceptions=True)
         return ended
+
+
+def spare_the_collector() -> None:
+    """For a process that only works: what it has imported is no garbage, and jobs come and go by
+    the hundred. Otherwise Python looks for garbage every 700 objects, now and then among all."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:

@@ -3,13 +3,15 @@
 -- in:   seconds float8: look back so far · limit integer: at so many jobs at the most
 -- out:  state, count, waited p50, p99 in seconds from due to claimed, ran p50, p99 from claimed to finished
 -- walks: the block range index on finished_at, in today's partition
+-- trap: a job that ended while it waited for its next attempt has kept its last claim: only one that
+--       ended in a worker's hands has a lease.
 SELECT state, count(*),
        percentile_cont(0.5) WITHIN GROUP (ORDER BY waited), percentile_cont(0.99) WITHIN GROUP (ORDER BY waited),
        percentile_cont(0.5) WITHIN GROUP (ORDER BY ran), percentile_cont(0.99) WITHIN GROUP (ORDER BY ran)
 FROM (
     SELECT state,
-           extract(epoch FROM claimed_at - run_at)::float8 AS waited,
-           extract(epoch FROM finished_at - claimed_at)::float8 AS ran
+           CASE WHEN lease IS NOT NULL THEN extract(epoch FROM claimed_at - run_at)::float8 END AS waited,
+           CASE WHEN lease IS NOT NULL THEN extract(epoch FROM finished_at - claimed_at)::float8 END AS ran
     FROM pgqueue.archive
     WHERE finished_at > clock_timestamp() - make_interval(secs => :seconds::float8)
     LIMIT :limit::integer

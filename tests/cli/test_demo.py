@@ -61,6 +61,19 @@ def test_merges_what_the_jobs_found(start: Start, sources: Path, postgres_url: s
     assert "pgqueue_demo" not in schemas(postgres_url)
 
 
+def test_plays_on_a_sqlite_file_which_goes_in_the_end(
+    start: Start, sources: Path, tmp_path: Path
+) -> None:
+    process = _demo(start, sources, "--json", "--url", f"sqlite:///{tmp_path}/demo.db")
+    assert process.ends() == 0
+    told = _told(process)
+    assert told["server"].startswith("SQLite 3.")
+    assert (told["report"]["files"], told["report"]["missing"]) == (3, 0)
+    assert (told["seen_before_commit"], told["retried"]) == (0, 20)
+    assert told["states"] == {"completed": told["jobs"]}
+    assert list(tmp_path.glob("demo.db*")) == []
+
+
 def test_ctrl_c_leaves_nothing_running(start: Start, sources: Path, postgres_url: str) -> None:
     process = _demo(start, sources, "--keep")
     process.says("goes on until Ctrl-C")

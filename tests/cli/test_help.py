@@ -29,6 +29,12 @@ def test_each_command_explains_itself(terminal: Terminal, command: str) -> None:
     assert f"Usage: main {command}" in terminal.ok(command, "--help")
 
 
+@pytest.mark.parametrize("group", ["jobs", "workflows", "queues"])
+def test_what_is_about_one_may_be_said_of_one(terminal: Terminal, group: str) -> None:
+    one, many = terminal.ok(group.removesuffix("s"), "--help"), terminal.ok(group, "--help")
+    assert one.splitlines()[1:] == many.splitlines()[1:]
+
+
 def test_help_imports_nothing_that_takes_long() -> None:
     script = (
         "import sys\n"

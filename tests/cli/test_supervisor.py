@@ -18,6 +18,28 @@ STARTED = r"\[(\d+)\] worker \d+ started"
 ENDED = r"\[(\d+)\] worker \d+ stopped"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of a parent's death")
 
+SUPERVISING = """
+import asyncio, sys
+from pgqueue.worker.supervisor import Supervisor
+sys.exit(asyncio.run(Supervisor([sys.executable, "supervised.py"], 2).run()))
+"""
+# The second of them ends first; the first one then gives us a second to stop it.
+SUPERVISED = """
+import os, signal, sys
+from pathlib import Path
+from pgqueue.worker.supervisor import MISUSED, place
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+if place() == 0:
+    while not (other := Path("other")).exists() or Path("/proc", other.read_text()).exists():
+        pass
+    if signal.sigtimedwait({signal.SIGTERM}, 1) is None:
+        print("hopeless, and not stopped before it was said", flush=True)
+elif not Path("other").exists():
+    Path("pid").write_text(str(os.getpid()))
+    Path("pid").rename("other")
+sys.exit(MISUSED)
+"""
+
 
 def pids(process: Process, times: int) -> list[int]:
     """Those of the worker processes that have started so far."""
@@ -94,6 +116,14 @@ def test_an_app_that_is_not_there_is_misuse(start: Start) -> None:
     process = start("-m", "pgqueue.worker", "nowhere", "--processes", 2)
     assert process.ends() == 2
     assert process.output.count("there is no module nowhere") == 1
+
+
+@linux
+def test_the_first_process_says_for_all_why_it_is_hopeless(start: Start, folder: Path) -> None:
+    (folder / "supervised.py").write_text(SUPERVISED)
+    process = start("-c", SUPERVISING)
+    assert process.ends() == 2
+    assert process.output.count("hopeless, and not stopped before it was said") == 1
 
 
 def test_a_changed_file_starts_them_anew(worker: Start, folder: Path) -> None:

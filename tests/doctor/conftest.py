@@ -10,7 +10,7 @@ import pytest
 
 from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.doctor import Finding, examine
-from tests.conformance.store import Store
+from pgqueue.testing.conformance import Store
 
 Look: TypeAlias = Callable[..., list[Finding]]
 

@@ -13,7 +13,7 @@ from pgqueue import embedded, migrations
 from pgqueue.doctor import server
 from pgqueue.doctor.server import Holder
 from pgqueue.operations import Retention
-from tests.conformance.store import Store
+from pgqueue.testing.conformance import Store
 from tests.doctor.conftest import Look, well
 from tests.worker.process import eventually
 

@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from pgqueue.testing.conformance import Store, a_job
 from tests.cli.terminal import Terminal
-from tests.conformance.store import Store, a_job
 from tests.doctor.conftest import Look, well
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 from pgqueue import PARENT, App, Cancel, Context, Discard, Result, Results, Snooze
 
-app = App()
+app = App(max_rescues=1_000)  # some tests kill workers as often as that
 
 
 @app.task(executor="process")

@@ -42,6 +42,10 @@ def a_worker(url: str) -> subprocess.Popen[bytes]:
     )
 
 
+def pids(app: App) -> set[int]:
+    return {worker.pid for worker in app.execute(inspections.workers())}
+
+
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_graph_outlives_its_workers(app: App, postgres_url: str, seed: int) -> None:
@@ -65,6 +69,9 @@ def test_a_graph_outlives_its_workers(app: App, postgres_url: str, seed: int) ->
             assert time.monotonic() < deadline, flow.states
             time.sleep(random.uniform(0.3, 1.2))
             victim = random.randrange(2)
+            while workers[victim].pid not in pids(app):  # whoever is not there yet does nothing
+                assert time.monotonic() < deadline, flow.states
+                time.sleep(0.05)
             workers[victim].send_signal(signal.SIGKILL)
             workers[victim].wait()
             workers[victim] = a_worker(postgres_url)

@@ -20,7 +20,7 @@ from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.hands import Completion
 from pgqueue.jobs import NewJob
 from pgqueue.operations import ClaimedJob
-from tests.conformance.store import Store, a_job
+from pgqueue.testing.conformance import Store, a_job
 from tests.graphs.model import Node, a_graph, foretell, foretell_retry
 
 QUEUES = count(1)

@@ -11,7 +11,7 @@ from pgqueue import App, enqueue, operations
 from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.jobs import NewJob
 from pgqueue.operations import Completed
-from tests.conformance.store import Store, a_job
+from pgqueue.testing.conformance import Store, a_job
 
 LARGE = '{"a": "%s"}' % ("x" * 1_000_000)
 

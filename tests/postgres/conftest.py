@@ -12,7 +12,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from pgqueue.backends.postgres import PostgresBackend
-from tests.conformance.store import Store
+from pgqueue.testing.conformance import Store
 from tests.postgres.racer import PATIENCE, Racer
 
 Racers: TypeAlias = Callable[..., Awaitable[Racer]]

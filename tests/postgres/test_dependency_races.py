@@ -15,7 +15,7 @@ from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.errors import StoreBusy, UnknownParent
 from pgqueue.jobs import Handle
 from pgqueue.operations import ClaimedJob, Completed, Failed, Operation, Plan
-from tests.conformance.store import NOON, PROFILE, Store, a_job
+from pgqueue.testing.conformance import NOON, PROFILE, Store, a_job
 from tests.postgres.conftest import Racers
 
 End: TypeAlias = Callable[[ClaimedJob], Operation[Any]]

@@ -13,7 +13,7 @@ from pgqueue.errors import UnknownParent
 from pgqueue.hands import Completion
 from pgqueue.jobs import Handle, NewJob, State
 from pgqueue.operations import ClaimedJob, Completed, Failed, Operation, Plan, Retention
-from tests.conformance.store import NOON, Store, a_job
+from pgqueue.testing.conformance import NOON, Store, a_job
 from tests.postgres.conftest import Racers
 
 NOTHING: frozenset[State] = frozenset()

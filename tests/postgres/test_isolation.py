@@ -10,7 +10,7 @@ from pgqueue import operations
 from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.errors import PgqueueError
 from pgqueue.operations import Completed
-from tests.conformance.store import NOON, PROFILE, Store, a_job
+from pgqueue.testing.conformance import NOON, PROFILE, Store, a_job
 from tests.postgres.conftest import Racers
 from tests.postgres.racer import Racer
 

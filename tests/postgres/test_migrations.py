@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from alembic import op
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from sqlalchemy import Connection, create_engine, make_url, text
@@ -206,9 +207,12 @@ def by_alembic_downgrade(url: str) -> None:
 OUT = [by_the_applications_own_downgrade, by_migrate_to_base, by_alembic_downgrade]
 
 
+@pytest.mark.parametrize("way_in", [by_the_applications_own_revision, by_migrate])
 @pytest.mark.parametrize("out", OUT)
-def test_a_downgrade_to_nothing_leaves_nothing(out: Callable[[str], None], empty_url: str) -> None:
-    by_the_applications_own_revision(empty_url)
+def test_a_downgrade_to_nothing_leaves_nothing(
+    way_in: Callable[[str], None], out: Callable[[str], None], empty_url: str
+) -> None:
+    way_in(empty_url)
 
     out(empty_url)
 
@@ -262,15 +266,17 @@ def test_an_upgrade_leaves_the_applications_connection_as_it_was(empty_url: str)
 
 
 def test_an_applications_offline_script_holds_the_files(empty_url: str, postgres_url: str) -> None:
-    buffer = StringIO()
-    options = {"as_sql": True, "output_buffer": buffer}
-    offline = MigrationContext.configure(dialect_name="postgresql", opts=options)
-    with Operations.context(offline):
-        migrations.upgrade(None, to="0001")
+    def script(revision: Callable[[], None]) -> str:
+        options = {"as_sql": True, "output_buffer": StringIO()}
+        offline = MigrationContext.configure(dialect_name="postgresql", opts=options)
+        with Operations.context(offline):
+            revision()
+        return options["output_buffer"].getvalue()
 
-    psql(empty_url, "-c", buffer.getvalue())
-
+    psql(empty_url, "-c", script(lambda: migrations.upgrade(op.get_bind(), to="0001")))
     assert catalog(empty_url) == catalog(postgres_url)
+    psql(empty_url, "-c", script(lambda: migrations.downgrade(op.get_bind())))
+    assert catalog(empty_url) == set()
 
 
 def test_a_newer_schema_is_left_alone(postgres_url: str) -> None:
@@ -303,8 +309,13 @@ def test_an_old_schema_is_named_with_its_cure(postgres_url: str) -> None:
 
 
 def test_an_unknown_version_and_an_impossible_schema_are_refused(empty_url: str) -> None:
-    with pytest.raises(PgqueueError, match="second"):
-        migrations.migrate(empty_url, to="second")
+    for version in ("second", "9998"):
+        with pytest.raises(PgqueueError, match=version):
+            migrations.migrate(empty_url, to=version)
+        with bound(empty_url) as bind, pytest.raises(PgqueueError, match=version):
+            migrations.upgrade(bind, to=version)
+    with pytest.raises(ValueError, match="plain name"):
+        App(empty_url, schema='a"b')
     with pytest.raises(ValueError, match="plain name"):
         migrations.migrate(empty_url, schema='a"; DROP SCHEMA public; --')
     assert schemas(empty_url) == set()

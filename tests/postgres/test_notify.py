@@ -18,7 +18,7 @@ from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.backends.postgres_session import PostgresSession
 from pgqueue.errors import StoreUnavailable
 from pgqueue.statements import in_schema, schema_files
-from tests.conformance.store import NOON, Store, a_job, until
+from pgqueue.testing.conformance import NOON, Store, a_job, until
 from tests.postgres.conftest import Racers
 
 Sleeper: TypeAlias = Callable[..., Awaitable[PostgresSession]]
@@ -293,7 +293,7 @@ async def test_a_session_notices_that_it_has_lost_its_connection(
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
 
-    await asyncio.wait_for(lost.wait(), timeout=5)
+    await asyncio.wait_for(lost.wait(), timeout=15)
     with pytest.raises(StoreUnavailable):
         await session.check()
     await session.open()
@@ -361,7 +361,7 @@ async def test_presence_is_by_schema(store: Store, backend: PostgresBackend) -> 
 
 async def eventually(condition: Callable[[], bool]) -> None:
     """Lets the event loop run until *condition* holds."""
-    deadline = monotonic() + 5
+    deadline = monotonic() + 15
     while not condition():
         assert monotonic() < deadline, "it did not come about"
         await asyncio.sleep(0.005)

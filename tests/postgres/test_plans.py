@@ -30,7 +30,7 @@ from pgqueue.operations import (
     Released,
     Retention,
 )
-from tests.conformance.store import NOON, PROFILE, a_job
+from pgqueue.testing.conformance import NOON, PROFILE, a_job
 from tests.postgres.plans import Plans
 
 T = TypeVar("T")

@@ -18,9 +18,9 @@ from pgqueue.backends.postgres import ASYNCHRONOUS, LANE_SETTINGS, PostgresBacke
 from pgqueue.errors import PgqueueError
 from pgqueue.jobs import State
 from pgqueue.statements import folder
+from pgqueue.testing.conformance import Store, a_job
 from pgqueue.worker import Options, Worker
 from tests.cli.terminal import Terminal
-from tests.conformance.store import Store, a_job
 from tests.postgres.pooler import pgbouncer
 from tests.worker import shop as tasks
 from tests.worker import store as others

@@ -11,7 +11,7 @@ import pytest
 
 from pgqueue import operations
 from pgqueue.operations import Completed, Retention
-from tests.conformance.store import Store
+from pgqueue.testing.conformance import Store
 from tests.postgres.conftest import Racers
 from tests.postgres.racer import Racer
 

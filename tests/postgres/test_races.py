@@ -14,7 +14,7 @@ from pgqueue import operations
 from pgqueue.backends.postgres import LANE_SETTINGS, PostgresBackend
 from pgqueue.jobs import State
 from pgqueue.operations import Completed, Failed, Leadership, Released, Rescue
-from tests.conformance.store import NOON, PROFILE, Store, a_job, ids
+from pgqueue.testing.conformance import NOON, PROFILE, Store, a_job, ids
 from tests.postgres.conftest import Racers
 
 

@@ -18,7 +18,7 @@ from pgqueue.graphs import workflow
 from pgqueue.jobs import NewJob, State
 from pgqueue.operations import Operation
 from pgqueue.statements import folder, schema_files
-from tests.conformance.store import Store, a_job
+from pgqueue.testing.conformance import Store, a_job
 from tests.postgres.roles import a_role, as_role
 from tests.unit.test_statements import DESCRIBED
 

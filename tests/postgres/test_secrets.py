@@ -21,8 +21,8 @@ from pgqueue.errors import InvalidUrl, PgqueueError, StoreUnavailable
 from pgqueue.hands import Completion
 from pgqueue.jobs import NewJob, State
 from pgqueue.operations import Completed
+from pgqueue.testing.conformance import PROFILE
 from tests.cli.terminal import Terminal
-from tests.conformance.store import PROFILE
 from tests.postgres.pooler import pgbouncer
 
 SECRET = "hunter2"

@@ -13,7 +13,7 @@ from psycopg import sql
 from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.errors import InvalidJob
 from pgqueue.jobs import NewJob
-from tests.conformance.store import Store, a_job
+from pgqueue.testing.conformance import Store, a_job
 
 Door: TypeAlias = Callable[..., int]
 TYPES = {

@@ -15,7 +15,7 @@ from pgqueue.embedded import binaries
 from pgqueue.errors import SchemaMissing, SchemaOutOfDate
 from pgqueue.operations import Retention
 from pgqueue.statements import folder, in_schema, load, schema_files
-from tests.conformance.store import Store, a_job
+from pgqueue.testing.conformance import Store, a_job
 
 FILES = sorted(path.stem for path in folder("postgres").glob("*.sql"))
 

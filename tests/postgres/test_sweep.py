@@ -8,7 +8,7 @@ import pytest
 from pgqueue import operations
 from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.operations import Completed, Sweep
-from tests.conformance.store import Store, a_job
+from pgqueue.testing.conformance import Store, a_job
 from tests.postgres.conftest import Racers
 
 

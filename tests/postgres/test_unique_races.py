@@ -7,7 +7,7 @@ from typing import Any
 from pgqueue import operations
 from pgqueue.jobs import Handle
 from pgqueue.operations import Plan
-from tests.conformance.store import NOON, Store, a_job
+from pgqueue.testing.conformance import NOON, Store, a_job
 from tests.postgres.conftest import Racers
 
 

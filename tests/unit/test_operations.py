@@ -25,7 +25,7 @@ from pgqueue.operations import (
     Rescued,
     Retention,
 )
-from tests.conformance.store import NOON, a_job
+from pgqueue.testing.conformance import NOON, a_job
 
 
 class FakeStore:
@@ -363,3 +363,14 @@ def test_what_has_no_retention_is_not_kept() -> None:
     assert Retention().kept() == FINISHED
     assert Retention(None, None, None).kept() == FINISHED
     assert Retention(completed=timedelta(0)).kept() == FINISHED - {State.COMPLETED}
+
+
+def test_a_retention_may_be_said_in_seconds() -> None:
+    assert Retention(completed=0) == Retention(timedelta(0))
+    assert Retention(discarded=3600).seconds()["discarded"] == 3600
+
+
+@pytest.mark.parametrize("wrong", [-1, timedelta(seconds=-1), "a week", float("nan"), True])
+def test_a_retention_that_is_no_duration_is_refused_at_once(wrong: object) -> None:
+    with pytest.raises((TypeError, ValueError), match="Retention: cancelled: "):
+        Retention(cancelled=wrong)  # type: ignore[arg-type]

@@ -52,8 +52,10 @@ def test_the_wheel_carries_statements_migrations_and_types(wheel: Path) -> None:
 
     assert "pgqueue/py.typed" in names
     assert "pgqueue/_migrations/env.py" in names
-    for name in statements.load("postgres"):
-        assert f"pgqueue/_sql/postgres/{name}.sql" in names
+    assert "pgqueue/testing/conformance/test_claim.py" in names
+    for store in ("postgres", "sqlite"):
+        for name in statements.load(store):
+            assert f"pgqueue/_sql/{store}/{name}.sql" in names
 
 
 @pytest.mark.timeout(300)

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from itertools import count
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeAlias
 
 import pytest
 
 from pgqueue import App
 from pgqueue.worker import Options, Worker
-from tests.worker.process import Shop, WorkerProcess
+from tests.worker.process import PATIENCE, Shop, WorkerProcess
 from tests.worker.store import Store
 
 Start: TypeAlias = Callable[..., WorkerProcess]
@@ -74,6 +75,16 @@ async def work(app: App) -> AsyncIterator[Work]:
             return worker
 
         yield work
+
+
+async def looks_seldom(worker: Worker) -> None:
+    """Returns when *worker* sleeps, and will not look for jobs by itself for minutes."""
+    cursor, session = worker._fetcher._cursors["default"], worker._listener._session
+    async with asyncio.timeout(PATIENCE):
+        while "default" not in session._asleep or cursor.poll_at < monotonic() + 100:
+            if cursor.asleep:
+                cursor.gap = 300.0
+            await asyncio.sleep(0.01)
 
 
 async def _stop(worker: Worker, running: asyncio.Task[None]) -> None:

@@ -10,6 +10,7 @@ import psycopg
 
 from pgqueue import App, inspections
 from pgqueue.jobs import FINISHED, Handle, Job, NewJob
+from tests.worker.process import PATIENCE
 
 
 class Store:
@@ -40,7 +41,9 @@ class Store:
             return row and row[0]
 
 
-async def becomes(app: App, handle: Handle[Any] | int, *states: str, within: float = 10) -> Job:
+async def becomes(
+    app: App, handle: Handle[Any] | int, *states: str, within: float = PATIENCE
+) -> Job:
     """The job, when it has come to one of *states*."""
     async with asyncio.timeout(within):
         while True:
@@ -50,5 +53,5 @@ async def becomes(app: App, handle: Handle[Any] | int, *states: str, within: flo
             await asyncio.sleep(0.01)
 
 
-async def ended(app: App, handle: Handle[Any] | int, *, within: float = 10) -> Job:
+async def ended(app: App, handle: Handle[Any] | int, *, within: float = PATIENCE) -> Job:
     return await becomes(app, handle, *FINISHED, within=within)

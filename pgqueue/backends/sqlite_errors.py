@@ -1,0 +1,44 @@
+"""The one place where sqlite3's errors become pgqueue's."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from pgqueue.errors import SchemaMissing, SchemaOutOfDate, StoreBusy, StoreUnavailable
+
+_AWAY = (
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PERM,
+)
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Has somebody else the lock?"""
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def translated(error: sqlite3.Error) -> Exception:
+    """What pgqueue raises instead of *error*; that itself, when it is no matter of ours."""
+    text = str(error)
+    if is_busy(error):
+        return StoreBusy(
+            f"{text}: another transaction has been writing all the while; SQLite has one writer at "
+            "a time, so keep transactions short, and inside one use its own connection"
+        )
+    if text.startswith("no such table"):
+        return SchemaMissing()
+    if text.startswith(("no such column", "table")) and "column" in text:
+        return SchemaOutOfDate()
+    if _code(error) in _AWAY:
+        return StoreUnavailable(f"SQLite cannot use the file: {text}")
+    if isinstance(error, sqlite3.ProgrammingError) and "closed" in text:
+        return StoreUnavailable(text)
+    return error
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary one of its result codes."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF

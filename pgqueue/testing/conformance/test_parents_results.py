@@ -1,0 +1,115 @@
+"""A child reads what its parents have left, by handle, id, name or task, a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from pgqueue import Context, group, inspections
+from pgqueue.errors import PgqueueError
+from pgqueue.hands import DetachedHands
+from pgqueue.jobs import State
+from pgqueue.operations import ClaimedJob
+from pgqueue.parents import MAX_LOADED, PAGE, Parent, Parents
+from pgqueue.testing.conformance.store import Store, a_job
+from pgqueue.worker.hands import read_parents
+
+
+class StoreHands(DetachedHands):
+    """Reads parents from a store, and counts how often."""
+
+    def __init__(self, store: Store, job: ClaimedJob) -> None:
+        super().__init__()
+        self._store = store
+        self._job = job
+        self.pages: list[int] = []
+
+    def parents(self, after: int, limit: int) -> Sequence[Parent]:
+        page = self._store.do(inspections.parents([self._job.id], after=after, limit=limit))
+        self.pages.append(len(page))
+        return read_parents(page)
+
+
+def parents_of(store: Store, job: ClaimedJob) -> Parents:
+    return Context(job, StoreHands(store, job)).parents
+
+
+def test_by_handle_id_name_and_task(store: Store) -> None:
+    left, right, rest = a_job("one"), a_job("two"), a_job("two")
+    handles = store.enqueue(left, right, rest, a_job("child").after(right, rest, left=left))
+    for n, job in enumerate(store.claim()):
+        store.complete(job, result=f'{{"n": {n}}}')
+
+    parents = parents_of(store, store.take())
+
+    assert parents[handles[0]] == parents[handles[0].id] == parents["left"]
+    assert (parents["left"].result, parents["left"].task) == ({"n": 0}, "one")
+    assert [parent.result["n"] for parent in parents.all("two")] == [1, 2]
+    assert parents.all("one") == []  # it goes by its name
+    assert (len(parents), parents.failed) == (3, [])
+    with pytest.raises(LookupError, match="2 parents are called 'two'"):
+        parents["two"]
+    with pytest.raises(LookupError, match="no parents are called 'none'"):
+        parents["none"]
+
+
+def test_which_parents_failed(store: Store) -> None:
+    good, bad = store.running(a_job("good")), store.running(a_job("bad"))
+    store.add(a_job("child").after(good.id, bad.id, on_failure="run"))
+    store.complete(good, result="7")
+    store.discard(bad)
+
+    parents = parents_of(store, store.take())
+
+    assert [(parent.id, parent.state) for parent in parents.failed] == [(bad.id, State.DISCARDED)]
+    assert (parents["good"].result, parents["bad"].result) == (7, None)
+
+
+def test_a_job_without_parents_has_none(store: Store) -> None:
+    assert list(parents_of(store, store.running())) == []
+
+
+def test_a_parent_without_a_result(store: Store) -> None:
+    parent = store.running()
+    store.add(a_job().after(parent.id))
+    store.complete(parent)
+
+    [found] = parents_of(store, store.take())
+    assert (found.completed, found.result, found.text) == (True, None, None)
+
+
+def test_thousands_of_parents_come_in_pages(store: Store) -> None:
+    count = MAX_LOADED + 101
+    store.enqueue(group(a_job() for _ in range(count)).then(a_job("child")))
+    taken = store.claim(count)
+    for start in range(0, count, 500):
+        store.complete(*taken[start : start + 500], result="1")
+    child = store.take()
+    hands = StoreHands(store, child)
+    parents = Context(child, hands).parents
+
+    assert sum(parent.result for parent in parents) == count
+    assert max(hands.pages) == PAGE
+    with pytest.raises(PgqueueError, match=r"for parent in ctx\.parents"):
+        len(parents)
+
+
+def test_a_result_is_there_although_completed_jobs_are_not_kept(store: Store) -> None:
+    store.keep = frozenset()
+    parent = store.running()
+    store.add(a_job("child").after(parent.id))
+    store.complete(parent, result="7")
+
+    assert parents_of(store, store.take())["task"].result == 7
+
+
+async def test_in_a_coroutine_parents_are_awaited(store: Store) -> None:
+    parents = Context.detached(parents={"left": 1, "right": [2]}).parents
+
+    with pytest.raises(PgqueueError, match=r"await ctx\.parents"):
+        parents["left"]
+    assert [parent.result async for parent in parents] == [1, [2]]
+    assert (await parents)["right"].result == [2]
+    assert [parent.name for parent in parents] == ["left", "right"]
+    assert parents["left"].read(int) == 1

@@ -1,0 +1,67 @@
+-- archive: jobs end: from the live records to what is kept of them, for the time of their state's retention.
+--
+-- in:   ids, their records as they are, and endings {state, reason, cause, result}, all in the same order · now
+--       keep    list of the states whose jobs are kept
+-- out:  functions; in `settling`, what their children have still to be told
+-- uses: place
+-- trap: what expires by itself has nothing that would be left behind: no edges, no workflow. The others are
+--       pruned. The first write frees memory: then Redis lets the others pass although memory is full. A
+--       job that is not to be kept is kept all the same if it completed and has children: they may want its
+--       result. Prune knows when not.
+local function forget(id, job)
+    if job[WORKFLOW] then
+        local members = root .. 'members:' .. text(job[WORKFLOW])
+        call('ZREM', members, id)
+        if call('EXISTS', members) == 0 then call('SADD', root .. 'emptied', job[WORKFLOW]) end
+    end
+    if job[PARENTS] then
+        local edges = root .. 'parents:' .. text(id)
+        for _, parent in ipairs(call('HKEYS', edges)) do call('ZREM', root .. 'children:' .. parent, id) end
+        call('UNLINK', edges)
+    end
+end
+
+local function finish(ids, jobs, endings, keep, now, expires)
+    if #ids == 0 then return end
+    local bodies = fetch(root .. 'body', ids)
+    leave(ids, jobs)
+    many('HDEL', root .. 'job', ids)
+    many('HDEL', root .. 'body', ids)
+    many('ZREM', root .. 'live', ids)
+
+    local is_kept, seconds, by_id, by_time, freed = {}, {}, {}, {}, {}
+    for _, state in ipairs(keep) do is_kept[state] = true end
+    for _, state in ipairs({'completed', 'cancelled', 'discarded'}) do
+        by_id[state], by_time[state] = {}, {}
+        seconds[state] = expires and tonumber(call('HGET', root .. 'retention', state) or nil)
+    end
+    local ended_at, awaited = root .. 'ended:', call('EXISTS', root .. 'asleep:#') == 1
+    for n, id in ipairs(ids) do
+        local job, how = jobs[n], endings[n]
+        local state, children = how.state, job[CHILDREN]
+        job[STATE], job[BLOCKED_BY], job[CANCEL_REQUESTED] = state, 0, false
+        job[REASON] = state ~= 'completed' and (how.reason or job[REASON])
+        if job[UNIQUE] then freed[#freed + 1] = job[UNIQUE] end
+        if is_kept[state] or state == 'completed' and children then
+            local at = ended_at .. text(id)
+            local ended = cmsgpack.pack({cmsgpack.pack(job), bodies[n], now, how.result or false, how.cause or false})
+            if seconds[state] and not (children or job[PARENTS] or job[WORKFLOW]) then
+                call('SET', at, ended, 'PX', math.max(1, math.floor(seconds[state] * 1000)))
+            else
+                call('SET', at, ended)
+            end
+            local ordered, timed = by_id[state], by_time[state]
+            ordered[#ordered + 1], timed[#timed + 1] = id, now
+            ordered[#ordered + 1], timed[#timed + 1] = id, id
+        else
+            forget(id, job)
+        end
+        if children then call('RPUSH', root .. 'settling', cmsgpack.pack({id, state, 0, keep})) end
+        if awaited then wake('#' .. text(id)) end
+    end
+    for state in pairs(by_id) do
+        many('ZADD', root .. state, by_id[state])
+        many('ZADD', root .. 'ended_at:' .. state, by_time[state])
+    end
+    many('HDEL', root .. 'unique', freed)
+end

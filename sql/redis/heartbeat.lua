@@ -1,0 +1,19 @@
+-- heartbeat: this worker lives; says what it still holds.
+--
+-- in:   worker · session boolean: its presence shows · running · now
+--       profile JSON text, as it joined, should its record be gone
+--       jobs    list of {id, lease}
+-- out:  id, lease, cancel_requested of those that are still held; a missing one was lost
+-- uses: worker, job
+local worker = read_worker(given.worker) or {given.profile}
+worker[RUNNING], worker[HEARTBEAT_AT], worker[SUSPECTED_AT] = given.running, clock(given), false
+worker[SESSION] = given.session
+write_worker(given.worker, worker)
+
+local ids, rows = {}, {}
+for n, row in ipairs(given.jobs) do ids[n] = row.id end
+for n, job in ipairs(read(ids)) do
+    local lease = given.jobs[n].lease
+    if job and job[LEASE] == lease then rows[#rows + 1] = {ids[n], lease, job[CANCEL_REQUESTED]} end
+end
+return {rows}

@@ -1,0 +1,32 @@
+-- parents: what the parents of jobs have left for them.
+--
+-- in:   ids    list of job ids: the children
+--       after  of the parents of one child, only those with a greater id, for the next page
+--       limit  or none for all
+-- out:  child_id, parent_id, name, outcome, task, result; outcome is null while the parent has not finished
+-- uses: store, job
+local rows = {}
+table.sort(given.ids)
+for _, child in ipairs(given.ids) do
+    if given.limit and #rows >= given.limit then break end
+    local fields = call('HGETALL', root .. 'parents:' .. text(child))
+    local parents, edges = {}, {}
+    for n = 1, #fields, 2 do
+        local parent = tonumber(fields[n])
+        if parent > given.after then
+            parents[#parents + 1] = parent
+            edges[parent] = fields[n + 1]
+        end
+    end
+    table.sort(parents)
+    if given.limit then
+        for n = #parents, given.limit - #rows + 1, -1 do parents[n] = nil end
+    end
+    for n, ended in ipairs(read_ended(parents)) do
+        local _, outcome, name = unpack(cmsgpack.unpack(edges[parents[n]]))
+        rows[#rows + 1] = {child, parents[n], name or null, outcome or null,
+                           ended and cmsgpack.unpack(ended[ENDED_BODY])[TASK] or null,
+                           ended and ended[RESULT] or null}
+    end
+end
+return {rows}

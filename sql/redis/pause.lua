@@ -1,0 +1,8 @@
+-- pause: claim hands out nothing from this queue; what runs goes on.
+--
+-- in:   queue · now
+-- out:  nothing
+-- uses: store
+call('HSETNX', root .. 'paused', given.queue, clock(given))
+call('SADD', root .. 'settings', given.queue)
+return {}

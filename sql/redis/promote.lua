@@ -1,0 +1,23 @@
+-- promote: due scheduled and retryable jobs become available, the longest due first.
+--
+-- in:   limit · now
+-- out:  queue, count, null, null: how many became available in each queue; and in the row without a queue the
+--       seconds until the next job is due (0: more are due already; null: none is waiting)
+-- uses: settle
+-- walks: what is due, from its beginning
+is_settled(given)
+local now = clock(given)
+local ids = numbers(call('ZRANGEBYSCORE', root .. 'due', '-inf', now, 'LIMIT', 0, given.limit))
+local due, counts, rows = read(ids), {}, {}
+for _, job in ipairs(due) do
+    counts[job[QUEUE]] = (counts[job[QUEUE]] or 0) + 1
+end
+leave(ids, due)
+for _, job in ipairs(due) do job[STATE] = 'available' end
+wake_all(enter(ids, due, now))
+write(ids, due)
+for queue, count in pairs(counts) do rows[#rows + 1] = {queue, count, null, null} end
+local upcoming = call('ZRANGE', root .. 'due', 0, 0, 'WITHSCORES')[2]
+local seconds = #ids >= given.limit and 0 or upcoming and (tonumber(upcoming) - now) / 1000000 or null
+rows[#rows + 1] = {null, 0, seconds, null}
+return {rows}

@@ -1,0 +1,64 @@
+-- prune: what is past its retention goes.
+--
+-- in:   retention {state: seconds, or false for ever}; a state that is missing, or 0, is not kept
+--       now
+--       deleted, passed  how far earlier runs came
+-- out:  0, deleted: how many jobs went
+-- uses: archive
+-- trap: what an unfinished child may still want to read stays. From now on completions know how long they are kept,
+--       and most expire without us.
+local CHUNK = 500
+local now = clock(given)
+local deleted, passed = given.deleted or 0, given.passed or {}
+local looked = 0
+
+local function is_wanted(id)
+    local children = numbers(call('ZRANGE', root .. 'children:' .. text(id), 0, -1))
+    for _, live in ipairs(fetch(root .. 'job', children)) do
+        if live then return true end
+    end
+    return false
+end
+
+for _, state in ipairs({'completed', 'cancelled', 'discarded'}) do
+    local kept = given.retention[state]
+    if kept == nil then kept = 0 end
+    if kept and kept > 0 then
+        call('HSET', root .. 'retention', state, kept)
+    else
+        call('HDEL', root .. 'retention', state)
+    end
+    local by_time = root .. 'ended_at:' .. state
+    while kept and looked < CHUNK do
+        local ids = numbers(call('ZRANGEBYSCORE', by_time, '-inf', now - micro(kept),
+                                 'LIMIT', passed[state] or 0, CHUNK - looked))
+        if #ids == 0 then break end
+        looked = looked + #ids
+        for n, ended in ipairs(read_ended(ids)) do
+            local id = ids[n]
+            local job = ended and ended[ENDED_JOB]
+            if job and job[CHILDREN] and is_wanted(id) then
+                passed[state] = (passed[state] or 0) + 1
+            else
+                call('UNLINK', root .. 'ended:' .. text(id))
+                call('ZREM', by_time, id)
+                call('ZREM', root .. state, id)
+                if job then
+                    forget(id, job)
+                    if job[CHILDREN] then call('UNLINK', root .. 'children:' .. text(id)) end
+                end
+                deleted = deleted + 1
+            end
+        end
+    end
+end
+if looked >= CHUNK then return {{}}, {deleted = deleted, passed = passed} end
+
+for _, workflow in ipairs(call('SMEMBERS', root .. 'emptied')) do
+    if call('EXISTS', root .. 'members:' .. workflow) == 0 then
+        call('HDEL', root .. 'workflow', workflow)
+        call('ZREM', root .. 'workflows', workflow)
+    end
+    call('SREM', root .. 'emptied', workflow)
+end
+return {{{0, deleted}}}

@@ -1,0 +1,7 @@
+-- recall: what a claim took whose answer never came, because the connection broke.
+--
+-- in:   worker · lease   the claim's
+-- out:  as claim
+-- uses: claimed
+local ids = numbers(call('ZRANGEBYSCORE', root .. 'running:' .. text(given.worker), given.lease, given.lease))
+return {claimed(ids, read(ids))}

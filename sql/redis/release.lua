@@ -1,0 +1,38 @@
+-- release: hands jobs back without spending the attempt: at shutdown (now), for a snooze (later).
+--
+-- in:   jobs   list of {id, lease, delay_seconds}, in id order
+--       keep, now   as for complete
+-- out:  id, lease, state; a missing one was lost to another owner
+-- uses: settle
+-- trap: a job that was asked to cancel is cancelled instead of handed on.
+if not is_settled(given) then return end
+local now = clock(given)
+local ids, rows, seen = {}, {}, {}
+local back, back_ids, delays, ended, ended_ids, endings = {}, {}, {}, {}, {}, {}
+for n, row in ipairs(given.jobs) do ids[n] = row.id end
+local jobs = read(ids)
+for n, job in ipairs(jobs) do
+    local row, id = given.jobs[n], ids[n]
+    if job and job[LEASE] == row.lease and not seen[id] then
+        seen[id] = true
+        if job[CANCEL_REQUESTED] then
+            ended[#ended + 1], ended_ids[#ended_ids + 1] = job, id
+            endings[#endings + 1] = {state = 'cancelled'}
+            rows[#rows + 1] = {id, row.lease, 'cancelled'}
+        else
+            local delay = row.delay_seconds or 0
+            back[#back + 1], back_ids[#back_ids + 1], delays[#delays + 1] = job, id, delay
+            rows[#rows + 1] = {id, row.lease, delay > 0 and 'scheduled' or 'available'}
+        end
+    end
+end
+finish(ended_ids, ended, endings, given.keep, now, not given.now)
+leave(back_ids, back)
+for n, job in ipairs(back) do
+    job[STATE], job[LEASE], job[WORKER], job[ATTEMPT] = 'available', false, false, job[ATTEMPT] - 1
+    if delays[n] > 0 then job[STATE], job[RUN_AT] = 'scheduled', now + micro(delays[n]) end
+end
+wake_all(enter(back_ids, back, now))
+write(back_ids, back)
+settle(now, not given.now)
+return {rows}

@@ -1,0 +1,79 @@
+-- rescue: the jobs of dead workers become available, or are discarded when they keep killing workers.
+--
+-- in:   patience_seconds  how long a worker must have been absent
+--       frozen_seconds    how long a worker may go without a heartbeat, present or not
+--       max_rescues       · keep, now   as for complete
+-- out:  id, state, worker, task of each job taken from a dead worker; and one row without an id whose state is
+--       the number of other workers, as text
+-- uses: settle, worker, identity
+-- trap: the second sighting counts, because a live worker that lost its connection is present again at once. After a
+--       restart, or on a replica that has become the primary, nobody is: that is another run_id, and gives
+--       them ten seconds.
+local CHUNK, GRACE = 1000, 10 * 1000000
+if not is_settled(given) then return end
+local now = clock(given)
+local run = run_id()
+local known = call('HGET', root .. 'server', 'run_id')
+if known ~= run then
+    call('HSET', root .. 'server', 'run_id', run, 'since', known and now or 0)
+end
+local settled_in = now >= tonumber(call('HGET', root .. 'server', 'since')) + GRACE
+
+local rows, alive = {}, 0
+local jobs, back_ids, back, ended, ended_ids, endings = {}, {}, {}, {}, {}, {}
+for _, entry in ipairs(read_workers()) do
+    local id, worker = entry[1], entry[2]
+    local present = not worker[SESSION] or is_present(id)
+    local dead = now - worker[HEARTBEAT_AT] >= micro(given.frozen_seconds)
+    if not dead and present and worker[SUSPECTED_AT] then
+        worker[SUSPECTED_AT] = false
+        write_worker(id, worker)
+    elseif not dead and not present and worker[SUSPECTED_AT] then
+        dead = settled_in and now - worker[SUSPECTED_AT] >= micro(given.patience_seconds)
+    elseif not dead and not present and settled_in then
+        worker[SUSPECTED_AT] = now
+        write_worker(id, worker)
+    end
+    if dead and #rows < CHUNK then
+        local at = root .. 'running:' .. text(id)
+        local ids = numbers(call('ZRANGE', at, 0, CHUNK - 1))
+        table.sort(ids)
+        for n, job in ipairs(read(ids)) do
+            local nextly = job[CANCEL_REQUESTED] and 'cancelled'
+                or job[RESCUES] >= given.max_rescues and 'discarded' or 'available'
+            remember(job, joined({'"attempt":' .. text(job[ATTEMPT]), '"type":"WorkerLost"',
+                '"worker":' .. text(id), '"at":"' .. iso(now) .. '"',
+                '"message":' .. cjson.encode('worker ' .. text(id) .. ' (' .. profile_of(worker).name
+                                             .. ') died or froze while it ran this job')}))
+            job[RESCUES] = job[RESCUES] + 1
+            jobs[ids[n]] = job
+            rows[#rows + 1] = {ids[n], nextly, id, read_body(ids[n])[TASK]}
+        end
+        -- With more in its hands than one run takes, it stays listed, and dead.
+        if #ids < CHUNK then call('HDEL', root .. 'worker', id) end
+    else
+        alive = alive + 1
+    end
+end
+local reason = 'it has killed its worker ' .. text(given.max_rescues + 1) .. ' times'
+for _, row in ipairs(rows) do
+    local id, nextly = row[1], row[2]
+    if nextly == 'available' then
+        back_ids[#back_ids + 1] = id
+    else
+        ended[#ended + 1], ended_ids[#ended_ids + 1] = jobs[id], id
+        endings[#endings + 1] = {state = nextly, reason = nextly == 'discarded' and reason}
+    end
+end
+finish(ended_ids, ended, endings, given.keep, now, not given.now)
+table.sort(back_ids)
+for n, id in ipairs(back_ids) do back[n] = jobs[id] end
+leave(back_ids, back)
+for _, job in ipairs(back) do
+    job[STATE], job[LEASE], job[ATTEMPT] = 'available', false, job[ATTEMPT] - 1
+end
+wake_all(enter(back_ids, back, now))
+write(back_ids, back)
+settle(now, not given.now)
+rows[#rows + 1] = {null, text(alive), null, null}
+return {rows}

@@ -1,0 +1,8 @@
+-- resume: claim hands out this queue's jobs again.
+--
+-- in:   queue
+-- out:  nothing
+-- uses: store
+call('HDEL', root .. 'paused', given.queue)
+wake(given.queue)
+return {}

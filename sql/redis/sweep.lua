@@ -1,0 +1,53 @@
+-- sweep: finds what should not exist, mends it and counts it: blocked jobs whose parents have all finished, and
+-- running jobs whose worker is unknown.
+--
+-- in:   limit · keep, now   as for complete
+-- out:  stranded, orphaned: how many of each
+-- uses: settle, worker
+-- trap: orphans come from a worker that was taken for dead and claimed once more before it died.
+local MINUTE = 60 * 1000000
+if not is_settled(given) then return end
+local now = clock(given)
+local orphans, orphaned = {}, {}
+for _, member in ipairs(call('SMEMBERS', root .. 'runners')) do
+    local at = root .. 'running:' .. member
+    if call('EXISTS', at) == 0 then
+        call('SREM', root .. 'runners', member)
+    elseif not read_worker(tonumber(member)) and #orphaned < given.limit then
+        local ids = numbers(call('ZRANGE', at, 0, given.limit - #orphaned - 1))
+        for n, job in ipairs(read(ids)) do
+            if job[CLAIMED_AT] < now - MINUTE then
+                orphans[#orphans + 1], orphaned[#orphaned + 1] = job, ids[n]
+            end
+        end
+    end
+end
+leave(orphaned, orphans)
+for _, job in ipairs(orphans) do
+    job[STATE], job[LEASE] = 'available', false
+    job[ATTEMPT], job[RESCUES] = job[ATTEMPT] - 1, job[RESCUES] + 1
+end
+wake_all(enter(orphaned, orphans, now))
+write(orphaned, orphans)
+
+local undecided, parents = {}, {}
+for _, id in ipairs(call('ZRANGE', root .. 'blocked', 0, given.limit - 1)) do
+    local edges = call('HGETALL', root .. 'parents:' .. id)
+    for n = 1, #edges, 2 do
+        local parent = tonumber(edges[n])
+        if not undecided[parent] and not cmsgpack.unpack(edges[n + 1])[2] then
+            undecided[parent] = true
+            parents[#parents + 1] = parent
+        end
+    end
+end
+local stranded = {}
+for n, live in ipairs(fetch(root .. 'job', parents)) do
+    if not live then stranded[#stranded + 1] = parents[n] end
+end
+for n, ended in ipairs(read_ended(stranded)) do
+    local state = ended and ended[ENDED_JOB][STATE] or 'completed'
+    call('RPUSH', root .. 'settling', cmsgpack.pack({stranded[n], state, 0, given.keep}))
+end
+settle(now, not given.now)
+return {{{#stranded, #orphaned}}}

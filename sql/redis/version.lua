@@ -1,0 +1,6 @@
+-- version: the schema there is: there are no tables to make, and none to migrate.
+--
+-- in:   nothing
+-- out:  version
+-- uses: store
+return {{{'0001'}}}

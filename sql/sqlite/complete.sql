@@ -1,0 +1,49 @@
+-- complete: finishes jobs whose leases still hold, and unblocks their children; asking twice answers twice.
+--
+-- in:   jobs   JSON array of {lease, ids, results}, all ids in order: a new element where the lease changes.
+--              Results {id: result}, of those that have one
+--       keep   JSON array of the states whose jobs are kept in the archive
+--       now
+-- out:  id, lease of each job that is completed under that lease, by this call, with 'read committed': no
+--       child can be added meanwhile; then of those by an earlier one; what is missing was lost to another owner
+-- then: settle
+-- trap: a job that is not to be kept is kept all the same while it has children: they may want its result.
+--       Prune knows when not. One that is named twice in a call is finished once.
+SELECT json_group_object(id, 'completed') AS ":finished"
+FROM (
+    SELECT DISTINCT j.id
+    FROM json_each(:jobs) AS c, json_each(c.value, '$.ids') AS i
+    CROSS JOIN pgqueue_job AS j ON j.id = i.value
+    WHERE j.lease = c.value ->> '$.lease'
+);
+
+INSERT INTO pgqueue_archive
+    (state, finished_at, id, lease, run_at, enqueued_at, claimed_at, timeout_seconds, workflow, worker,
+     priority, attempt, max_attempts, rescues, queue, task, unique_key, args,
+     result, errors, progress, metadata, tags)
+SELECT 'completed', :now, j.id, j.lease, j.run_at, j.enqueued_at, j.claimed_at, j.timeout_seconds, j.workflow, j.worker,
+       j.priority, j.attempt, j.max_attempts, j.rescues, j.queue, j.task, j.unique_key, j.args,
+       nullif(c.value -> ('$.results."' || j.id || '"'), 'null'), j.errors, j.progress, j.metadata, j.tags
+FROM json_each(:jobs) AS c, json_each(c.value, '$.ids') AS i
+CROSS JOIN pgqueue_job AS j ON j.id = i.value
+WHERE j.lease = c.value ->> '$.lease'
+  AND ('completed' IN (SELECT value FROM json_each(:keep))
+       OR EXISTS (SELECT 1 FROM pgqueue_dependency AS d WHERE d.parent_id = j.id))
+ON CONFLICT (id) DO NOTHING;
+
+UPDATE pgqueue_sequence
+SET value = (SELECT number FROM pgqueue_last)
+WHERE name = 'job' AND 'completed' NOT IN (SELECT value FROM json_each(:keep));
+
+DELETE FROM pgqueue_job
+WHERE id IN (SELECT CAST(key AS INTEGER) FROM json_each(:finished))
+RETURNING id, lease, 'read committed';
+
+SELECT i.value, c.value ->> '$.lease'
+FROM json_each(:jobs) AS c, json_each(c.value, '$.ids') AS i
+CROSS JOIN pgqueue_archive AS a ON a.id = i.value
+WHERE (SELECT count(*) FROM json_each(:finished)) < (
+          SELECT sum(json_array_length(value, '$.ids')) FROM json_each(:jobs))
+  AND a.lease = c.value ->> '$.lease'
+  AND a.state = 'completed'
+  AND i.value NOT IN (SELECT CAST(key AS INTEGER) FROM json_each(:finished));

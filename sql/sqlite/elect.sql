@@ -1,0 +1,22 @@
+-- elect: at most one leader; the one who asks stays it, or becomes it when there is none.
+--
+-- in:   name text · worker integer · term_seconds · now
+--       present JSON array of the workers whose presence locks are held
+-- out:  worker: who leads now · elected: true for the one who asks
+-- trap: a candidate that does not win writes nothing. A leader whose session is dead is replaced at
+--       once, not at the end of its term.
+INSERT INTO pgqueue_leader (name, worker, elected_at, until)
+SELECT :name, CAST(:worker AS INTEGER), :now, :now + CAST(:term_seconds * 1000000 AS INTEGER)
+WHERE NOT EXISTS (
+    SELECT 1
+    FROM pgqueue_leader AS l
+    WHERE l.name = :name AND l.worker <> CAST(:worker AS INTEGER) AND l.until > :now
+      AND NOT EXISTS (
+          SELECT 1 FROM pgqueue_worker AS w
+          WHERE w.id = l.worker AND w.session AND w.id NOT IN (SELECT value FROM json_each(:present))))
+ON CONFLICT (name) DO UPDATE
+SET worker = excluded.worker,
+    until = excluded.until,
+    elected_at = iif(worker = excluded.worker, elected_at, excluded.elected_at);
+
+SELECT worker, worker = CAST(:worker AS INTEGER) FROM pgqueue_leader WHERE name = :name;

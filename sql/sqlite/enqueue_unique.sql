@@ -1,0 +1,31 @@
+-- enqueue_unique: as enqueue, when some of the jobs have a unique key; a key that an unfinished job holds
+-- answers with that job.
+--
+-- in:   jobs   as for enqueue, with unique_key
+--       now    as for enqueue
+-- out:  ordinal, id of each job that was created; then unique_key, id of each key's holder
+-- trap: WHERE true: without it ON would belong to a join.
+SELECT number + 1 AS ":first" FROM pgqueue_last;
+
+INSERT INTO pgqueue_job (id, position, state, task, args, queue, priority, run_at, enqueued_at, max_attempts,
+                         timeout_seconds, unique_key, tags, metadata, workflow, blocked_by)
+SELECT :first + n, :first + n,
+       CASE WHEN job ->> '$.blocked_by' > 0 THEN 'blocked' WHEN due > :now THEN 'scheduled' ELSE 'available' END,
+       job ->> '$.task', coalesce(job -> '$.args', '{}'), coalesce(job ->> '$.queue', 'default'),
+       coalesce(job ->> '$.priority', 0), due, :now, coalesce(job ->> '$.max_attempts', 10),
+       job ->> '$.timeout_seconds', job ->> '$.unique_key', job -> '$.tags', job -> '$.metadata',
+       job ->> '$.workflow', coalesce(job ->> '$.blocked_by', 0)
+FROM (
+    SELECT key AS n, value AS job,
+           CASE WHEN run_at IS NULL THEN :now + CAST(round(coalesce(value ->> '$.delay_seconds', 0) * 1000000) AS INTEGER)
+                ELSE strftime('%s', substr(run_at, 1, 19) || substr(run_at, iif(substr(run_at, 20, 1) = '.', 27, 20))) * 1000000
+                     + iif(substr(run_at, 20, 1) = '.', substr(run_at, 21, 6), 0) END AS due
+    FROM (SELECT key, value, value ->> '$.run_at' AS run_at FROM json_each(:jobs))
+)
+WHERE true
+ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING
+RETURNING id - :first + 1, id;
+
+SELECT unique_key, id
+FROM pgqueue_job
+WHERE unique_key IN (SELECT value ->> '$.unique_key' FROM json_each(:jobs));

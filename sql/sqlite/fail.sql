@@ -1,0 +1,44 @@
+-- fail: ends attempts that went wrong: `retryable`, or `discarded` when the attempts are used up.
+--
+-- in:   jobs   JSON array of {id, lease, verdict, retry_in_seconds, reason, error}, in id order; verdict is
+--              'retry', 'discard' or 'cancel'; error {type, message, traceback} or null
+--       keep, now   as for complete
+-- out:  id, lease, state: what became of each; a missing one was lost to another owner
+-- then: archive, settle
+-- trap: a job that was asked to cancel is not tried again.
+SELECT json_group_array(json_object(
+           'id', j.id, 'lease', j.lease, 'reason', g.value ->> '$.reason',
+           'due', :now + CAST(round(coalesce(g.value ->> '$.retry_in_seconds', 0) * 1000000) AS INTEGER),
+           'error', json(iif(g.value ->> '$.error' IS NULL, NULL, json_set(
+               g.value -> '$.error', '$.attempt', j.attempt, '$.worker', j.worker,
+               '$.at', strftime('%Y-%m-%dT%H:%M:%S', :now / 1000000, 'unixepoch') || printf('.%06dZ', :now % 1000000)))),
+           'state', CASE WHEN g.value ->> '$.verdict' = 'cancel' OR j.cancel_requested THEN 'cancelled'
+                         WHEN g.value ->> '$.verdict' = 'discard' OR j.attempt >= j.max_attempts THEN 'discarded'
+                         WHEN coalesce(g.value ->> '$.retry_in_seconds', 0) > 0 THEN 'retryable'
+                         ELSE 'available' END)) AS ":judged"
+FROM json_each(:jobs) AS g
+CROSS JOIN pgqueue_job AS j ON j.id = g.value ->> '$.id'
+WHERE j.lease = g.value ->> '$.lease';
+
+UPDATE pgqueue_sequence
+SET value = (SELECT number FROM pgqueue_last) + json_array_length(:judged)
+WHERE name = 'job'
+RETURNING value - json_array_length(:judged) + 1 AS ":first";
+
+UPDATE pgqueue_job
+SET errors = iif(h.value ->> '$.error' IS NULL, errors, json_insert(
+        CASE WHEN json_array_length(errors) >= 10 THEN json_remove(errors, '$[0]') ELSE coalesce(errors, '[]') END,
+        '$[#]', json(h.value -> '$.error'))),
+    state = iif(h.value ->> '$.state' IN ('retryable', 'available'), h.value ->> '$.state', state),
+    lease = iif(h.value ->> '$.state' IN ('retryable', 'available'), NULL, lease),
+    run_at = iif(h.value ->> '$.state' IN ('retryable', 'available'), h.value ->> '$.due', run_at),
+    position = iif(h.value ->> '$.state' = 'available', :first + h.key, position)
+FROM json_each(:judged) AS h
+WHERE pgqueue_job.id = h.value ->> '$.id';
+
+SELECT json_group_array(json_object('id', value ->> '$.id', 'state', value ->> '$.state', 'reason', value ->> '$.reason'))
+       AS ":ending"
+FROM json_each(:judged)
+WHERE value ->> '$.state' IN ('cancelled', 'discarded');
+
+SELECT value ->> '$.id', value ->> '$.lease', value ->> '$.state' FROM json_each(:judged);

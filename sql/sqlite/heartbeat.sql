@@ -1,0 +1,22 @@
+-- heartbeat: this worker lives; says what it still holds.
+--
+-- in:   worker  integer · session boolean: its presence lock is held · running integer · now
+--       profile JSON {name, host, pid, queues, started_at, info}: as it joined, should its row be gone
+--       jobs    JSON array of {id, lease}
+-- out:  id, lease, cancel_requested of those that are still held; a missing one was lost
+INSERT INTO pgqueue_worker (id, running, pid, started_at, heartbeat_at, session, name, host, queues, info)
+SELECT CAST(:worker AS INTEGER), CAST(:running AS INTEGER), :profile ->> '$.pid',
+       strftime('%s', substr(at, 1, 19) || substr(at, iif(substr(at, 20, 1) = '.', 27, 20))) * 1000000
+           + iif(substr(at, 20, 1) = '.', substr(at, 21, 6), 0),
+       :now, :session = 'true', :profile ->> '$.name', :profile ->> '$.host', :profile -> '$.queues',
+       coalesce(:profile -> '$.info', '{}')
+FROM (SELECT :profile ->> '$.started_at' AS at)
+WHERE true
+ON CONFLICT (id) DO UPDATE
+SET heartbeat_at = excluded.heartbeat_at, session = excluded.session, running = excluded.running,
+    suspected_at = NULL;
+
+SELECT j.id, j.lease, j.cancel_requested
+FROM json_each(:jobs) AS g
+CROSS JOIN pgqueue_job AS j ON j.id = g.value ->> '$.id'
+WHERE j.lease = g.value ->> '$.lease';

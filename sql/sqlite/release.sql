@@ -1,0 +1,36 @@
+-- release: hands jobs back without spending the attempt: at shutdown (now), for a snooze (later).
+--
+-- in:   jobs   JSON array of {id, lease, delay_seconds}, in id order
+--       keep, now   as for complete
+-- out:  id, lease, state; a missing one was lost to another owner
+-- then: archive, settle
+-- trap: a job that was asked to cancel is cancelled instead of handed on.
+SELECT json_group_array(json_object(
+           'id', j.id, 'lease', j.lease, 'delay', CAST(round(coalesce(g.value ->> '$.delay_seconds', 0) * 1000000) AS INTEGER),
+           'state', CASE WHEN j.cancel_requested THEN 'cancelled'
+                         WHEN coalesce(g.value ->> '$.delay_seconds', 0) > 0 THEN 'scheduled'
+                         ELSE 'available' END)) AS ":judged"
+FROM json_each(:jobs) AS g
+CROSS JOIN pgqueue_job AS j ON j.id = g.value ->> '$.id'
+WHERE j.lease = g.value ->> '$.lease';
+
+UPDATE pgqueue_sequence
+SET value = (SELECT number FROM pgqueue_last) + json_array_length(:judged)
+WHERE name = 'job'
+RETURNING value - json_array_length(:judged) + 1 AS ":first";
+
+UPDATE pgqueue_job
+SET state = h.value ->> '$.state',
+    lease = NULL,
+    worker = NULL,
+    attempt = attempt - 1,
+    position = :first + h.key,
+    run_at = iif(h.value ->> '$.state' = 'scheduled', :now + (h.value ->> '$.delay'), run_at)
+FROM json_each(:judged) AS h
+WHERE pgqueue_job.id = h.value ->> '$.id' AND h.value ->> '$.state' <> 'cancelled';
+
+SELECT json_group_array(json_object('id', value ->> '$.id', 'state', 'cancelled')) AS ":ending"
+FROM json_each(:judged)
+WHERE value ->> '$.state' = 'cancelled';
+
+SELECT value ->> '$.id', value ->> '$.lease', value ->> '$.state' FROM json_each(:judged);

@@ -1,0 +1,86 @@
+"""Worker processes: killed, frozen, told to stop."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import suppress
+
+import psutil
+
+from tests.faults.fleet import GRACE, OPTIONS, Process
+from tests.faults.kinds import Kind, Missed
+
+
+class OneWorker(Kind):
+    """Befalls one worker."""
+
+    worker: Process
+
+    def strike(self) -> frozenset[str]:
+        self.worker = self.scene.victim()
+        self.befall(self.worker)
+        return frozenset({self.worker.name})
+
+    def befall(self, worker: Process) -> None:
+        raise NotImplementedError
+
+
+class WorkerKilled(OneWorker):
+    name = "worker-killed"
+    measure = "jobs"
+    lasts = (0.2, 3.0)
+
+    def befall(self, worker: Process) -> None:
+        self.scene.fleet.end(worker, signal.SIGKILL)
+
+    def heal(self) -> None:
+        self.scene.fleet.relaunch(self.worker.slot)
+
+
+class PoolChildKilled(OneWorker):
+    name = "pool-child-killed"
+    measure = "jobs"
+    lasts = (0.2, 0.5)
+
+    def strike(self) -> frozenset[str]:
+        """One that is at work, if there is one."""
+        with suppress(psutil.Error):
+            children = [
+                (worker, child) for worker in self.scene.fleet.living() for child in worker.pool()
+            ]
+            if children:
+                worker, child = self.scene.random.choice(children)
+                child.kill()
+                return frozenset({worker.name})
+        raise Missed("no process of a pool")
+
+
+class WorkerFrozen(OneWorker):
+    """SIGSTOP, longer than its lease lasts; then it thaws."""
+
+    name = "worker-frozen"
+    measure = "jobs"
+    lasts = (float(OPTIONS["frozen-after"]) + 1.0, float(OPTIONS["frozen-after"]) + 2.5)
+
+    def befall(self, worker: Process) -> None:
+        worker.send(signal.SIGSTOP)
+
+    def heal(self) -> None:
+        self.worker.send(signal.SIGCONT)
+
+
+class WorkerStopped(OneWorker):
+    """SIGTERM: it stops in good order."""
+
+    name = "worker-terminated"
+    measure = "jobs"
+    lasts = (0.0, 0.5)
+
+    def befall(self, worker: Process) -> None:
+        self.scene.fleet.end(worker, signal.SIGTERM)
+
+    def heal(self) -> None:
+        self.scene.fleet.relaunch(self.worker.slot)
+
+
+assert GRACE < 60

@@ -1,0 +1,180 @@
+"""One round: a site, a fleet, a producer, a nemesis, until all jobs have ended; then its facts."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from time import monotonic
+from typing import Any
+
+from tests.faults import journal
+from tests.faults.facts import EVERYBODY, Facts, Fault
+from tests.faults.fleet import CONCURRENCY, Fleet
+from tests.faults.kinds import Kind, Scene
+from tests.faults.nemesis import Nemesis
+from tests.faults.producer import Producer
+
+PATIENCE = 180.0  # without any progress for so long, what is left will never end
+PROBE_SECONDS = 0.2
+SLOW_SECONDS = 1.0
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be played. *code*: a folder with another pgqueue for the workers."""
+
+    open_site: Callable[[Path], Any]
+    kinds: Sequence[type[Kind]]
+    seconds: float
+    seed: int
+    slots: int = 3
+    gap: float = 0.15
+    longest_pause: float = 2.0
+    patience: float = PATIENCE
+    code: Path | None = None
+    prepare: Callable[[Fleet, Any], None] = field(default=lambda fleet, site: None)
+
+
+@dataclass(frozen=True)
+class Played:
+    """A round's facts, and what the workers wrote into their logs."""
+
+    facts: Facts
+    logs: dict[str, str]
+
+
+def play(plan: Plan, folder: Path, tell: Tell = lambda text: None) -> Played:
+    """Plays a round in *folder*, which keeps the journal, the faults and the workers' logs."""
+    random = Random(plan.seed)
+    os.environ[journal.VARIABLE] = str(folder / "journal")
+    with plan.open_site(folder) as site:
+        fleet = Fleet(folder, site.environment, plan.slots, plan.code)
+        plan.prepare(fleet, site)
+        producer = Producer(
+            site.till(), Random(random.random()), transactional=site.transactional, gap=plan.gap
+        )
+        scene = Scene(site, fleet, producer, Random(random.random()))
+        nemesis = Nemesis(scene, plan.kinds, random, plan.longest_pause)
+        probe = Probe(site)
+        try:
+            fleet.start()
+            fleet.await_start()
+            for agent in (producer, probe, nemesis):
+                agent.start()
+            _wait(plan, fleet, producer, nemesis, tell)
+            tell("healing")
+            nemesis.stop()
+            producer.stop()
+            quiet_at = monotonic()
+            if producer.error:
+                raise producer.error
+            producer.deliver()
+            gave_up = _settle(plan, site, fleet, tell)
+            present = {} if gave_up else _roll_call(site, fleet, producer, plan, tell)
+        finally:
+            for agent in (probe, producer, fleet):
+                agent.stop()
+        orders, jobs, bookings = site.read()
+        facts = Facts(
+            orders,
+            producer.fates,
+            jobs,
+            journal.read(fleet.journal),
+            [*nemesis.faults, *probe.stalls],
+            fleet.records(),
+            bookings,
+            gave_up,
+            present,
+            quiet_at,
+        )
+    (folder / "faults").write_text("".join(f"{fault}\n" for fault in facts.faults))
+    logs = {path.stem: path.read_text("utf-8", "replace") for path in folder.glob("w*.log")}
+    return Played(facts, logs)
+
+
+class Probe:
+    """Notices when the whole machine is so slow that a live worker may look dead."""
+
+    def __init__(self, site: Any) -> None:
+        self._site = site
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.stalls: list[Fault] = []
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(30)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(PROBE_SECONDS):
+            began = monotonic()
+            try:
+                self._site.touch()
+            except self._site.away:
+                continue
+            if monotonic() - began > SLOW_SECONDS:
+                self.stalls.append(Fault("starved", began, monotonic(), EVERYBODY))
+
+
+def _wait(plan: Plan, fleet: Fleet, producer: Producer, nemesis: Nemesis, tell: Tell) -> None:
+    """Until the time is over, and each kind has had its turn."""
+    until = monotonic() + plan.seconds
+    while monotonic() < until or not nemesis.dealt:
+        time.sleep(0.1)
+        fleet.look()
+        tell(", ".join(nemesis.now.values()) or "…")
+        if nemesis.error is not None:
+            return
+        if producer.error is not None:
+            raise producer.error
+
+
+def _settle(plan: Plan, site: Any, fleet: Fleet, tell: Tell) -> str | None:
+    """Until every job has ended; why not, if nothing goes on any more."""
+    seen: Any = None
+    since = monotonic()
+    while monotonic() - since < plan.patience:
+        fleet.look()
+        try:
+            left = site.unfinished()
+        except site.away:
+            time.sleep(0.1)
+            continue
+        if left == 0:
+            return None
+        tell(f"{left} jobs left")
+        size = fleet.journal.stat().st_size
+        if (left, size) != seen:
+            seen, since = (left, size), monotonic()
+        time.sleep(0.1)
+    return f"nothing has gone on for {plan.patience:g} s"
+
+
+def _roll_call(
+    site: Any, fleet: Fleet, producer: Producer, plan: Plan, tell: Tell
+) -> dict[str, bool]:
+    """Does each worker that lives take jobs? Enough are there for all of them at once."""
+    fleet.await_start()
+    names = {worker.name for worker in fleet.living()}
+    present: set[str] = set()
+    for _ in range(10):
+        tell(f"roll call: {len(present)} of {len(names)}")
+        keys = set(producer.order("async", 1.0, len(names) * CONCURRENCY))
+        producer.deliver()
+        if _settle(plan, site, fleet, lambda text: None):
+            break
+        lines = journal.read(fleet.journal)
+        present |= {line.worker for line in lines if line.key in keys} & names
+        if present == names:
+            break
+    return {name: name in present for name in names}

@@ -1,0 +1,152 @@
+"""What the workers of a campaign run: the same work in a coroutine, a thread, a process, and in a
+transaction that completes the job."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pgqueue import App, Cancel, Context, Discard, Snooze
+from pgqueue.errors import JobCancelled
+from tests.faults.journal import WORKER_VARIABLE, write
+
+# No limit that a campaign's many kills could reach: a job ends as its order says.
+app = App(max_rescues=10_000)
+ATTEMPTS = 1_000
+RETRY = 0.1
+STALL_SECONDS = 0.5
+# Each version of the shop knows one more task, which workers of older ones do not.
+VERSION_VARIABLE = "FAULTS_VERSION"
+Ending = str | Snooze | Discard | Cancel
+
+
+class Planned(Exception):
+    """The order wanted this attempt to fail."""
+
+
+class Run:
+    """One run of a job, and what the journal says of it."""
+
+    def __init__(self, ctx: Context, key: int, executor: str) -> None:
+        self.name = secrets.token_hex(6)
+        self._ctx = ctx
+        self._about = (self.name, ctx.id, key, executor)
+        write("start", *self._about)
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """How it ends, whatever that is."""
+        try:
+            yield
+        except Planned:
+            write("failed", *self._about)
+            raise
+        except (asyncio.CancelledError, JobCancelled):
+            write("interrupted", *self._about)
+            raise
+        except BaseException:
+            write("broke", *self._about)
+            raise
+
+    def ends(self, plan: str) -> Ending:
+        """What the task returns for *plan*."""
+        first = self._ctx.checkpoint is None
+        match plan:
+            case "fail" if self._ctx.attempt == 1:
+                raise Planned("the first attempt fails")
+            case "snooze" if first:
+                self._ctx.progress(checkpoint="snoozed")
+                write("snoozed", *self._about)
+                return Snooze(0.3)
+            case "discard":
+                write("discarded", *self._about)
+                return Discard("so it was ordered")
+            case "cancel":
+                write("cancelled", *self._about)
+                return Cancel("so it was ordered")
+            case "spawn":
+                key = self._about[2]
+                self._ctx.enqueue(bake.job(key=-key, seconds=0.01, plan="complete"))
+        write("end", *self._about)
+        return self.name
+
+
+@app.task(max_attempts=ATTEMPTS, retry=RETRY)
+async def bake(ctx: Context, key: int, seconds: float, plan: str) -> Ending:
+    run = Run(ctx, key, "async")
+    with run.noted():
+        await asyncio.sleep(seconds)
+        return run.ends(plan)
+
+
+@app.task(max_attempts=ATTEMPTS, retry=RETRY)
+def wash(ctx: Context, key: int, seconds: float, plan: str) -> Ending:
+    run = Run(ctx, key, "thread")
+    with run.noted():
+        _work(ctx, seconds)
+        return run.ends(plan)
+
+
+@app.task(max_attempts=ATTEMPTS, retry=RETRY, executor="process")
+def print_label(ctx: Context, key: int, seconds: float, plan: str) -> Ending:
+    run = Run(ctx, key, "process")
+    with run.noted():
+        _work(ctx, seconds)
+        return run.ends(plan)
+
+
+@app.task(max_attempts=ATTEMPTS, retry=RETRY)
+async def book(ctx: Context, key: int, seconds: float, plan: str) -> None:
+    """Its row and its completion commit together, or neither does."""
+    run = Run(ctx, key, "async")
+    with run.noted():
+        await asyncio.sleep(seconds)
+        async with ctx.transaction() as connection:
+            insert = f"INSERT INTO booking (job, run) VALUES ({ctx.id}, '{run.name}')"
+            done = connection.execute(insert)
+            if inspect.isawaitable(done):
+                await done
+            ctx.result = run.name
+            write("end", run.name, ctx.id, key, "async")
+
+
+async def engrave(ctx: Context, key: int, seconds: float, plan: str) -> Ending:
+    run = Run(ctx, key, "async")
+    with run.noted():
+        await asyncio.sleep(seconds)
+        return run.ends(plan)
+
+
+for _version in range(1, int(os.environ.get(VERSION_VARIABLE, "0")) + 1):
+    app.task(engrave, name=f"engrave_{_version}", max_attempts=ATTEMPTS, retry=RETRY)
+
+
+def _work(ctx: Context, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        ctx.raise_if_cancelled()
+        time.sleep(min(left, 0.05))
+
+
+TASKS: dict[str, Any] = {"async": bake, "thread": wash, "process": print_label, "book": book}
+
+
+def _watch() -> None:
+    """Notes when this process was not given the processor: then what it did late is no surprise."""
+    while True:
+        before = time.monotonic()
+        time.sleep(0.1)
+        late = time.monotonic() - before - 0.1
+        if late > STALL_SECONDS:
+            write("stalled", seconds=late)
+
+
+if WORKER_VARIABLE in os.environ:
+    threading.Thread(target=_watch, daemon=True).start()

@@ -1,0 +1,42 @@
+"""Sites: a store, its server, and the ways to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from tests.faults.facts import Fate, Job, Order
+from tests.faults.orders import Draft
+
+
+class Till(Protocol):
+    """Where the producer enqueues, in transactions with rows of its own."""
+
+    def sell(self, drafts: Sequence[Draft], *, keep: bool, linger: float) -> tuple[Fate, list[int]]:
+        """One transaction: rolled back unless *keep*, open for *linger* seconds. Its fate, and the
+        keys of orders that others may wait for. Raises nothing that the store is the cause of."""
+
+
+class Site(AbstractContextManager["Site"], Protocol):
+    """A running store. Its name, and its faults, are in `SITES`."""
+
+    transactional: bool
+
+    def till(self) -> Till: ...
+
+    def environment(self, slot: str, incarnation: str) -> dict[str, str]:
+        """How the worker in *slot* reaches the store."""
+
+    def unfinished(self) -> int:
+        """How many jobs have not ended. Raises StoreUnavailable while the store is away."""
+
+    def read(self) -> tuple[list[Order], list[Job], list[tuple[int, str]]]:
+        """The producer's rows, the jobs, and what tasks booked."""
+
+    def touch(self) -> None:
+        """Writes something durable: how long that takes says whether the machine is starved."""
+
+
+OpenSite = Callable[[Path], Site]

@@ -1,0 +1,109 @@
+"""What a crash may take with it, by how the server writes things down; and what it may not."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pgqueue import operations
+from pgqueue.backends.redis import RedisBackend
+from pgqueue.jobs import NewJob
+from pgqueue.operations import Rescue
+from pgqueue.testing.conformance import PROFILE, Store
+from tests import valkey
+from tests.conftest import require_valkey
+from tests.valkey import Valkey
+
+BLOCK = 10_000_000  # leases
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Valkey]]:
+    require_valkey()
+    with ExitStack() as stack:
+
+        def serve(*options: str) -> Valkey:
+            return stack.enter_context(valkey.server(*options))
+
+        yield serve
+
+
+def crash(server: Valkey) -> None:
+    server.stop(signal.SIGKILL)
+    server.start()
+
+
+@pytest.mark.parametrize("kept", ["nothing", "a snapshot"])
+def test_no_identity_is_given_twice_although_the_counters_were_lost(
+    kept: str, serve: Callable[..., Valkey]
+) -> None:
+    server = serve()
+    backend = RedisBackend(server.url)
+    members = [backend.execute(operations.join(PROFILE)) for _ in range(3)]
+    if kept == "a snapshot":
+        server.client().save()
+    members += [backend.execute(operations.join(PROFILE)) for _ in range(20)]
+    leases = [member.lease for member in members]
+    leases += [backend.execute(operations.reserve()) for _ in range(20)]
+
+    crash(server)
+    late = [backend.execute(operations.join(PROFILE)) for _ in range(30)]
+
+    new = [member.lease for member in late]
+    assert min(abs(one - other) for one in new for other in leases) >= BLOCK
+    if kept == "a snapshot":
+        assert not {member.worker for member in late} & {member.worker for member in members}
+    backend.close()
+
+
+@pytest.mark.parametrize(
+    ("persistence", "survives"),
+    [
+        ((), False),
+        (("--save", "900 1"), False),
+        (("--appendonly", "yes", "--appendfsync", "everysec"), True),
+        (("--appendonly", "yes", "--appendfsync", "always"), True),
+    ],
+)
+def test_what_is_there_after_the_server_process_was_killed(
+    persistence: tuple[str, ...], survives: bool, serve: Callable[..., Valkey]
+) -> None:
+    """Killed, not cut from power: what was written to the system's memory is there."""
+    server = serve(*persistence)
+    store = Store(RedisBackend(server.url))
+    job = store.running(NewJob("task"))
+    waiting = store.add()
+
+    crash(server)
+
+    if survives:
+        assert store.states(job, waiting) == ["running", "available"]
+        assert store.complete(job) == {job.id}
+    else:
+        assert store.listing() == []
+    store.backend.close()
+
+
+def test_after_a_restart_everybody_has_ten_seconds_to_come_back(
+    serve: Callable[..., Valkey],
+) -> None:
+    server = serve("--appendonly", "yes")
+    store = Store(RedisBackend(server.url))
+    worker = store.join().worker
+    job = store.running(by=worker)
+    store.has_session(worker)
+    store.now = None
+    assert store.rescue().jobs == []
+
+    crash(server)
+
+    assert store.rescue(patience=timedelta(0)) == Rescue([], workers=2)
+    assert store.state(job) == "running"
+    store.now = datetime.now(UTC) + timedelta(seconds=11)
+    store.heartbeat()
+    assert [saved.id for saved in store.rescue(patience=timedelta(0)).jobs] == [job.id]
+    store.backend.close()

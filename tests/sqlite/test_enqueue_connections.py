@@ -1,0 +1,224 @@
+"""`enqueue` on the application's own connection: in its transaction, and in no other."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+
+from pgqueue import App, enqueue, execute, inspections, migrations, operations
+from pgqueue.errors import InvalidJob, SchemaMissing
+from pgqueue.testing.conformance import a_job
+
+app = App()
+
+
+@app.task
+def ring(n: int = 0) -> None: ...
+
+
+class Shop:
+    """An application's file, with the queue in it; sees what is committed, from outside."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.path = url.removeprefix("sqlite:///")
+        self.outside = sqlite3.connect(self.path, isolation_level=None, timeout=0.1)
+        self.outside.execute("CREATE TABLE purchase (id INTEGER)")
+        migrations.migrate(url)
+
+    def jobs(self) -> list[int]:
+        rows = self.outside.execute("SELECT args ->> '$.n' FROM pgqueue_job ORDER BY id")
+        return [n for (n,) in rows]
+
+    def purchases(self) -> list[int]:
+        return [n for (n,) in self.outside.execute("SELECT id FROM purchase ORDER BY id")]
+
+
+@pytest.fixture
+def shop(url: str) -> Iterator[Shop]:
+    shop = Shop(url)
+    yield shop
+    shop.outside.close()
+
+
+def plain(shop: Shop) -> Any:
+    return sqlite3.connect(shop.path)
+
+
+def immediate(shop: Shop) -> Any:
+    return sqlite3.connect(shop.path, isolation_level="IMMEDIATE")
+
+
+def rows_by_name(shop: Shop) -> Any:
+    connection = sqlite3.connect(shop.path)
+    connection.row_factory = lambda cursor, row: {"row": row}
+    return connection
+
+
+def never_in_autocommit(shop: Shop) -> Any:
+    return sqlite3.connect(shop.path, autocommit=False)  # type: ignore[call-arg,unused-ignore]
+
+
+def alchemy(shop: Shop) -> Any:
+    return create_engine(shop.url).connect()
+
+
+def alchemy_session(shop: Shop) -> Any:
+    return Session(create_engine(shop.url))
+
+
+def alchemy_scoped(shop: Shop) -> Any:
+    return scoped_session(sessionmaker(create_engine(shop.url)))
+
+
+KINDS = [plain, immediate, rows_by_name, alchemy, alchemy_session, alchemy_scoped]
+if sys.version_info >= (3, 12):
+    KINDS.append(never_in_autocommit)
+every_kind = pytest.mark.parametrize("kind", KINDS)
+Kind = Callable[[Shop], Any]
+
+
+def buy(connection: Any, n: int) -> None:
+    statement = f"INSERT INTO purchase VALUES ({n})"
+    driver = isinstance(connection, sqlite3.Connection)
+    connection.execute(statement if driver else text(statement))
+
+
+@every_kind
+def test_jobs_and_data_commit_together(shop: Shop, kind: Kind) -> None:
+    with closing(kind(shop)) as connection:
+        buy(connection, 1)
+        handle = enqueue(connection, ring.job(1))
+        handles = enqueue(connection, ring.job(2).after(handle), ring.job(3))
+        assert (shop.jobs(), shop.purchases()) == ([], [])
+        connection.commit()
+
+    assert (shop.jobs(), shop.purchases()) == ([1, 2, 3], [1])
+    assert [h.id for h in handles] == [handle.id + 1, handle.id + 2]
+
+
+@every_kind
+def test_jobs_and_data_are_rolled_back_together(shop: Shop, kind: Kind) -> None:
+    with closing(kind(shop)) as connection:
+        enqueue(connection, ring.job(1))
+        buy(connection, 1)
+        connection.rollback()
+
+    assert (shop.jobs(), shop.purchases()) == ([], [])
+
+
+@every_kind
+def test_the_first_statement_of_a_transaction_may_be_an_enqueue(shop: Shop, kind: Kind) -> None:
+    with closing(kind(shop)) as connection:
+        enqueue(connection, ring.job(1))
+        assert shop.jobs() == []
+        connection.commit()
+        enqueue(connection, ring.job(2))
+        connection.rollback()
+        enqueue(connection, [ring.job(n) for n in range(2_500)])
+        connection.commit()
+
+    assert shop.jobs() == [1, *range(2_500)]
+
+
+@every_kind
+def test_what_is_refused_leaves_the_transaction_usable(shop: Shop, kind: Kind) -> None:
+    with closing(kind(shop)) as connection:
+        buy(connection, 1)
+        with pytest.raises(InvalidJob, match="no job 424242"):
+            enqueue(connection, ring.job(1).after(424242))
+        enqueue(connection, ring.job(2))
+        connection.commit()
+
+    assert (shop.jobs(), shop.purchases()) == ([2], [1])
+
+
+@every_kind
+def test_any_operation_runs_in_the_transaction(shop: Shop, kind: Kind) -> None:
+    with closing(kind(shop)) as connection:
+        handle = enqueue(connection, ring.job(1))
+        assert execute(connection, operations.cancel([handle])) == {handle.id: "cancelled"}
+        assert execute(connection, inspections.get([handle]))[handle.id].state == "cancelled"
+        assert execute(connection, operations.rescue()).workers == 0
+        connection.rollback()
+        assert execute(connection, inspections.get([handle])) == {}
+        connection.rollback()
+
+
+def test_in_autocommit_a_call_is_a_transaction_of_its_own(shop: Shop) -> None:
+    with closing(sqlite3.connect(shop.path, isolation_level=None)) as connection:
+        enqueue(connection, ring.job(1))
+        assert shop.jobs() == [1]
+        parent = enqueue(connection, ring.job(2))
+        with pytest.raises(InvalidJob):
+            enqueue(connection, ring.job(3).after(parent), ring.job(4).after(424242))
+        assert shop.jobs() == [1, 2]
+        assert not connection.in_transaction
+        connection.execute("BEGIN")
+        enqueue(connection, ring.job(5))
+        assert shop.jobs() == [1, 2]
+        connection.execute("COMMIT")
+
+    assert shop.jobs() == [1, 2, 5]
+
+
+def test_a_savepoint_takes_its_own_jobs_along_and_no_others(shop: Shop) -> None:
+    with closing(sqlite3.connect(shop.path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        enqueue(connection, ring.job(1))
+        connection.execute("SAVEPOINT attempt")
+        enqueue(connection, ring.job(2))
+        connection.execute("ROLLBACK TO attempt")
+        connection.execute("RELEASE attempt")
+        enqueue(connection, ring.job(3))
+        connection.execute("COMMIT")
+
+    assert shop.jobs() == [1, 3]
+
+
+def test_a_savepoint_of_sqlalchemy(shop: Shop) -> None:
+    with Session(create_engine(shop.url)) as session, session.begin():
+        enqueue(session, ring.job(1))
+        with pytest.raises(ZeroDivisionError), session.begin_nested():
+            enqueue(session, ring.job(2))
+            raise ZeroDivisionError
+        enqueue(session, ring.job(3))
+
+    assert shop.jobs() == [1, 3]
+
+
+def test_a_file_without_the_queue_says_what_to_do(shop: Shop, tmp_path: Any) -> None:
+    with (
+        closing(sqlite3.connect(tmp_path / "other.db")) as connection,
+        pytest.raises(SchemaMissing, match="pgqueue migrate"),
+    ):
+        enqueue(connection, ring.job(1))
+
+
+def test_another_writer_is_the_drivers_own_error(shop: Shop) -> None:
+    """Who owns the transaction tries it again."""
+    shop.outside.execute("BEGIN IMMEDIATE")
+    with (
+        closing(sqlite3.connect(shop.path, timeout=0.05)) as connection,
+        pytest.raises(sqlite3.OperationalError, match="locked"),
+    ):
+        enqueue(connection, ring.job(1))
+    shop.outside.execute("ROLLBACK")
+
+
+def test_a_worker_takes_what_was_enqueued_in_a_transaction(shop: Shop) -> None:
+    app = App(shop.url)
+    with closing(sqlite3.connect(shop.path)) as connection:
+        handle = enqueue(connection, a_job("elsewhere"))
+        assert app.execute(inspections.get([handle])) == {}
+        connection.commit()
+
+    assert app.execute(inspections.get([handle]))[handle.id].task == "elsewhere"
+    app.close()

@@ -1,0 +1,302 @@
+"""The file, what lies beside it, and who has to wait."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pgqueue import inspections, operations
+from pgqueue.app import App
+from pgqueue.backends import sqlite_file, sqlite_session
+from pgqueue.backends.sqlite import SqliteBackend
+from pgqueue.errors import PgqueueError, SchemaMissing, StoreBusy, StoreUnavailable
+from pgqueue.jobs import State
+from pgqueue.operations import Retention
+from pgqueue.testing.conformance import Store, a_job
+
+
+def synchronous(backend: SqliteBackend) -> int:
+    with backend.user_connection() as connection:
+        number: int = connection.execute("PRAGMA synchronous").fetchone()[0]
+        return number
+
+
+def move(path: str, to: str) -> None:
+    Path(path).rename(to)
+
+
+@pytest.mark.parametrize(
+    ("rest", "path"),
+    [
+        ("/jobs.db", "{here}/jobs.db"),
+        ("/a%20b.db", "{here}/a b.db"),
+        ("//var/lib/jobs.db", "/var/lib/jobs.db"),
+        ("/../jobs.db", "{above}/jobs.db"),
+        ("", ":memory:"),
+        ("/:memory:", ":memory:"),
+    ],
+)
+def test_a_url_names_a_file(
+    rest: str, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wanted = path.format(here=tmp_path.resolve(), above=tmp_path.resolve().parent)
+
+    assert sqlite_file.parse(f"sqlite://{rest}") == (wanted, None)
+
+
+def test_a_url_that_says_something_else_is_an_error() -> None:
+    with pytest.raises(PgqueueError, match="three slashes"):
+        SqliteBackend("sqlite://jobs.db")
+    with pytest.raises(PgqueueError, match="no option mode"):
+        SqliteBackend("sqlite:///jobs.db?mode=ro")
+    with pytest.raises(PgqueueError, match="synchronous is normal or full, not off"):
+        SqliteBackend("sqlite:///jobs.db?synchronous=off")
+
+
+def test_synchronous_is_normal_unless_it_is_to_be_full(url: str) -> None:
+    assert synchronous(SqliteBackend(url)) == 1
+    assert synchronous(SqliteBackend(f"{url}?synchronous=full")) == 2
+    backend = App(url, synchronous="full").backend
+    assert isinstance(backend, SqliteBackend)
+    assert synchronous(backend) == 2
+
+
+def test_a_link_to_a_file_is_that_file(url: str, backend: SqliteBackend, tmp_path: Path) -> None:
+    store = Store(backend)
+    store.add()
+    (tmp_path / "link.db").symlink_to(tmp_path / "jobs.db")
+
+    linked = SqliteBackend(f"sqlite:///{tmp_path}/link.db")
+
+    assert len(linked.execute(inspections.list_jobs())) == 1
+    assert not (tmp_path / "link.db-locks").exists()
+
+
+def test_a_file_that_cannot_be_used_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable):
+        SqliteBackend(f"sqlite:///{tmp_path}/missing/jobs.db").execute(inspections.version())
+
+
+async def test_a_session_notices_that_the_file_is_another_one(
+    store: Store, backend: SqliteBackend
+) -> None:
+    session = backend.session(lambda topic: None, lambda: None)
+    await session.open()
+    await session.check()
+    move(backend.path, f"{backend.path}.old")
+
+    with pytest.raises(StoreUnavailable, match="gone"):
+        await session.check()
+    await session.close()
+    move(f"{backend.path}.old", backend.path)
+
+
+def test_others_read_while_a_transaction_is_open_and_see_nothing_of_it(
+    store: Store, backend: SqliteBackend
+) -> None:
+    with backend.transaction() as executor:
+        [id] = executor.execute(operations.enqueue([a_job()]).send(None))
+        assert store.missing(id)
+
+    assert store.state(id) == State.AVAILABLE
+
+
+def test_a_writer_waits_for_an_open_transaction(store: Store, backend: SqliteBackend) -> None:
+    began, ended = threading.Event(), []
+
+    def write() -> None:
+        began.set()
+        store.add()
+        ended.append(True)
+
+    with closing(sqlite3.connect(backend.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        thread = threading.Thread(target=write)
+        thread.start()
+        began.wait()
+        thread.join(0.2)
+        assert not ended
+        other.execute("COMMIT")
+    thread.join(10)
+
+    assert ended
+
+
+def test_a_transaction_that_never_ends_is_an_error_that_says_so(
+    store: Store, backend: SqliteBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.05)
+    impatient = SqliteBackend(backend.url)
+    impatient.execute(inspections.version())
+    with (
+        backend.transaction(),
+        pytest.raises(StoreBusy, match="one writer at a time"),
+    ):
+        impatient.execute(operations.pause("default"))
+    impatient.close()
+
+
+async def test_a_coroutine_that_waits_leaves_the_loop_to_others(
+    store: Store, backend: SqliteBackend
+) -> None:
+    lane = backend.lane()
+    await lane.open()
+    with closing(sqlite3.connect(backend.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.ensure_future(lane.execute(operations.pause("default")))
+        done, _ = await asyncio.wait({waiting}, timeout=0.2)
+        assert not done
+        other.execute("COMMIT")
+    await waiting
+    await lane.close()
+
+
+async def test_a_cancelled_transaction_is_rolled_back(store: Store, backend: SqliteBackend) -> None:
+    lane = backend.lane()
+    await lane.open()
+    entered = asyncio.Event()
+
+    async def write() -> None:
+        async with lane.transaction() as executor:
+            await executor.execute(operations.pause("default"))
+            entered.set()
+            await asyncio.sleep(600)
+
+    writing = asyncio.create_task(write())
+    await entered.wait()
+    writing.cancel()
+    await asyncio.wait({writing})
+
+    assert await lane.execute(inspections.version())
+    store.add()
+    assert store.take()
+    await lane.close()
+
+
+async def test_one_that_is_cancelled_while_it_waits_leaves_nothing_open(
+    store: Store, backend: SqliteBackend
+) -> None:
+    lane = backend.lane()
+    await lane.open()
+    with closing(sqlite3.connect(backend.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+
+        async def write() -> None:
+            async with lane.transaction():
+                raise AssertionError("it cannot have begun")
+
+        writing = asyncio.create_task(write())
+        await asyncio.wait({writing}, timeout=0.1)
+        writing.cancel()
+        await asyncio.wait({writing})
+        other.execute("COMMIT")
+
+    await lane.execute(operations.pause("other"))
+    store.add()
+    await lane.close()
+
+
+def test_locks_of_the_dead_are_cleared_away(store: Store, backend: SqliteBackend) -> None:
+    presence = sqlite_file.FilePresence(backend.path, "pgqueue")
+    left = Path(f"{backend.path}-locks") / "pgqueue-worker-77"
+    left.touch()
+    assert presence.hold(5)
+
+    assert sqlite_file.FilePresence(backend.path, "pgqueue").held() == [5]
+    assert not left.exists()
+    presence.let_go(5)
+    assert presence.held() == []
+
+
+def test_a_forked_child_is_not_its_parents_life(backend: SqliteBackend, store: Store) -> None:
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:  # a worker, with a child of its own that outlives it
+        presence = sqlite_file.FilePresence(backend.path, "pgqueue")
+        presence.hold(5)
+        if os.fork() == 0:
+            os.close(write)
+            os.read(read, 1)
+        os._exit(0)
+    os.close(read)
+    os.waitpid(pid, 0)
+
+    assert sqlite_file.FilePresence(backend.path, "pgqueue").held() == []
+    os.close(write)
+
+
+def test_a_memory_store_is_this_processes_own() -> None:
+    one, other = Store(SqliteBackend("sqlite://")), Store(SqliteBackend("sqlite:///:memory:"))
+    one.add()
+
+    assert other.listing() == []
+
+
+def test_connecting_to_no_file_makes_none(tmp_path: Path) -> None:
+    backend = SqliteBackend(f"sqlite:///{tmp_path}/jobs.db")
+    with pytest.raises(SchemaMissing, match="there is no file"), backend.connect():
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("way", ["complete", "discard", "prune"])
+def test_numbers_are_never_given_twice(store: Store, way: str) -> None:
+    """Not even when the newest job has gone without a trace."""
+    nothing = Retention(timedelta(0), timedelta(0), timedelta(0))
+    if way != "prune":
+        store.keep = nothing.kept()
+    seen: list[int] = []
+    for _ in range(5):
+        job = store.running()
+        seen.append(job.id)
+        store.discard(job) if way == "discard" else store.complete(job)
+        if way == "prune":
+            store.prune(nothing)
+        assert store.missing(*seen)
+
+    assert len(set(seen)) == 5
+    assert seen == sorted(seen)
+
+
+async def test_what_comes_while_other_topics_are_declared_is_heard(
+    store: Store, backend: SqliteBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WATCH_SECONDS", "IDLE_WATCH_SECONDS"):
+        monkeypatch.setattr(sqlite_session, name, 600)  # it would look by itself much later
+    woken: list[str] = []
+    session = backend.session(woken.append, lambda: None)
+    await session.open()
+    await session.sleep(["default"])
+    store.add()
+    await session.sleep(["default", "other"])
+
+    assert woken == ["default"]
+    await session.sleep(["default", "other"])
+    assert woken == ["default"]
+    await session.close()
+
+
+async def test_a_paused_queue_wakes_nobody_until_it_is_resumed(
+    store: Store, backend: SqliteBackend
+) -> None:
+    store.pause()
+    woken: asyncio.Queue[str] = asyncio.Queue()
+    session = backend.session(woken.put_nowait, lambda: None)
+    await session.open()
+    await session.sleep(["default", "told"])
+    store.add()
+    store.add(a_job(queue="told"))
+    async with asyncio.timeout(10):
+        assert await woken.get() == "told"
+    store.resume()
+    async with asyncio.timeout(10):
+        assert await woken.get() == "default"
+    await session.close()
