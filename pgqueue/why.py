@@ -78,9 +78,14 @@ def _available(situation: Situation) -> str:
     ahead += " jobs are ahead of it" if situation.ahead > 1 else " job is ahead of it"
     slots = sum(int(worker.info.get("concurrency", 0)) for worker in workers)
     running = sum(worker.running for worker in workers)
+    who = _workers(len(workers), job.queue)
+    busy = None
     if slots and running >= slots:
-        who = _workers(len(workers), job.queue)
         busy = f"is available, but all {slots} slots of {who} are taken"
+    elif all(job.queue in worker.info.get("full", ()) for worker in workers):
+        each = "runs" if len(workers) == 1 else "run"
+        busy = f"is available, but {who} {each} as many of its jobs as may run at once"
+    if busy:
         return f"{busy}; {ahead}" if situation.ahead else busy
     if situation.ahead:
         return f"is available; {ahead} in queue {job.queue}"

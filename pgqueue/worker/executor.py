@@ -138,6 +138,11 @@ class Executor:
             self._full.add(queue)
         return room
 
+    @property
+    def full_queues(self) -> list[str]:
+        """The queues of which as many jobs run as may at once."""
+        return sorted(self._full)
+
     def take(self, jobs: list[ClaimedJob]) -> None:
         """Runs *jobs* as slots become free, in this order."""
         for job in jobs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
+from typing import Any
 
 from pgqueue import operations
 from pgqueue.worker.executor import Executor
@@ -21,7 +22,7 @@ class Heartbeater(Service):
     """
 
     def __init__(
-        self, listener: Listener, executor: Executor, profile: dict[str, object], interval: float
+        self, listener: Listener, executor: Executor, profile: dict[str, Any], interval: float
     ) -> None:
         self._listener = listener
         self._executor = executor
@@ -38,7 +39,7 @@ class Heartbeater(Service):
         held = self._executor.leases()
         answer = await self._listener.line.execute(
             operations.heartbeat(
-                self._listener.worker, held, self._profile, session=self._listener.present
+                self._listener.worker, held, self._present_profile(), session=self._listener.present
             )
         )
         for lease in held:
@@ -46,6 +47,11 @@ class Heartbeater(Service):
                 self._executor.lost(*lease)
             elif answer[lease].cancel_requested:
                 self._executor.cancel(*lease)
+
+    def _present_profile(self) -> dict[str, Any]:
+        """With the queues that are at their limit here, for those who ask why a job waits."""
+        full = {"full": self._executor.full_queues}
+        return self._profile | {"info": self._profile["info"] | full}
 
     async def run(self) -> None:
         checked_at = monotonic()

@@ -120,7 +120,7 @@ class Worker:
         options, app = self._options, self._app
         backend, keep = app.backend, app.retention.kept()
         host = socket.gethostname()
-        self._profile: dict[str, object] = {
+        self._profile: dict[str, Any] = {
             "name": options.name or f"{host}:{os.getpid()}",
             "host": host,
             "pid": os.getpid(),

@@ -1,11 +1,12 @@
 -- heartbeat: this worker lives; says what it still holds.
 --
 -- in:   worker · session boolean: its presence shows · running · now
---       profile JSON text, as it joined, should its record be gone
+--       profile JSON text, as it joined; info as it is now
 --       jobs    list of {id, lease}
 -- out:  id, lease, cancel_requested of those that are still held; a missing one was lost
 -- uses: worker, job
-local worker = read_worker(given.worker) or {given.profile}
+local worker = read_worker(given.worker) or {}
+worker[PROFILE] = given.profile
 worker[RUNNING], worker[HEARTBEAT_AT], worker[SUSPECTED_AT] = given.running, clock(given), false
 worker[SESSION] = given.session
 write_worker(given.worker, worker)

@@ -6,8 +6,6 @@
 -- walks: what ended, from its end
 -- trap: a job that ended while it waited for its next attempt has kept its last claim: only one that
 --       ended in a worker's hands has a lease.
--- trap: a job that ended while it waited for its next attempt has kept its last claim: only one that
---       ended in a worker's hands has a lease.
 local function percentile(values, share)
     if #values == 0 then return null end
     local place = 1 + (#values - 1) * share

@@ -6,8 +6,6 @@
 -- walks: pgqueue_archive_finished, state by state
 -- trap: a job that ended while it waited for its next attempt has kept its last claim: only one that
 --       ended in a worker's hands has a lease.
--- trap: a job that ended while it waited for its next attempt has kept its last claim: only one that
---       ended in a worker's hands has a lease.
 SELECT state, count(*),
        min(CASE WHEN waited_share >= 0.5 THEN waited END), min(CASE WHEN waited_share >= 0.99 THEN waited END),
        min(CASE WHEN ran_share >= 0.5 THEN ran END), min(CASE WHEN ran_share >= 0.99 THEN ran END)

@@ -9,8 +9,9 @@ from time import time
 
 import pytest
 
-from pgqueue import App, Context
+from pgqueue import App, Context, inspections
 from pgqueue.errors import SchemaMissing, SchemaOutOfDate
+from pgqueue.why import sentence
 from pgqueue.worker import Options, Worker
 from tests.worker.conftest import Work
 from tests.worker.process import least, soon
@@ -40,6 +41,25 @@ async def test_never_runs_more_than_its_concurrency_and_a_queues_limit(
         await ended(app, handle, within=20)
 
     assert most == {"a": 1, "b": 3, "c": most["c"], "all": 7}
+
+
+async def test_whoever_asks_why_is_told_of_the_limit(app: App, work: Work) -> None:
+    gate = asyncio.Event()
+
+    @app.task
+    async def wait() -> None:
+        await gate.wait()
+
+    await work(queues="a:1,b", concurrency=9, heartbeat_interval=0.1)
+    handles = await app.enqueue_async([wait.job().options(queue="a") for _ in range(2)])
+
+    def told() -> bool:
+        situation = app.execute(inspections.why(handles[1]))
+        return situation is not None and "as many of its jobs as may run" in sentence(situation)
+
+    await soon(told)
+    gate.set()
+    await ended(app, handles[1])
 
 
 async def test_a_queue_at_its_limit_costs_nothing_until_a_job_has_ended(

@@ -127,6 +127,22 @@ def test_all_slots_are_taken(store: Store) -> None:
     assert why(store, 4).endswith("are taken; 1 job is ahead of it")
 
 
+def test_its_queue_is_at_its_limit(store: Store) -> None:
+    worker = knows(store, "task", concurrency=9, queue="mail")
+    store.enqueue(*(a_job(queue="mail") for _ in range(3)))
+    [taken] = store.claim(1, queue="mail", by=worker)
+    info = {"tasks": ["task"], "concurrency": 9}
+    held = [(taken.id, taken.lease)]
+    full = PROFILE | {"info": {**info, "full": ["mail"]}, "queues": ["mail"]}
+    store.do(operations.heartbeat(worker, held, full, now=store.now))
+
+    limit = "but the worker of queue mail runs as many of its jobs as may run at once"
+    assert why(store, 2).endswith(f"is available, {limit}")
+    assert why(store, 3).endswith(f"is available, {limit}; 1 job is ahead of it")
+    store.do(operations.heartbeat(worker, held, full | {"info": info}, now=store.now))
+    assert "but" not in why(store, 2)
+
+
 def test_a_running_job(store: Store) -> None:
     job = store.running()
     store.passes(seconds=90)
