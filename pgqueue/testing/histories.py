@@ -1,0 +1,321 @@
+"""Random histories, played by stores and by the model, which must answer alike.
+
+    play({"postgres": open_empty}, histories=500, seed=1)
+
+Several workers, some of which freeze; leases that go stale; graphs that fail, are cancelled and
+retried and grow; pauses, unique keys, retention; a clock that jumps. Each answer is compared, and
+at the end all that can be read. A difference is shrunk to the shortest history that shows it.
+
+Not compared is what is nobody's promise: places in a queue, of which only the order of claims
+counts; when exactly `prune` drops what has just got past its retention; wake-ups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import run_state_machine_as_test as run
+
+from pgqueue.backends.base import Backend
+from pgqueue.errors import LeaseLost, UnknownParent
+from pgqueue.graphs import workflow
+from pgqueue.hands import Completion
+from pgqueue.jobs import Edge, NewJob
+from pgqueue.operations import ClaimedJob, Completed, Failed, Progress, Released, Retention, Told
+from pgqueue.testing.model import Model
+from pgqueue.testing.side import Side
+
+T = TypeVar("T")
+NOON: Final = datetime(2030, 6, 1, 12, tzinfo=UTC)
+QUEUES: Final = ("default", "mail")
+SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
+NOTHING = timedelta(0)
+
+RETENTIONS: Final = (
+    Retention(),
+    Retention(completed=NOTHING),
+    Retention(DAY, NOTHING, None),
+    Retention(NOTHING, NOTHING, NOTHING),
+)
+KINDS: Final[Sequence[Mapping[str, Any]]] = (
+    {},
+    {},
+    {"priority": -1},
+    {"queue": "mail"},
+    {"unique": "a"},
+    {"unique": "b", "queue": "mail"},
+    {"delay": 5 * SECOND},
+    {"run_at": NOON - DAY},
+    {"run_at": NOON + MINUTE},
+    {"max_attempts": 1},
+    {"max_attempts": 2, "priority": 1, "timeout": MINUTE, "tags": ("t",), "metadata": '{"m": 1}'},
+)
+PAUSE = st.sampled_from((None, SECOND, MINUTE))
+VERDICT = st.sampled_from(("retry", "retry", "retry", "discard", "cancel"))
+SELDOM = st.sampled_from((False, False, False, False, True))
+# Which of the things there are, counted from the newest.
+PICK = st.integers(0, 15)
+PICKS = st.lists(PICK, min_size=1, max_size=4, unique=True)
+WISH = st.tuples(
+    st.integers(0, len(KINDS) - 1), st.lists(st.tuples(PICK, st.booleans()), max_size=3)
+)
+WISHES = st.lists(WISH, min_size=1, max_size=4)
+
+
+def play(
+    stores: Mapping[str, Callable[[], Backend]],
+    *,
+    histories: int,
+    steps: int = 100,
+    seed: int = 0,
+    told: Callable[[], None] = lambda: None,
+) -> None:
+    """Plays that many *histories* of so many *steps* on *stores*, each opened empty every time.
+
+    *told* is called after each history. Raises AssertionError, with the shortest history that
+    shows it, when a store and the model differ. The same *seed* plays the same histories.
+    """
+
+    def history() -> History:
+        return History({name: open_empty() for name, open_empty in stores.items()}, told)
+
+    history._hypothesis_internal_use_seed = seed  # type: ignore[attr-defined]
+    run(
+        history,  # type: ignore[arg-type]
+        settings=settings(
+            max_examples=histories,
+            stateful_step_count=steps,
+            database=None,
+            deadline=None,
+            phases=(Phase.generate, Phase.shrink),
+            suppress_health_check=list(HealthCheck),
+            print_blob=False,
+            report_multiple_bugs=False,
+        ),
+    )
+
+
+class History(RuleBasedStateMachine):
+    """One history: the model, the stores, and what the workers have in their hands."""
+
+    def __init__(self, backends: Mapping[str, Backend], told: Callable[[], None]) -> None:
+        super().__init__()
+        self.alike = False
+        self.backends = backends
+        self.told = told
+
+    @initialize(retention=st.sampled_from(RETENTIONS))
+    def opens(self, retention: Retention) -> None:
+        self.now = NOON
+        self.retention = retention
+        self.model = Model(retention.kept())
+        self.sides = [Side(n, backend, retention.kept()) for n, backend in self.backends.items()]
+        self.jobs: list[int] = []
+        self.hands: list[ClaimedJob] = []
+        self.gone: list[ClaimedJob] = []
+        self.members: list[int] = []
+        self.leases: dict[int, int] = {}
+        self.alike = True
+        self.joins()
+
+    # Jobs come
+
+    @rule(wishes=WISHES, flow=st.sampled_from((None, None, None, "new", "last")))
+    def enqueue(self, wishes: list[Any], flow: str | None) -> None:
+        jobs = self.wanted(wishes, self.jobs)
+        joined = workflow("flow", jobs, tags=["f"]) if flow == "new" else flow and self.last_flow
+        self.timed("enqueue", jobs, workflow=joined)
+        self.jobs = list(self.model.jobs)
+
+    def wanted(self, wishes: list[Any], known: list[int]) -> list[NewJob[Any]]:
+        """Jobs, after each other and after those *known*."""
+        jobs: list[NewJob[Any]] = []
+        for kind, parents in wishes:
+            candidates: list[int | NewJob[Any]] = [*known[-12:], *jobs]
+            edges: dict[int, Edge] = {}
+            for number, anyway in parents if candidates else ():
+                parent = pick(candidates, number)
+                edges.setdefault(id(parent), Edge(parent, "run" if anyway else "cancel"))
+            jobs.append(NewJob("task", edges=tuple(edges.values()), **KINDS[kind]))
+        return jobs
+
+    @property
+    def last_flow(self) -> int | None:
+        return len(self.model.workflows) or None
+
+    # Attempts
+
+    @rule(queue=st.sampled_from(QUEUES), who=PICK, limit=st.integers(1, 5))
+    def claim(self, queue: str, who: int, limit: int) -> None:
+        worker = pick(self.members, who)
+        self.leases[worker] += 1
+        self.hands += self.timed("claim", queue, worker, self.leases[worker], limit)
+
+    @rule(picks=PICKS, result=st.sampled_from((None, "1", '{"a": [1]}')), stale=SELDOM)
+    def complete(self, picks: list[int], result: str | None, stale: bool) -> None:
+        jobs = self.taken(picks, stale)
+        self.timed("complete", [Completed(job.id, job.lease, result) for job in jobs])
+
+    @rule(picks=PICKS, verdict=VERDICT, retry_in=PAUSE, error=st.booleans(), stale=SELDOM)
+    def fail(
+        self, picks: list[int], verdict: Any, retry_in: timedelta | None, error: bool, stale: bool
+    ) -> None:
+        text = '{"type": "ValueError", "message": "no"}' if error else None
+        reason = "because" if error else None
+        failed = [
+            Failed(job.id, job.lease, verdict, retry_in, reason, text)
+            for job in self.taken(picks, stale)
+        ]
+        self.timed("fail", failed)
+
+    @rule(picks=PICKS, delay=PAUSE, stale=SELDOM)
+    def release(self, picks: list[int], delay: timedelta | None, stale: bool) -> None:
+        jobs = self.taken(picks, stale)
+        self.timed("release", [Released(job.id, job.lease, delay) for job in jobs])
+
+    @rule(at=PICK, wishes=WISHES, graft=st.booleans(), flow=st.booleans(), stale=SELDOM)
+    def complete_with_jobs(
+        self, at: int, wishes: list[Any], graft: bool, flow: bool, stale: bool
+    ) -> None:
+        for job in self.taken([at], stale):
+            free = [wish for wish in wishes if "unique" not in KINDS[wish[0]]]
+            added = tuple(self.wanted(free, []) if graft else ())
+            jobs = self.wanted([] if graft else wishes, self.jobs)
+            flows = (workflow("grown", [NewJob("task")]),) if flow else ()
+            self.timed("completing", job, Completion("1", (*added, *jobs), added, flows))
+            self.jobs = list(self.model.jobs)
+
+    @rule(picks=PICKS, text=st.sampled_from(('{"fraction": 0.5}', '{"checkpoint": [7]}')))
+    def progress(self, picks: list[int], text: str) -> None:
+        jobs = some(self.hands, picks)
+        self.same("progress", [Progress(job.id, job.lease, text) for job in jobs])
+
+    @rule(who=PICK)
+    def heartbeat(self, who: int) -> None:
+        leases = [(job.id, job.lease) for job in self.hands]
+        self.timed("heartbeat", pick(self.members, who), leases)
+
+    # Persons
+
+    @rule(picks=PICKS, flow=SELDOM)
+    def cancel(self, picks: list[int], flow: bool) -> None:
+        self.timed("cancel", some(self.jobs, picks), self.last_flow if flow else None)
+
+    @rule(picks=PICKS, flow=SELDOM)
+    def retry(self, picks: list[int], flow: bool) -> None:
+        self.timed("retry", some(self.jobs, picks), self.last_flow if flow else None)
+
+    @rule(queue=st.sampled_from(QUEUES))
+    def pause_or_resume(self, queue: str) -> None:
+        if queue in self.model.paused:
+            self.same("resume", queue)
+        else:
+            self.timed("pause", queue)
+
+    @rule(picks=PICKS)
+    def look(self, picks: list[int]) -> None:
+        ids = some(self.jobs, picks)
+        self.same("get", ids)
+        self.same("parents", ids)
+
+    # Time, and what the leader does
+
+    @rule(time=st.sampled_from((NOTHING, SECOND, 5 * SECOND, MINUTE, 10 * MINUTE)))
+    def time_passes(self, time: timedelta) -> None:
+        self.now += time
+        self.timed("promote")
+
+    @rule(frozen=st.sampled_from((NOTHING, MINUTE)), max_rescues=st.integers(0, 2))
+    def rescue(self, frozen: timedelta, max_rescues: int) -> None:
+        self.timed("rescue", frozen, max_rescues)
+
+    @rule(what=st.sampled_from(("join", "leave", "sweep", "elect", "resign", "prune")), who=PICK)
+    def housekeeping(self, what: str, who: int) -> None:
+        worker = pick(self.members, who)
+        if what == "join":
+            self.joins()
+        elif what == "leave" and len(self.members) > 1:
+            self.same("leave", worker)
+        elif what == "sweep":
+            self.timed("sweep")
+        elif what == "elect":
+            self.timed("elect", "leader", worker, MINUTE)
+        elif what == "resign":
+            self.same("resign", "leader", worker)
+        elif what == "prune":
+            # Long after, so that what is past its retention is past all doubt.
+            self.now += 100 * DAY
+            self.timed("prune", self.retention)
+
+    def joins(self) -> None:
+        member = self.timed("join")
+        self.members.append(member.worker)
+        self.leases[member.worker] = member.lease
+
+    def teardown(self) -> None:
+        """All that can be read is alike, and nothing is left to be mended."""
+        try:
+            if self.alike:
+                for reading in ("listing", "present", "pauses", "counts", "flows"):
+                    self.same(reading)
+                self.same("parents", sorted(self.model.jobs))
+                self.timed("sweep")
+        finally:
+            self.told()
+
+    # Both
+
+    def taken(self, picks: list[int], stale: bool) -> list[ClaimedJob]:
+        """Jobs out of the hands of workers; or *stale*, that were once."""
+        jobs = some(self.gone if stale else self.hands, picks)
+        if not stale:
+            self.hands = [job for job in self.hands if job not in jobs][-20:]
+            self.gone = [*self.gone, *jobs][-20:]
+        return jobs
+
+    def timed(self, verb: str, *args: Any, **options: Any) -> Any:
+        return self.same(verb, *args, **options, now=self.now)
+
+    def same(self, verb: str, *args: Any, **options: Any) -> Any:
+        """Asks the model and every store; they answer alike."""
+        expected = _answer(getattr(self.model, verb), *args, **options)
+        for side in self.sides:
+            answer = _answer(getattr(side, verb), *args, **options)
+            if answer != expected:
+                self.alike = False
+                raise AssertionError(_difference(side.name, verb, answer, expected))
+        return expected
+
+
+def pick(things: Sequence[T], number: int) -> T:
+    """One of *things*, counted from the newest, round and round."""
+    return things[-1 - number % len(things)]
+
+
+def some(things: Sequence[T], numbers: Sequence[int]) -> list[T]:
+    """Several of *things*; none, where there are none."""
+    places = {number % len(things): None for number in numbers if things}
+    return [things[-1 - place] for place in places]
+
+
+def _answer(verb: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    try:
+        answer = verb(*args, **options)
+    except (LeaseLost, UnknownParent) as error:
+        return type(error).__name__
+    return (dict(answer), answer.freed) if isinstance(answer, Told) else answer
+
+
+def _difference(store: str, verb: str, answer: Any, expected: Any) -> str:
+    """What is different, and no more of long answers."""
+    if isinstance(answer, list) and isinstance(expected, list):
+        theirs, ours = ([str(x) for x in xs] for xs in (answer, expected))
+        if sorted(theirs) != sorted(ours):
+            answer = "\n    ".join(text for text in theirs if text not in ours)
+            expected = "\n    ".join(text for text in ours if text not in theirs)
+    return f"{verb}\n  {store}: {answer}\n  the model: {expected}"
