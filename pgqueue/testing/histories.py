@@ -25,7 +25,7 @@ from pgqueue.backends.base import Backend
 from pgqueue.errors import LeaseLost, UnknownParent
 from pgqueue.graphs import workflow
 from pgqueue.hands import Completion
-from pgqueue.jobs import Edge, NewJob
+from pgqueue.jobs import FINISHED, Edge, NewJob, State
 from pgqueue.operations import ClaimedJob, Completed, Failed, Progress, Released, Retention, Told
 from pgqueue.testing.model import Model
 from pgqueue.testing.side import Side
@@ -55,8 +55,26 @@ KINDS: Final[Sequence[Mapping[str, Any]]] = (
     {"max_attempts": 1},
     {"max_attempts": 2, "priority": 1, "timeout": MINUTE, "tags": ("t",), "metadata": '{"m": 1}'},
 )
-PAUSE = st.sampled_from((None, SECOND, MINUTE))
-VERDICT = st.sampled_from(("retry", "retry", "retry", "discard", "cancel"))
+ERROR: Final = '{"type": "ValueError", "message": "no"}'
+ENDINGS: Final[Sequence[tuple[Any, ...]]] = (
+    (Completed,),
+    (Completed, "1"),
+    (Completed, '{"a": [1]}'),
+    (Failed, "retry"),
+    (Failed, "retry", SECOND, None, ERROR),
+    (Failed, "retry", MINUTE, "because", ERROR),
+    (Failed, "discard", None, "because", ERROR),
+    (Failed, "discard"),
+    (Failed, "cancel", None, "because"),
+    (Released,),
+    (Released, SECOND),
+    (Progress, '{"fraction": 0.5}'),
+    (Progress, '{"checkpoint": [7]}'),
+)
+VERBS: Final[Mapping[Any, str]] = {Completed: "complete", Failed: "fail", Released: "release"}
+WAITING: Final = frozenset(State) - FINISHED
+FAILED: Final = FINISHED - {State.COMPLETED}
+OFTEN = st.sampled_from((True, True, True, False))
 SELDOM = st.sampled_from((False, False, False, False, True))
 # Which of the things there are, counted from the newest.
 PICK = st.integers(0, 15)
@@ -65,6 +83,29 @@ WISH = st.tuples(
     st.integers(0, len(KINDS) - 1), st.lists(st.tuples(PICK, st.booleans()), max_size=3)
 )
 WISHES = st.lists(WISH, min_size=1, max_size=4)
+
+
+CHORES: Final = (
+    "heartbeat", "rescue", "rescue", "sweep", "join", "leave", "elect", "resign", "pause", "resume",
+    "prune", "look",
+)  # fmt: skip
+CLAIM = st.tuples(st.just("claim"), st.sampled_from(QUEUES), PICK, st.integers(1, 5))
+ATTEMPT = st.tuples(st.just("attempt"), PICKS, st.sampled_from(ENDINGS), SELDOM)
+# The rules of one machine would switch each other off: half of the histories would not enqueue.
+EVENT = st.one_of(
+    st.tuples(st.just("enqueue"), WISHES, st.sampled_from((None, None, None, "new", "last"))),
+    CLAIM,
+    CLAIM,
+    ATTEMPT,
+    ATTEMPT,
+    st.tuples(st.just("grow"), PICK, WISHES, st.booleans(), st.booleans(), SELDOM),
+    st.tuples(st.just("cancel"), PICKS, SELDOM),
+    st.tuples(st.just("retry"), PICKS, OFTEN, SELDOM),
+    st.tuples(
+        st.just("time_passes"), st.sampled_from((NOTHING, SECOND, 5 * SECOND, MINUTE, 10 * MINUTE))
+    ),
+    st.tuples(st.just("chore"), st.sampled_from(CHORES), PICK),
+)
 
 
 def play(
@@ -109,8 +150,8 @@ class History(RuleBasedStateMachine):
         self.backends = backends
         self.told = told
 
-    @initialize(retention=st.sampled_from(RETENTIONS))
-    def opens(self, retention: Retention) -> None:
+    @initialize(retention=st.sampled_from(RETENTIONS), wishes=WISHES)
+    def opens(self, retention: Retention, wishes: list[Any]) -> None:
         self.now = NOON
         self.retention = retention
         self.model = Model(retention.kept())
@@ -122,10 +163,15 @@ class History(RuleBasedStateMachine):
         self.leases: dict[int, int] = {}
         self.alike = True
         self.joins()
+        self.enqueue(wishes, None)
+
+    @rule(event=EVENT)
+    def happens(self, event: tuple[Any, ...]) -> None:
+        what, *details = event
+        getattr(self, what)(*details)
 
     # Jobs come
 
-    @rule(wishes=WISHES, flow=st.sampled_from((None, None, None, "new", "last")))
     def enqueue(self, wishes: list[Any], flow: str | None) -> None:
         jobs = self.wanted(wishes, self.jobs)
         joined = workflow("flow", jobs, tags=["f"]) if flow == "new" else flow and self.last_flow
@@ -150,38 +196,21 @@ class History(RuleBasedStateMachine):
 
     # Attempts
 
-    @rule(queue=st.sampled_from(QUEUES), who=PICK, limit=st.integers(1, 5))
     def claim(self, queue: str, who: int, limit: int) -> None:
         worker = pick(self.members, who)
         self.leases[worker] += 1
         self.hands += self.timed("claim", queue, worker, self.leases[worker], limit)
 
-    @rule(picks=PICKS, result=st.sampled_from((None, "1", '{"a": [1]}')), stale=SELDOM)
-    def complete(self, picks: list[int], result: str | None, stale: bool) -> None:
-        jobs = self.taken(picks, stale)
-        self.timed("complete", [Completed(job.id, job.lease, result) for job in jobs])
+    def attempt(self, picks: list[int], ending: tuple[Any, ...], stale: bool) -> None:
+        report, *rest = ending
+        jobs = self.taken(picks, stale, keep=report is Progress)
+        reports = [report(job.id, job.lease, *rest) for job in jobs]
+        if report is Progress:
+            self.same("progress", reports)
+        else:
+            self.timed(VERBS[report], reports)
 
-    @rule(picks=PICKS, verdict=VERDICT, retry_in=PAUSE, error=st.booleans(), stale=SELDOM)
-    def fail(
-        self, picks: list[int], verdict: Any, retry_in: timedelta | None, error: bool, stale: bool
-    ) -> None:
-        text = '{"type": "ValueError", "message": "no"}' if error else None
-        reason = "because" if error else None
-        failed = [
-            Failed(job.id, job.lease, verdict, retry_in, reason, text)
-            for job in self.taken(picks, stale)
-        ]
-        self.timed("fail", failed)
-
-    @rule(picks=PICKS, delay=PAUSE, stale=SELDOM)
-    def release(self, picks: list[int], delay: timedelta | None, stale: bool) -> None:
-        jobs = self.taken(picks, stale)
-        self.timed("release", [Released(job.id, job.lease, delay) for job in jobs])
-
-    @rule(at=PICK, wishes=WISHES, graft=st.booleans(), flow=st.booleans(), stale=SELDOM)
-    def complete_with_jobs(
-        self, at: int, wishes: list[Any], graft: bool, flow: bool, stale: bool
-    ) -> None:
+    def grow(self, at: int, wishes: list[Any], graft: bool, flow: bool, stale: bool) -> None:
         for job in self.taken([at], stale):
             free = [wish for wish in wishes if "unique" not in KINDS[wish[0]]]
             added = tuple(self.wanted(free, []) if graft else ())
@@ -190,54 +219,36 @@ class History(RuleBasedStateMachine):
             self.timed("completing", job, Completion("1", (*added, *jobs), added, flows))
             self.jobs = list(self.model.jobs)
 
-    @rule(picks=PICKS, text=st.sampled_from(('{"fraction": 0.5}', '{"checkpoint": [7]}')))
-    def progress(self, picks: list[int], text: str) -> None:
-        jobs = some(self.hands, picks)
-        self.same("progress", [Progress(job.id, job.lease, text) for job in jobs])
-
-    @rule(who=PICK)
-    def heartbeat(self, who: int) -> None:
-        leases = [(job.id, job.lease) for job in self.hands]
-        self.timed("heartbeat", pick(self.members, who), leases)
-
     # Persons
 
-    @rule(picks=PICKS, flow=SELDOM)
     def cancel(self, picks: list[int], flow: bool) -> None:
         self.timed("cancel", some(self.jobs, picks), self.last_flow if flow else None)
 
-    @rule(picks=PICKS, flow=SELDOM)
-    def retry(self, picks: list[int], flow: bool) -> None:
-        self.timed("retry", some(self.jobs, picks), self.last_flow if flow else None)
-
-    @rule(queue=st.sampled_from(QUEUES))
-    def pause_or_resume(self, queue: str) -> None:
-        if queue in self.model.paused:
-            self.same("resume", queue)
-        else:
-            self.timed("pause", queue)
-
-    @rule(picks=PICKS)
-    def look(self, picks: list[int]) -> None:
-        ids = some(self.jobs, picks)
-        self.same("get", ids)
-        self.same("parents", ids)
+    def retry(self, picks: list[int], failed: bool, flow: bool) -> None:
+        jobs = self.model.jobs
+        ids = [id for id in jobs if jobs[id].state in FAILED] if failed else self.jobs
+        self.timed("retry", some(ids, picks), self.last_flow if flow else None)
 
     # Time, and what the leader does
 
-    @rule(time=st.sampled_from((NOTHING, SECOND, 5 * SECOND, MINUTE, 10 * MINUTE)))
     def time_passes(self, time: timedelta) -> None:
         self.now += time
         self.timed("promote")
 
-    @rule(frozen=st.sampled_from((NOTHING, MINUTE)), max_rescues=st.integers(0, 2))
-    def rescue(self, frozen: timedelta, max_rescues: int) -> None:
-        self.timed("rescue", frozen, max_rescues)
-
-    @rule(what=st.sampled_from(("join", "leave", "sweep", "elect", "resign", "prune")), who=PICK)
-    def housekeeping(self, what: str, who: int) -> None:
+    def chore(self, what: str, who: int) -> None:
         worker = pick(self.members, who)
-        if what == "join":
+        if what == "heartbeat":
+            held = [(job.id, job.lease) for job in (*self.hands, *self.gone)]
+            self.timed("heartbeat", worker, held)
+        elif what == "rescue":
+            self.timed("rescue", MINUTE, who % 3)
+        elif what == "pause" and not self.model.paused:
+            self.timed("pause", pick(QUEUES, who))
+        elif what in ("pause", "resume"):
+            self.same("resume", pick(QUEUES, who))
+        elif what == "look":
+            self.same("get", self.jobs[-20:])
+        elif what == "join":
             self.joins()
         elif what == "leave" and len(self.members) > 1:
             self.same("leave", worker)
@@ -270,10 +281,13 @@ class History(RuleBasedStateMachine):
 
     # Both
 
-    def taken(self, picks: list[int], stale: bool) -> list[ClaimedJob]:
+    def states(self) -> set[State]:
+        return {job.state for job in self.model.jobs.values()}
+
+    def taken(self, picks: list[int], stale: bool, keep: bool = False) -> list[ClaimedJob]:
         """Jobs out of the hands of workers; or *stale*, that were once."""
         jobs = some(self.gone if stale else self.hands, picks)
-        if not stale:
+        if not stale and not keep:
             self.hands = [job for job in self.hands if job not in jobs][-20:]
             self.gone = [*self.gone, *jobs][-20:]
         return jobs
@@ -283,12 +297,13 @@ class History(RuleBasedStateMachine):
 
     def same(self, verb: str, *args: Any, **options: Any) -> Any:
         """Asks the model and every store; they answer alike."""
+        self.alike = False
         expected = _answer(getattr(self.model, verb), *args, **options)
         for side in self.sides:
             answer = _answer(getattr(side, verb), *args, **options)
             if answer != expected:
-                self.alike = False
                 raise AssertionError(_difference(side.name, verb, answer, expected))
+        self.alike = True
         return expected
 
 

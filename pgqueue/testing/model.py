@@ -343,7 +343,7 @@ class Model:
                 cause=None,
             )
         for link in list(self.edges.values()):
-            if link.child in back and link.outcome and not self.jobs[link.parent].finished:
+            if link.child in back and link.outcome and self._unfinished([link.parent]):
                 self.edges[link.child, link.parent] = link._replace(outcome=None)
         for job in self._unfinished(back):
             if not self.waits(job.id):

@@ -44,7 +44,7 @@ T = TypeVar("T")
 Lease = tuple[int, int]
 
 UNHEARD_OF = 2**40
-NAMED = re.compile(r"\b(parent|worker) (\d+)\b")
+NAMED = re.compile(r"^(parent|worker) (\d+)\b")
 
 
 class Numbers:

@@ -114,12 +114,15 @@ WITH RECURSIVE candidate AS MATERIALIZED (
       AND j.state IN ('scheduled', 'retryable')
     ORDER BY j.id
     FOR NO KEY UPDATE
+), placed AS MATERIALIZED (
+    SELECT id, nextval('pgqueue.position') AS position FROM live
 ), hurried AS (
     UPDATE pgqueue.job AS j
     SET state = 'available',
         run_at = coalesce(:now::timestamptz, clock_timestamp()),
-        position = nextval('pgqueue.position')
-    WHERE j.id = ANY (ARRAY(SELECT id FROM live))
+        position = placed.position
+    FROM placed
+    WHERE j.id = ANY (ARRAY(SELECT id FROM placed)) AND j.id = placed.id
     RETURNING j.queue
 ), woken AS (
     SELECT count(pgqueue.wake(queue)) FROM (SELECT DISTINCT queue FROM hurried) AS queues
@@ -145,13 +148,15 @@ WITH counted AS MATERIALIZED (
     ) AS parents
     WHERE j.id = ANY ((SELECT current_setting('pgqueue_local.revived')::bigint[])::bigint[])
     ORDER BY j.id
+), placed AS MATERIALIZED (
+    SELECT counted.*, nextval('pgqueue.position') AS position FROM counted
 ), freed AS (
     UPDATE pgqueue.job AS j
-    SET blocked_by = counted.blocked_by,
-        state = CASE WHEN counted.blocked_by > 0 THEN 'blocked' ELSE 'available' END,
-        position = nextval('pgqueue.position')
-    FROM counted
-    WHERE j.id = ANY (ARRAY(SELECT id FROM counted)) AND j.id = counted.id AND counted.spoiled_by IS NULL
+    SET blocked_by = placed.blocked_by,
+        state = CASE WHEN placed.blocked_by > 0 THEN 'blocked' ELSE 'available' END,
+        position = placed.position
+    FROM placed
+    WHERE j.id = ANY (ARRAY(SELECT id FROM placed)) AND j.id = placed.id AND placed.spoiled_by IS NULL
     RETURNING j.queue, j.state
 ), woken AS (
     SELECT count(pgqueue.wake(queue)) FROM (SELECT DISTINCT queue FROM freed WHERE state = 'available') AS queues
