@@ -96,7 +96,8 @@ class Model:
                 self.edges.setdefault((handle.id, at), link)
         new = [handle.id for handle in handles if handle.created]
         parents = {parent for child, parent in self.edges if child in new}
-        self._settle({p: s for p in parents if (s := self.jobs[p].state).finished}, now)
+        ended = {p: s for p in parents if (s := self.jobs[p].state).finished}
+        self._settle(ended, now, kept=True)  # who enqueues knows of no retention
         return handles
 
     def _add(self, job: NewJob[Any], workflow: int | None, now: datetime) -> Handle[Any]:
@@ -272,7 +273,9 @@ class Model:
         else:
             del self.jobs[job.id]
 
-    def _settle(self, finished: Mapping[int, State], now: datetime) -> list[str]:
+    def _settle(
+        self, finished: Mapping[int, State], now: datetime, *, kept: bool | None = None
+    ) -> list[str]:
         """Tells the children of what has *finished*, and theirs, a generation at a time; answers
         which queues have new work.
 
@@ -298,7 +301,7 @@ class Model:
                 if parent := spoiled.get(job.id):
                     ended[job.id] = State.CANCELLED
                     because = f"parent {parent} was {finished[parent]}"
-                    self._end(job, State.CANCELLED, now, reason=because, cause=parent)
+                    self._end(job, State.CANCELLED, now, kept=kept, reason=because, cause=parent)
                 elif self.waits(job.id):
                     continue
                 elif job.run_at > now:
@@ -325,7 +328,14 @@ class Model:
         for job in self._unfinished(asked):
             if job.state in LATER:
                 self._free(job, run_at=now)
-        back = self._coming_back(asked)
+        revived: set[int] = set()
+        while back := self._coming_back(asked, revived):
+            self._revive(back, now)
+            revived |= back
+        told = {id: self.jobs[id] for id in asked}
+        return {id: "held" if job.finished else str(job.state) for id, job in told.items()}
+
+    def _revive(self, back: set[int], now: datetime) -> None:
         for id in back:
             job = self.jobs[id]
             self._change(
@@ -348,10 +358,8 @@ class Model:
         for job in self._unfinished(back):
             if not self.waits(job.id):
                 self._free(job)
-        told = {id: self.jobs[id] for id in asked}
-        return {id: "held" if job.finished else str(job.state) for id, job in told.items()}
 
-    def _coming_back(self, asked: set[int]) -> set[int]:
+    def _coming_back(self, asked: set[int], revived: set[int]) -> set[int]:
         """Those of *asked* that have finished, and the descendants cancelled because of them.
 
         Not one whose unique key belongs to another job by now, and no descendant with another
@@ -361,23 +369,23 @@ class Model:
         while more := {
             link.child
             for link in self.edges.values()
-            if link.parent in wanted | asked
+            if link.parent in wanted | asked | revived
             and link.child in self.jobs.keys() - wanted
             and self.jobs[link.child].cause == link.parent
         }:
             wanted |= more
-        keys = {job.unique_key for job in self._unfinished(self.jobs) if job.unique_key}
         back: set[int] = set()
-        for id in sorted(wanted):
+        keys = {job.unique_key for job in self._unfinished(self.jobs) if job.unique_key}
+        for id in sorted(wanted, key=lambda id: (id not in asked, id)):
             if (key := self.jobs[id].unique_key) not in keys:
                 back.add(id)
             if key:
                 keys.add(key)
-        hopeless: set[int] = set()
-        while more := {link.child for link in self._spoiling(back) if link.child in back - asked}:
-            hopeless |= more
+        spoiled: set[int] = set()
+        while more := {link.child for link in self._spoiling(back)} & (wanted - asked - spoiled):
+            spoiled |= more
             back -= more
-        for id in hopeless:
+        for id in spoiled:
             job = self.jobs[id]
             if job.cause in back:
                 link = min(link for link in self._spoiling(back) if link.child == id)

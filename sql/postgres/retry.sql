@@ -70,7 +70,9 @@ FOR KEY SHARE;
 WITH RECURSIVE candidate AS MATERIALIZED (
     SELECT a.*, a.id = ANY ((SELECT current_setting('pgqueue_local.asked')::bigint[])::bigint[]) AS asked,
            a.unique_key IS NOT NULL
-           AND (row_number() OVER (PARTITION BY a.unique_key ORDER BY a.id) > 1
+           AND (row_number() OVER (
+                    PARTITION BY a.unique_key
+                    ORDER BY a.id <> ALL ((SELECT current_setting('pgqueue_local.asked')::bigint[])::bigint[]), a.id) > 1
                 OR (SELECT j.id FROM pgqueue.job AS j WHERE j.unique_key = a.unique_key) IS NOT NULL) AS held
     FROM pgqueue.archive AS a
     WHERE a.id = ANY ((SELECT current_setting('pgqueue_local.reviving')::bigint[])::bigint[])
@@ -88,7 +90,7 @@ WITH RECURSIVE candidate AS MATERIALIZED (
     UNION
     SELECT e.child_id, e.parent_id, 'cancelled'
     FROM hopeless
-    JOIN edge AS e ON e.parent_id = hopeless.id
+    JOIN edge AS e ON e.parent_id = hopeless.id AND e.outcome <> 'completed'
 ), revived AS (
     INSERT INTO pgqueue.job (id, run_at, enqueued_at, timeout_seconds, workflow, blocked_by, priority, attempt,
                              max_attempts, state, queue, task, unique_key, args, errors, progress, metadata, tags)
