@@ -325,17 +325,20 @@ class Model:
             for j in self.jobs.values()
             if workflow and j.workflow == workflow and j.state in FAILED
         }
-        for job in self._unfinished(asked):
-            if job.state in LATER:
-                self._free(job, run_at=now)
+        hurried = {job.id for job in self._unfinished(asked) if job.state in LATER}
         revived: set[int] = set()
-        while back := self._coming_back(asked, revived):
+        while (back := self._coming_back(asked, revived)) or hurried:
             self._revive(back, now)
+            for job in self._unfinished(back | hurried):
+                if not self.waits(job.id):
+                    self._free(job, run_at=now)
             revived |= back
+            hurried = set()
         told = {id: self.jobs[id] for id in asked}
         return {id: "held" if job.finished else str(job.state) for id, job in told.items()}
 
     def _revive(self, back: set[int], now: datetime) -> None:
+        """They wait, if only for a moment, for the parents that have not finished."""
         for id in back:
             job = self.jobs[id]
             self._change(
@@ -355,9 +358,6 @@ class Model:
         for link in list(self.edges.values()):
             if link.child in back and link.outcome and self._unfinished([link.parent]):
                 self.edges[link.child, link.parent] = link._replace(outcome=None)
-        for job in self._unfinished(back):
-            if not self.waits(job.id):
-                self._free(job)
 
     def _coming_back(self, asked: set[int], revived: set[int]) -> set[int]:
         """Those of *asked* that have finished, and the descendants cancelled because of them.

@@ -116,21 +116,9 @@ WITH RECURSIVE candidate AS MATERIALIZED (
       AND j.state IN ('scheduled', 'retryable')
     ORDER BY j.id
     FOR NO KEY UPDATE
-), placed AS MATERIALIZED (
-    SELECT id, nextval('pgqueue.position') AS position FROM live
-), hurried AS (
-    UPDATE pgqueue.job AS j
-    SET state = 'available',
-        run_at = coalesce(:now::timestamptz, clock_timestamp()),
-        position = placed.position
-    FROM placed
-    WHERE j.id = ANY (ARRAY(SELECT id FROM placed)) AND j.id = placed.id
-    RETURNING j.queue
-), woken AS (
-    SELECT count(pgqueue.wake(queue)) FROM (SELECT DISTINCT queue FROM hurried) AS queues
 )
-SELECT set_config('pgqueue_local.revived', ARRAY(SELECT id FROM revived ORDER BY id)::text, true)
-FROM woken;
+SELECT set_config('pgqueue_local.revived', ARRAY(SELECT id FROM revived ORDER BY id)::text, true),
+       set_config('pgqueue_local.hurried', ARRAY(SELECT id FROM live)::text, true);
 
 UPDATE pgqueue.dependency AS d
 SET outcome = NULL
@@ -148,7 +136,8 @@ WITH counted AS MATERIALIZED (
         FROM pgqueue.dependency AS d
         WHERE d.child_id = j.id
     ) AS parents
-    WHERE j.id = ANY ((SELECT current_setting('pgqueue_local.revived')::bigint[])::bigint[])
+    WHERE j.id = ANY ((SELECT current_setting('pgqueue_local.revived')::bigint[]
+                              || current_setting('pgqueue_local.hurried')::bigint[])::bigint[])
     ORDER BY j.id
 ), placed AS MATERIALIZED (
     SELECT counted.*, nextval('pgqueue.position') AS position FROM counted
@@ -156,6 +145,7 @@ WITH counted AS MATERIALIZED (
     UPDATE pgqueue.job AS j
     SET blocked_by = placed.blocked_by,
         state = CASE WHEN placed.blocked_by > 0 THEN 'blocked' ELSE 'available' END,
+        run_at = coalesce(:now::timestamptz, clock_timestamp()),
         position = placed.position
     FROM placed
     WHERE j.id = ANY (ARRAY(SELECT id FROM placed)) AND j.id = placed.id AND placed.spoiled_by IS NULL
