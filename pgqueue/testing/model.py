@@ -176,8 +176,11 @@ class Model:
             raise
 
     def _completing(self, job: ClaimedJob, completion: Completion, now: datetime) -> None:
+        parents = [edge.parent for new in completion.jobs for edge in new.edges]
+        before = completion.jobs if completion.graft or job.id in parents else ()
+        after = () if before else completion.jobs
+        handles = self.enqueue(before, workflow=job.workflow, now=now)
         if completion.graft:
-            handles = self.enqueue(completion.jobs, workflow=job.workflow, now=now)
             inner = {id(edge.parent) for new in completion.jobs for edge in new.edges}
             ends = {id(new) for new in completion.graft} - inner
             pairs = zip(handles, completion.jobs, strict=True)
@@ -185,8 +188,7 @@ class Model:
         told = self.complete([Completed(job.id, job.lease, completion.result)], now=now)
         if not told.get((job.id, job.lease)):
             raise LeaseLost(f"job {job.id}")
-        if not completion.graft:
-            self.enqueue(completion.jobs, workflow=job.workflow, now=now)
+        self.enqueue(after, workflow=job.workflow, now=now)
         for workflow in completion.workflows:
             self.enqueue(workflow.jobs, workflow=workflow, now=now)
 
