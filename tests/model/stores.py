@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import psycopg
+from redis import Redis
 from psycopg.conninfo import make_conninfo
 
 from pgqueue import embedded, statements
 from pgqueue.backends.base import Backend
 from pgqueue.backends.postgres import PostgresBackend
+from pgqueue.backends.redis import RedisBackend
+from pgqueue.backends.sqlite import SqliteBackend
+from tests import valkey
 from tests.conftest import SETTINGS, fastest_folder
 
 Empty = Callable[[], Backend]
@@ -54,6 +58,44 @@ def postgres(url: str | None) -> Iterator[Empty]:
         yield empty
 
 
+@contextmanager
+def sqlite(url: str | None) -> Iterator[Empty]:
+    """In memory, or in a file of its own beside the one at *url*."""
+    opened: list[Backend] = []
+
+    def empty() -> Backend:
+        while opened:
+            opened.pop().close()
+        opened.append(SqliteBackend("sqlite:///:memory:"))
+        return opened[0]
+
+    yield empty
+    while opened:
+        opened.pop().close()
+
+
+@contextmanager
+def redis(url: str | None) -> Iterator[Empty]:
+    """In a namespace of its own, on the server at *url* or on one started for it."""
+    with ExitStack() as stack:
+        if url is None:
+            url = stack.enter_context(valkey.server()).url
+        schema = f"model_{os.getpid()}"
+        backend = RedisBackend(url, schema=schema)
+        stack.callback(backend.close)
+        client = stack.enter_context(Redis.from_url(url))
+
+        def empty() -> Backend:
+            for key in client.scan_iter(f"{{{schema}}}*", count=10_000):
+                client.delete(key)
+            return backend
+
+        stack.callback(empty)
+        yield empty
+
+
 STORES: Mapping[str, Callable[[str | None], AbstractContextManager[Empty]]] = {
     "postgres": postgres,
+    "sqlite": sqlite,
+    "redis": redis,
 }
