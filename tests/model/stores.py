@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import psycopg
-from redis import Redis
 from psycopg.conninfo import make_conninfo
+from redis import Redis
 
 from pgqueue import embedded, statements
 from pgqueue.backends.base import Backend
