@@ -10,20 +10,18 @@ comes after it.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from msgspec.structs import replace
 
 from pgqueue.errors import LeaseLost, PgqueueError, UnknownParent
 from pgqueue.graphs import Workflow
 from pgqueue.hands import Completion
-from pgqueue.inspections import Link, Outcome
-from pgqueue.jobs import Handle, Job, JobError, NewJob, State
+from pgqueue.inspections import Link
+from pgqueue.jobs import Handle, Job, NewJob, State
 from pgqueue.jobs import Progress as Said
 from pgqueue.operations import (
     EVERYTHING,
@@ -42,27 +40,20 @@ from pgqueue.operations import (
     Sweep,
     Told,
 )
+from pgqueue.testing.model_graph import FAILED
+from pgqueue.testing.model_inspections import Inspections, in_hands
 
-LEASES = 10_000_000
-ERRORS = 10
-NONE = timedelta(0)
-LATER = frozenset({State.SCHEDULED, State.RETRYABLE})
-FAILED = frozenset({State.CANCELLED, State.DISCARDED})
+LEASES: Final = 10_000_000
+LATER: Final = frozenset({State.SCHEDULED, State.RETRYABLE})
 
 
-class Model:
-    """Every job by its id, and the edges between them by (child, parent)."""
+class Model(Inspections):
+    """The queue; finished jobs are kept whose state is in *keep*."""
 
     def __init__(self, keep: frozenset[State] = EVERYTHING) -> None:
-        self.keep = keep
-        self.jobs: dict[int, Job] = {}
-        self.edges: dict[tuple[int, int], Link] = {}
-        self.workflows: dict[int, Workflow] = {}
-        self.workers: dict[int, datetime] = {}
-        self.paused: dict[str, datetime] = {}
+        super().__init__(keep)
         self.leaders: dict[str, tuple[int, datetime]] = {}
         self.last = 0
-        self._positions = count(1)
         self._workers = count(1)
 
     # Jobs come
@@ -103,7 +94,7 @@ class Model:
     def _add(self, job: NewJob[Any], workflow: int | None, now: datetime) -> Handle[Any]:
         if holder := self._holder(job.unique):
             return Handle(holder, job.task, created=False)
-        due = job.run_at or now + (job.delay or NONE)
+        due = job.run_at or now + (job.delay or timedelta(0))
         ready = State.SCHEDULED if due > now else State.AVAILABLE
         self.last += 1
         added = Job(
@@ -192,12 +183,6 @@ class Model:
         for workflow in completion.workflows:
             self.enqueue(workflow.jobs, workflow=workflow, now=now)
 
-    def _graft(self, job: int, ids: list[int]) -> None:
-        for link in list(self.edges.values()):
-            if link.parent == job and link.outcome is None:
-                for id in ids:
-                    self.edges[link.child, id] = Link(id, link.child, link.on_failure, None, None)
-
     def fail(self, jobs: Iterable[Failed], *, now: datetime) -> dict[tuple[int, int], State]:
         told: dict[tuple[int, int], State] = {}
         ended: dict[int, State] = {}
@@ -250,7 +235,7 @@ class Model:
                 self._change(job, progress=Said(**said))
         return told
 
-    # How it ends
+    # Persons
 
     def cancel(
         self, ids: Iterable[int], workflow: int | None, *, now: datetime
@@ -266,59 +251,6 @@ class Model:
                 self._end(job, State.CANCELLED, now, reason=because)
         self._settle({id: s for id, s in told.items() if s == State.CANCELLED}, now)
         return told
-
-    def _end(
-        self, job: Job, state: State, now: datetime, *, kept: bool | None = None, **changes: Any
-    ) -> None:
-        if state in self.keep if kept is None else kept:
-            self._change(job, state=state, finished_at=now, cancel_requested=False, **changes)
-        else:
-            del self.jobs[job.id]
-
-    def _settle(
-        self, finished: Mapping[int, State], now: datetime, *, kept: bool | None = None
-    ) -> list[str]:
-        """Tells the children of what has *finished*, and theirs, a generation at a time; answers
-        which queues have new work.
-
-        An edge is decided once. A child whose last edge was decided is free; one that a failed
-        parent has spoiled is cancelled, because of the first such parent.
-        """
-        freed: set[str] = set()
-        while finished:
-            decided = [
-                link
-                for link in self.edges.values()
-                if link.parent in finished and link.outcome is None
-            ]
-            spoiled: dict[int, int] = {}
-            for link in decided:
-                outcome = finished[link.parent]
-                self.edges[link.child, link.parent] = link._replace(outcome=outcome)
-                if outcome in FAILED and link.on_failure == "cancel":
-                    first = spoiled.setdefault(link.child, link.parent)
-                    spoiled[link.child] = min(first, link.parent)
-            ended: dict[int, State] = {}
-            for job in self._unfinished({link.child for link in decided}):
-                if parent := spoiled.get(job.id):
-                    ended[job.id] = State.CANCELLED
-                    because = f"parent {parent} was {finished[parent]}"
-                    self._end(job, State.CANCELLED, now, kept=kept, reason=because, cause=parent)
-                elif self.waits(job.id):
-                    continue
-                elif job.run_at > now:
-                    self._change(job, state=State.SCHEDULED)
-                else:
-                    self._free(job, run_at=now)
-                    freed.add(job.queue)
-            finished = ended
-        return sorted(freed)
-
-    def waits(self, id: int) -> int:
-        """On how many parents."""
-        return sum(link.child == id and link.outcome is None for link in self.edges.values())
-
-    # And back
 
     def retry(self, ids: Iterable[int], workflow: int | None, *, now: datetime) -> dict[int, str]:
         asked = {id for id in ids if id in self.jobs}
@@ -338,73 +270,6 @@ class Model:
             hurried = set()
         told = {id: self.jobs[id] for id in asked}
         return {id: "held" if job.finished else str(job.state) for id, job in told.items()}
-
-    def _revive(self, back: set[int], now: datetime) -> None:
-        """They wait, if only for a moment, for the parents that have not finished."""
-        for id in back:
-            job = self.jobs[id]
-            self._change(
-                job,
-                state=State.BLOCKED,
-                max_attempts=max(job.max_attempts, job.attempt + 1),
-                rescues=0,
-                run_at=now,
-                claimed_at=None,
-                finished_at=None,
-                worker=None,
-                lease=None,
-                reason=None,
-                result=None,
-                cause=None,
-            )
-        for link in list(self.edges.values()):
-            if link.child in back and link.outcome and self._unfinished([link.parent]):
-                self.edges[link.child, link.parent] = link._replace(outcome=None)
-
-    def _coming_back(self, asked: set[int], revived: set[int]) -> set[int]:
-        """Those of *asked* that have finished, and the descendants cancelled because of them.
-
-        Not one whose unique key belongs to another job by now, and no descendant with another
-        parent that failed and does not come back: it learns that this one is the cause now.
-        """
-        wanted = {id for id in asked if self.jobs[id].finished}
-        while more := {
-            link.child
-            for link in self.edges.values()
-            if link.parent in wanted | asked | revived
-            and link.child in self.jobs.keys() - wanted
-            and self.jobs[link.child].cause == link.parent
-        }:
-            wanted |= more
-        back: set[int] = set()
-        keys = {job.unique_key for job in self._unfinished(self.jobs) if job.unique_key}
-        for id in sorted(wanted, key=lambda id: (id not in asked, id)):
-            if (key := self.jobs[id].unique_key) not in keys:
-                back.add(id)
-            if key:
-                keys.add(key)
-        spoiled: set[int] = set()
-        while more := {link.child for link in self._spoiling(back)} & (wanted - asked - spoiled):
-            spoiled |= more
-            back -= more
-        for id in spoiled:
-            job = self.jobs[id]
-            if job.cause in back:
-                link = min(link for link in self._spoiling(back) if link.child == id)
-                because = f"parent {link.parent} was {link.outcome}"
-                self._change(job, cause=link.parent, reason=because)
-        return back
-
-    def _spoiling(self, back: set[int]) -> list[Link]:
-        """The edges from parents that failed, if of those that have finished *back* come back."""
-        finished = {id for id, job in self.jobs.items() if job.finished and id not in back}
-        return [
-            link
-            for link in self.edges.values()
-            if link.on_failure == "cancel"
-            and link.outcome in FAILED
-            and (link.parent in finished or link.parent not in self.jobs)
-        ]
 
     # Time
 
@@ -507,106 +372,6 @@ class Model:
     def resign(self, name: str, worker: int) -> None:
         if self.leaders.get(name, (0,))[0] == worker:
             del self.leaders[name]
-
-    # Reading
-
-    def get(self, ids: Iterable[int]) -> dict[int, Job]:
-        return {
-            id: replace(job, position=None, blocked_by=0 if job.finished else self.waits(id))
-            for id in ids
-            if (job := self.jobs.get(id))
-        }
-
-    def parents(self, ids: Iterable[int]) -> list[Outcome]:
-        children = set(ids)
-        outcomes = []
-        for _, link in sorted(self.edges.items()):
-            if link.child in children:
-                parent = self.jobs.get(link.parent)
-                task, result = (
-                    (parent.task, parent.result) if parent and parent.finished else (None, None)
-                )
-                text = None if result is None else as_text(result)
-                outcomes.append(
-                    Outcome(link.child, link.parent, link.name, link.outcome, task, text)
-                )
-        return outcomes
-
-    def listing(self) -> list[Job]:
-        return list(reversed(self.get(sorted(self.jobs)).values()))
-
-    def present(self) -> dict[int, datetime]:
-        return self.workers
-
-    def pauses(self) -> dict[str, datetime]:
-        return self.paused
-
-    def counts(self) -> dict[tuple[str, State], int]:
-        return dict(Counter((job.queue, job.state) for job in self._unfinished(self.jobs)))
-
-    def flows(self) -> dict[int, tuple[str, tuple[str, ...], Mapping[State, int]]]:
-        states: dict[int, Counter[State]] = {}
-        for job in self.jobs.values():
-            if job.workflow:
-                states.setdefault(job.workflow, Counter())[job.state] += 1
-        flows = self.workflows
-        return {id: (flows[id].name, flows[id].tags, found) for id, found in states.items()}
-
-    def _unfinished(self, ids: Iterable[int]) -> list[Job]:
-        found = (self.jobs[id] for id in sorted(ids) if id in self.jobs)
-        return [job for job in found if not job.finished]
-
-    def _running(self) -> list[Job]:
-        return [job for _, job in sorted(self.jobs.items()) if job.state == State.RUNNING]
-
-    def _held(self, id: int, lease: int) -> Job | None:
-        """The job, if it still runs under *lease*."""
-        job = self.jobs.get(id)
-        return job if job and job.state == State.RUNNING and job.lease == lease else None
-
-    # One job changes
-
-    def _change(self, job: Job, **changes: Any) -> Job:
-        changed = self.jobs[job.id] = replace(job, **changes)
-        return changed
-
-    def _free(self, job: Job, **changes: Any) -> None:
-        """It becomes available, the last of its priority."""
-        self._change(job, state=State.AVAILABLE, position=next(self._positions), **changes)
-
-    def _blame(self, job: Job, now: datetime, *, rescues: int = 0, **error: Any) -> Job:
-        """It remembers how its last attempts failed."""
-        failed = JobError(attempt=job.attempt, at=now, worker=job.worker, **error)
-        errors = (*job.errors, failed)[-ERRORS:]
-        return self._change(job, errors=errors, rescues=job.rescues + rescues)
-
-
-def in_hands(job: Job) -> ClaimedJob:
-    """What a worker gets of *job*."""
-    assert job.lease
-    return ClaimedJob(
-        id=job.id,
-        priority=job.priority,
-        position=0,
-        attempt=job.attempt,
-        task=job.task,
-        args=as_text(job.args),
-        max_attempts=job.max_attempts,
-        timeout_seconds=job.timeout_seconds,
-        run_at=job.run_at.timestamp(),
-        rescues=job.rescues,
-        progress=as_text(job.progress) if job.progress else None,
-        metadata=as_text(job.metadata) if job.metadata else None,
-        tags=list(job.tags) or None,
-        workflow=job.workflow,
-        queue=job.queue,
-        lease=job.lease,
-    )
-
-
-def as_text(value: Any) -> str:
-    """*value* as JSON, in its one form."""
-    return msgspec.json.encode(value, order="sorted").decode()
 
 
 def _id(parent: Handle[Any] | int) -> int:

@@ -38,7 +38,8 @@ from pgqueue.operations import (
     Sweep,
     Told,
 )
-from pgqueue.testing.model import LEASES, as_text
+from pgqueue.testing.model import LEASES
+from pgqueue.testing.model_inspections import as_text
 
 T = TypeVar("T")
 Lease = tuple[int, int]
