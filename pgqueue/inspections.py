@@ -68,7 +68,9 @@ class Throughput(msgspec.Struct, frozen=True):
 
 
 class Outcome(NamedTuple):
-    """What one parent left for its child; *outcome* is None while it has not finished."""
+    """What one parent left for its child; *outcome* is None while it has not finished.
+
+    *on_failure*: what becomes of the child when the parent fails."""
 
     child: int
     parent: int
@@ -76,6 +78,7 @@ class Outcome(NamedTuple):
     outcome: State | None
     task: str | None
     result: str | None
+    on_failure: str = "cancel"
 
 
 class Ending(NamedTuple):
@@ -253,8 +256,8 @@ def parents(
 
     def decode(answers: Answers) -> list[Outcome]:
         return [
-            Outcome(child, parent, name, None if outcome is None else State(outcome), task, result)
-            for child, parent, name, outcome, task, result in answers[0]
+            Outcome(child, parent, name, None if outcome is None else State(outcome), *rest)
+            for child, parent, name, outcome, *rest in answers[0]
         ]
 
     params = {

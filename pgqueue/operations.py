@@ -372,8 +372,11 @@ def completing(
 
     Raises LeaseLost when it is another worker's by now: then the transaction must be rolled back.
     """
+    # After it, its unique key is free; before it, it can be a parent, also where it is not kept.
+    before = completion.jobs if completion.graft or _follow(completion.jobs, job.id) else ()
+    after = () if before else completion.jobs
+    handles = yield from enqueue(before, workflow=job.workflow, now=now)
     if completion.graft:
-        handles = yield from enqueue(completion.jobs, workflow=job.workflow, now=now)
         ends = _ends(completion.graft)
         ids = [h.id for h, new in zip(handles, completion.jobs, strict=True) if id(new) in ends]
         if not (yield graft(job, ids)):
@@ -382,8 +385,7 @@ def completing(
     answer = yield complete([completed], keep=keep, now=now)
     if not answer.get((job.id, job.lease)):
         raise _lost(job)
-    if not completion.graft:
-        yield from enqueue(completion.jobs, workflow=job.workflow, now=now)
+    yield from enqueue(after, workflow=job.workflow, now=now)
     for workflow in completion.workflows:
         yield from enqueue(workflow.jobs, workflow=workflow, now=now)
 
@@ -704,6 +706,12 @@ def _link(
 def _ends(jobs: Sequence[NewJob[Any]]) -> set[int]:
     """Which of *jobs* no other one waits for, by identity."""
     return {id(job) for job in jobs} - {id(edge.parent) for job in jobs for edge in job.edges}
+
+
+def _follow(jobs: Sequence[NewJob[Any]], parent: int) -> bool:
+    """Does one of *jobs* wait for job *parent*?"""
+    edges = (edge.parent for job in jobs for edge in job.edges)
+    return any(not isinstance(p, NewJob) and job_id(p) == parent for p in edges)
 
 
 def _lost(job: ClaimedJob) -> LeaseLost:

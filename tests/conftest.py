@@ -33,7 +33,7 @@ def postgres_server(worker_id: str) -> Iterator[str]:
         yield url
         return
     try:
-        with embedded.start(_fastest_folder(), ephemeral=True, options=SETTINGS) as server:
+        with embedded.start(fastest_folder(), ephemeral=True, options=SETTINGS) as server:
             yield server.url
     except NoServer as error:
         if os.environ.get("CI"):
@@ -102,7 +102,7 @@ def _database(server: str, template: str) -> Iterator[str]:
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def _fastest_folder() -> str | None:
+def fastest_folder() -> str | None:
     """Memory, if there is enough: a database there is made and dropped ten times as fast."""
     memory = "/dev/shm"
     with suppress(FileNotFoundError):

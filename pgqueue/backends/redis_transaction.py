@@ -31,6 +31,7 @@ class Transaction:
         self._ours: dict[str, int] = {}
         self._holders: dict[str, int | bool] = {}
         self._leases: list[tuple[int, int]] = []
+        self._completed: set[int] = set()
 
     def __bool__(self) -> bool:
         return bool(self._operations)
@@ -104,6 +105,7 @@ class Transaction:
         keys = {job["unique_key"] for job in jobs if "unique_key" in job} - self._ours.keys()
         first, holders, _ = yield from self._prepare(count=len(jobs), keys=sorted(keys))
         self._holders |= {key: holders.get(key, False) for key in keys}
+        holders = {key: id for key, id in holders.items() if id not in self._completed}
         holders |= self._ours
         created: Rows = []
         rows: list[dict[str, Any]] = []
@@ -123,6 +125,7 @@ class Transaction:
         held = yield from self._hold_leases(pairs)
         if held:
             self._operations.append(("complete", wanted))
+            self._completed |= {id for id, _ in held}
         level = "read committed"
         done: Rows = [(*pair, level) for pair in held] or [(None, None, level)]
         return [done, [], [(False, None)]]

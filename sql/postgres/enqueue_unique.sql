@@ -25,7 +25,7 @@ WITH given AS MATERIALIZED (
            coalesce(max_attempts, 10), timeout_seconds, unique_key, tags, metadata, workflow,
            coalesce(blocked_by, 0)
     FROM given
-    ORDER BY unique_key
+    ORDER BY unique_key, id
     ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING
     RETURNING id, queue, state, run_at, enqueued_at
 ), woken AS (

@@ -7,7 +7,7 @@
 -- then: archive, settle
 -- trap: a job that was asked to cancel is not tried again.
 WITH held AS MATERIALIZED (
-    SELECT j.id, g.verdict, g.reason, g.retry_in_seconds, g.error, t.arrived,
+    SELECT j.id, j.lease, g.verdict, g.reason, g.retry_in_seconds, g.error, t.arrived,
            CASE WHEN g.verdict = 'cancel' OR j.cancel_requested THEN 'cancelled'
                 WHEN g.verdict = 'discard' OR j.attempt >= j.max_attempts THEN 'discarded'
                 WHEN coalesce(g.retry_in_seconds, 0) > 0 THEN 'retryable'
@@ -18,6 +18,8 @@ WITH held AS MATERIALIZED (
     JOIN pgqueue.job AS j ON j.id = g.id AND j.lease = g.lease
     ORDER BY j.id
     FOR NO KEY UPDATE OF j
+), placed AS MATERIALIZED (
+    SELECT held.*, CASE next WHEN 'available' THEN nextval('pgqueue.position') END AS position FROM held
 ), judged AS (
     UPDATE pgqueue.job AS j
     SET errors = CASE WHEN h.error IS NULL THEN j.errors
@@ -29,10 +31,10 @@ WITH held AS MATERIALIZED (
         lease = CASE WHEN h.next IN ('retryable', 'available') THEN NULL ELSE j.lease END,
         run_at = CASE WHEN h.next IN ('retryable', 'available')
                       THEN h.arrived + make_interval(secs => coalesce(h.retry_in_seconds, 0)) ELSE j.run_at END,
-        position = CASE WHEN h.next = 'available' THEN nextval('pgqueue.position') ELSE j.position END
-    FROM held AS h
+        position = coalesce(h.position, j.position)
+    FROM placed AS h
     WHERE j.id = h.id
-    RETURNING j.id, h.next, h.reason, j.queue, j.run_at < h.arrived + interval '30 seconds' AS soon
+    RETURNING j.id, h.lease, h.next, h.reason, j.queue, j.run_at < h.arrived + interval '30 seconds' AS soon
 ), noted AS (
     SELECT set_config('pgqueue_local.ending', coalesce(
                jsonb_agg(jsonb_build_object('id', id, 'state', next, 'reason', reason))
@@ -44,7 +46,4 @@ WITH held AS MATERIALIZED (
           FROM judged
           WHERE next = 'available' OR next = 'retryable' AND soon) AS topics(topic)
 )
-SELECT judged.id, g.lease, judged.next
-FROM noted, woken
-LEFT JOIN judged ON true
-LEFT JOIN jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint) ON g.id = judged.id;
+SELECT judged.id, judged.lease, judged.next FROM noted, woken LEFT JOIN judged ON true;

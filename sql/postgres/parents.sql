@@ -3,9 +3,9 @@
 -- in:   ids    JSON array of job ids: the children
 --       after  bigint: of the parents of one child, only those with a greater id, for the next page
 --       limit  integer, or null for all
--- out:  child_id, parent_id, name, outcome, task, result; outcome is NULL while the parent has not finished
+-- out:  child_id, parent_id, name, outcome, task, result, policy; outcome is NULL while the parent has not finished
 -- walks: the primary key of dependency; archive_id
-SELECT d.child_id, d.parent_id, d.name, d.outcome, a.task, a.result::text
+SELECT d.child_id, d.parent_id, d.name, d.outcome, a.task, a.result::text, d.policy
 FROM (
     SELECT *
     FROM pgqueue.dependency AS d

@@ -12,7 +12,7 @@ WITH clock AS MATERIALIZED (
         SELECT j.id
         FROM pgqueue.job AS j
         WHERE j.state IN ('scheduled', 'retryable') AND j.run_at <= (SELECT instant FROM clock)
-        ORDER BY j.run_at
+        ORDER BY j.run_at, j.id
         LIMIT :limit::integer
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS longest_due

@@ -15,15 +15,17 @@ WITH held AS MATERIALIZED (
     JOIN pgqueue.job AS j ON j.id = g.id AND j.lease = g.lease
     ORDER BY j.id
     FOR NO KEY UPDATE OF j
+), placed AS MATERIALIZED (
+    SELECT held.*, nextval('pgqueue.position') AS position FROM held
 ), released AS (
     UPDATE pgqueue.job AS j
     SET state = h.next,
         lease = NULL,
         worker = NULL,
         attempt = j.attempt - 1,
-        position = nextval('pgqueue.position'),
+        position = h.position,
         run_at = CASE h.next WHEN 'scheduled' THEN h.arrived + make_interval(secs => h.delay_seconds) ELSE j.run_at END
-    FROM held AS h
+    FROM placed AS h
     WHERE j.id = h.id AND h.next <> 'cancelled'
     RETURNING h.next, j.queue, j.run_at < h.arrived + interval '30 seconds' AS soon
 ), noted AS (

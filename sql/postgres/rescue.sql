@@ -50,19 +50,21 @@ WITH orphaned AS MATERIALIZED (
       AND j.worker = ANY (ARRAY(SELECT jsonb_object_keys(current_setting('pgqueue_local.dead')::jsonb)::integer))
     ORDER BY j.id
     FOR NO KEY UPDATE
+), placed AS MATERIALIZED (
+    SELECT orphaned.*, nextval('pgqueue.position') AS position FROM orphaned
 ), rescued AS (
     UPDATE pgqueue.job AS j
     SET state = CASE o.next WHEN 'available' THEN 'available' ELSE j.state END,
         lease = CASE o.next WHEN 'available' THEN NULL ELSE j.lease END,
         attempt = CASE o.next WHEN 'available' THEN j.attempt - 1 ELSE j.attempt END,
-        position = nextval('pgqueue.position'),
+        position = o.position,
         rescues = j.rescues + 1,
         errors = CASE WHEN jsonb_array_length(j.errors) >= 10 THEN j.errors - 0 ELSE coalesce(j.errors, '[]') END
                  || jsonb_build_object(
                         'attempt', j.attempt, 'type', 'WorkerLost', 'worker', j.worker,
                         'message', format('worker %s (%s) died or froze while it ran this job', o.worker, o.name),
                         'at', coalesce(:now::timestamptz, clock_timestamp()))
-    FROM orphaned AS o
+    FROM placed AS o
     WHERE j.id = o.id
     RETURNING j.id, j.queue, j.task, o.worker, o.next
 ), noted AS (

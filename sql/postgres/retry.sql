@@ -70,7 +70,9 @@ FOR KEY SHARE;
 WITH RECURSIVE candidate AS MATERIALIZED (
     SELECT a.*, a.id = ANY ((SELECT current_setting('pgqueue_local.asked')::bigint[])::bigint[]) AS asked,
            a.unique_key IS NOT NULL
-           AND (row_number() OVER (PARTITION BY a.unique_key ORDER BY a.id) > 1
+           AND (row_number() OVER (
+                    PARTITION BY a.unique_key
+                    ORDER BY a.id <> ALL ((SELECT current_setting('pgqueue_local.asked')::bigint[])::bigint[]), a.id) > 1
                 OR (SELECT j.id FROM pgqueue.job AS j WHERE j.unique_key = a.unique_key) IS NOT NULL) AS held
     FROM pgqueue.archive AS a
     WHERE a.id = ANY ((SELECT current_setting('pgqueue_local.reviving')::bigint[])::bigint[])
@@ -88,7 +90,7 @@ WITH RECURSIVE candidate AS MATERIALIZED (
     UNION
     SELECT e.child_id, e.parent_id, 'cancelled'
     FROM hopeless
-    JOIN edge AS e ON e.parent_id = hopeless.id
+    JOIN edge AS e ON e.parent_id = hopeless.id AND e.outcome <> 'completed'
 ), revived AS (
     INSERT INTO pgqueue.job (id, run_at, enqueued_at, timeout_seconds, workflow, blocked_by, priority, attempt,
                              max_attempts, state, queue, task, unique_key, args, errors, progress, metadata, tags)
@@ -114,18 +116,9 @@ WITH RECURSIVE candidate AS MATERIALIZED (
       AND j.state IN ('scheduled', 'retryable')
     ORDER BY j.id
     FOR NO KEY UPDATE
-), hurried AS (
-    UPDATE pgqueue.job AS j
-    SET state = 'available',
-        run_at = coalesce(:now::timestamptz, clock_timestamp()),
-        position = nextval('pgqueue.position')
-    WHERE j.id = ANY (ARRAY(SELECT id FROM live))
-    RETURNING j.queue
-), woken AS (
-    SELECT count(pgqueue.wake(queue)) FROM (SELECT DISTINCT queue FROM hurried) AS queues
 )
-SELECT set_config('pgqueue_local.revived', ARRAY(SELECT id FROM revived ORDER BY id)::text, true)
-FROM woken;
+SELECT set_config('pgqueue_local.revived', ARRAY(SELECT id FROM revived ORDER BY id)::text, true),
+       set_config('pgqueue_local.hurried', ARRAY(SELECT id FROM live)::text, true);
 
 UPDATE pgqueue.dependency AS d
 SET outcome = NULL
@@ -143,15 +136,19 @@ WITH counted AS MATERIALIZED (
         FROM pgqueue.dependency AS d
         WHERE d.child_id = j.id
     ) AS parents
-    WHERE j.id = ANY ((SELECT current_setting('pgqueue_local.revived')::bigint[])::bigint[])
+    WHERE j.id = ANY ((SELECT current_setting('pgqueue_local.revived')::bigint[]
+                              || current_setting('pgqueue_local.hurried')::bigint[])::bigint[])
     ORDER BY j.id
+), placed AS MATERIALIZED (
+    SELECT counted.*, nextval('pgqueue.position') AS position FROM counted
 ), freed AS (
     UPDATE pgqueue.job AS j
-    SET blocked_by = counted.blocked_by,
-        state = CASE WHEN counted.blocked_by > 0 THEN 'blocked' ELSE 'available' END,
-        position = nextval('pgqueue.position')
-    FROM counted
-    WHERE j.id = ANY (ARRAY(SELECT id FROM counted)) AND j.id = counted.id AND counted.spoiled_by IS NULL
+    SET blocked_by = placed.blocked_by,
+        state = CASE WHEN placed.blocked_by > 0 THEN 'blocked' ELSE 'available' END,
+        run_at = coalesce(:now::timestamptz, clock_timestamp()),
+        position = placed.position
+    FROM placed
+    WHERE j.id = ANY (ARRAY(SELECT id FROM placed)) AND j.id = placed.id AND placed.spoiled_by IS NULL
     RETURNING j.queue, j.state
 ), woken AS (
     SELECT count(pgqueue.wake(queue)) FROM (SELECT DISTINCT queue FROM freed WHERE state = 'available') AS queues

@@ -13,12 +13,14 @@ WITH late AS MATERIALIZED (
       AND j.claimed_at < coalesce(:now::timestamptz, clock_timestamp()) - interval '1 minute'
     LIMIT :limit::integer
     FOR NO KEY UPDATE SKIP LOCKED
+), placed AS MATERIALIZED (
+    SELECT id, nextval('pgqueue.position') AS position FROM (SELECT id FROM late ORDER BY id) AS late
 ), returned AS (
     UPDATE pgqueue.job AS j
     SET state = 'available', lease = NULL, attempt = j.attempt - 1, rescues = j.rescues + 1,
-        position = nextval('pgqueue.position')
-    FROM late
-    WHERE j.id = late.id
+        position = placed.position
+    FROM placed
+    WHERE j.id = placed.id
     RETURNING j.queue
 ), woken AS (
     SELECT count(pgqueue.wake(queue)) FROM (SELECT DISTINCT queue FROM returned) AS queues

@@ -3,7 +3,7 @@
 -- in:   ids    list of job ids: the children
 --       after  of the parents of one child, only those with a greater id, for the next page
 --       limit  or none for all
--- out:  child_id, parent_id, name, outcome, task, result; outcome is null while the parent has not finished
+-- out:  child_id, parent_id, name, outcome, task, result, policy; outcome is null while the parent has not finished
 -- uses: store, job
 local rows = {}
 table.sort(given.ids)
@@ -23,10 +23,10 @@ for _, child in ipairs(given.ids) do
         for n = #parents, given.limit - #rows + 1, -1 do parents[n] = nil end
     end
     for n, ended in ipairs(read_ended(parents)) do
-        local _, outcome, name = unpack(cmsgpack.unpack(edges[parents[n]]))
+        local policy, outcome, name = unpack(cmsgpack.unpack(edges[parents[n]]))
         rows[#rows + 1] = {child, parents[n], name or null, outcome or null,
                            ended and cmsgpack.unpack(ended[ENDED_BODY])[TASK] or null,
-                           ended and ended[RESULT] or null}
+                           ended and ended[RESULT] or null, policy}
     end
 end
 return {rows}

@@ -7,7 +7,13 @@
 -- walks: what is due, from its beginning
 is_settled(given)
 local now = clock(given)
-local ids = numbers(call('ZRANGEBYSCORE', root .. 'due', '-inf', now, 'LIMIT', 0, given.limit))
+local found = numbers(call('ZRANGEBYSCORE', root .. 'due', '-inf', now, 'WITHSCORES', 'LIMIT', 0, given.limit))
+local ids, at = {}, {}
+for n = 1, #found, 2 do
+    ids[#ids + 1] = found[n]
+    at[found[n]] = found[n + 1]
+end
+table.sort(ids, function(a, b) return at[a] < at[b] or at[a] == at[b] and a < b end)
 local due, counts, rows = read(ids), {}, {}
 for _, job in ipairs(due) do
     counts[job[QUEUE]] = (counts[job[QUEUE]] or 0) + 1

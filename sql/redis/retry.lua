@@ -43,14 +43,20 @@ end
 table.sort(line)
 local live, found = read(line), read_ended(line)
 
--- Who may come back: not one whose key is taken.
+-- Who may come back: not one whose key is taken, which those that were asked for take first.
 local candidates, held, taken, edges = {}, {}, {}, {}
+local function take(id, key)
+    held[id] = key and (taken[key] or call('HEXISTS', root .. 'unique', key) == 1) or false
+    if key then taken[key] = true end
+end
+for _, first in ipairs({true, false}) do
+    for n, id in ipairs(line) do
+        if found[n] and (asked[id] or false) == first then take(id, found[n][ENDED_JOB][UNIQUE]) end
+    end
+end
 for n, id in ipairs(line) do
     if found[n] then
-        local key = found[n][ENDED_JOB][UNIQUE]
         candidates[id] = found[n]
-        held[id] = key and (taken[key] or call('HEXISTS', root .. 'unique', key) == 1) or false
-        if key then taken[key] = true end
         edges[id] = {}
         if found[n][ENDED_JOB][PARENTS] then
             local fields = call('HGETALL', root .. 'parents:' .. text(id))
@@ -72,11 +78,11 @@ end
 local below = {}
 for id in pairs(candidates) do
     for parent, edge in pairs(edges[id]) do
-        if not asked[id] and edge[1] == 'cancel' then
+        if not asked[id] and edge[1] == 'cancel' and edge[2] ~= 'completed' then
             below[parent] = below[parent] or {}
             table.insert(below[parent], id)
             local returns = candidates[parent] and not held[parent]
-            if edge[2] and edge[2] ~= 'completed' and not returns
+            if edge[2] and not returns
                 and call('HEXISTS', root .. 'job', parent) == 0 then
                 give_up(id, parent, edge[2])
             end

@@ -29,7 +29,8 @@ SELECT json_group_array(id) AS ":reviving" FROM (
 WITH RECURSIVE candidate AS MATERIALIZED (
     SELECT a.id, a.id IN (SELECT value FROM json_each(:asked)) AS asked,
            a.unique_key IS NOT NULL
-           AND (row_number() OVER (PARTITION BY a.unique_key ORDER BY a.id) > 1
+           AND (row_number() OVER (
+                    PARTITION BY a.unique_key ORDER BY a.id NOT IN (SELECT value FROM json_each(:asked)), a.id) > 1
                 OR EXISTS (SELECT 1 FROM pgqueue_job AS j WHERE j.unique_key = a.unique_key)) AS held
     FROM json_each(:reviving) AS r CROSS JOIN pgqueue_archive AS a ON a.id = r.value
 ), edge AS MATERIALIZED (
@@ -44,7 +45,7 @@ WITH RECURSIVE candidate AS MATERIALIZED (
       AND e.parent_id NOT IN (SELECT id FROM candidate WHERE NOT held)
     UNION
     SELECT e.child_id, e.parent_id, 'cancelled'
-    FROM hopeless JOIN edge AS e ON e.parent_id = hopeless.id
+    FROM hopeless JOIN edge AS e ON e.parent_id = hopeless.id AND e.outcome <> 'completed'
 )
 SELECT (SELECT json_group_array(id)
         FROM (SELECT id FROM candidate WHERE NOT held AND id NOT IN (SELECT id FROM hopeless) ORDER BY id)) AS ":revived",
@@ -80,7 +81,8 @@ SELECT json_group_array(json_array(
 FROM (SELECT value AS id FROM json_each(:revived)
       UNION ALL
       SELECT j.id FROM json_each(:asked) AS g CROSS JOIN pgqueue_job AS j ON j.id = g.value
-      WHERE j.state IN ('scheduled', 'retryable'));
+      WHERE j.state IN ('scheduled', 'retryable')
+      ORDER BY id);
 
 UPDATE pgqueue_sequence
 SET value = (SELECT number FROM pgqueue_last) + json_array_length(:counted)

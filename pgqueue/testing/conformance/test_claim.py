@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from pgqueue.jobs import State
-from pgqueue.operations import Floor
+from pgqueue.operations import ClaimedJob, Floor
 from pgqueue.testing.conformance.store import NOON, Store, a_job, ids, read
 
 
@@ -190,6 +190,60 @@ def test_an_unblocked_job_goes_to_the_end_of_its_priority(store: Store) -> None:
     store.complete(taken)
 
     _behind(store, child.id, other)
+
+
+@pytest.mark.parametrize(
+    "way",
+    ["fail", "release", "rescue", "sweep", "promote", "retry", "retry finished", "complete"],
+)
+def test_jobs_that_become_available_together_keep_the_order_of_their_ids(
+    store: Store, way: str
+) -> None:
+    """However they lie in the store, which has last touched them in another order."""
+    worker = store.join().worker
+    parent, *others = store.enqueue(*[a_job(queue="parents")] * 9)
+    jobs = store.enqueue(*(a_job().after(parent, other) for other in others))
+    first, *those = store.claim(queue="parents")
+    if way == "complete":
+        for other in reversed(those):
+            store.complete(other)
+        store.complete(first)
+    else:
+        store.complete(first, *those)
+        taken = store.claim(by=worker)
+        for job in reversed(taken):
+            store.progress(job, progress="{}")
+        _return(store, way, taken, worker)
+
+    assert ids(store.claim()) == [job.id for job in jobs]
+
+
+def _return(store: Store, way: str, taken: list[ClaimedJob], worker: int) -> None:
+    later = timedelta(minutes=1)
+    if way == "fail":
+        store.fail(*taken)
+    elif way == "release":
+        store.release(*taken)
+    elif way == "rescue":
+        store.passes(minutes=2)
+        store.heartbeat()
+        assert len(store.rescue().jobs) == len(taken)
+    elif way == "sweep":
+        store.leave(worker)
+        store.passes(minutes=2)
+        assert store.sweep().orphaned == len(taken)
+    elif way == "promote":
+        for job in reversed(taken):
+            store.fail(job, retry_in=later)
+        store.passes(minutes=1)
+        assert store.promote().queues == {"default": len(taken)}
+    else:
+        for job in reversed(taken):
+            if way == "retry":
+                store.fail(job, retry_in=later)
+            else:
+                store.discard(job)
+        store.retry(*reversed(taken))
 
 
 # Floors: where to start, as far as one knows

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from pgqueue import operations
+from pgqueue import inspections, operations
 from pgqueue.backends.base import carry_out
 from pgqueue.errors import LeaseLost
 from pgqueue.hands import Completion
@@ -240,6 +240,29 @@ def test_a_task_finishes_in_its_own_transaction_with_what_it_enqueued(store: Sto
 
     assert (store.state(job), store.job(job).result) == (State.COMPLETED, 7)
     assert store.work() == ["next"]
+
+
+def test_a_task_enqueues_itself_again_under_its_own_key(store: Store) -> None:
+    job = store.running(a_job("again", unique="k"))
+    completion = Completion(None, (a_job("again", unique="k"),))
+
+    store.carry(operations.completing(job, completion, now=store.now))
+
+    assert store.state(job) == State.COMPLETED
+    assert store.work() == ["again"]
+
+
+def test_a_task_enqueues_what_follows_itself_although_it_is_not_kept(store: Store) -> None:
+    store.keep = frozenset()
+    job = store.running()
+    completion = Completion("7", (a_job("next").after(job.id),))
+
+    store.carry(operations.completing(job, completion, store.keep, now=store.now))
+
+    child = store.take()
+    assert child.task == "next"
+    [parent] = store.do(inspections.parents([child.id]))
+    assert (parent.outcome, parent.result) == (State.COMPLETED, "7")
 
 
 @needs("transactions")

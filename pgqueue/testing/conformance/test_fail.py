@@ -136,6 +136,18 @@ def test_a_stale_lease_fails_nothing(store: Store) -> None:
     assert store.job(held).errors == ()
 
 
+def test_a_stale_lease_beside_the_valid_one_is_told_so(store: Store) -> None:
+    """A worker that lost a job and got it back may report both attempts at once."""
+    lost = store.running()
+    store.release(lost)
+    held = store.take()
+
+    both = [Failed(job.id, job.lease, "retry") for job in (lost, held)]
+    told = store.do(operations.fail(both, now=store.now))
+
+    assert told == {(held.id, held.lease): State.AVAILABLE}
+
+
 def test_a_failure_is_counted_once(store: Store) -> None:
     job = store.running()
     store.fail(job, error=ERROR)

@@ -113,3 +113,12 @@ async def test_in_a_coroutine_parents_are_awaited(store: Store) -> None:
     assert (await parents)["right"].result == [2]
     assert [parent.name for parent in parents] == ["left", "right"]
     assert parents["left"].read(int) == 1
+
+
+def test_says_what_becomes_of_the_child_when_the_parent_fails(store: Store) -> None:
+    one, two = store.enqueue(a_job(), a_job())
+    child = store.add(a_job().after(one).after(two, on_failure="run"))
+
+    edges = store.do(inspections.parents([child]))
+
+    assert {edge.parent: edge.on_failure for edge in edges} == {one.id: "cancel", two.id: "run"}

@@ -203,6 +203,35 @@ def test_one_whose_key_was_taken_does_not_come_back(store: Store, stays: str) ->
     assert store.state(holder) == "available"
 
 
+def test_one_that_was_asked_for_has_its_key_before_a_descendant(store: Store) -> None:
+    parent = store.add(a_job("parent"))
+    child = store.add(a_job("child", unique="k").after(parent))
+    store.cancel(parent)
+    other = store.add(a_job("other", unique="k"))
+    store.cancel(other)
+
+    assert store.retry(parent, other) == {parent: "available", other: "available"}
+    assert store.states(parent, child, other) == ["available", "cancelled", "available"]
+
+
+def test_a_parent_that_had_completed_for_a_child_is_no_reason_against_it(store: Store) -> None:
+    """An edge is decided once, whatever becomes of the parent when it is retried."""
+    one, two = store.running(), store.running()
+    parent = store.add(a_job("parent").after(one.id, two.id))
+    store.complete(one, two)
+    store.complete(store.take())
+    store.retry(one, two)
+    child = store.add(a_job("child").after(parent, one.id))
+    store.retry(parent)
+    store.discard(*store.claim())
+    assert [store.job(id).cause for id in (parent, child)] == [one.id, one.id]
+
+    store.retry(one)
+
+    assert store.states(parent, child) == ["cancelled", "blocked"]
+    assert store.job(parent).cause == two.id
+
+
 def test_a_thousand_generations_come_back(store: Store) -> None:
     handles = store.enqueue(chain(*(a_job() for _ in range(1_000))))
     store.cancel(handles[0])

@@ -39,6 +39,13 @@ def test_twice_in_one_call_makes_one_job(store: Store) -> None:
     assert store.work() == ["first"]
 
 
+def test_of_a_key_in_one_call_the_first_makes_the_job(store: Store) -> None:
+    keys = ["b", "a", "c"] * 20
+    store.enqueue(*(a_job(f"{key}{n}", unique=key) for n, key in enumerate(keys)))
+
+    assert store.work() == ["b0", "a1", "c2"]
+
+
 def test_keys_that_differ_are_different(store: Store) -> None:
     keys = ["k", "K", "k ", " k", "ḱ", "k" * 512, "'", '"', "\\", "1", "%s", "$1", ":now", "\n"]
     handles = store.enqueue(*(a_job(unique=key) for key in keys))

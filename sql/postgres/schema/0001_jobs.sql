@@ -70,7 +70,7 @@ COMMENT ON TABLE pgqueue.job IS 'Jobs that are not finished. For people: the vie
 -- The order of a queue: what claim walks. Lease columns are in no index.
 CREATE INDEX job_claim ON pgqueue.job (queue, priority, position) WHERE state = 'available';
 -- What is due, for promote.
-CREATE INDEX job_due ON pgqueue.job (run_at) WHERE state IN ('scheduled', 'retryable');
+CREATE INDEX job_due ON pgqueue.job (run_at, id) WHERE state IN ('scheduled', 'retryable');
 -- For the sweep that looks for stranded jobs.
 CREATE INDEX job_blocked ON pgqueue.job (id) WHERE state = 'blocked';
 CREATE UNIQUE INDEX job_unique ON pgqueue.job (unique_key) WHERE unique_key IS NOT NULL;

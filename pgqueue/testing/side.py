@@ -1,0 +1,371 @@
+"""A store that plays the model's history, and answers in the model's numbers.
+
+Ids, workers and leases are a store's own. Here they are counted as they appear, as the model
+counts, and translated, in texts too. Places in a queue are compared by the order of claims alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from pgqueue import inspections, operations
+from pgqueue.backends.base import Backend, carry_out
+from pgqueue.graphs import Workflow
+from pgqueue.hands import Completion
+from pgqueue.inspections import Outcome
+from pgqueue.jobs import Edge, Handle, Job, NewJob, State
+from pgqueue.jobs import Progress as Said
+from pgqueue.operations import (
+    ClaimedJob,
+    Completed,
+    Failed,
+    Held,
+    Leadership,
+    Membership,
+    Operation,
+    Plan,
+    Progress,
+    Promoted,
+    Released,
+    Rescue,
+    Retention,
+    Sweep,
+    Told,
+)
+from pgqueue.testing.model import LEASES
+from pgqueue.testing.model_inspections import as_text
+
+T = TypeVar("T")
+Lease = tuple[int, int]
+
+UNHEARD_OF = 2**40
+NAMED = re.compile(r"^(parent|worker) (\d+)\b")
+
+
+class Numbers:
+    """What a store's numbers are called here: by the order in which they appear."""
+
+    def __init__(self) -> None:
+        self._theirs: dict[int, int] = {}
+        self._ours: dict[int, int] = {}
+
+    def appears(self, their: int, our: int | None = None) -> int:
+        our = our or len(self._theirs) + 1
+        self._theirs[our] = their
+        self._ours[their] = our
+        return our
+
+    def theirs(self, our: int) -> int:
+        return self._theirs.get(our, UNHEARD_OF + our)
+
+    def ours(self, their: int) -> int:
+        return self._ours.get(their, -their)
+
+
+class Side:
+    """One store, with the verbs of the model."""
+
+    def __init__(self, name: str, backend: Backend, keep: frozenset[State]) -> None:
+        self.name = name
+        self._backend = backend
+        self._keep = keep
+        self._jobs = Numbers()
+        self._workflows = Numbers()
+        self._workers = Numbers()
+        self._leases = Numbers()
+
+    def _do(self, operation: Operation[T]) -> T:
+        return self._backend.execute(operation)
+
+    # Jobs come
+
+    def enqueue(
+        self,
+        jobs: Sequence[NewJob[Any]],
+        *,
+        workflow: Workflow | int | None = None,
+        now: datetime,
+    ) -> list[Handle[Any]]:
+        if isinstance(workflow, int):
+            workflow = self._workflows.theirs(workflow)
+        plan = operations.enqueue(self._translated(jobs), workflow=workflow, now=now)
+        return [
+            replace(
+                handle,
+                id=self._jobs.ours(handle.id),
+                workflow=handle.workflow and self._workflows.ours(handle.workflow),
+            )
+            for handle in self._carry(plan)
+        ]
+
+    def completing(self, job: ClaimedJob, completion: Completion, *, now: datetime) -> None:
+        jobs = self._translated(completion.jobs)
+        moved = {id(old): new for old, new in zip(completion.jobs, jobs, strict=True)}
+        theirs = replace(
+            completion,
+            jobs=tuple(jobs),
+            graft=tuple(moved[id(job)] for job in completion.graft),
+            workflows=tuple(
+                replace(flow, jobs=tuple(self._translated(flow.jobs)))
+                for flow in completion.workflows
+            ),
+        )
+        number, lease = self._lease(job.id, job.lease)
+        workflow = job.workflow and self._workflows.theirs(job.workflow)
+        claimed = replace(job, id=number, lease=lease, workflow=workflow)
+        self._carry(operations.completing(claimed, theirs, self._keep, now=now))
+
+    def _translated(self, jobs: Iterable[NewJob[Any]]) -> list[NewJob[Any]]:
+        """*jobs*, with the store's numbers for parents of earlier calls."""
+        made: dict[int, NewJob[Any]] = {}
+        for job in jobs:
+            edges = []
+            for edge in job.edges:
+                parent = edge.parent
+                if isinstance(parent, NewJob):
+                    parent = made[id(parent)]
+                elif isinstance(parent, int):
+                    parent = self._jobs.theirs(parent)
+                edges.append(Edge(parent, edge.on_failure, edge.name))
+            made[id(job)] = replace(job, edges=tuple(edges))
+        return list(made.values())
+
+    def _carry(self, plan: Plan[T]) -> T:
+        """Runs *plan* in a transaction; what appeared counts once it has committed."""
+        appeared: list[tuple[Numbers, int]] = []
+        with self._backend.transaction() as executor:
+
+            def execute(operation: Operation[Any]) -> Any:
+                answer = executor.execute(operation)
+                if operation.name == "begin":
+                    appeared.append((self._workflows, answer))
+                elif operation.name == "enqueue":
+                    appeared.extend((self._jobs, id) for id in answer)
+                elif operation.name == "enqueue_unique":
+                    appeared.extend((self._jobs, id) for _, id in sorted(answer[0]))
+                return answer
+
+            told = carry_out(plan, execute)
+        for numbers, their in appeared:
+            numbers.appears(their)
+        return told
+
+    # An attempt
+
+    def claim(
+        self, queue: str, worker: int, lease: int, limit: int, *, now: datetime
+    ) -> list[ClaimedJob]:
+        their = self._leases.theirs(worker * LEASES) + lease % LEASES
+        self._leases.appears(their, lease)
+        claim = operations.claim(queue, self._workers.theirs(worker), their, limit, now=now)
+        return [self._claimed(job) for job in self._do(claim)]
+
+    def recall(self, worker: int, lease: int) -> list[ClaimedJob]:
+        recall = operations.recall(self._workers.theirs(worker), self._leases.theirs(lease))
+        return sorted((self._claimed(job) for job in self._do(recall)), key=lambda job: job.id)
+
+    def complete(self, jobs: Iterable[Completed], *, now: datetime) -> Told:
+        done = [Completed(*self._lease(id, lease), result) for id, lease, result in jobs]
+        theirs = self._do(operations.complete(done, keep=self._keep, now=now))
+        told = Told(self._by_lease(theirs))
+        told.freed = sorted({*theirs.freed} - {"@"})
+        return told
+
+    def fail(self, jobs: Iterable[Failed], *, now: datetime) -> dict[Lease, State]:
+        failed = [
+            job._replace(id=self._jobs.theirs(job.id), lease=self._leases.theirs(job.lease))
+            for job in jobs
+        ]
+        told = self._do(operations.fail(failed, keep=self._keep, now=now))
+        return self._by_lease(told)
+
+    def release(self, jobs: Iterable[Released], *, now: datetime) -> dict[Lease, State]:
+        released = [Released(*self._lease(id, lease), delay) for id, lease, delay in jobs]
+        told = self._do(operations.release(released, keep=self._keep, now=now))
+        return self._by_lease(told)
+
+    def progress(self, jobs: Iterable[Progress]) -> set[Lease]:
+        said = [Progress(*self._lease(id, lease), text) for id, lease, text in jobs]
+        return {self._our_lease(*pair) for pair in self._do(operations.progress(said))}
+
+    # Ends, and returns
+
+    def cancel(self, ids: Iterable[int], workflow: int | None, *, now: datetime) -> dict[int, Any]:
+        cancel = operations.cancel(
+            map(self._jobs.theirs, ids),
+            workflow=workflow and self._workflows.theirs(workflow),
+            keep=self._keep,
+            now=now,
+        )
+        return {self._jobs.ours(id): state for id, state in self._do(cancel).items()}
+
+    def retry(self, ids: Iterable[int], workflow: int | None, *, now: datetime) -> dict[int, str]:
+        retry = operations.retry(
+            map(self._jobs.theirs, ids),
+            workflow=workflow and self._workflows.theirs(workflow),
+            keep=self._keep,
+            now=now,
+        )
+        return {self._jobs.ours(id): state for id, state in self._do(retry).items()}
+
+    def promote(self, *, now: datetime) -> Promoted:
+        return self._do(operations.promote(now=now))
+
+    def prune(self, retention: Retention, *, now: datetime) -> None:
+        self._do(operations.prune(retention, now=now))
+
+    # Queues, workers, leaders
+
+    def pause(self, queue: str, *, now: datetime) -> None:
+        self._do(operations.pause(queue, now=now))
+
+    def resume(self, queue: str) -> None:
+        self._do(operations.resume(queue))
+
+    def join(self, *, now: datetime) -> Membership:
+        member = self._do(operations.join(_profile(now), now=now))
+        worker = self._workers.appears(member.worker)
+        self._leases.appears(member.lease, worker * LEASES)
+        return Membership(worker, worker * LEASES)
+
+    def leave(self, worker: int) -> None:
+        self._do(operations.leave(self._workers.theirs(worker)))
+
+    def heartbeat(
+        self, worker: int, leases: Iterable[Lease], *, now: datetime
+    ) -> dict[Lease, Held]:
+        theirs = [self._lease(*pair) for pair in leases]
+        by = self._workers.theirs(worker)
+        held = self._do(operations.heartbeat(by, theirs, _profile(now), now=now))
+        answers = {self._our_lease(*pair): job.cancel_requested for pair, job in held.items()}
+        return {pair: Held(*pair, requested) for pair, requested in answers.items()}
+
+    def rescue(self, frozen: timedelta, max_rescues: int, *, now: datetime) -> Rescue:
+        rescued, workers = self._do(
+            operations.rescue(frozen=frozen, max_rescues=max_rescues, keep=self._keep, now=now)
+        )
+        ours = [
+            job._replace(id=self._jobs.ours(job.id), worker=self._workers.ours(job.worker))
+            for job in rescued
+        ]
+        return Rescue(sorted(ours), workers)
+
+    def sweep(self, *, now: datetime) -> Sweep:
+        return self._do(operations.sweep(keep=self._keep, now=now))
+
+    def elect(self, name: str, worker: int, term: timedelta, *, now: datetime) -> Leadership:
+        by = self._workers.theirs(worker)
+        elected, leader = self._do(operations.elect(name, by, term, now=now))
+        return Leadership(elected, leader and self._workers.ours(leader))
+
+    def resign(self, name: str, worker: int) -> None:
+        self._do(operations.resign(name, self._workers.theirs(worker)))
+
+    # Reading
+
+    def get(self, ids: Iterable[int]) -> dict[int, Job]:
+        found = self._do(inspections.get(map(self._jobs.theirs, ids)))
+        return {job.id: job for job in map(self._job, found.values())}
+
+    def listing(self) -> list[Job]:
+        """Every job, the newest first."""
+        return [self._job(job) for job in self._do(inspections.list_jobs(limit=100_000))]
+
+    def parents(self, ids: Iterable[int]) -> list[Outcome]:
+        found = self._do(inspections.parents(map(self._jobs.theirs, ids)))
+        return [
+            edge._replace(
+                child=self._jobs.ours(edge.child),
+                parent=self._jobs.ours(edge.parent),
+                result=canonical(edge.result),
+            )
+            for edge in found
+        ]
+
+    def present(self) -> dict[int, datetime]:
+        """The workers, and when they last gave a sign of life."""
+        found = self._do(inspections.workers())
+        return {self._workers.ours(worker.id): worker.heartbeat_at for worker in found}
+
+    def pauses(self) -> dict[str, datetime]:
+        """The queues that are paused, and since when."""
+        found = self._do(inspections.queues())
+        return {queue.name: queue.paused_at for queue in found if queue.paused_at}
+
+    def counts(self) -> dict[tuple[str, State], int]:
+        """Live jobs by queue and state."""
+        found = self._do(inspections.count()).counts
+        return {(count.queue, count.state): count.count for count in found}
+
+    def flows(self) -> dict[int, tuple[str, tuple[str, ...], Mapping[State, int]]]:
+        """The workflows that have jobs: name, tags, jobs by state."""
+        found = self._do(inspections.workflows(limit=100_000))
+        return {
+            self._workflows.ours(flow.id): (flow.name, flow.tags, flow.states)
+            for flow in found
+            if flow.states
+        }
+
+    # Numbers
+
+    def _claimed(self, job: ClaimedJob) -> ClaimedJob:
+        number, lease = self._our_lease(job.id, job.lease)
+        return replace(
+            job,
+            id=number,
+            lease=lease,
+            position=0,
+            args=canonical(job.args),
+            progress=job.progress and as_text(msgspec.json.decode(job.progress, type=Said)),
+            metadata=canonical(job.metadata),
+            workflow=job.workflow and self._workflows.ours(job.workflow),
+        )
+
+    def _job(self, job: Job) -> Job:
+        return replace(
+            job,
+            id=self._jobs.ours(job.id),
+            position=None,
+            worker=job.worker and self._workers.ours(job.worker),
+            lease=job.lease and self._leases.ours(job.lease),
+            workflow=job.workflow and self._workflows.ours(job.workflow),
+            cause=job.cause and self._jobs.ours(job.cause),
+            reason=job.reason and self._text(job.reason),
+            errors=tuple(
+                replace(
+                    error,
+                    worker=error.worker and self._workers.ours(error.worker),
+                    message=self._text(error.message),
+                )
+                for error in job.errors
+            ),
+        )
+
+    def _text(self, text: str) -> str:
+        """*text*, with our numbers for parents and workers."""
+        numbers = {"parent": self._jobs, "worker": self._workers}
+        return NAMED.sub(lambda m: f"{m[1]} {numbers[m[1]].ours(int(m[2]))}", text)
+
+    def _lease(self, id: int, lease: int) -> Lease:
+        return self._jobs.theirs(id), self._leases.theirs(lease)
+
+    def _our_lease(self, id: int, lease: int) -> Lease:
+        return self._jobs.ours(id), self._leases.ours(lease)
+
+    def _by_lease(self, told: Mapping[Lease, T]) -> dict[Lease, T]:
+        return {self._our_lease(*pair): answer for pair, answer in told.items()}
+
+
+def canonical(text: str | None) -> str | None:
+    """JSON text in its one form."""
+    return text and as_text(msgspec.json.decode(text))
+
+
+def _profile(now: datetime) -> dict[str, Any]:
+    return {"name": "test", "host": "here", "pid": 7, "queues": ["default"], "started_at": now}
