@@ -50,7 +50,7 @@ def main(
 ) -> None:
     """Break everything around pgqueue for a while; exit with 1 if a guarantee was broken."""
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=100)
     if short:
         seed, minutes = SHORT_SEED, SHORT_MINUTES
     seed = Random().randrange(1_000_000) if seed is None else seed
