@@ -13,6 +13,7 @@ from tests.faults.journal import Line
 
 EVERYBODY = frozenset({"*"})
 NOBODY: frozenset[str] = frozenset()
+STARVED = "starved"
 AFTERMATH = 5.0  # for so long after it is healed a fault may show
 Fate = Literal["committed", "rolled back", "unknown"]
 FINISHED = ("completed", "cancelled", "discarded")
@@ -152,19 +153,22 @@ class Facts:
         return next((run for run in runs if job.result and run.name == job.result), None)
 
     def blamed(self, workers: Iterable[str], since: float, until: float) -> Fault | None:
-        """A fault that may be why one of *workers* was not itself between two instants."""
-        for worker in workers:
-            for fault in self.all_faults:
-                if fault.touches(worker, since, until):
-                    return fault
-        return None
+        """The fault that is most likely why one of *workers* was not itself between two instants:
+        one that was dealt, to the first of them, to few, and late."""
+        candidates = [
+            (fault.kind == STARVED, number, fault.touched == EVERYBODY, -fault.struck_at, fault)
+            for number, worker in enumerate(workers)
+            for fault in self.all_faults
+            if fault.touches(worker, since, until)
+        ]
+        return min(candidates, key=lambda found: found[:-1])[-1] if candidates else None
 
     @cached_property
     def all_faults(self) -> list[Fault]:
         """Those that were dealt, and the moments in which a process, or all, were starved."""
         stalls = [
             Fault(
-                "starved",
+                STARVED,
                 line.at - line.seconds,
                 line.at,
                 EVERYBODY if line.worker == "-" else frozenset({line.worker}),

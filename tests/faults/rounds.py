@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any
 
 from tests.faults import journal
-from tests.faults.facts import EVERYBODY, Facts, Fault
+from tests.faults.facts import EVERYBODY, STARVED, Facts, Fault
 from tests.faults.fleet import CONCURRENCY, Fleet
 from tests.faults.kinds import Kind, Scene
 from tests.faults.nemesis import Nemesis
@@ -123,7 +123,7 @@ class Probe:
             except self._site.away:
                 continue
             if monotonic() - began > SLOW_SECONDS:
-                self.stalls.append(Fault("starved", began, monotonic(), EVERYBODY))
+                self.stalls.append(Fault(STARVED, began, monotonic(), EVERYBODY))
 
 
 def _wait(plan: Plan, fleet: Fleet, producer: Producer, nemesis: Nemesis, tell: Tell) -> None:
