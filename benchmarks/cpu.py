@@ -1,18 +1,17 @@
-"""Processor time of processes on this machine, from Linux's /proc; nothing elsewhere."""
+"""Processor time, wake-ups and memory of processes here, from Linux's /proc; nothing elsewhere."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-from benchmarks.contenders import Connection
 
 
 class Meter:
     """How long workers, and the server's processes that serve them, are on a processor."""
 
-    def __init__(self, workers: Sequence[int], backends: Sequence[int]) -> None:
-        self._groups = workers, backends
+    def __init__(self, workers: Sequence[int], server: Sequence[int]) -> None:
+        self._groups = workers, server
         self.start()
 
     def start(self) -> None:
@@ -26,13 +25,27 @@ class Meter:
         return worker, server
 
 
-def backends(connection: Connection) -> list[int]:
-    """The server's processes that serve this database, but for our own."""
-    found = connection.execute(
-        "SELECT pid FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
-    return [pid for (pid,) in found]
+def wake_ups(pids: Iterable[int]) -> int:
+    """How often their threads have waited for something, so far."""
+    found = 0
+    try:
+        for pid in pids:
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                for line in (thread / "status").read_text().splitlines():
+                    if line.startswith("voluntary_ctxt_switches"):
+                        found += int(line.split()[1])
+    except (OSError, ValueError):
+        return 0
+    return found
+
+
+def memory(pids: Iterable[int]) -> int:
+    """Bytes that they have in memory."""
+    try:
+        pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids]
+    except (OSError, ValueError):
+        return 0
+    return sum(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _seconds(pids: Iterable[int]) -> float:

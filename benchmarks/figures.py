@@ -30,11 +30,6 @@ class Row:
         """The median of the ratios within each repetition; minutes apart nothing compares."""
         return median(self.ratios) if self.ratios else None
 
-    @property
-    def spread(self) -> float:
-        """How far apart the lowest and the highest are, in parts of the median."""
-        return (max(self.values) - min(self.values)) / self.median if self.median else 0.0
-
     def as_dict(self) -> dict[str, Any]:
         return {
             "case": self.case,
@@ -46,6 +41,18 @@ class Row:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """A contender that has no figures in a case, and why."""
+
+    case: str
+    contender: str
+    reason: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"case": self.case, "contender": self.contender, "reason": self.reason}
+
+
 class Book:
     """Collects figures by case, contender and repetition."""
 
@@ -54,6 +61,7 @@ class Book:
         self._entries: dict[str, dict[str, dict[str, dict[int, float]]]] = defaultdict(
             lambda: defaultdict(lambda: defaultdict(dict))
         )
+        self._absences: dict[tuple[str, str], str] = {}
 
     def note(
         self, case: str, baseline: str, contender: str, repetition: int, figures: Figures
@@ -61,6 +69,13 @@ class Book:
         self._baselines[case] = baseline
         for figure, value in figures.items():
             self._entries[case][figure][contender][repetition] = value
+
+    def note_absence(self, case: str, contender: str, reason: str) -> None:
+        self._absences[case, contender] = reason
+
+    def is_absent(self, case: str, contender: str) -> bool:
+        """It would only say the same again."""
+        return (case, contender) in self._absences
 
     def rows(self) -> list[Row]:
         """In the order in which the cases came."""
@@ -73,6 +88,10 @@ class Book:
                     ratios = [value / base[n] for n, value in compared if base.get(n)]
                     rows.append(Row(case, figure, contender, tuple(values.values()), tuple(ratios)))
         return rows
+
+    def absences(self) -> list[Absence]:
+        """What could not be measured, nor in another repetition."""
+        return [Absence(*key, reason) for key, reason in self._absences.items()]
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

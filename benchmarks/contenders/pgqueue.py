@@ -2,87 +2,192 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
+import asyncio
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 
-from benchmarks.contenders import Connection, Contender, Span
-from benchmarks.contenders.pgqueue_tasks import noop, rest
-from pgqueue import NewJob, enqueue
-from pgqueue.statements import schema_files
+from benchmarks.contenders.agent import Agent, Unable, main, payload, seen
+from pgqueue import App, NewJob, enqueue, migrations, operations
+from pgqueue.worker import Options, Worker
+from pgqueue.worker.worker import spare_the_collector
+
+app = App()
 
 
-class Pgqueue(Contender):
-    """Its worker on one of the two event loops."""
+@app.task(name="noop")
+async def noop(sent: float) -> None:
+    seen(sent)
 
-    def __init__(self, name: str, loop: str) -> None:
-        super().__init__(name)
-        self._loop = loop
 
-    def install(self, url: str) -> None:
-        with psycopg.connect(url) as connection:
-            for file in schema_files("postgres"):
-                connection.execute(file.up.encode())
+@app.task(name="carry")
+async def carry(sent: float, body: str) -> None:
+    seen(sent)
 
-    def worker(self, url: str, *, concurrency: int) -> list[str]:
-        module = "benchmarks.contenders.pgqueue_worker"
-        return [sys.executable, "-m", module, url, self._loop, str(concurrency)]
 
-    def enqueue(self, connection: Connection, sent: float) -> None:
-        enqueue(connection, noop.job(sent))
+@app.task(name="rest")
+async def rest(sent: float, seconds: float) -> None:
+    seen(sent)
+    await asyncio.sleep(seconds)
 
-    def fill(self, connection: Connection, count: int, priorities: int = 1) -> int:
-        jobs = [noop.job(0.0) for _ in range(count)]
+
+class Pgqueue(Agent):
+    """On PostgreSQL in the caller's transaction; elsewhere through the application's own door."""
+
+    connection: psycopg.Connection[Any]
+
+    @property
+    def _is_postgres(self) -> bool:
+        return self.url.startswith("postgres")
+
+    async def install(self) -> None:
+        if not self.url.startswith("redis"):
+            migrations.migrate(self.url)
+
+    async def open(self) -> None:
+        app.use(self.url)
+        if self._is_postgres:
+            self.connection = psycopg.connect(self.url, autocommit=True)
+
+    async def close(self) -> None:
+        app.close()
+        if self._is_postgres:
+            self.connection.close()
+
+    async def enqueue(self, sent: float) -> None:
+        if self._is_postgres:
+            with self.connection.transaction():
+                enqueue(self.connection, noop.job(sent))
+        else:
+            app.enqueue(noop.job(sent))
+
+    async def fill(
+        self,
+        count: int,
+        *,
+        sent: float = 0.0,
+        priorities: int = 1,
+        size: int = 0,
+        seconds: float = 0.0,
+    ) -> None:
+        if seconds:
+            jobs = [rest.job(sent, seconds) for _ in range(count)]
+        elif size:
+            body = payload(size)
+            jobs = [carry.job(sent, body) for _ in range(count)]
+        else:
+            jobs = [noop.job(sent) for _ in range(count)]
         if priorities > 1:
             jobs = [job.options(priority=n % priorities) for n, job in enumerate(jobs)]
-        return enqueue(connection, jobs)[0].id - 1
+        self._enqueue(jobs)
 
-    def span(self, connection: Connection, mark: int, count: int) -> Span | None:
-        last = connection.execute(
-            "SELECT FROM pgqueue.archive_completed WHERE id = %s", (mark + count,)
-        )
-        if not last.rowcount:
+    def _enqueue(self, jobs: list[NewJob[None]]) -> int:
+        if self._is_postgres:
+            return enqueue(self.connection, jobs)[0].id
+        return app.enqueue(jobs)[0].id
+
+    async def schedule(self, due: list[float]) -> None:
+        self._enqueue([noop.job(at).options(run_at=datetime.fromtimestamp(at, UTC)) for at in due])
+
+    async def unfinished(self) -> bool:
+        if self._is_postgres:
+            return bool(self._one("SELECT EXISTS (SELECT FROM pgqueue.job)"))
+        from pgqueue import inspections
+
+        return any(count.count for count in app.execute(inspections.count(limit=1)).counts)
+
+    async def ended(self) -> float | None:
+        if not self._is_postgres:
             return None
-        found = connection.execute(
-            "SELECT extract(epoch FROM min(claimed_at))::float8,"
-            " extract(epoch FROM max(finished_at))::float8"
-            " FROM pgqueue.archive_completed WHERE id BETWEEN %s AND %s HAVING count(*) = %s",
-            (mark + 1, mark + count, count),
-        ).fetchone()
-        return found and Span(*found)
+        found = self._one("SELECT extract(epoch FROM max(finished_at)) FROM pgqueue.archive")
+        return None if found is None else float(found)
 
-    def occupy(self, connection: Connection, slots: int, seconds: float) -> None:
-        enqueue(connection, [rest.job(seconds) for _ in range(slots)])
-
-    def schedule(self, connection: Connection, due: Sequence[float]) -> None:
-        enqueue(
-            connection,
-            [noop.job(at).options(run_at=datetime.fromtimestamp(at, UTC)) for at in due],
-        )
-
-    def done(self, connection: Connection, reports: Sequence[Mapping[str, Any]]) -> list[float]:
-        found = connection.execute(
+    async def done(self) -> list[float]:
+        if not self._is_postgres:
+            raise Unable("measured on PostgreSQL only")
+        found = self.connection.execute(
             "SELECT extract(epoch FROM finished_at)::float8 - (args ->> 'sent')::float8"
-            " FROM pgqueue.archive_completed WHERE task = 'noop'"
+            " FROM pgqueue.archive_completed"
+            " WHERE task = 'noop' AND (args ->> 'sent')::float8 > 0"
         )
-        return [seconds for (seconds,) in found]
+        return [spent for (spent,) in found]
 
-    def graph(self, connection: Connection, parents: Sequence[Sequence[int]]) -> int:
+    async def graph(self, parents: list[list[int]]) -> None:
         jobs: list[NewJob[None]] = []
         for before in parents:
             jobs.append(noop.job(0.0).after(*(jobs[parent] for parent in before)))
-        return enqueue(connection, jobs)[0].id - 1
+        self._first_of_graph = self._enqueue(jobs)
 
-    def hops(self, connection: Connection, mark: int) -> list[float]:
-        found = connection.execute(
+    async def hops(self) -> list[float]:
+        found = self.connection.execute(
             "SELECT extract(epoch FROM c.claimed_at - max(p.finished_at))::float8"
             " FROM pgqueue.dependency AS d"
             " JOIN pgqueue.archive_completed AS c ON c.id = d.child_id"
             " JOIN pgqueue.archive_completed AS p ON p.id = d.parent_id"
-            " WHERE d.child_id > %s GROUP BY c.id, c.claimed_at",
-            (mark,),
+            " WHERE d.child_id >= %s GROUP BY c.id, c.claimed_at",
+            (self._first_of_graph,),
         )
         return [seconds for (seconds,) in found]
+
+    async def stock(self, waiting: int, scheduled: int, finished: int) -> None:
+        if not self._is_postgres:
+            raise Unable("measured on PostgreSQL only")
+        for state, run_at, count in (
+            ("available", "now()", waiting),
+            ("scheduled", "now() + interval '1 day'", scheduled),
+        ):
+            self.connection.execute(
+                "INSERT INTO pgqueue.job (run_at, state, task, args)"
+                f" SELECT {run_at}, '{state}', 'noop', '{{\"sent\": 0}}'"
+                f" FROM generate_series(1, {count})".encode()
+            )
+        self.connection.execute(
+            "INSERT INTO pgqueue.archive (id, run_at, enqueued_at, claimed_at, finished_at,"
+            " priority, attempt, max_attempts, rescues, state, queue, task, args)"
+            " SELECT nextval('pgqueue.job_id'), t, t, t, t,"
+            " 0, 1, 10, 0, 'completed', 'default', 'noop', '{\"sent\": 0}'"
+            " FROM generate_series(1, %s), LATERAL (SELECT now() AS t) AS instant",
+            (finished,),
+        )
+        self.connection.execute("VACUUM (ANALYZE) pgqueue.job, pgqueue.archive")
+
+    async def cycle(self, count: int) -> float:
+        """With a floor, as a worker does; on its connection, each in a transaction of its own."""
+        if not self._is_postgres:
+            raise Unable("measured on PostgreSQL only")
+        profile = {"name": "benchmark", "host": "localhost", "pid": 1, "queues": ["default"]}
+        worker, lease = app.execute(operations.join(profile | {"started_at": time.time()}))
+        floors: dict[int, int] = {}
+        began = time.monotonic()
+        for number in range(count):
+            known = [operations.Floor(*floor) for floor in sorted(floors.items())]
+            claim = operations.claim("default", worker, lease + number, 1, floors=known)
+            (job,) = app.execute(claim)
+            floors[job.priority] = job.position
+            app.execute(operations.complete([operations.Completed(job.id, job.lease)]))
+        return time.monotonic() - began
+
+    def _one(self, query: str) -> Any:
+        return self.connection.execute(query.encode()).fetchall()[0][0]
+
+    async def work(self, concurrency: int, ready: Callable[[], None], stop: asyncio.Event) -> None:
+        app.use(self.url)
+        app.prepare()
+        spare_the_collector()  # as the command line does
+        worker = Worker(app, Options(concurrency=concurrency))
+        running = asyncio.ensure_future(worker.run())
+        started = asyncio.ensure_future(worker.started.wait())
+        await asyncio.wait({running, started}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            await running
+        ready()
+        await stop.wait()
+        worker.stop()
+        await running
+
+
+if __name__ == "__main__":
+    main(Pgqueue)

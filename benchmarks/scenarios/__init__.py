@@ -7,28 +7,42 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TypeAlias
 
-from benchmarks.contenders import Contender
 from benchmarks.figures import Figures
+from benchmarks.stand import Stand
 
-NAMES = ("drain", "held", "enqueue", "latency", "idle", "graphs", "footprint", "smoke")
+NAMES = (
+    "drain",
+    "enqueue",
+    "latency",
+    "bursts",
+    "held",
+    "backlog",
+    "graphs",
+    "idle",
+    "footprint",
+    "smoke",
+)
+EVERYWHERE = ("postgres", "sqlite", "redis")
 
-Measure: TypeAlias = Callable[[Contender, str], Figures]
+Measure: TypeAlias = Callable[[Stand], Figures]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One thing to measure: *measure* gets a contender and a fresh database, answers figures.
+    """One thing to measure: *measure* gets a contender on an empty store, and answers figures.
 
-    Ratios are taken to *baseline*.
+    *contenders* are those of our own; peers join them where they are asked for. Ratios are taken to
+    *baseline*.
     """
 
     title: str
     measure: Measure
     contenders: tuple[str, ...] = ("raw", "pgqueue")
     baseline: str = "raw"
+    backends: tuple[str, ...] = EVERYWHERE
 
 
-def cases(scenario: str, size: int | None) -> list[Case]:
+def cases(scenario: str, size: int | None, backend: str) -> list[Case]:
     """The cases of that scenario; *size* instead of its usual number of jobs."""
     found: list[Case] = import_module(f"benchmarks.scenarios.{scenario}").cases(size)
-    return found
+    return [case for case in found if backend in case.backends]

@@ -1,39 +1,48 @@
-"""drain: how fast a burst of no-op jobs is done, from the first claim to the last completion."""
+"""drain: how fast waiting jobs are done, from the first one's start to the last completion."""
 
 from __future__ import annotations
 
+import time
 from functools import partial
+from typing import Any
 
 from benchmarks import cpu
-from benchmarks.contenders import Contender
 from benchmarks.figures import Figures
 from benchmarks.scenarios import Case
-from benchmarks.site import await_span, connect, workers
+from benchmarks.stand import Stand
 
 JOBS = 100_000
 
 
 def cases(size: int | None) -> list[Case]:
     jobs = size or JOBS
-    contenders = ("raw", "pgqueue", "pgqueue/asyncio")
+    ours = ("raw", "pgqueue", "pgqueue/asyncio")
     return [
-        Case("one worker", partial(measure, jobs=jobs, processes=1), contenders),
-        Case("two workers", partial(measure, jobs=jobs, processes=2), contenders),
+        Case("one worker", partial(measure, jobs=jobs), ours),
+        Case("two workers", partial(measure, jobs=jobs, processes=2), ours),
+        Case("jobs of 1 ms", partial(measure, jobs=jobs // 2, seconds=0.001), ("raw", "pgqueue")),
+        Case("arguments of 1 kB", partial(measure, jobs=jobs // 2, size=1_000)),
+        Case("arguments of 32 kB", partial(measure, jobs=jobs // 20, size=32_000)),
     ]
 
 
-def measure(contender: Contender, url: str, *, jobs: int, processes: int) -> Figures:
+def measure(stand: Stand, *, jobs: int, processes: int = 1, **kind: Any) -> Figures:
     """Processor time is what the jobs cost when the machine has other things to do."""
-    with workers(contender, url, processes) as crew, connect(url) as connection:
-        meter = cpu.Meter(crew.pids, cpu.backends(connection))
-        mark = contender.fill(connection, jobs)
-        meter.start()
-        span = await_span(contender, connection, mark, jobs)
+    jobs = stand.jobs(jobs)
+    early = stand.contender.piecemeal
+    if early:
+        stand.ask("fill", count=jobs, **kind)
+    since = 0.0 if early else time.time()
+    with stand.crew(processes) as crew:
+        meter = cpu.Meter(crew.pids, stand.store.pids(stand.url))
+        if not early:
+            stand.ask("fill", count=jobs, **kind)
+            meter.start()
+        ended = stand.await_done(crew, jobs)
         worker, server = meter.read()
-    figures = {"jobs/s": jobs / span.seconds}
-    if worker and server:
-        figures |= {
-            "worker CPU µs/job": worker / jobs * 1e6,
-            "server CPU µs/job": server / jobs * 1e6,
-        }
+    figures = {"jobs/s": jobs / (ended - crew.began(since))}
+    if worker:
+        figures["worker CPU µs/job"] = worker / jobs * 1e6
+    if server:
+        figures["server CPU µs/job"] = server / jobs * 1e6
     return figures

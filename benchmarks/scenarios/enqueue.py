@@ -7,11 +7,9 @@ import time
 from functools import partial
 from typing import Literal, TypeAlias, get_args
 
-from benchmarks.clients import as_fast_as_they_can
-from benchmarks.contenders import Contender
 from benchmarks.figures import Figures
 from benchmarks.scenarios import Case
-from benchmarks.site import connect, workers
+from benchmarks.stand import Stand
 
 Crew: TypeAlias = Literal["no worker", "a worker that takes them", "a worker with no slot free"]
 SECONDS = 3.0
@@ -30,24 +28,20 @@ def cases(size: int | None) -> list[Case]:
         for crew in get_args(Crew)
     ]
     jobs = size or BULK
-    return [*singles, Case(f"{jobs:,} jobs in one transaction", partial(measure_bulk, jobs=jobs))]
+    return [Case(f"{jobs:,} jobs at once", partial(measure_bulk, jobs=jobs)), *singles]
 
 
-def measure(contender: Contender, url: str, *, clients: int, crew: Crew) -> Figures:
+def measure(stand: Stand, *, clients: int, crew: Crew) -> Figures:
     """The transactions of all clients together, a second."""
     with contextlib.ExitStack() as stack:
         if crew != "no worker":
-            stack.enter_context(workers(contender, url, concurrency=SLOTS))
-        if crew == "a worker with no slot free":
-            with connect(url) as connection:
-                contender.occupy(connection, 2 * SLOTS, SECONDS + 5)
+            stack.enter_context(stand.crew(concurrency=SLOTS, keep=False))
+        if crew == "a worker with no slot free" and not stand.contender.name.startswith("raw"):
+            stand.ask("fill", count=2 * SLOTS, seconds=SECONDS + 10)
             time.sleep(0.5)
-        took = as_fast_as_they_can(contender, url, clients, SECONDS)
-    return {"transactions/s": len(took) / SECONDS}
+        took = stand.crowd(clients, SECONDS)
+    return {"jobs/s": len(took) / SECONDS}
 
 
-def measure_bulk(contender: Contender, url: str, *, jobs: int) -> Figures:
-    with connect(url) as connection:
-        began = time.monotonic()
-        contender.fill(connection, jobs)
-        return {"jobs/s": jobs / (time.monotonic() - began)}
+def measure_bulk(stand: Stand, *, jobs: int) -> Figures:
+    return {"jobs/s": jobs / stand.seconds("fill", count=jobs)}

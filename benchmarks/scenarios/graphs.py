@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TypeAlias
 
-from benchmarks.contenders import Contender
 from benchmarks.figures import Figures, percentile
 from benchmarks.scenarios import Case
-from benchmarks.site import await_span, burst, connect, workers
+from benchmarks.stand import Stand
 
 Shape: TypeAlias = Sequence[Sequence[int]]
 
@@ -25,7 +24,7 @@ def cases(size: int | None) -> list[Case]:
         f"lattice of {side} x {side}": lattice(side),
     }
     return [
-        Case(title, partial(measure, shape=shape), ("pgqueue",), "pgqueue")
+        Case(title, partial(measure, shape=shape), ("pgqueue",), "pgqueue", ("postgres",))
         for title, shape in shapes.items()
     ]
 
@@ -39,18 +38,21 @@ def lattice(side: int) -> Shape:
     ]
 
 
-def measure(contender: Contender, url: str, *, shape: Shape) -> Figures:
-    with workers(contender, url), connect(url) as connection:
-        independent = burst(contender, connection, len(shape))
-        began = time.monotonic()
-        mark = contender.graph(connection, shape)
-        enqueued = time.monotonic() - began
-        span = await_span(contender, connection, mark, len(shape))
-        hops = sorted(contender.hops(connection, mark))
+def measure(stand: Stand, *, shape: Shape) -> Figures:
+    size = len(shape)
+    with stand.crew() as crew:
+        since = time.time()
+        stand.ask("fill", count=size)
+        rested = stand.await_done(crew, size)
+        enqueued = stand.seconds("graph", parents=[list(parents) for parents in shape])
+        ended = stand.await_done(crew, 2 * size)
+        hops = sorted(stand.ask("hops"))
+    independent = rested - crew.began(since)
+    span = ended - crew.began(rested)
     return {
-        "enqueued jobs/s": len(shape) / enqueued,
-        "jobs/s": len(shape) / span.seconds,
-        "x independent": independent.seconds / span.seconds,
+        "enqueued jobs/s": size / enqueued,
+        "jobs/s": size / span,
+        "x independent": independent / span,
         "hop p50 ms": percentile(hops, 0.5) * 1e3,
         "hop p99 ms": percentile(hops, 0.99) * 1e3,
     }

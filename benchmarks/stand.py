@@ -1,0 +1,299 @@
+"""One contender on an empty store: its client, its workers, and the crowds that enqueue."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Self
+
+from benchmarks.contenders import Contender
+from benchmarks.stores import Store
+from benchmarks.venvs import ROOT, Environments
+
+START_SECONDS = 120.0
+CLIENT_SECONDS = 900.0
+STALLED_SECONDS = 60.0
+LEAVING_SECONDS = 60.0
+NEARLY = 0.95
+
+
+class Unsupported(Exception):
+    """A contender cannot do this, and why."""
+
+
+class Failed(Exception):
+    """A contender that should be able to, and what it said."""
+
+
+class Stand:
+    """What a scenario is given."""
+
+    def __init__(
+        self, store: Store, url: str, contender: Contender, environments: Environments
+    ) -> None:
+        self.store = store
+        self.url = url
+        self.contender = contender
+        self._command, self._environment = environments.command(contender)
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        with self._stack:
+            self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+            self._client = self._start("client")
+            self._stack.callback(self._client.end)
+            self.store.settle()
+            self._stack = self._stack.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    def jobs(self, wanted: int) -> int:
+        """So many as this contender can do in a reasonable time."""
+        return min(wanted, self.contender.most)
+
+    def ask(self, do: str, **arguments: Any) -> Any:
+        """What the client answers. Raises Unsupported, Failed."""
+        return self._ask(do, **arguments)["answer"]
+
+    def seconds(self, do: str, **arguments: Any) -> float:
+        """How long the client takes for it."""
+        return float(self._ask(do, **arguments)["seconds"])
+
+    def dismiss_client(self) -> None:
+        """Nobody but workers are connected from now on."""
+        self._client.end()
+
+    def _ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        said: dict[str, Any] = json.loads(self._client.ask(json.dumps({"do": do, **arguments})))
+        if "unable" in said:
+            raise Unsupported(said["unable"])
+        if "error" in said:
+            raise Failed(said["error"].strip().splitlines()[-1])
+        return said
+
+    def crowd(self, clients: int, seconds: float, rate: float | None = None) -> list[float]:
+        """How long each call of all *clients* took, in ascending order."""
+        crowd = self._start("crowd", clients=clients, seconds=seconds, rate=rate)
+        try:
+            return sorted(json.loads(crowd.line(START_SECONDS + seconds))["took"])
+        finally:
+            crowd.end()
+
+    @contextlib.contextmanager
+    def crew(self, processes: int = 1, concurrency: int = 100, keep: bool = True) -> Iterator[Crew]:
+        """Worker processes, from being ready until the block ends."""
+        with contextlib.ExitStack() as stack:
+            started: list[Agent] = []
+            for _ in range(processes):
+                started.append(self._start("worker", False, concurrency=concurrency, keep=keep))
+                stack.callback(started[-1].kill)
+            for agent in started:
+                agent.await_ready()
+            crew = Crew(started)
+            yield crew
+            crew.dismiss()
+
+    def await_executed(self, crew: Crew, count: int) -> None:
+        """Until so many have run. Raises Failed when nothing moves, or a worker is gone."""
+        moved_at, seen = time.monotonic(), -1
+        while (now := crew.executed) < count:
+            if now != seen:
+                moved_at, seen = time.monotonic(), now
+            elif time.monotonic() - moved_at > STALLED_SECONDS:
+                raise Failed(f"stalled: {now:,} of {count:,} jobs have run")
+            crew.check()
+            time.sleep(0.005)
+
+    def await_done(self, crew: Crew, count: int) -> float:
+        """Until all that was enqueued, *count* jobs or more, is durably done; the instant.
+
+        The store is asked when nearly all have run; often, but not so that it would notice.
+        """
+        self.await_executed(crew, int(count * NEARLY))
+        deadline = time.monotonic() + STALLED_SECONDS
+        while True:
+            asked, began = time.time(), time.monotonic()
+            if not self.ask("unfinished"):
+                break
+            now = time.monotonic()
+            if crew.executed < count:
+                deadline = now + STALLED_SECONDS
+            elif now > deadline:
+                raise Failed("stalled: jobs that have run are not done")
+            crew.check()
+            time.sleep(max(0.005, 10 * (now - began)))
+        return float(self.ask("ended") or asked)
+
+    def _start(self, role: str, wait: bool = True, **arguments: Any) -> Agent:
+        asked = {"url": self.url, "options": dict(self.contender.options), **arguments}
+        command = [*self._command, role, json.dumps(asked)]
+        agent = Agent(command, self._environment, self._folder, role)
+        if wait and role == "client":
+            try:
+                agent.await_ready()
+            except BaseException:
+                agent.kill()
+                raise
+        return agent
+
+
+class Agent:
+    """A process that speaks the protocol of `benchmarks.contenders.agent`."""
+
+    def __init__(
+        self, command: list[str], environment: dict[str, str], folder: Path, role: str
+    ) -> None:
+        self._role = role
+        self._errors = tempfile.TemporaryFile("w+", dir=folder)  # noqa: SIM115 - closed by `kill`
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE if role == "client" else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            cwd=ROOT,
+            env=environment,
+        )
+        self.executed = 0
+        self.report: dict[str, Any] | None = None
+        self._lines: list[str] = []
+        self._heard = threading.Condition()
+        self._closed = False
+        assert self._process.stdout is not None
+        output = self._process.stdout
+        self._reader = threading.Thread(target=self._read, args=(output,), daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def await_ready(self) -> None:
+        if (line := self.line(START_SECONDS)) != "ready":
+            raise Failed(f"its {self._role} said {line[:200]!r} instead of being ready")
+
+    def ask(self, line: str) -> str:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+        except OSError:
+            raise Failed(self._last_words()) from None
+        return self.line(CLIENT_SECONDS)
+
+    def line(self, patience: float) -> str:
+        """The next one. Raises Failed."""
+        with self._heard:
+            if not self._heard.wait_for(lambda: self._lines or self._closed, patience):
+                raise Failed(f"its {self._role} says nothing for {patience:.0f} s")
+            if self._lines:
+                return self._lines.pop(0)
+        raise Failed(self._last_words())
+
+    def check(self) -> None:
+        """Raises Failed when the process is gone."""
+        if self._closed:
+            raise Failed(self._last_words())
+
+    def stop(self) -> None:
+        """Asks a worker for its report."""
+        self._process.send_signal(signal.SIGTERM)
+
+    def await_report(self) -> dict[str, Any]:
+        try:
+            self._process.wait(LEAVING_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"does not stop within {LEAVING_SECONDS:.0f} s of SIGTERM") from None
+        self._reader.join()
+        if self.report is None:
+            raise Failed(self._last_words())
+        return self.report
+
+    def end(self) -> None:
+        """Lets a client or a crowd go."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+        self.kill()
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join()
+        self._errors.close()
+
+    def _read(self, output: IO[str]) -> None:
+        for line in output:
+            text = line.rstrip("\n")
+            if text.isdecimal():
+                self.executed = int(text)
+            elif text.startswith('{"picked"'):
+                self.report = json.loads(text)
+            else:
+                with self._heard:
+                    self._lines.append(text)
+                    self._heard.notify_all()
+        with self._heard:
+            self._closed = True
+            self._heard.notify_all()
+
+    def _last_words(self) -> str:
+        self._process.wait(5)
+        self._errors.seek(0)
+        lines = [line.strip() for line in self._errors.read().splitlines() if line.strip()]
+        return f"its {self._role} ended: {lines[-1][:300] if lines else self._process.returncode}"
+
+
+class Crew:
+    """Workers that work; after `dismiss` there are their reports."""
+
+    def __init__(self, agents: list[Agent]) -> None:
+        self._agents = agents
+        self._picked: list[float] = []
+
+    @property
+    def pids(self) -> list[int]:
+        return [agent.pid for agent in self._agents]
+
+    @property
+    def executed(self) -> int:
+        """How many jobs have run, a twentieth of a second ago."""
+        return sum(agent.executed for agent in self._agents)
+
+    def check(self) -> None:
+        for agent in self._agents:
+            agent.check()
+
+    def dismiss(self) -> None:
+        for agent in self._agents:
+            agent.stop()
+        for agent in self._agents:
+            self._picked += agent.await_report()["picked"]
+        self._picked.sort()
+        self._agents = []
+
+    @property
+    def latencies(self) -> list[float]:
+        """Seconds from each *sent* to its job's first line, in ascending order."""
+        return [seconds for seconds in self._picked if seconds < 1e9]
+
+    @property
+    def starts(self) -> list[float]:
+        """The instants at which jobs without a *sent* started."""
+        return [instant for instant in self._picked if instant >= 1e9]
+
+    def began(self, since: float) -> float:
+        """When the first of these jobs started, not before *since*."""
+        return next((instant for instant in self.starts if instant >= since), since)
