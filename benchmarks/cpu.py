@@ -20,7 +20,8 @@ class Meter:
     def read(self) -> tuple[float, float]:
         """Seconds of the workers and of the server since the start; 0 where it is not known."""
         worker, server = (
-            _seconds(pids) - before for pids, before in zip(self._groups, self._before, strict=True)
+            sum(now - before[pid] for pid, now in _seconds(pids).items() if pid in before)
+            for pids, before in zip(self._groups, self._before, strict=True)
         )
         return worker, server
 
@@ -48,12 +49,14 @@ def memory(pids: Iterable[int]) -> int:
     return sum(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _seconds(pids: Iterable[int]) -> float:
-    nanoseconds = 0
-    try:
-        for pid in pids:
-            for thread in Path(f"/proc/{pid}/task").iterdir():
-                nanoseconds += int((thread / "schedstat").read_text().split()[0])
-    except (OSError, ValueError):
-        return 0.0
-    return nanoseconds / 1e9
+def _seconds(pids: Iterable[int]) -> dict[int, float]:
+    """Of those that are there."""
+    found = {}
+    for pid in pids:
+        try:
+            threads = [*Path(f"/proc/{pid}/task").iterdir()]
+            spent = sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads)
+        except (OSError, ValueError):
+            continue
+        found[pid] = spent / 1e9
+    return found

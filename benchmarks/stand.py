@@ -77,7 +77,7 @@ class Stand:
         if "unable" in said:
             raise Unsupported(said["unable"])
         if "error" in said:
-            raise Failed(said["error"].strip().splitlines()[-1])
+            raise Failed(" ".join(said["error"].split())[:300])
         return said
 
     def crowd(self, clients: int, seconds: float, rate: float | None = None) -> list[float]:
@@ -104,13 +104,9 @@ class Stand:
 
     def await_executed(self, crew: Crew, count: int) -> None:
         """Until so many have run. Raises Failed when nothing moves, or a worker is gone."""
-        moved_at, seen = time.monotonic(), -1
-        while (now := crew.executed) < count:
-            if now != seen:
-                moved_at, seen = time.monotonic(), now
-            elif time.monotonic() - moved_at > STALLED_SECONDS:
-                raise Failed(f"stalled: {now:,} of {count:,} jobs have run")
-            crew.check()
+        patience = _Patience(crew, count)
+        while crew.executed < count:
+            patience.check()
             time.sleep(0.005)
 
     def await_done(self, crew: Crew, count: int) -> float:
@@ -119,19 +115,13 @@ class Stand:
         The store is asked when nearly all have run; often, but not so that it would notice.
         """
         self.await_executed(crew, int(count * NEARLY))
-        deadline = time.monotonic() + STALLED_SECONDS
+        patience = _Patience(crew, count)
         while True:
             asked, began = time.time(), time.monotonic()
             if not self.ask("unfinished"):
-                break
-            now = time.monotonic()
-            if crew.executed < count:
-                deadline = now + STALLED_SECONDS
-            elif now > deadline:
-                raise Failed("stalled: jobs that have run are not done")
-            crew.check()
-            time.sleep(max(0.005, 10 * (now - began)))
-        return float(self.ask("ended") or asked)
+                return float(self.ask("ended") or asked)
+            patience.check()
+            time.sleep(max(0.005, 10 * (time.monotonic() - began)))
 
     def _start(self, role: str, wait: bool = True, **arguments: Any) -> Agent:
         asked = {"url": self.url, "options": dict(self.contender.options), **arguments}
@@ -252,8 +242,9 @@ class Agent:
     def _last_words(self) -> str:
         self._process.wait(5)
         self._errors.seek(0)
-        lines = [line.strip() for line in self._errors.read().splitlines() if line.strip()]
-        return f"its {self._role} ended: {lines[-1][:300] if lines else self._process.returncode}"
+        lines = [line for line in self._errors.read().splitlines() if line.strip()]
+        said = [line for line in lines if not line.startswith(" ")][-1:] or lines[-1:]
+        return f"its {self._role} ended: {said[0][:300] if said else self._process.returncode}"
 
 
 class Crew:
@@ -297,3 +288,22 @@ class Crew:
     def began(self, since: float) -> float:
         """When the first of these jobs started, not before *since*."""
         return next((instant for instant in self.starts if instant >= since), since)
+
+
+class _Patience:
+    """Ends when nothing has moved for long."""
+
+    def __init__(self, crew: Crew, count: int) -> None:
+        self._crew = crew
+        self._count = count
+        self._seen = -1
+        self._moved_at = time.monotonic()
+
+    def check(self) -> None:
+        self._crew.check()
+        if self._crew.executed != self._seen:
+            self._seen, self._moved_at = self._crew.executed, time.monotonic()
+        elif time.monotonic() - self._moved_at > STALLED_SECONDS:
+            raise Failed(
+                f"stalled: of {self._count:,} jobs {self._seen:,} have run, not all are done"
+            )

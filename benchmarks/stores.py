@@ -1,4 +1,4 @@
-"""Where it is measured: a server or a file of our own, empty each time, durable as in production."""
+"""Where it is measured: a server or a file of ours, empty each time, durable as in production."""
 
 from __future__ import annotations
 

@@ -91,13 +91,18 @@ def _interpreter(oldest: tuple[int, int]) -> str:
     """Our own if it is new enough, else the newest on PATH or of pyenv that is."""
     if sys.version_info[:2] >= oldest:
         return sys.executable
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     for minor in range(19, oldest[1] - 1, -1):
-        if found := shutil.which(f"python3.{minor}"):
-            return found
-        versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-        for candidate in sorted(versions.glob(f"3.{minor}.*/bin/python")):
-            return str(candidate)
+        found = shutil.which(f"python3.{minor}")
+        for candidate in (found, *versions.glob(f"3.{minor}.*/bin/python")):
+            if candidate and _runs(str(candidate)):
+                return str(candidate)
     raise NotInstalled(f"needs Python {oldest[0]}.{oldest[1]} or later")
+
+
+def _runs(python: str) -> bool:
+    """Whether it is more than a stand-in for one that is missing."""
+    return not subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode
 
 
 def _found(program: str) -> str:

@@ -175,8 +175,9 @@ async def _serve(agent: Agent) -> None:
             said = {"answer": answer, "seconds": time.monotonic() - began}
         except Unable as refusal:
             said = {"unable": str(refusal)}
-        except Exception:
-            said = {"error": traceback.format_exc()}
+        except Exception as problem:
+            traceback.print_exc()
+            said = {"error": f"{type(problem).__name__}: {problem}"}
         print(json.dumps(said), flush=True)
     await agent.close()
 
