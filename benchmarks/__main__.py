@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
+import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -72,6 +75,7 @@ def main(
         raise click.UsageError(f"{scenario} has no such case on {backend}")
     run = Run(scenario, backend, _peers(peers, known), only, file)
     environments = Environments(peers_dir, lambda text: console.print(text, style="dim"))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with store(backend, url) as place:
         run.surroundings = {**place.describe(), **machine()}
         with contextlib.suppress(KeyboardInterrupt):
@@ -158,6 +162,7 @@ class Run:
         return {
             "scenario": self._scenario,
             "backend": self._backend,
+            "command": " ".join(["python -m benchmarks", *map(shlex.quote, sys.argv[1:])]),
             "began": time.strftime("%Y-%m-%d %H:%M", time.gmtime(self._began)),
             "minutes": round((time.time() - self._began) / 60, 1),
             "surroundings": self.surroundings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import tempfile
@@ -152,6 +153,7 @@ class Agent:
             text=True,
             cwd=ROOT,
             env=environment,
+            start_new_session=True,  # an interrupt is for us, who then end it, and what it started
         )
         self.executed = 0
         self.report: dict[str, Any] | None = None
@@ -203,7 +205,7 @@ class Agent:
             self._process.wait(LEAVING_SECONDS)
         except subprocess.TimeoutExpired:
             raise Failed(f"does not stop within {LEAVING_SECONDS:.0f} s of SIGTERM") from None
-        self._reader.join()
+        self._end_group()
         if self.report is None:
             raise Failed(self._last_words())
         return self.report
@@ -218,11 +220,15 @@ class Agent:
         self.kill()
 
     def kill(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-        self._reader.join()
+        self._end_group()
         self._errors.close()
+
+    def _end_group(self) -> None:
+        """The process and whatever it has left behind, which would hold our pipe open."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._reader.join()
 
     def _read(self, output: IO[str]) -> None:
         for line in output:

@@ -9,6 +9,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -178,8 +179,9 @@ def _valkey() -> Iterator[Redis]:
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
         place = ["--bind", "127.0.0.1", "--port", str(port), "--dir", folder, "--save", ""]
+        launch = [sys.executable, "-m", "pgqueue.embedded.launch", str(os.getpid()), "-1", "-1"]
         process = subprocess.Popen(
-            [str(next(programs)), *place, *settings],
+            [*launch, str(next(programs)), *place, *settings],
             stdout=subprocess.DEVNULL,
             start_new_session=True,  # an interrupt is for us, who then stop it
         )

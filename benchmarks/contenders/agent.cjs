@@ -88,7 +88,9 @@ async function crowd(agent, { clients, seconds, rate }) {
 async function worker(agent, { concurrency, keep }) {
   keeps = keep;
   let told = 0;
+  const parent = process.ppid;
   const tell = setInterval(() => {
+    if (process.ppid !== parent) process.exit(1); // nobody listens
     if (count !== told) say(String((told = count)));
   }, PROGRESS_MS);
   const ready = () => say("ready");

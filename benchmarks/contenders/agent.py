@@ -251,9 +251,11 @@ async def _work(agent: Agent, concurrency: int) -> None:
 
 
 def _tell() -> None:
-    told = 0
+    told, parent = 0, os.getppid()
     while True:
         time.sleep(PROGRESS_SECONDS)
+        if os.getppid() != parent:
+            os._exit(1)  # nobody listens
         if seen.count != told:
             told = seen.count
             with _speaking:
