@@ -36,7 +36,7 @@ class Environments:
 
         Raises NotInstalled.
         """
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
         if contender.language == "node":
             modules = self._installed(contender, _install_node) / "node_modules"
             script = str(FOLDER / f"{contender.agent}.cjs")
