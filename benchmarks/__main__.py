@@ -74,7 +74,7 @@ def main(
     if not chosen:
         raise click.UsageError(f"{scenario} has no such case on {backend}")
     run = Run(scenario, backend, _peers(peers, known), only, file)
-    environments = Environments(peers_dir, lambda text: console.print(text, style="dim"))
+    environments = Environments(peers_dir, _say)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with store(backend, url) as place:
         run.surroundings = {**place.describe(), **machine()}
@@ -89,6 +89,10 @@ def main(
 
         for path in draw(document, plot):
             console.print(f"drew {path}", style="dim")
+
+
+def _say(text: str) -> None:
+    console.print(text, style="dim", markup=False)
 
 
 def _peers(wanted: str, known: Mapping[str, Contender]) -> list[str]:
@@ -128,9 +132,10 @@ class Run:
         self, place: Store, environments: Environments, case: Case, repetition: int
     ) -> None:
         """One case with each contender, whose turns change: who comes first has no advantage."""
+        wanted = [self._here(name) for name in (*case.contenders, *self._peers)]
         names = [
             name
-            for name in (*case.contenders, *self._peers)
+            for name in dict.fromkeys(wanted)
             if name in self._known and (not self._only or name in self._only)
         ]
         turn = repetition % len(names) if names else 0
@@ -151,11 +156,15 @@ class Run:
                 self._book.note_absence(case.title, name, reason)
                 console.print(f"{said} {reason}", style="yellow", markup=False)
             else:
-                baseline = case.baseline if case.baseline in self._known else "raw"
+                baseline = self._here(case.baseline)
                 self._book.note(case.title, baseline, name, repetition, figures)
                 listed = ", ".join(f"{number(value)} {figure}" for figure, value in figures.items())
-                console.print(f"{said} {listed}", style="dim", markup=False)
+                _say(f"{said} {listed}")
             self._save()
+
+    def _here(self, name: str) -> str:
+        """Its name on this store: where a bare loop always wakes the worker, it is just raw."""
+        return "raw" if name == "raw+notify" and name not in self._known else name
 
     def document(self) -> dict[str, Any]:
         """All of it, as it is kept."""

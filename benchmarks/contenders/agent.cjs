@@ -27,6 +27,9 @@ const sleep = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000
 const payload = (size) => randomBytes(Math.floor(size / 2) + 1).toString("hex").slice(0, size);
 const say = (value) => process.stdout.write(`${typeof value === "string" ? value : JSON.stringify(value)}\n`);
 
+/** Leaves when all has been said: what is in the pipe is lost otherwise. */
+const lastWord = (report) => process.stdout.write(`${JSON.stringify(report)}\n`, () => process.exit(0));
+
 /** Resolves when we are asked to stop. */
 const stopped = new Promise((stop) => {
   for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, stop);
@@ -80,9 +83,8 @@ async function crowd(agent, { clients, seconds, rate }) {
     }
   };
   await Promise.all(Array.from({ length: clients }, work));
-  say({ took });
   await agent.close();
-  process.exit(0);
+  lastWord({ took });
 }
 
 async function worker(agent, { concurrency, keep }) {
@@ -96,7 +98,7 @@ async function worker(agent, { concurrency, keep }) {
   const ready = () => say("ready");
   await agent.work(concurrency, ready, stopped);
   clearInterval(tell);
-  process.stdout.write(`{"picked":${JSON.stringify(picked)}}\n`, () => process.exit(0));
+  lastWord({ picked });
 }
 
 /** The command line of a contender's file; `make(url, options)` gives its agent. */

@@ -29,7 +29,7 @@ import time
 import traceback
 from array import array
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 WARM_UPS = 20
 PROGRESS_SECONDS = 0.05
@@ -205,7 +205,7 @@ def _crowd(agent: Agent, clients: int, seconds: float, rate: float | None) -> No
     problems = [answer for answer in said if isinstance(answer, str)]
     if problems:
         sys.exit(problems[0])
-    print(json.dumps({"took": [spent for took in said for spent in took]}), flush=True)
+    _last_word({"took": [spent for took in said for spent in took]})
 
 
 async def _one_client(
@@ -232,9 +232,8 @@ async def _one_client(
 def _worker(agent: Agent, concurrency: int, keep: bool) -> None:
     seen.keeps = keep
     _run(agent, _work(agent, concurrency))
-    _speaking.acquire()  # the last word
-    print(json.dumps({"picked": seen.picked.tolist()}), flush=True)
-    os._exit(0)  # without waiting for threads that a library left behind
+    _speaking.acquire()
+    _last_word({"picked": seen.picked.tolist()})
 
 
 async def _work(agent: Agent, concurrency: int) -> None:
@@ -248,6 +247,14 @@ async def _work(agent: Agent, concurrency: int) -> None:
         threading.Thread(target=_tell, daemon=True).start()
 
     await agent.work(concurrency, ready, stop)
+
+
+def _last_word(report: dict[str, Any]) -> NoReturn:
+    """Leaves without waiting for threads that a library left behind."""
+    unsaid = memoryview(json.dumps(report).encode() + b"\n")
+    while unsaid:  # a signal may cut a write short
+        unsaid = unsaid[os.write(1, unsaid) :]
+    os._exit(0)
 
 
 def _tell() -> None:
