@@ -43,6 +43,10 @@ def translated(*, transient: bool = True) -> Iterator[None]:
         raise
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise StoreUnavailable(f"Redis cannot be reached: {error}") from error
+    except RuntimeError as error:
+        if "closed" not in str(error):  # uvloop's word for a connection that has broken meanwhile
+            raise
+        raise StoreUnavailable(f"Redis cannot be reached: {error}") from error
 
 
 def is_called(error: Exception, *codes: str) -> bool:
