@@ -12,7 +12,7 @@ from pgqueue.operations import Membership
 from pgqueue.worker.line import Health, Line
 from pgqueue.worker.service import Service, happens, log
 
-PRESENCE_RETRY_SECONDS = 0.5
+ASK_AGAIN_SECONDS = 0.5
 
 
 class Listener(Service):
@@ -73,20 +73,22 @@ class Listener(Service):
             self._changed.set()
 
     async def run(self) -> None:
-        """Declares what changed; whoever falls asleep is woken once, to look and then trust."""
+        """Declares what changed; whoever falls asleep is woken once, to look and then trust. Where
+        nothing can wake us, again and again."""
         known: set[str] = set()
+        hears = True
         while True:
-            timeout = None if self.present or self.membership is None else PRESENCE_RETRY_SECONDS
-            await happens(self._changed, timeout)
+            trusts = hears and (self.present or self.membership is None)
+            await happens(self._changed, None if trusts else ASK_AGAIN_SECONDS)
             self._changed.clear()
             await self.line.open()
             if not self.present and self.membership is not None:
                 self.present = await self._session.present(self.worker)
             wanted = set(self._topics)
-            await self._session.sleep(wanted)
+            hears = await self._session.sleep(wanted)
             for topic in wanted - known:
                 self._look(topic)
-            known = wanted
+            known = wanted if hears else set()
 
     async def check(self) -> None:
         """Finds out whether we still hear; if not, connects anew."""
