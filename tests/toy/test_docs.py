@@ -30,7 +30,7 @@ def names(cell: str) -> list[str]:
 
 
 def test_the_page_has_every_operation_once() -> None:
-    source = "".join(Path(m.__file__).read_text("utf-8") for m in (operations, inspections))
+    source = "".join(Path(str(m.__file__)).read_text("utf-8") for m in (operations, inspections))
     asked = set(re.findall(r'\bOperation\(\s*"(\w+)"', source)) | {"enqueue"}
 
     told = [name for row in section("The operations") for name in names(row[0])]
