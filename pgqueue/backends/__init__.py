@@ -1,7 +1,7 @@
 """The ports: what carries operations out, one module a store. Siblings never see one another.
 
 Another package adds a store by an entry point of the group ``pgqueue.backends``: its name is the
-URL's scheme, its object a function ``open_backend(url, *, schema)`` that makes a `Backend`.
+URL's scheme, its object makes a `Backend` of ``(url, *, schema)``. docs/backends.md is the manual.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""What a store must do to be a backend, and how a plan of several operations is carried out."""
+"""What a store must do to be a backend, and how a plan of several operations is carried out.
+
+Whoever inherits from a protocol here gets what a store without sessions and messages answers.
+docs/backends.md is the manual.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +44,13 @@ class Lane(AsyncExecutor, Protocol):
     *execute* raises StoreUnavailable when the connection is lost; *open* makes a new one.
     """
 
-    async def open(self) -> None: ...
+    async def open(self) -> None:
+        """Connects, anew after a loss. Raises StoreUnavailable."""
+        return
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Ends it; twice, or without having been opened, is no error."""
+        return
 
     def transaction(self) -> AbstractAsyncContextManager[AsyncExecutor]:
         """What is executed inside commits together, or not at all."""
@@ -55,23 +63,24 @@ class Session(Lane, Protocol):
 
     async def present(self, worker: int) -> bool:
         """Holds *worker*'s presence while this session lives; False where the store has no
-        sessions."""
-        ...
+        sessions, or while another session holds it: heartbeats are its life then."""
+        return False
 
     async def sleep(self, topics: Collection[str]) -> bool:
-        """From now on *topics* wake us, and no others; False where nothing can."""
-        ...
+        """From now on *topics* wake us, and no others; False where nothing can: then the worker
+        looks twice a second."""
+        return False
 
     async def check(self) -> None:
         """Raises StoreUnavailable when this session has gone deaf."""
-        ...
+        return
 
 
 class Ear(Protocol):
     """Hears of one's topics, without an event loop."""
 
     def wait(self, seconds: float) -> None:
-        """Returns when a topic was notified, or after *seconds*."""
+        """Returns when a topic was notified, or after *seconds*; earlier is no error."""
         ...
 
 
@@ -80,7 +89,7 @@ class Backend(Protocol):
 
     @property
     def store(self) -> str:
-        """Its name, which is that of its folder of statement files."""
+        """Its name, for messages."""
         ...
 
     @property
@@ -90,11 +99,14 @@ class Backend(Protocol):
 
     @property
     def head(self) -> str:
-        """The version that `inspections.version` must answer at least."""
+        """The version that `inspections.version` must answer at least, compared as text."""
         ...
 
     def execute(self, operation: Operation[T]) -> T:
-        """Carries out *operation* in a transaction of its own."""
+        """Carries out *operation* in a transaction of its own.
+
+        Raises StoreUnavailable when the store is away, StoreBusy when it has undone the whole.
+        """
         ...
 
     async def execute_async(self, operation: Operation[T]) -> T: ...
@@ -106,7 +118,8 @@ class Backend(Protocol):
     def transaction_async(self) -> AbstractAsyncContextManager[AsyncExecutor]: ...
 
     def on(self, connection: Any) -> AbstractContextManager[Executor]:
-        """Operations become part of the caller's transaction on *connection*, the driver's own."""
+        """Operations become part of the caller's transaction on *connection*, the driver's own;
+        without one they are a transaction of their own."""
         ...
 
     def on_async(self, connection: Any) -> AbstractAsyncContextManager[AsyncExecutor]: ...
@@ -135,9 +148,13 @@ class Backend(Protocol):
 
     def user_connection_async(self) -> AbstractAsyncContextManager[Any]: ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Gives back what the blocking methods keep open; used again, it connects again."""
+        return
 
-    async def close_async(self) -> None: ...
+    async def close_async(self) -> None:
+        """Gives back what the asyncio methods keep open on this event loop."""
+        return
 
 
 def carry_out(plan: Plan[T], execute: Callable[[Operation[Any]], Any]) -> T:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from pgqueue.backends.base import Backend
     from pgqueue.jobs import Handle, NewJob
     from pgqueue.operations import Operation
 
@@ -22,22 +23,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Connected:
     """One connection to the store, for as long as a command lasts."""
 
-    def __init__(self, connection: Any, schema: str, head: str) -> None:
+    def __init__(self, backend: Backend, connection: Any) -> None:
+        self._backend = backend
         self._connection = connection
-        self._schema = schema
-        self.head = head
+        self.head = backend.head
 
     def execute(self, operation: Operation[T]) -> T:
-        from pgqueue.client import execute
-
-        answer: T = execute(self._connection, operation, schema=self._schema)
-        return answer
+        with self._backend.on(self._connection) as executor:
+            return executor.execute(operation)
 
     def enqueue(self, jobs: Sequence[NewJob[Any]]) -> list[Handle[Any]]:
-        from pgqueue.client import enqueue
+        from pgqueue import operations
+        from pgqueue.backends.base import carry_out
 
-        handles: list[Handle[Any]] = enqueue(self._connection, jobs)
-        return handles
+        with self._backend.on(self._connection) as executor:
+            return carry_out(operations.enqueue(jobs), executor.execute)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Store:
 
         backend = backends.connect(self.url, schema=self.schema)
         with backend.connect() as connection:
-            yield Connected(connection, self.schema, backend.head)
+            yield Connected(backend, connection)
 
 
 def schema_name(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
