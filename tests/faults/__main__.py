@@ -50,6 +50,7 @@ def main(
 ) -> None:
     """Break everything around pgqueue for a while; exit with 1 if a guarantee was broken."""
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # connections break here all the time
     console = Console() if sys.stdout.isatty() else Console(width=100)
     if short:
         seed, minutes = SHORT_SEED, SHORT_MINUTES
@@ -100,7 +101,7 @@ def _chosen(
         if short and stage.root:
             continue
         kinds, lacking = stage.playable()
-        report.skipped |= lacking
+        report.skipped |= {f"{name}/{kind}": why for kind, why in lacking.items()}
         if wanted and name not in wanted:
             kinds = [kind for kind in kinds if kind.name in wanted]
         if kinds:
