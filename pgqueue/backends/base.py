@@ -68,7 +68,7 @@ class Session(Lane, Protocol):
 
     async def sleep(self, topics: Collection[str]) -> bool:
         """From now on *topics* wake us, and no others; False where nothing can: then the worker
-        looks twice a second."""
+        looks every second."""
         return False
 
     async def check(self) -> None:
