@@ -63,6 +63,12 @@ _ALL: Final = (
         "Stores without partitions delete single rows, or let them expire.",
         ("PostgreSQL",),
     ),
+    Capability(
+        "roles",
+        "Each part of an application is given the rights it needs, and no others.",
+        "Who can open a file or a Redis can do everything in it: its own means have to guard it.",
+        ("PostgreSQL",),
+    ),
 )
 CAPABILITIES: Final[Mapping[str, Capability]] = {capability.name: capability for capability in _ALL}
 

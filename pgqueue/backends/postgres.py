@@ -45,7 +45,7 @@ class PostgresBackend:
 
     store: ClassVar[str] = "postgres"
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"transactions", "concurrency", "processes", "push", "sessions", "partitions"}
+        {"transactions", "concurrency", "processes", "push", "sessions", "partitions", "roles"}
     )
     head: ClassVar[str] = head("postgres")
 

@@ -41,11 +41,14 @@ def grant(
     migration may bring tables that nobody may use yet: grant once more after it. With --revoke and
     an option for the same role, it may do just that afterwards.
     """
+    from pgqueue import backends
+    from pgqueue.backends import capabilities
     from pgqueue.rights import grant
 
     roles = {"enqueuer": enqueuer, "worker": worker, "reader": reader}
     if not any([*roles.values(), revoke]):
         raise click.UsageError("name a role: --enqueuer, --worker, --reader or --revoke ROLE")
+    capabilities.require(backends.connect(store.url, schema=store.schema), "roles")
     with store.connected() as connected:
         rights = connected.execute(grant(roles, stripped=revoke, pretend=sql))
     if as_json:

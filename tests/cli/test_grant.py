@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psycopg
 import pytest
 
@@ -63,6 +65,12 @@ def test_says_it_in_json(terminal: Terminal, postgres_url: str) -> None:
     assert {(right["part"], right["role"], right["held"]) for right in rights} == {
         ("reader", role, True)
     }
+
+
+def test_a_file_has_no_roles(tmp_path: Path) -> None:
+    ended = Terminal(f"sqlite:///{tmp_path}/jobs.db")("grant", "--reader", "me")
+    assert ended.code == 1
+    assert "sqlite has no roles" in ended.err
 
 
 @pytest.mark.parametrize(
