@@ -16,9 +16,11 @@ from pgqueue.operations import Operation, Param
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_TEXTS: Final = frozenset({"name", "profile", "queue", "reason", "session", "state", "tag", "task"})
+_TEXTS: Final = frozenset(
+    {"name", "profile", "queue", "reason", "session", "source", "state", "tag", "task"}
+)
 _DOCUMENTS: Final = frozenset(
-    {"edges", "elsewhere", "floors", "ids", "keep", "merged", "tags", "topics"}
+    {"edges", "elsewhere", "floors", "ids", "keep", "merged", "tags", "topics", "workflows"}
 )
 
 
@@ -58,6 +60,8 @@ _rows: Final = msgspec.json.Decoder(list[_Row])
 _completed: Final = msgspec.json.Decoder(list[_Completed])
 _objects: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_raws: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_PASSING: Final = frozenset({"args", "errors", "metadata", "progress", "result"})
 
 
 def given(operation: Operation[Any]) -> dict[str, Any]:
@@ -146,6 +150,24 @@ def _reported(text: str) -> list[dict[str, Any]]:
     ]
 
 
+def _restored(text: str) -> list[dict[str, Any]]:
+    """What is JSON in a job stays text; its errors one by one, its progress field by field."""
+    rows = []
+    for raw in _objects.decode(text):
+        row: dict[str, Any] = {
+            name: _text(value) if name in _PASSING else msgspec.json.decode(value)
+            for name, value in raw.items()
+            if bytes(value) != b"null"
+        }
+        if errors := row.get("errors"):
+            row["errors"] = [_text(error) for error in _raws.decode(errors)]
+        if progress := row.get("progress"):
+            row["progress"] = {name: _text(v) for name, v in _fields.decode(progress).items()}
+        row["edges"] = [{k: v for k, v in e.items() if v is not None} for e in row["edges"]]
+        rows.append(row)
+    return rows
+
+
 def _without_nulls(text: str) -> list[dict[str, Any]]:
     rows: Iterable[Mapping[str, Param]] = msgspec.json.decode(text)
     return [{name: value for name, value in row.items() if value is not None} for row in rows]
@@ -162,4 +184,5 @@ _JOBS: Final[Mapping[str, Callable[[str], Any]]] = {
     "fail": _failed,
     "progress": _reported,
     "release": _without_nulls,
+    "restore": _restored,
 }

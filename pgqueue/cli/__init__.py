@@ -27,6 +27,7 @@ from pgqueue.cli.command import LazyGroup
         "workers": ("workers:workers", "The worker processes that are present."),
         "doctor": ("doctor:doctor", "What ails the queue, and what helps."),
         "enqueue": ("enqueue:enqueue", "Enqueue one job by its task's name."),
+        "copy": ("copy:copy", "Take waiting jobs and dead letters along to another store."),
         "demo": ("demo:demo", "Real jobs on a real PostgreSQL; nothing to install."),
         "completion": (
             "completion:completion",

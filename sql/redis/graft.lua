@@ -9,8 +9,7 @@ if not is_settled(given) then return end
 local parent = read({given.id})[1]
 if not parent or parent[LEASE] ~= given.lease then return {{}} end
 
-local added, changed, changed_ids = read(given.jobs), {}, {}
-for _, job in ipairs(added) do job[CHILDREN] = true end
+local changed, changed_ids, waited_for = {}, {}, false
 local children = numbers(call('ZRANGE', root .. 'children:' .. text(given.id), 0, -1))
 for n, job in ipairs(read(children)) do
     local child = children[n]
@@ -18,6 +17,7 @@ for n, job in ipairs(read(children)) do
     local packed = call('HGET', at, given.id)
     local policy, outcome = unpack(packed and cmsgpack.unpack(packed) or {false, true})
     if not outcome then
+        waited_for = true
         for _, id in ipairs(given.jobs) do
             call('HSET', at, id, cmsgpack.pack({policy, false, false}))
             call('ZADD', root .. 'children:' .. text(id), child, child)
@@ -29,5 +29,9 @@ for n, job in ipairs(read(children)) do
     end
 end
 write(changed_ids, changed)
-write(given.jobs, added)
+if waited_for then
+    local added = read(given.jobs)
+    for _, job in ipairs(added) do job[CHILDREN] = true end
+    write(given.jobs, added)
+end
 return {{{given.id}}}

@@ -88,6 +88,14 @@ def test_without_children_additions_just_run(store: Store) -> None:
     assert store.work() == ["added"]
 
 
+def test_additions_that_nobody_waits_for_are_not_kept_for_anybody(store: Store) -> None:
+    store.keep = frozenset()
+    graft(store, store.running(), a_job("added"))
+
+    assert store.work() == ["added"]
+    assert store.listing() == []
+
+
 def test_nothing_appears_when_the_lease_is_lost(store: Store) -> None:
     parent = store.running()
     child = store.add(a_job("child").after(parent.id))

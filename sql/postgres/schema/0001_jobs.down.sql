@@ -11,5 +11,5 @@ DROP FUNCTION pgqueue.add_partition;
 DROP FUNCTION pgqueue.wake;
 DROP FUNCTION pgqueue.asleep;
 DROP TABLE pgqueue.job, pgqueue.archive, pgqueue.dependency, pgqueue.workflow, pgqueue.queue,
-    pgqueue.worker, pgqueue.leader, pgqueue.migration;
+    pgqueue.worker, pgqueue.leader, pgqueue.copied, pgqueue.migration;
 DROP SEQUENCE pgqueue.job_id, pgqueue.position, pgqueue.lease, pgqueue.worker_id;

@@ -170,6 +170,16 @@ CREATE TABLE pgqueue.worker (
 COMMENT ON COLUMN pgqueue.worker.session IS
     'The process holds the advisory lock (hashtext(schema), id) on its LISTEN connection while it lives.';
 
+-- What `pgqueue copy` has brought here from another store: its numbers there, and here. A job that is not
+-- *here* yet has a number already because the outcome of an edge is kept under it.
+CREATE TABLE pgqueue.copied (
+    source    text    NOT NULL,
+    source_id bigint  NOT NULL,
+    id        bigint  NOT NULL,
+    here      boolean NOT NULL,
+    PRIMARY KEY (source, source_id)
+);
+
 CREATE TABLE pgqueue.leader (
     name       text        PRIMARY KEY,
     worker     integer     NOT NULL,

@@ -13,5 +13,6 @@ DROP TABLE pgqueue_workflow;
 DROP TABLE pgqueue_queue;
 DROP TABLE pgqueue_worker;
 DROP TABLE pgqueue_leader;
+DROP TABLE pgqueue_copied;
 DROP TABLE pgqueue_sequence;
 DROP TABLE pgqueue_migration;

@@ -13,12 +13,12 @@ CREATE TABLE pgqueue_migration (
 
 -- job: ids, workflows' ids and positions, but for those that rows show to be taken, see pgqueue_last;
 -- worker: identities; lease: blocks of ten million, one for each worker. A number that was rolled back is
--- given again, but nobody has seen it.
+-- given again, but nobody has seen it. origin: what those who copy from this file call it.
 CREATE TABLE pgqueue_sequence (
     name  TEXT    PRIMARY KEY,
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
-INSERT INTO pgqueue_sequence (name, value) VALUES ('job', 0), ('lease', 0), ('worker', 0);
+INSERT INTO pgqueue_sequence (name, value) VALUES ('job', 0), ('lease', 0), ('worker', 0), ('origin', random());
 
 -- Live jobs only. Wide columns last: a row is read from its beginning.
 CREATE TABLE pgqueue_job (
@@ -139,6 +139,16 @@ CREATE TABLE pgqueue_worker (
     queues       TEXT    NOT NULL,
     info         TEXT    NOT NULL DEFAULT '{}'
 );
+
+-- What `pgqueue copy` has brought here from another store: its numbers there, and here. A job that is not
+-- *here* yet has a number already because the outcome of an edge is kept under it.
+CREATE TABLE pgqueue_copied (
+    source    TEXT    NOT NULL,
+    source_id INTEGER NOT NULL,
+    id        INTEGER NOT NULL,
+    here      INTEGER NOT NULL,
+    PRIMARY KEY (source, source_id)
+) WITHOUT ROWID;
 
 CREATE TABLE pgqueue_leader (
     name       TEXT    PRIMARY KEY,

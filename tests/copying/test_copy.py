@@ -1,0 +1,335 @@
+"""`pgqueue copy`: what waits in one store goes on in another, whatever interrupts it."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from pgqueue import backends, chain, copying, inspections, migrations, operations
+from pgqueue.backends.base import Backend
+from pgqueue.graphs import workflow
+from pgqueue.hands import Completion
+from pgqueue.jobs import Job, NewJob
+from pgqueue.testing.conformance import Store, a_job
+from tests.cli.terminal import Ended, Process, Terminal, eventually
+from tests.valkey import Valkey
+
+STORES = ("postgres", "sqlite", "redis")
+AGO = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
+MANY = 6_000
+
+
+class Place(NamedTuple):
+    """Where a store is."""
+
+    url: str
+    schema: str
+    backend: Backend
+
+
+Make = Callable[[str], Place]
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
+    """Makes an empty store of that name; every time another one."""
+    opened: list[Place] = []
+
+    def place(name: str) -> Place:
+        schema = f"copy{len(opened)}"
+        if name == "redis":
+            server: Valkey = request.getfixturevalue("valkey_server")
+            url, schema = server.url, f"{request.getfixturevalue('namespace')}_{schema}"
+        else:
+            url = f"sqlite:///{tmp_path}/{schema}.db"
+            url = url if name == "sqlite" else request.getfixturevalue("empty_url")
+            migrations.migrate(url, schema=schema)
+        opened.append(Place(url, schema, backends.connect(url, schema=schema)))
+        return opened[-1]
+
+    yield place
+    for made in opened:
+        made.backend.close()
+
+
+def words(source: Place, target: Place, *more: str) -> list[str]:
+    here = ["--from", source.url, "--from-schema", source.schema]
+    return ["copy", *here, "--to", target.url, "--to-schema", target.schema, *more]
+
+
+def copy(source: Place, target: Place, *more: str) -> Ended:
+    return Terminal(None)(*words(source, target, "--json", *more))
+
+
+def a_store(place: Place) -> Store:
+    """Its worker has left long ago."""
+    store = Store(place.backend)
+    store.leave(store.worker)
+    store.now = AGO
+    store.worker = store.join().worker
+    return store
+
+
+def tasks(place: Place, **filters: Any) -> dict[str, Job]:
+    """Every job by its task's name."""
+    found = place.backend.execute(inspections.list_jobs(limit=100_000, **filters))
+    by_task = {job.task: job for job in found}
+    assert len(by_task) == len(found)
+    return by_task
+
+
+@pytest.mark.parametrize("there", STORES)
+@pytest.mark.parametrize("here", STORES)
+def test_everything_that_waits_goes_on_elsewhere(place: Make, here: str, there: str) -> None:
+    source, target = place(here), place(there)
+    store = a_store(source)
+    read = store.running(a_job("read"))
+    store.complete(read, result='{"n": 1}')
+    store.complete(store.running(a_job("forgotten")))
+    dead = store.running(a_job("dead", max_attempts=1))
+    store.add(a_job("spoiled").after(dead.id))
+    store.fail(dead, error='{"type": "E", "message": "no"}')
+    store.cancel(store.add(a_job("by_hand")))
+    later = store.add(a_job("later", run_at=AGO + timedelta(days=1)))
+    again = store.running(a_job("again"))
+    store.fail(again, retry_in=timedelta(days=1), error='{"type": "E", "message": "no"}')
+    first, second, urgent = store.enqueue(
+        a_job("first", unique="k", args='{"n": [1, 2.50]}', tags=("t",), metadata='{"m": 1}'),
+        a_job("second"),
+        a_job("urgent", priority=-1),
+    )
+    store.release(*store.claim(2))
+    store.enqueue(workflow("nightly", a_job("child").after(read.id, first, on_failure="run")))
+    store.enqueue(a_job("last").after(later, second.id).after(dead.id, on_failure="run"))
+    store.pause("mail")
+    store.leave(store.worker)
+    assert urgent.id
+
+    told = copy(source, target).json
+
+    assert (told["copied"], told["results"], told["left"]) == (9, 1, [])
+    assert told["jobs"]["available"] == 3
+    was, now = tasks(source), tasks(target)
+    assert now.keys() == was.keys() - {"forgotten", "by_hand"}
+    for task, job in now.items():
+        assert copy_of(job, now) == copy_of(was[task], was)
+    assert now["spoiled"].reason == f"parent {now['dead'].id} was discarded"
+    assert {q.name for q in target.backend.execute(inspections.queues()) if q.paused_at} == {"mail"}
+    assert edges(target) == edges(source)
+    [flow] = target.backend.execute(inspections.workflows())
+    assert (flow.name, now["child"].workflow) == ("nightly", flow.id)
+    assert copy(source, target).json["copied"] == 0
+
+    other = Store(target.backend)
+    other.now = AGO + timedelta(days=2)
+    other.passes()
+    other.heartbeat()
+    assert other.work() == ["urgent", "second", "first", "child"]
+    assert other.retry(now["dead"].id) == {now["dead"].id: "available"}
+    other.promote()
+    assert sorted(other.work()) == ["again", "dead", "last", "later", "spoiled"]
+    other.check()
+
+
+SAME = (
+    *("task", "state", "queue", "priority", "args", "attempt", "max_attempts", "rescues"),
+    *("run_at", "enqueued_at", "finished_at", "timeout_seconds", "unique_key", "blocked_by"),
+    *("result", "errors", "progress", "tags", "metadata"),
+)
+
+
+def copy_of(job: Job, jobs: dict[str, Job]) -> dict[str, Any]:
+    """What must be alike on both sides: all but a store's own numbers."""
+    names = {other.id: task for task, other in jobs.items()}
+    return {field: getattr(job, field) for field in SAME} | {"cause": names.get(job.cause or 0)}
+
+
+def edges(place: Place) -> set[tuple[Any, ...]]:
+    jobs = tasks(place)
+    names = {job.id: task for task, job in jobs.items()}
+    found = place.backend.execute(inspections.parents(list(names)))
+    return {(names[e.child], names[e.parent], e.outcome, e.on_failure, e.name) for e in found}
+
+
+@pytest.mark.parametrize("store_name", STORES)
+def test_a_graph_that_grew_keeps_its_shape(
+    place: Make, store_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A graft puts parents behind their children; pages and batches cut the graph anywhere."""
+    monkeypatch.setattr(copying, "PAGE", 3)
+    monkeypatch.setattr(copying, "BATCH_BYTES", 1)
+    source, target = place(store_name), place("postgres")
+    store = a_store(source)
+    root = store.running(a_job("root"))
+    store.enqueue(chain(a_job("a"), a_job("b")).jobs[0].after(root.id))
+    children = [store.add(a_job(f"child{n}").after(root.id)) for n in range(4)]
+    store.add(a_job("last").after(*children))
+    added = chain(*(a_job(f"grafted{n}") for n in range(7)))
+    completion = Completion("1", added.jobs, added.jobs)
+    store.carry(operations.completing(root, completion, now=store.now))
+    store.leave(store.worker)
+
+    told = copy(source, target).json
+
+    assert (told["copied"], told["left"]) == (13, [])
+    assert edges(target) == edges(source)
+    order = Store(target.backend).work()
+    assert order[:7] == [f"grafted{n}" for n in range(7)]
+    assert order[-1] == "last"
+
+
+@pytest.mark.parametrize(("here", "there"), [("postgres", "sqlite"), ("sqlite", "postgres")])
+def test_a_copy_that_is_killed_goes_on(place: Make, tmp_path: Path, here: str, there: str) -> None:
+    source, target = place(here), place(there)
+    store = a_store(source)
+    store.leave(store.worker)
+    jobs: list[NewJob[Any]] = []
+    for n in range(0, MANY, 2):
+        jobs.append(a_job(f"{n:05}"))
+        jobs.append(a_job(f"{n + 1:05}").after(jobs[-1], *jobs[-2:-1]))
+    store.enqueue(*jobs)
+
+    for number in range(3):
+        before = count(target)
+        process = Process(["-m", "pgqueue", *words(source, target)], tmp_path, {}, number)
+        eventually(lambda before=before: count(target) > before)
+        process.send(signal.SIGKILL)
+        assert process.ends() == -signal.SIGKILL
+    arrived = count(target)
+    assert arrived < MANY
+    told = copy(source, target).json
+
+    assert told["copied"] == MANY - arrived
+    assert sorted(tasks(target)) == sorted(job.task for job in jobs)
+    assert edges(target) == edges(source)
+    other = Store(target.backend)
+    assert other.work() == sorted(job.task for job in jobs if not job.edges) + sorted(
+        job.task for job in jobs if job.edges
+    )
+
+
+def count(place: Place) -> int:
+    """How many live jobs there are."""
+    return sum(count.count for count in place.backend.execute(inspections.count()).counts)
+
+
+@pytest.mark.parametrize("store_name", STORES)
+def test_what_has_come_meanwhile_is_brought_by_the_next_copy(place: Make, store_name: str) -> None:
+    source, target = place(store_name), place(store_name)
+    store = a_store(source)
+    store.leave(store.worker)
+    first = store.add(a_job("first"))
+    assert copy(source, target).json["copied"] == 1
+    assert Store(target.backend).work() == ["first"]
+    store.add(a_job("second").after(first))
+
+    told = copy(source, target).json
+
+    assert told["copied"] == 1
+    assert Store(target.backend).work() == ["second"]
+
+
+@pytest.mark.parametrize("store_name", STORES)
+def test_a_store_with_living_workers_is_left_alone(
+    place: Make, store_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pgqueue.cli.copy.PATIENCE", 0.0)
+    source, target = place(store_name), place("sqlite")
+    store = a_store(source)
+    store.now = datetime.now(UTC)
+    worker = store.join(name="till", pid=7).worker
+    store.add()
+
+    ended = copy(source, target)
+
+    assert ended.code == 1
+    assert "till (pid 7" in ended.err
+    assert "stop them first" in ended.err
+    assert count(target) == 0
+    store.leave(worker)
+    store.leave(store.worker)
+    assert copy(source, target).json["copied"] == 1
+
+
+@pytest.mark.parametrize("store_name", STORES)
+def test_jobs_of_a_dead_worker_are_taken_along(place: Make, store_name: str) -> None:
+    source, target = place(store_name), place("sqlite")
+    store = a_store(source)
+    running = store.running(a_job("running"))
+    store.add(a_job("child").after(running.id))
+
+    assert copy(source, target).json["copied"] == 2
+
+    assert tasks(target)["running"].rescues == 1
+    assert Store(target.backend).work() == ["running", "child"]
+
+
+def test_what_runs_stays_behind_with_what_waits_for_it(place: Make) -> None:
+    """A worker has claimed once more after it was taken for dead."""
+    source, target = place("postgres"), place("sqlite")
+    store = a_store(source)
+    store.now = datetime.now(UTC)
+    gone = store.join().worker
+    running = store.running(a_job("running"), by=gone)
+    child = store.add(a_job("child").after(running.id))
+    grandchild = store.add(a_job("grandchild").after(child))
+    store.leave(gone)
+    store.leave(store.worker)
+    store.add(a_job("other"))
+
+    told = copy(source, target).json
+
+    assert (told["copied"], told["running"], told["left"]) == (1, 1, [child, grandchild])
+    assert "stay behind" in Terminal(None).ok(*words(source, target))
+    store.free(running.id)
+    assert copy(source, target).json["copied"] == 3
+
+
+def test_a_dry_run_changes_nothing(place: Make) -> None:
+    source, target = place("sqlite"), place("sqlite")
+    store = a_store(source)
+    running = store.running()
+    store.add(a_job("child").after(running.id))
+    before = (
+        Path(source.url.removeprefix("sqlite:///")),
+        Path(target.url.removeprefix("sqlite:///")),
+    )
+    dumps = [dump(file) for file in before]
+
+    said = Terminal(None).ok(*words(source, target, "--dry-run"))
+
+    assert said == "1 jobs to copy: 1 blocked\n1 running jobs stay behind\n"
+    assert [dump(file) for file in before] == dumps
+
+
+def dump(file: Path) -> list[str]:
+    connection = sqlite3.connect(file)
+    text = list(connection.iterdump())
+    connection.close()
+    return text
+
+
+@pytest.mark.parametrize("store_name", STORES)
+def test_a_store_is_not_copied_to_itself(place: Make, store_name: str) -> None:
+    source = place(store_name)
+
+    ended = copy(source, source)
+
+    assert ended.code == 1
+    assert "one store" in ended.err
+
+
+def test_a_store_without_tables_is_named(place: Make) -> None:
+    source = place("postgres")
+    target = source._replace(schema="nowhere")
+
+    ended = copy(source, target)
+
+    assert ended.code == 1
+    assert "pgqueue migrate" in ended.err
