@@ -91,6 +91,17 @@ def main(
             console.print(f"drew {path}", style="dim")
 
 
+def _reason(problem: Exception) -> str:
+    match problem:
+        case Unsupported():
+            return str(problem)
+        case NotInstalled():
+            return f"not installed: {problem}"
+        case Failed():
+            return f"failed: {problem}"
+    return f"failed: {type(problem).__name__}: {problem}"
+
+
 def _say(text: str) -> None:
     console.print(text, style="dim", markup=False)
 
@@ -147,12 +158,8 @@ class Run:
             try:
                 with place.fresh() as url, Stand(place, url, contender, environments) as stand:
                     figures = case.measure(stand)
-            except (Unsupported, NotInstalled, Failed) as problem:
-                if isinstance(problem, Unsupported):
-                    reason = str(problem)
-                else:
-                    kind = "not installed" if isinstance(problem, NotInstalled) else "failed"
-                    reason = f"{kind}: {problem}"
+            except Exception as problem:  # one contender's trouble ends no run of hours
+                reason = _reason(problem)
                 self._book.note_absence(case.title, name, reason)
                 console.print(f"{said} {reason}", style="yellow", markup=False)
             else:

@@ -9,7 +9,14 @@ from typing import Any
 from benchmarks.tables import number
 
 # What a case is about, where that is not the first figure it has.
-HEADLINES = ("start p99 ms", "late p99 ms", "last / first", "x independent", "worker CPU ms/min")
+HEADLINES = (
+    "start p50 ms",
+    "late p99 ms",
+    "last / first",
+    "x independent",
+    "worker CPU ms/min",
+    "MB at the end",
+)
 OURS, BARE, OTHERS = "#2f6f4f", "#9aa5a0", "#c98f3c"
 WIDTH, BAR, HEAD = 8.0, 0.24, 0.62
 
@@ -52,6 +59,6 @@ def _panels(document: dict[str, Any]) -> Iterator[tuple[str, str, list[dict[str,
 
 
 def _colour(contender: str) -> str:
-    if contender.startswith("pgqueue"):
+    if contender.partition("/")[0] == "pgqueue":
         return OURS
     return BARE if contender.startswith("raw") else OTHERS

@@ -12,7 +12,6 @@ from benchmarks.scenarios import NAMES
 from benchmarks.tables import number, spread
 
 FOLDER = Path(__file__).parent
-RESULTS = FOLDER / "results"
 STORES = {"postgres": "PostgreSQL", "sqlite": "SQLite", "redis": "Redis"}
 
 
@@ -22,9 +21,8 @@ def write(folder: Path = FOLDER) -> list[Path]:
         (json.loads(path.read_text()) for path in (folder / "results").glob("*.json")), key=_rank
     )
     pictures = [path for document in documents for path in draw(document, folder / "results")]
-    parts = [(FOLDER / "intro.md").read_text(), *_sections(documents)]
     readme = folder / "README.md"
-    readme.write_text("\n".join(parts))
+    readme.write_text("\n".join([(FOLDER / "intro.md").read_text(), *sections(documents)]))
     return [readme, *pictures]
 
 
@@ -32,7 +30,8 @@ def _rank(document: dict[str, Any]) -> tuple[int, int]:
     return [*STORES].index(document["backend"]), NAMES.index(document["scenario"])
 
 
-def _sections(documents: Iterable[dict[str, Any]]) -> Iterator[str]:
+def sections(documents: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """The lines on each run, by store."""
     store = ""
     for document in documents:
         if document["backend"] != store:

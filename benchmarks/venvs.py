@@ -55,10 +55,10 @@ class Environments:
         if contender.name not in self._refusals:
             self._say(f"installing {', '.join(contender.packages)}")
             shutil.rmtree(home, ignore_errors=True)
-            home.mkdir(parents=True)
             try:
+                home.mkdir(parents=True)
                 install(contender, home)
-            except NotInstalled as problem:
+            except (NotInstalled, OSError) as problem:
                 self._refusals[contender.name] = str(problem)
             except subprocess.TimeoutExpired:
                 self._refusals[contender.name] = f"not installed in {INSTALL_SECONDS:.0f} s"

@@ -12,6 +12,7 @@ from litequeue import LiteQueue
 from benchmarks.contenders.agent import Agent, Unable, main, payload, seen
 
 PAUSE_SECONDS = 0.005
+PRUNE_EVERY = 500
 
 
 class Litequeue(Agent):
@@ -61,6 +62,7 @@ class Litequeue(Agent):
 
     def _loop(self, ready: Callable[[], None], stop: asyncio.Event) -> None:
         queue = self._queue()
+        since_pruned = 0
         ready()
         while not stop.is_set():
             message = queue.pop()
@@ -72,6 +74,10 @@ class Litequeue(Agent):
             if seconds := job.get("seconds"):
                 time.sleep(seconds)
             queue.done(message.message_id)
+            since_pruned += 1
+            if since_pruned == PRUNE_EVERY:  # or each pop walks over all that is done
+                queue.prune()
+                since_pruned = 0
 
 
 if __name__ == "__main__":

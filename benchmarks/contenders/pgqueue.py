@@ -159,7 +159,7 @@ class Pgqueue(Agent):
         if not self._is_postgres:
             raise Unable("measured on PostgreSQL only")
         profile = {"name": "benchmark", "host": "localhost", "pid": 1, "queues": ["default"]}
-        worker, lease = app.execute(operations.join(profile | {"started_at": time.time()}))
+        worker, lease = app.execute(operations.join(profile | {"started_at": datetime.now(UTC)}))
         floors: dict[int, int] = {}
         began = time.monotonic()
         for number in range(count):

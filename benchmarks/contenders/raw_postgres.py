@@ -29,7 +29,7 @@ CREATE TABLE job (
     args     jsonb       NOT NULL DEFAULT '{}'
 );
 CREATE INDEX job_claim ON job (queue, priority, id) WHERE state = 'available';
-CREATE TABLE archive (LIKE job);
+CREATE TABLE archive (LIKE job INCLUDING DEFAULTS);
 CREATE TABLE span (jobs integer NOT NULL, ended float8 NOT NULL, done float8[] NOT NULL);
 """
 INSERT = "INSERT INTO job (task, args) VALUES (%s, %s::jsonb)"

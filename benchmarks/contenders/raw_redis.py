@@ -76,7 +76,7 @@ class Raw(Agent):
         while not stop.is_set():
             found = take(keys=["jobs", mine], args=[BATCH])
             if not found:
-                one = client.blmove("jobs", mine, 0.5)
+                one = client.blmove("jobs", mine, 1)
                 if one is None:
                     continue
                 found = [one]

@@ -1,0 +1,111 @@
+"""The benchmarks measure what they say on every store, and survive a contender that cannot."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.contenders import FOLDER, contenders
+from benchmarks.report import sections
+
+ROOT = FOLDER.parent.parent
+STORES = ("postgres", "sqlite", "redis")
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "benchmarks", *map(str, arguments), "--repeat", "1"]
+
+
+def measure(file: Path, *arguments: object) -> dict[str, Any]:
+    run = subprocess.run(
+        command(*arguments, "--json", file), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(file.read_text())
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_drains_on_every_store(store: str, tmp_path: Path) -> None:
+    found = measure(
+        tmp_path / "drain.json", "drain", "--backend", store, "--size", 500, "--case", "one worker"
+    )
+    rates = {row["contender"]: row for row in found["rows"] if row["figure"] == "jobs/s"}
+    assert found["absences"] == []
+    assert rates["raw"]["median"] > 0
+    ratio = rates["pgqueue"]["median"] / rates["raw"]["median"]
+    assert rates["pgqueue"]["ratio"] == pytest.approx(ratio)
+
+
+def test_measures_latency_from_the_call_to_the_first_line(tmp_path: Path) -> None:
+    found = measure(
+        tmp_path / "latency.json", "latency", "--size", 1, "--case", "40 jobs", "--only", "pgqueue"
+    )
+    medians = {row["figure"]: row["median"] for row in found["rows"]}
+    assert 0 < medians["start p50 ms"] < medians["done p50 ms"] < 5_000
+
+
+def test_a_peer_that_cannot_be_installed_is_said_so_and_the_run_goes_on(tmp_path: Path) -> None:
+    nowhere = tmp_path / "file"
+    nowhere.touch()
+    found = measure(
+        tmp_path / "drain.json", "drain", "--backend", "sqlite", "--size", 100, "--peers", "huey",
+        "--case", "one worker", "--peers-dir", nowhere,
+    )  # fmt: skip
+    assert {row["contender"] for row in found["rows"]} == {"raw", "pgqueue"}
+    (absence,) = found["absences"]
+    assert absence["contender"] == "huey"
+    assert absence["reason"].startswith("not installed: ")
+
+
+def test_interrupted_it_keeps_what_was_measured(tmp_path: Path) -> None:
+    file = tmp_path / "drain.json"
+    process = subprocess.Popen(
+        command("drain", "--backend", "sqlite", "--size", 500, "--json", file),
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "one worker: raw" in first
+    assert "medians, and ratios" in rest
+    assert json.loads(file.read_text())["rows"][0]["contender"] == "raw"
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_every_contender_has_its_agent_and_says_its_settings(store: str) -> None:
+    for contender in contenders(store).values():
+        suffix = "cjs" if contender.language == "node" else "py"
+        assert (FOLDER / f"{contender.agent}.{suffix}").exists(), contender.name
+        assert contender.settings, contender.name
+        pin = "@" if contender.language == "node" else "=="
+        assert all(pin in package for package in contender.packages), contender.name
+
+
+def test_the_report_shows_ratios_and_who_could_not() -> None:
+    row = {"case": "one worker", "figure": "jobs/s", "values": [40.0, 60.0]}
+    document = {
+        "scenario": "drain",
+        "backend": "sqlite",
+        "began": "2030-01-01 12:00",
+        "minutes": 3,
+        "command": "python -m benchmarks drain",
+        "surroundings": {"cpus": 2},
+        "contenders": [{"name": "huey", "packages": ["huey==1"], "settings": "4 threads"}],
+        "rows": [
+            row | {"contender": "raw", "median": 100.0, "ratio": None},
+            row | {"contender": "pgqueue", "median": 50.0, "ratio": 0.5},
+        ],
+        "absences": [{"case": "one worker", "contender": "huey", "reason": "has no arms"}],
+    }
+    text = "\n".join(sections([document]))
+    assert "| pgqueue | 50 (0.50) | 40% |" in text
+    assert "* huey: has no arms" in text
+    assert "`huey==1`: 4 threads" in text
