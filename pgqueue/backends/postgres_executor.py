@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from psycopg import AsyncConnection, AsyncRawCursor, Connection, RawCursor
@@ -83,6 +85,10 @@ class AsyncStatements:
 
     async def execute(self, operation: Operation[T]) -> T:
         """Runs the steps in one round trip, with their transaction around them if there is none."""
+        with _cancellable():
+            return await self._execute(operation)
+
+    async def _execute(self, operation: Operation[T]) -> T:
         statement = self._statements[operation.name]
         settings = self._settings
         if statement.atomic and not settings and not self._connection.pgconn.pipeline_status:
@@ -122,6 +128,22 @@ class AsyncStatements:
     async def _send(self, step: Step, operation: Operation[Any]) -> AsyncRawCursor[Any]:
         cursor = AsyncRawCursor(self._connection, row_factory=tuple_row)
         return await cursor.execute(step.sql.encode(), step.bind(operation.params))
+
+
+@contextmanager
+def _cancellable() -> Iterator[None]:
+    """A cancellation that comes inside is never lost.
+
+    psycopg first ends the query, and we its transaction; where the connection breaks meanwhile, that
+    would be raised instead, and a service that was stopped in this moment would go on for ever.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        yield
+    finally:
+        if task and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 def _rows(cursor: RawCursor[Any]) -> Rows:

@@ -1,0 +1,59 @@
+"""A cancellation reaches whoever waits for the server, whatever else happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import psycopg
+import pytest
+import uvloop
+
+from pgqueue import operations
+from pgqueue.backends.postgres import PostgresBackend
+from pgqueue.operations import Completed
+from pgqueue.testing.conformance import Store
+
+MOMENTS = 60
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_is_not_lost_when_the_connection_breaks_in_the_same_moment(
+    postgres_url: str, loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """Which moment matters depends on the loop: each of the first ones is tried."""
+    backend = PostgresBackend(postgres_url)
+    store = Store(backend)
+    with asyncio.Runner(loop_factory=loop) as runner:
+        for moment in range(MOMENTS):
+            runner.run(_cancel_at(backend, store, moment // 3))
+    backend.close()
+
+
+async def _cancel_at(backend: PostgresBackend, store: Store, turns: int) -> None:
+    job = store.running()
+    lane = backend.lane()
+    await lane.open()
+    assert lane.connection is not None
+    pid = lane.connection.info.backend_pid
+    async with (
+        await psycopg.AsyncConnection.connect(backend.url) as holder,
+        await psycopg.AsyncConnection.connect(backend.url, autocommit=True) as admin,
+    ):
+        await holder.execute("SELECT FROM pgqueue.job WHERE id = %s FOR UPDATE", [job.id])
+        waiting = operations.complete([Completed(job.id, job.lease)])
+        completing = asyncio.create_task(lane.execute(waiting))
+        blocked = "SELECT cardinality(pg_blocking_pids(%s))"
+        while not (await (await admin.execute(blocked, [pid])).fetchall())[0][0]:
+            pass
+        killing = asyncio.create_task(admin.execute("SELECT pg_terminate_backend(%s)", [pid]))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        cancelled = completing.cancel()
+        await killing
+        await asyncio.wait({completing})
+        assert completing.cancelled() == cancelled
+        if not cancelled:
+            completing.exception()
+    await lane.close()
+    assert store.complete(job) == {job.id}
