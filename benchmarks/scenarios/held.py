@@ -23,7 +23,7 @@ def cases(size: int | None) -> list[Case]:
     return [
         Case("one priority", partial(measure, jobs=jobs, priorities=1), backends=postgres),
         Case("four priorities", partial(measure, jobs=jobs, priorities=4), backends=postgres),
-        Case("claimed one by one", partial(measure_singles, jobs=jobs // 10), backends=postgres),
+        Case("claimed one by one", partial(measure_singles, jobs=jobs // 20), backends=postgres),
     ]
 
 
