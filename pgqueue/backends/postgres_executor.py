@@ -134,8 +134,8 @@ class AsyncStatements:
 def _cancellable() -> Iterator[None]:
     """A cancellation that comes inside is never lost.
 
-    psycopg first ends the query, and we its transaction; where the connection breaks meanwhile, that
-    would be raised instead, and a service that was stopped in this moment would go on for ever.
+    psycopg first ends the query, and we its transaction; where the connection breaks meanwhile,
+    that would be raised instead, and a service that was stopped just then would go on for ever.
     """
     task = asyncio.current_task()
     before = task.cancelling() if task else 0
