@@ -1,4 +1,5 @@
-"""For tests. `pgqueue.testing.conformance` is the suite for those who write a backend."""
+"""For those who write a backend: the suite, `conformance`, and a `model` of what it must do, with
+which random `histories` compare it."""
 
 from contextlib import suppress
 

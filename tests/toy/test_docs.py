@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pgqueue import inspections, operations
+from pgqueue import copying, inspections, operations
 from pgqueue.backends.base import Backend
 from pgqueue.backends.capabilities import CAPABILITIES
 from pgqueue.backends.postgres import PostgresBackend
@@ -30,7 +30,8 @@ def names(cell: str) -> list[str]:
 
 
 def test_the_page_has_every_operation_once() -> None:
-    source = "".join(Path(str(m.__file__)).read_text("utf-8") for m in (operations, inspections))
+    modules = (operations, inspections, copying)
+    source = "".join(Path(str(m.__file__)).read_text("utf-8") for m in modules)
     asked = set(re.findall(r'\bOperation\(\s*"(\w+)"', source)) | {"enqueue"}
 
     told = [name for row in section("The operations") for name in names(row[0])]
