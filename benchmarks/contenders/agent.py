@@ -33,6 +33,7 @@ from typing import Any, ClassVar, NoReturn
 
 WARM_UPS = 20
 PROGRESS_SECONDS = 0.05
+LEAVING_SECONDS = 15.0
 _speaking = threading.Lock()
 
 
@@ -232,11 +233,9 @@ async def _one_client(
 def _worker(agent: Agent, concurrency: int, keep: bool) -> None:
     seen.keeps = keep
     _run(agent, _work(agent, concurrency))
-    _speaking.acquire()
-    _last_word({"picked": seen.picked.tolist()})
 
 
-async def _work(agent: Agent, concurrency: int) -> None:
+async def _work(agent: Agent, concurrency: int) -> NoReturn:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -246,7 +245,14 @@ async def _work(agent: Agent, concurrency: int) -> None:
         print("ready", flush=True)
         threading.Thread(target=_tell, daemon=True).start()
 
-    await agent.work(concurrency, ready, stop)
+    working = asyncio.ensure_future(agent.work(concurrency, ready, stop))
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({working}, timeout=LEAVING_SECONDS)  # some do not stop when they are idle
+    if working.done():
+        working.result()
+    _speaking.acquire()
+    _last_word({"picked": seen.picked.tolist()})
 
 
 def _last_word(report: dict[str, Any]) -> NoReturn:
