@@ -161,13 +161,14 @@ class Run:
             except Exception as problem:  # one contender's trouble ends no run of hours
                 reason = _reason(problem)
                 self._book.note_absence(case.title, name, reason)
+                self._save()
                 console.print(f"{said} {reason}", style="yellow", markup=False)
             else:
                 baseline = self._here(case.baseline)
                 self._book.note(case.title, baseline, name, repetition, figures)
+                self._save()
                 listed = ", ".join(f"{number(value)} {figure}" for figure, value in figures.items())
                 _say(f"{said} {listed}")
-            self._save()
 
     def _here(self, name: str) -> str:
         """Its name on this store: where a bare loop always wakes the worker, it is just raw."""

@@ -62,10 +62,23 @@ def folder() -> Iterator[Path]:
 
 
 def played(
-    folder: Path, kinds: list[type[Kind]], patches: tuple[broken.Patch, ...], seconds: float
+    folder: Path,
+    kinds: list[type[Kind]],
+    patches: tuple[broken.Patch, ...],
+    seconds: float,
+    seed: int = 1,
 ) -> Played:
+    folder = folder / f"{seed}"
+    folder.mkdir(mode=0o755)
     code = broken.build(folder, patches) if patches else None
-    return play(Plan(PostgresSite, kinds, seconds, 1, slots=2, patience=12, code=code), folder)
+    return play(Plan(PostgresSite, kinds, seconds, seed, slots=2, patience=12, code=code), folder)
+
+
+def found(folder: Path, kind: type[Kind], patches: tuple[broken.Patch, ...]) -> list[Violation]:
+    """What the checker finds, once the fault has hit where it is broken: who is struck, and when,
+    depends on the machine."""
+    rounds = (check(played(folder, [kind], patches, 3, seed).facts) for seed in range(1, 5))
+    return next(filter(None, rounds), [])
 
 
 def rules(violations: list[Violation]) -> Counter[str]:
@@ -81,9 +94,7 @@ def test_finds_nothing_wrong_when_nothing_is(folder: Path) -> None:
 
 @pytest.mark.timeout(180)
 def test_reports_a_broken_fence(folder: Path) -> None:
-    violations = check(played(folder, [FrozenAtWork], broken.FENCING, 3).facts)
-
-    assert set(rules(violations)) == {"fenced"}
+    assert set(rules(found(folder, FrozenAtWork, broken.FENCING))) == {"fenced"}
 
 
 @pytest.mark.timeout(180)
@@ -95,6 +106,4 @@ def test_reports_broken_edges(folder: Path) -> None:
 
 @pytest.mark.timeout(180)
 def test_reports_a_broken_rescue(folder: Path) -> None:
-    violations = check(played(folder, [KilledAtWork], broken.RESCUE, 3).facts)
-
-    assert set(rules(violations)) == {"terminal"}
+    assert set(rules(found(folder, KilledAtWork, broken.RESCUE))) == {"terminal"}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import pgqueue
-from pgqueue import inspections, operations, rights, statements
+from pgqueue import copying, inspections, operations, rights, statements
 from pgqueue.errors import PgqueueError
 from pgqueue.graphs import workflow
 from pgqueue.operations import Operation, Retention
@@ -250,10 +250,12 @@ def described() -> Iterator[Operation[Any]]:
 
 
 DESCRIBED = list(described())
+# What `pgqueue copy` does, in the name of the schema's owner.
+COPYING = [copying.origin(), copying.restore("source", [], [])]
 
 
 @pytest.mark.parametrize("store", STORES)
-@pytest.mark.parametrize("operation", DESCRIBED, ids=lambda operation: operation.name)
+@pytest.mark.parametrize("operation", [*DESCRIBED, *COPYING], ids=lambda operation: operation.name)
 def test_an_operation_gives_its_file_what_it_needs_and_no_more(
     store: str, operation: Operation[Any]
 ) -> None:
@@ -277,7 +279,7 @@ def test_so_does_an_operation_that_only_some_stores_have(operation: Operation[An
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_file_belongs_to_a_verb(path: Path) -> None:
-    verbs = {operation.name for operation in DESCRIBED}
+    verbs = {operation.name for operation in [*DESCRIBED, *COPYING]}
     followed = {name for other in FILES for name in field(other, "then").split(", ")}
     sessions = [
         node.value

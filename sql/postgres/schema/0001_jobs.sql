@@ -428,7 +428,7 @@ BEGIN
                 FROM decided
                 GROUP BY child_id
             ), locked AS MATERIALIZED (
-                SELECT child.*
+                SELECT child.*, nextval('pgqueue.position') AS position
                 FROM (SELECT * FROM child ORDER BY id) AS child
                 CROSS JOIN LATERAL (
                     SELECT FROM pgqueue.job AS j WHERE j.id = child.id AND j.state = 'blocked' FOR NO KEY UPDATE
@@ -439,7 +439,7 @@ BEGIN
                     state = CASE WHEN j.blocked_by > locked.decided THEN 'blocked'
                                  WHEN j.run_at > coalesce(now::timestamptz, clock_timestamp()) THEN 'scheduled'
                                  ELSE 'available' END,
-                    position = CASE WHEN j.blocked_by > locked.decided THEN j.position ELSE nextval('pgqueue.position') END,
+                    position = CASE WHEN j.blocked_by > locked.decided THEN j.position ELSE locked.position END,
                     run_at = CASE WHEN j.blocked_by > locked.decided THEN j.run_at
                                   ELSE greatest(j.run_at, coalesce(now::timestamptz, clock_timestamp())) END
                 FROM locked
