@@ -34,7 +34,9 @@ STORES = ("pgqueue-postgres-*", "store-*", "*.so")  # folders that are not kept
     "--scenario", multiple=True, metavar="NAME", help="Only this stage, or kind; may be repeated."
 )
 @click.option("--store", type=click.Choice(list(STAGES)), default="postgres", show_default=True)
-@click.option("--short", is_flag=True, help="A minute or two, a fixed seed, nothing that needs root.")
+@click.option(
+    "--short", is_flag=True, help="A minute or two, a fixed seed, nothing that needs root."
+)
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the figures there.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep journals and logs there.")
 @click.option("--list", "only_list", is_flag=True, help="Say what there is.")
