@@ -24,7 +24,7 @@ def cases(size: int | None) -> list[Case]:
             partial(measure, clients=clients, crew=crew),
             ("raw", "raw+notify", "pgqueue"),
         )
-        for clients in (1, 8, 32)
+        for clients in (1, 8, 16, 32)
         for crew in get_args(Crew)
     ]
     jobs = size or BULK
