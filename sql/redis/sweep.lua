@@ -8,20 +8,21 @@
 local MINUTE = 60 * 1000000
 if not is_settled(given) then return end
 local now = clock(given)
-local orphans, orphaned = {}, {}
+local found = {}
 for _, member in ipairs(call('SMEMBERS', root .. 'runners')) do
     local at = root .. 'running:' .. member
     if call('EXISTS', at) == 0 then
         call('SREM', root .. 'runners', member)
-    elseif not read_worker(tonumber(member)) and #orphaned < given.limit then
-        local ids = numbers(call('ZRANGE', at, 0, given.limit - #orphaned - 1))
+    elseif not read_worker(tonumber(member)) and #found < given.limit then
+        local ids = numbers(call('ZRANGE', at, 0, given.limit - #found - 1))
         for n, job in ipairs(read(ids)) do
-            if job[CLAIMED_AT] < now - MINUTE then
-                orphans[#orphans + 1], orphaned[#orphaned + 1] = job, ids[n]
-            end
+            if job[CLAIMED_AT] < now - MINUTE then found[#found + 1] = {ids[n], job} end
         end
     end
 end
+table.sort(found, function(one, other) return one[1] < other[1] end)
+local orphans, orphaned = {}, {}
+for n, pair in ipairs(found) do orphaned[n], orphans[n] = pair[1], pair[2] end
 leave(orphaned, orphans)
 for _, job in ipairs(orphans) do
     job[STATE], job[LEASE] = 'available', false

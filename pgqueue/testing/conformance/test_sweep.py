@@ -73,3 +73,16 @@ def test_mends_as_many_as_it_is_asked_to(store: Store) -> None:
 
     assert [store.sweep(limit=2).orphaned for _ in range(4)] == [2, 2, 1, 0]
     assert len(store.claim()) == 5
+
+
+def test_orphans_come_back_in_the_order_of_their_ids(store: Store) -> None:
+    one, two = store.join().worker, store.join().worker
+    handles = store.enqueue(*(a_job() for _ in range(12)))
+    for worker in (one, two, one, two):
+        store.claim(3, by=worker)
+    store.leave(one)
+    store.leave(two)
+    store.passes(minutes=2)
+    store.sweep()
+
+    assert ids(store.claim()) == [handle.id for handle in handles]
