@@ -96,7 +96,7 @@ class Supervisor:
             if self._stopping.is_set():
                 if code not in (0, -signal.SIGTERM, *HOPELESS):
                     log.warning("process %d %s", child.pid, _how(code))
-                    self._exit_code = 1
+                    self._exit_code = self._exit_code or 1
             elif child.restarting:
                 gap = FIRST_GAP
             elif code == 0 and self._drain:

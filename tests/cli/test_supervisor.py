@@ -40,6 +40,21 @@ elif not Path("other").exists():
 sys.exit(MISUSED)
 """
 
+# The first of them is hopeless; the second one is told to stop, and then fails.
+STUBBORN = """
+import signal, sys
+from pathlib import Path
+from pgqueue.worker.supervisor import MISUSED, place
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+if place() == 0:
+    while not Path("other").exists():
+        pass
+    sys.exit(MISUSED)
+Path("other").touch()
+signal.sigwait({signal.SIGTERM})
+sys.exit(7)
+"""
+
 
 def pids(process: Process, times: int) -> list[int]:
     """Those of the worker processes that have started so far."""
@@ -116,6 +131,14 @@ def test_an_app_that_is_not_there_is_misuse(start: Start) -> None:
     process = start("-m", "pgqueue.worker", "nowhere", "--processes", 2)
     assert process.ends() == 2
     assert process.output.count("there is no module nowhere") == 1
+
+
+@linux
+def test_its_exit_code_says_why_it_stopped_however_the_others_end(
+    start: Start, folder: Path
+) -> None:
+    (folder / "supervised.py").write_text(STUBBORN)
+    assert start("-c", SUPERVISING).ends() == 2
 
 
 @linux
