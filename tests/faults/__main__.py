@@ -21,7 +21,7 @@ from tests.faults.rounds import Plan, play
 from tests.faults.scenarios import STAGES, Stage, prepare
 
 SHORT_SEED = 7
-SHORT_MINUTES = 0.6
+SHORT_MINUTES = 0.4
 SHORT_PAUSE = 0.8
 LONGEST_PAUSE = 2.0
 STORES = ("pgqueue-postgres-*", "store-*", "*.so")  # folders that are not kept

@@ -10,7 +10,7 @@ import pytest
 from pgqueue.testing.histories import play
 from tests.model.stores import STORES
 
-HISTORIES = int(os.environ.get("PGQUEUE_HISTORIES", "500"))
+HISTORIES = int(os.environ.get("PGQUEUE_HISTORIES", "200"))
 PARTS = 5  # for as many processes
 
 
