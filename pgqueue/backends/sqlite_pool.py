@@ -73,6 +73,8 @@ class Seat:
         if turn is not None:
             turn.take()
         try:
+            if statement.atomic:  # SQLite begins and commits by itself
+                return executor.execute(operation)
             connection.execute("BEGIN IMMEDIATE" if statement.writes else "BEGIN")
             answer = executor.execute(operation)
             connection.execute("COMMIT")

@@ -5,21 +5,22 @@
 --       now
 -- out:  id, one row a job, in the order given
 -- trap: run_at is text, and strftime rounds to milliseconds: the fraction is taken off and added.
-SELECT number + 1 AS ":first" FROM pgqueue_last;
-
 INSERT INTO pgqueue_job (id, position, state, task, args, queue, priority, run_at, enqueued_at, max_attempts,
                          timeout_seconds, tags, metadata, workflow, blocked_by)
-SELECT :first + n, :first + n,
+SELECT first + n, first + n,
        CASE WHEN job ->> '$.blocked_by' > 0 THEN 'blocked' WHEN due > :now THEN 'scheduled' ELSE 'available' END,
        job ->> '$.task', coalesce(job -> '$.args', '{}'), coalesce(job ->> '$.queue', 'default'),
        coalesce(job ->> '$.priority', 0), due, :now, coalesce(job ->> '$.max_attempts', 10),
        job ->> '$.timeout_seconds', job -> '$.tags', job -> '$.metadata', job ->> '$.workflow',
        coalesce(job ->> '$.blocked_by', 0)
 FROM (
-    SELECT key AS n, value AS job,
+    SELECT first, key AS n, value AS job,
            CASE WHEN run_at IS NULL THEN :now + CAST(round(coalesce(value ->> '$.delay_seconds', 0) * 1000000) AS INTEGER)
                 ELSE strftime('%s', substr(run_at, 1, 19) || substr(run_at, iif(substr(run_at, 20, 1) = '.', 27, 20))) * 1000000
                      + iif(substr(run_at, 20, 1) = '.', substr(run_at, 21, 6), 0) END AS due
-    FROM (SELECT key, value, value ->> '$.run_at' AS run_at FROM json_each(:jobs))
+    FROM (
+        SELECT first, key, value, value ->> '$.run_at' AS run_at
+        FROM (SELECT number + 1 AS first FROM pgqueue_last) CROSS JOIN json_each(:jobs)
+    )
 )
 RETURNING id;
