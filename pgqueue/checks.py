@@ -17,6 +17,7 @@ from pgqueue.errors import InvalidJob, JobTooLarge
 
 MAX_ARGS_BYTES: Final = 1024 * 1024
 MAX_METADATA_BYTES: Final = 64 * 1024
+SUSPECT_CHARS: Final = 300
 MAX_KEY_CHARS: Final = 512
 MAX_TAGS: Final = 64
 MAX_DURATION: Final = timedelta(days=36525)

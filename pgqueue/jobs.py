@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, overload
@@ -38,7 +39,7 @@ class State(StrEnum):
 FINISHED: Final = frozenset({State.COMPLETED, State.CANCELLED, State.DISCARDED})
 
 
-class Handle(msgspec.Struct, Generic[R_co], frozen=True):
+class Handle(msgspec.Struct, Generic[R_co], frozen=True, gc=False):
     """An enqueued job. *created* is False when an unfinished job already held its unique key: then
     *id* is that job's, and nothing was added."""
 
@@ -56,7 +57,7 @@ class Edge(msgspec.Struct, frozen=True, eq=False):
     name: str | None = None
 
 
-class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False):
+class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False, gc=False):
     """A job that is not enqueued yet: an immutable value, equal only to itself.
 
     `task.job(...)` makes one with typed arguments. Making it by hand, for a task whose code is not
@@ -106,6 +107,20 @@ class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return [("task", self.task), ("queue", self.queue)]
+
+    def given(self, args: str, unique: str | None = None) -> NewJob[Any]:
+        """Return this job with *args*, as its task's codec has written them, and with that key.
+
+        The rest was checked in this one: to do it again was half of what a job costs. What is short
+        has no room for a number that a store refuses.
+        """
+        if len(args) >= checks.SUSPECT_CHARS:
+            checks.json_object(self.task, "args", args, checks.MAX_ARGS_BYTES)
+        job: NewJob[Any] = copy(self)
+        job._keep("args", args)
+        if unique is not None:
+            job._keep("unique", checks.key(self.task, "unique", unique))
+        return job
 
     def options(
         self,

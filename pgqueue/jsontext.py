@@ -119,7 +119,7 @@ def _require_finite(value: Any) -> None:
 
 def _require_shallow(text: str) -> None:
     """Python's own limit differs by version, and by how deep its caller is."""
-    if text.count("[") + text.count("{") > MAX_DEPTH:
+    if len(text) > MAX_DEPTH and text.count("[") + text.count("{") > MAX_DEPTH:
         depth = 0
         for token in _BRACKETS.finditer(text):
             depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)

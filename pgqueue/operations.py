@@ -14,6 +14,7 @@ import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
@@ -236,18 +237,19 @@ def enqueue(
     handles: list[Handle[Any]] = []
     for start, end in _chunks(jobs):
         chunk = jobs[start:end]
-        rows = [
-            _row(job, len(edges), joined)
-            for job, edges in zip(chunk, parents[start:end], strict=True)
-        ]
-        if any(job.unique is not None for job in chunk):
-            answers = yield from _enqueue_unique(rows, notify, now)
+        rows = _rows(chunk, parents[start:end], joined)
+        keys = [job.unique for job in chunk]
+        if any(keys):
+            answers = yield from _enqueue_unique(rows, keys, notify, now)
+            handles += [
+                Handle(id, job.task, created, joined if created else None)
+                for job, (id, created) in zip(chunk, answers, strict=True)
+            ]
         else:
-            answers = [(id, True) for id in (yield _enqueue("enqueue", rows, notify, now))]
-        handles += [
-            Handle(id, job.task, created, joined if created else None)
-            for job, (id, created) in zip(chunk, answers, strict=True)
-        ]
+            ids: list[int] = yield _enqueue("enqueue", rows, notify, now)
+            handles += [
+                Handle(id, job.task, True, joined) for job, id in zip(chunk, ids, strict=True)
+            ]
     if any(parents):
         yield from _link(handles, parents, now)
     return handles
@@ -614,14 +616,14 @@ def resign(name: str, worker: int) -> Operation[None]:
 
 
 def _enqueue(
-    name: str, rows: Sequence[Mapping[str, Any]], notify: bool, now: datetime | None
+    name: str, rows: Sequence[str], notify: bool, now: datetime | None
 ) -> Operation[list[int]]:
-    params = {"jobs": as_json(rows), "notify": _boolean(notify), "now": _instant(now)}
-    return Operation(name, params, lambda a: [row[0] for row in a[0]])
+    params = {"jobs": f"[{','.join(rows)}]", "notify": _boolean(notify), "now": _instant(now)}
+    return Operation(name, params, lambda a: [id for (id,) in a[0]])
 
 
 def _enqueue_unique(
-    rows: Sequence[Mapping[str, Any]], notify: bool, now: datetime | None
+    rows: Sequence[str], keys: Sequence[str | None], notify: bool, now: datetime | None
 ) -> Plan[list[tuple[int, bool]]]:
     """Asks until every key is either ours or held; a holder that finishes meanwhile makes room."""
     answers: dict[int, tuple[int, bool]] = {}
@@ -631,9 +633,7 @@ def _enqueue_unique(
         answers |= {asked[ordinal - 1]: (id, True) for ordinal, id in created}
         held = dict(holders)
         answers |= {
-            n: (held[key], False)
-            for n in asked
-            if n not in answers and (key := rows[n]["unique_key"]) in held
+            n: (held[keys[n]], False) for n in asked if n not in answers and keys[n] in held
         }
     return [answers[n] for n in range(len(rows))]
 
@@ -725,32 +725,63 @@ def _edge(child: int, parent: int, edge: Edge) -> dict[str, Any]:
     return row
 
 
-def _row(job: NewJob[Any], blocked_by: int, workflow: int | None) -> dict[str, Any]:
-    """What the statement needs to know; what is left out takes the column's default."""
-    row: dict[str, Any] = {"task": job.task, "args": msgspec.Raw(job.args.encode())}
-    if job.queue != "default":
-        row["queue"] = job.queue
-    if job.priority:
-        row["priority"] = job.priority
-    if job.run_at is not None:
-        row["run_at"] = job.run_at
-    if job.delay is not None:
-        row["delay_seconds"] = job.delay.total_seconds()
-    if job.max_attempts != 10:
-        row["max_attempts"] = job.max_attempts
-    if job.timeout is not None:
-        row["timeout_seconds"] = job.timeout.total_seconds()
-    if job.unique is not None:
-        row["unique_key"] = job.unique
-    if job.tags:
-        row["tags"] = job.tags
-    if job.metadata is not None:
-        row["metadata"] = _raw(job.metadata)
+def _rows(
+    jobs: Sequence[NewJob[Any]], parents: Sequence[Sequence[object]], workflow: int | None
+) -> list[str]:
+    """What the statement needs to know of each job, as JSON; what is left out takes the default.
+
+    The first of those that become available alike wakes sleepers for all of them.
+    """
+    rows = []
+    told = set()
+    for job, edges in zip(jobs, parents, strict=True):
+        row = _beginning(
+            job.task, job.queue, job.priority, job.max_attempts, job.timeout, job.tags, workflow
+        )
+        row += job.args
+        run_at, delay = job.run_at, job.delay
+        if run_at is not None:
+            row += f',"run_at":{as_json(run_at)}'
+        if delay is not None:
+            row += f',"delay_seconds":{delay.total_seconds()}'
+        if job.unique is not None:
+            row += f',"unique_key":{as_json(job.unique)}'
+        if job.metadata is not None:
+            row += f',"metadata":{job.metadata}'
+        if edges:
+            row += f',"blocked_by":{len(edges)}'
+        elif (topic := (job.queue, run_at, delay)) not in told:
+            told.add(topic)
+            row += ',"wake":true'
+        rows.append(f"{row}}}")
+    return rows
+
+
+@lru_cache(256)
+def _beginning(
+    task: str,
+    queue: str,
+    priority: int,
+    max_attempts: int,
+    timeout: timedelta | None,
+    tags: tuple[str, ...],
+    workflow: int | None,
+) -> str:
+    """A row up to its arguments: what the jobs of a task share is written once."""
+    row: dict[str, Any] = {"task": task}
+    if queue != "default":
+        row["queue"] = queue
+    if priority:
+        row["priority"] = priority
+    if max_attempts != 10:
+        row["max_attempts"] = max_attempts
+    if timeout is not None:
+        row["timeout_seconds"] = timeout.total_seconds()
+    if tags:
+        row["tags"] = tags
     if workflow is not None:
         row["workflow"] = workflow
-    if blocked_by:
-        row["blocked_by"] = blocked_by
-    return row
+    return f'{as_json(row)[:-1]},"args":'
 
 
 def _segments(floors: Sequence[Floor]) -> str:

@@ -85,7 +85,7 @@ class Task(Generic[P, R_co]):
         try:
             checks.name(self.name, "name", self.name)
             # Makes the other checks, and keeps the values in their final form.
-            self._defaults: Final = NewJob[Any](self.name).options(
+            self._defaults: Final = NewJob[Any](self.name, schema=schema).options(
                 queue=queue,
                 priority=priority,
                 max_attempts=max_attempts,
@@ -145,18 +145,7 @@ class Task(Generic[P, R_co]):
             text = codec.write(given, named)
         else:
             text = codec.write(args, kwargs)
-        defaults = self._defaults
-        return NewJob(
-            self.name,
-            text,
-            defaults.queue,
-            defaults.priority,
-            max_attempts=defaults.max_attempts,
-            timeout=defaults.timeout,
-            unique=unique_key(self.name, self.unique, codec, text),
-            tags=defaults.tags,
-            schema=self.schema,
-        )
+        return self._defaults.given(text, unique_key(self.name, self.unique, codec, text))
 
     def decode_args(self, text: str) -> Call:
         """Return the arguments in *text* as (args, kwargs), without the context.

@@ -94,7 +94,21 @@ def test_a_row_leaves_out_what_the_store_knows_by_default() -> None:
     store = FakeStore()
     store.carry(operations.enqueue([a_job("t", args='{"a": 1}')]))
 
-    assert store.sent("enqueue", "jobs") == [[{"task": "t", "args": {"a": 1}}]]
+    assert store.sent("enqueue", "jobs") == [[{"task": "t", "args": {"a": 1}, "wake": True}]]
+
+
+def test_the_first_of_those_that_become_available_alike_wakes_for_all() -> None:
+    store = FakeStore()
+    soon = timedelta(seconds=5)
+    first = a_job()
+    jobs = [
+        *(first, a_job(), a_job(priority=1), a_job().after(first)),
+        *(a_job(queue="mail"), a_job(delay=soon), a_job(delay=soon), a_job(run_at=NOON)),
+    ]
+    store.carry(operations.enqueue(jobs))
+
+    [rows] = store.sent("enqueue", "jobs")
+    assert [n for n, row in enumerate(rows) if row.get("wake")] == [0, 4, 5, 7]
 
 
 def test_a_row_says_all_that_was_given() -> None:
@@ -122,8 +136,9 @@ def test_a_row_says_all_that_was_given() -> None:
         "timeout_seconds": 60.0,
         "tags": ["a", "b"],
         "metadata": {"m": None},
+        "wake": True,
     }
-    assert at == {"task": "u", "args": {}, "run_at": "2030-06-01T12:00:00Z"}
+    assert at == {"task": "u", "args": {}, "run_at": "2030-06-01T12:00:00Z", "wake": True}
 
 
 def test_arguments_are_sent_as_they_are_written() -> None:
