@@ -43,14 +43,17 @@ AnyConnection: TypeAlias = BlockingConnection | AsyncioConnection
 # Drivers' own connections, by store; SQLAlchemy's, by what it calls the database.
 _BLOCKING: dict[type, str] = {psycopg.Connection: "postgres", sqlite3.Connection: "sqlite"}
 _ASYNC: dict[type, str] = {psycopg.AsyncConnection: "postgres"}
+_BLOCKING_KINDS = tuple(_BLOCKING)
+_ASYNC_KINDS = tuple(_ASYNC)
+_STORES = _BLOCKING | _ASYNC
 _DIALECTS = {"postgresql": "postgres", "sqlite": "sqlite"}
 
 
 def is_async(connection: object) -> bool:
     """Is *connection* to be awaited? Raises UnsupportedConnection for what is none."""
-    if isinstance(connection, tuple(_ASYNC)):
+    if isinstance(connection, _ASYNC_KINDS):
         return True
-    if isinstance(connection, tuple(_BLOCKING)):
+    if isinstance(connection, _BLOCKING_KINDS):
         return False
     if redis_kinds := _redis(connection):
         return isinstance(connection, redis_kinds[1])
@@ -68,7 +71,7 @@ def is_async(connection: object) -> bool:
 
 def store_of(connection: Any) -> str:
     """The name of the store that *connection* leads to. Raises UnsupportedConnection."""
-    for kind, store in (_BLOCKING | _ASYNC).items():
+    for kind, store in _STORES.items():
         if isinstance(connection, kind):
             return store
     if _redis(connection):
@@ -85,7 +88,7 @@ def store_of(connection: Any) -> str:
 
 def driver(connection: Any) -> Any:
     """The driver's connection below *connection*, with its transaction begun."""
-    if isinstance(connection, tuple(_BLOCKING)) or _redis(connection):
+    if isinstance(connection, _BLOCKING_KINDS) or _redis(connection):
         return connection
     from sqlalchemy.orm import Session, scoped_session
 
@@ -96,14 +99,14 @@ def driver(connection: Any) -> Any:
     if not connection.in_transaction():
         connection.begin()
     found = connection.connection.driver_connection
-    if not isinstance(found, tuple(_BLOCKING)):
+    if not isinstance(found, _BLOCKING_KINDS):
         raise _wrong_driver(found)
     return found
 
 
 async def driver_async(connection: Any) -> Any:
     """The driver's connection below *connection*, with its transaction begun."""
-    if isinstance(connection, tuple(_ASYNC)) or _redis(connection):
+    if isinstance(connection, _ASYNC_KINDS) or _redis(connection):
         return connection
     from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
 
@@ -114,7 +117,7 @@ async def driver_async(connection: Any) -> Any:
     if not connection.in_transaction():
         await connection.begin()
     found = (await connection.get_raw_connection()).driver_connection
-    if not isinstance(found, tuple(_ASYNC)):
+    if not isinstance(found, _ASYNC_KINDS):
         raise _wrong_driver(found)
     return found
 

@@ -43,6 +43,8 @@ class Operation(Generic[T]):
     name: str
     params: Mapping[str, Param] = field(repr=False)
     decode: Callable[[Answers], T] = field(repr=False)
+    brief: Operation[T] | None = field(default=None, repr=False)
+    """The same in fewer words, for a store that has a shorter statement for it."""
 
 
 Plan: TypeAlias = Generator[Operation[Any], Any, T]
@@ -222,6 +224,8 @@ def enqueue(
     A unique key that an unfinished job holds answers with that job. Raises UnknownParent, before
     anything is written, for a parent that is neither earlier in the call nor in the store.
     """
+    if len(jobs) == 1 and workflow is None and _is_plain(jobs[0]):
+        return [Handle((yield _enqueue_one(jobs[0], notify, now)), jobs[0].task)]
     parents = _parents(jobs)
     elsewhere = sorted({p for edges in parents for p, _ in edges if p > 0})
     if elsewhere:
@@ -622,6 +626,38 @@ def _enqueue(
     return Operation(name, params, lambda a: [id for (id,) in a[0]])
 
 
+def _enqueue_one(job: NewJob[Any], notify: bool, now: datetime | None) -> Operation[int]:
+    params = {
+        "task": job.task,
+        "args": job.args,
+        "queue": job.queue,
+        "priority": str(job.priority),
+        "max_attempts": str(job.max_attempts),
+        "timeout_seconds": None if job.timeout is None else str(job.timeout.total_seconds()),
+        "notify": _boolean(notify),
+        "now": _instant(now),
+    }
+    [row] = _rows([job], [()], None)
+    return Operation(
+        "enqueue",
+        {"jobs": f"[{row}]", "notify": params["notify"], "now": params["now"]},
+        _only,
+        Operation("enqueue_one", params, _only),
+    )
+
+
+def _is_plain(job: NewJob[Any]) -> bool:
+    """May it run at once, and is there nothing unusual about it?"""
+    return not (
+        job.edges
+        or job.tags
+        or job.unique is not None
+        or job.run_at is not None
+        or job.delay is not None
+        or job.metadata is not None
+    )
+
+
 def _enqueue_unique(
     rows: Sequence[str], keys: Sequence[str | None], notify: bool, now: datetime | None
 ) -> Plan[list[tuple[int, bool]]]:
@@ -811,6 +847,11 @@ def _states(answers: Answers) -> dict[int, State]:
 
 def _states_by_lease(answers: Answers) -> dict[tuple[int, int], State]:
     return {(id, lease): State(state) for id, lease, state in answers[0] if id}
+
+
+def _only(answers: Answers) -> int:
+    id: int = answers[0][0][0]
+    return id
 
 
 def _nothing(answers: Answers) -> None:

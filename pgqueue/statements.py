@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,11 @@ class Step:
     gives: tuple[str, ...] = ()
     has_lists: bool = False
     writes: bool = True
+    text: bytes = field(init=False, repr=False)
+    """*sql* as a driver sends it, always the same object: it is looked up by its hash."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", self.sql.encode())
 
     def bind(self, values: Mapping[str, Any]) -> list[Any]:
         return [values[name] for name in self.params]

@@ -3,9 +3,6 @@ business: the row that a constraint refused, arguments and all, is the server's 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import psycopg
 
 from pgqueue.errors import (
@@ -33,20 +30,23 @@ _AWAY = ("08", "53300", "57P", "25006", "25P03")
 _TROUBLE = ("53", "57014", "58")
 
 
-@contextmanager
-def translated(*, transient: bool = True) -> Iterator[None]:
-    """Maps what psycopg raises; of what it does not know only the first line stays.
+class translated:
+    """Maps what psycopg raises inside it; of what it does not know only the first line stays.
 
     Not *transient*: the caller owns the transaction, and retries it by the driver's own errors.
     """
-    try:
-        yield
-    except psycopg.Error as error:
-        error.args = (_line(error),)
-        ours = _ours(error, transient)
-        if ours is None:
-            raise
-        raise ours from error
+
+    def __init__(self, *, transient: bool = True) -> None:
+        self._transient = transient
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, psycopg.Error):
+            error.args = (_line(error),)
+            if (ours := _ours(error, self._transient)) is not None:
+                raise ours from error
 
 
 def _ours(error: psycopg.Error, transient: bool) -> PgqueueError | None:

@@ -33,6 +33,7 @@ class Statements:
 
     def execute(self, operation: Operation[T]) -> T:
         """Runs the steps in one round trip, with their transaction around them if there is none."""
+        operation = operation.brief or operation
         statement = self._statements[operation.name]
         if statement.atomic and not self._connection.pgconn.pipeline_status:
             return operation.decode([_rows(self._send(statement.steps[0], operation))])
@@ -64,7 +65,7 @@ class Statements:
 
     def _send(self, step: Step, operation: Operation[Any]) -> RawCursor[Any]:
         cursor = RawCursor(self._connection, row_factory=tuple_row)
-        return cursor.execute(step.sql.encode(), step.bind(operation.params))
+        return cursor.execute(step.text, step.bind(operation.params))
 
 
 class AsyncStatements:
@@ -89,6 +90,7 @@ class AsyncStatements:
             return await self._execute(operation)
 
     async def _execute(self, operation: Operation[T]) -> T:
+        operation = operation.brief or operation
         statement = self._statements[operation.name]
         settings = self._settings
         if statement.atomic and not settings and not self._connection.pgconn.pipeline_status:
@@ -127,7 +129,7 @@ class AsyncStatements:
 
     async def _send(self, step: Step, operation: Operation[Any]) -> AsyncRawCursor[Any]:
         cursor = AsyncRawCursor(self._connection, row_factory=tuple_row)
-        return await cursor.execute(step.sql.encode(), step.bind(operation.params))
+        return await cursor.execute(step.text, step.bind(operation.params))
 
 
 @contextmanager
@@ -147,11 +149,16 @@ def _cancellable() -> Iterator[None]:
 
 
 def _rows(cursor: RawCursor[Any]) -> Rows:
-    return cursor.fetchall() if cursor.description else []
+    return cursor.fetchall() if _answers(cursor) else []
 
 
 async def _rows_async(cursor: AsyncRawCursor[Any]) -> Rows:
-    return await cursor.fetchall() if cursor.description else []
+    return await cursor.fetchall() if _answers(cursor) else []
+
+
+def _answers(cursor: RawCursor[Any] | AsyncRawCursor[Any]) -> bool:
+    """Without its `description`, which describes each column to nobody."""
+    return cursor.pgresult is not None and cursor.pgresult.nfields > 0
 
 
 def _says_again(answers: Iterable[Rows]) -> bool:

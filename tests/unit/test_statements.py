@@ -34,6 +34,7 @@ ELSEWHERE = {
     },
     "sqlite": {
         "direct": "nothing stands between it and its file",
+        "enqueue_one": "one job costs it no more in the statement for many",
         "listen": "nothing is sent: a session watches the file",
         "listening": "there is no connection that could go deaf",
         "present": "a lock of the operating system, beside the file",
@@ -232,7 +233,10 @@ GIVEN: dict[str, Any] = {
 
 def described() -> Iterator[Operation[Any]]:
     """What each verb of the port describes."""
-    yield operations.enqueue([a_job()]).send(None)
+    one = operations.enqueue([a_job()]).send(None)
+    yield one
+    assert one.brief is not None
+    yield one.brief
     yield operations.enqueue([a_job(unique="k")]).send(None)
     plan = operations.enqueue([a_job(), a_job().after(7)])
     yield plan.send(None)
