@@ -225,7 +225,8 @@ def enqueue(
     anything is written, for a parent that is neither earlier in the call nor in the store.
     """
     if len(jobs) == 1 and workflow is None and _is_plain(jobs[0]):
-        return [Handle((yield _enqueue_one(jobs[0], notify, now)), jobs[0].task)]
+        [id] = yield _enqueue_one(jobs[0], notify, now)
+        return [Handle(id, jobs[0].task)]
     parents = _parents(jobs)
     elsewhere = sorted({p for edges in parents for p, _ in edges if p > 0})
     if elsewhere:
@@ -623,10 +624,10 @@ def _enqueue(
     name: str, rows: Sequence[str], notify: bool, now: datetime | None
 ) -> Operation[list[int]]:
     params = {"jobs": f"[{','.join(rows)}]", "notify": _boolean(notify), "now": _instant(now)}
-    return Operation(name, params, lambda a: [id for (id,) in a[0]])
+    return Operation(name, params, _numbers)
 
 
-def _enqueue_one(job: NewJob[Any], notify: bool, now: datetime | None) -> Operation[int]:
+def _enqueue_one(job: NewJob[Any], notify: bool, now: datetime | None) -> Operation[list[int]]:
     params = {
         "task": job.task,
         "args": job.args,
@@ -641,8 +642,8 @@ def _enqueue_one(job: NewJob[Any], notify: bool, now: datetime | None) -> Operat
     return Operation(
         "enqueue",
         {"jobs": f"[{row}]", "notify": params["notify"], "now": params["now"]},
-        _only,
-        Operation("enqueue_one", params, _only),
+        _numbers,
+        Operation("enqueue_one", params, _numbers),
     )
 
 
@@ -849,9 +850,8 @@ def _states_by_lease(answers: Answers) -> dict[tuple[int, int], State]:
     return {(id, lease): State(state) for id, lease, state in answers[0] if id}
 
 
-def _only(answers: Answers) -> int:
-    id: int = answers[0][0][0]
-    return id
+def _numbers(answers: Answers) -> list[int]:
+    return [row[0] for row in answers[0]]
 
 
 def _nothing(answers: Answers) -> None:
