@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from copy import copy
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, overload
@@ -116,7 +115,7 @@ class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False, gc=False):
         """
         if len(args) >= checks.SUSPECT_CHARS:
             checks.json_object(self.task, "args", args, checks.MAX_ARGS_BYTES)
-        job: NewJob[Any] = copy(self)
+        job: NewJob[Any] = self.__copy__()  # type: ignore[attr-defined]
         job._keep("args", args)
         if unique is not None:
             job._keep("unique", checks.key(self.task, "unique", unique))

@@ -703,6 +703,9 @@ def _parents(jobs: Sequence[NewJob[Any]]) -> list[list[tuple[int, Edge]]]:
 
 def _chunks(jobs: Sequence[NewJob[Any]]) -> Iterator[tuple[int, int]]:
     """Where to cut *jobs*, so that each piece is a document of moderate size."""
+    if len(jobs) == 1:
+        yield 0, 1
+        return
     start = size = 0
     for n, job in enumerate(jobs):
         length = len(job.args) + len(job.metadata or "")

@@ -22,7 +22,7 @@ from pgqueue.backends.postgres_pooler import is_direct, is_direct_async
 from pgqueue.backends.postgres_pools import KEEPALIVES, WRITABLE, Pools
 from pgqueue.backends.postgres_session import PostgresSession
 from pgqueue.backends.postgres_silence import Patience, Silence
-from pgqueue.errors import InvalidUrl, StoreUnavailable
+from pgqueue.errors import InvalidUrl, StoreBusy, StoreUnavailable
 from pgqueue.operations import Operation, as_json
 from pgqueue.statements import Statement, head, load
 
@@ -69,7 +69,10 @@ class PostgresBackend:
             with self._pools.connection() as connection, translated():
                 return Statements(connection, self._statements).execute(operation)
 
-        return tenacity.Retrying(**AGAIN)(once)
+        try:  # without what retrying costs, more than all else here
+            return once()
+        except StoreBusy:
+            return tenacity.Retrying(**AGAIN)(once)
 
     async def execute_async(self, operation: Operation[T]) -> T:
         async def once() -> T:
@@ -77,7 +80,10 @@ class PostgresBackend:
                 with translated():
                     return await AsyncStatements(connection, self._statements).execute(operation)
 
-        return await tenacity.AsyncRetrying(**AGAIN)(once)
+        try:
+            return await once()
+        except StoreBusy:
+            return await tenacity.AsyncRetrying(**AGAIN)(once)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Executor]:

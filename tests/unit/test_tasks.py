@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pgqueue.context import Context
-from pgqueue.errors import InvalidArguments, InvalidTask, UnknownTask
+from pgqueue.errors import InvalidArguments, InvalidJob, InvalidTask, UnknownTask
 from pgqueue.outcomes import Snooze
 from pgqueue.retries import DEFAULT, Constant, Never
 from pgqueue.tasks import AsyncTask, SyncTask, TaskRegistry
@@ -33,6 +33,11 @@ def render_pdf(ctx: Context, order_id: int) -> int | Snooze:
 @pytest.fixture
 def registry() -> TaskRegistry:
     return TaskRegistry()
+
+
+def test_a_number_that_no_store_takes_is_refused() -> None:
+    with pytest.raises(InvalidJob, match=r"send_receipt: args: a number of 1201 digits"):
+        send_receipt.job(10**1200)
 
 
 def test_a_job_has_what_its_task_says() -> None:

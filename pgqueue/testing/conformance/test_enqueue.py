@@ -67,6 +67,23 @@ def test_a_job_keeps_all_it_was_given(store: Store) -> None:
     assert (job.max_attempts, job.unique_key, job.tags) == (3, "order 7", ("eu", "vip"))
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_job_that_can_run_at_once_keeps_all_it_was_given(store: Store, count: int) -> None:
+    given = a_job(
+        "render",
+        args='{"order": 7}',
+        queue="slow",
+        priority=4,
+        max_attempts=3,
+        timeout=timedelta(seconds=1.5),
+    )
+    for job in store.jobs(*store.enqueue(*[given] * count)):
+        assert (job.task, job.args, job.queue) == ("render", {"order": 7}, "slow")
+        assert (job.priority, job.max_attempts, job.timeout_seconds) == (4, 3, 1.5)
+        assert (job.state, job.run_at, job.enqueued_at) == (State.AVAILABLE, NOON, NOON)
+        assert (job.tags, job.metadata, job.unique_key, job.workflow) == ((), None, None, None)
+
+
 @pytest.mark.parametrize(
     ("args", "value"),
     [
