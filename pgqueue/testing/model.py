@@ -143,7 +143,6 @@ class Model(Inspections):
     def complete(self, jobs: Iterable[Completed], *, now: datetime) -> Told:
         told = Told()
         ended: dict[int, State] = {}
-        wanted = {parent for _, parent in self.edges}
         for id, lease, result in jobs:
             job = self.jobs.get(id)
             if job and job.state == State.COMPLETED and job.lease == lease:
@@ -151,9 +150,11 @@ class Model(Inspections):
             if job := self._held(id, lease):
                 told[id, lease] = True
                 ended[id] = State.COMPLETED
-                kept = State.COMPLETED in self.keep or id in wanted
                 value = None if result is None else msgspec.json.decode(result)
-                self._end(job, State.COMPLETED, now, kept=kept, reason=None, result=value)
+                self._end(job, State.COMPLETED, now, kept=True, reason=None, result=value)
+        if State.COMPLETED not in self.keep:
+            for id in ended.keys() - self._wanted():
+                del self.jobs[id]
         told.freed = self._settle(ended, now)
         return told
 
@@ -286,15 +287,11 @@ class Model(Inspections):
 
     def prune(self, retention: Retention, *, now: datetime) -> None:
         kept = retention.seconds()
-        waited_for = {
-            parent
-            for child, parent in self.edges
-            if (job := self.jobs.get(child)) and not job.finished
-        }
+        wanted = self._wanted()
         for id, job in list(self.jobs.items()):
             if job.finished_at and (seconds := kept[job.state]) is not None:
                 past = job.finished_at <= now - timedelta(seconds=seconds)
-                if past and id not in waited_for:
+                if past and id not in wanted:
                     del self.jobs[id]
         for child, parent in list(self.edges):
             alive = (job := self.jobs.get(parent)) and not job.finished

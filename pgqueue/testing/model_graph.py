@@ -106,6 +106,11 @@ class Graph:
         """On how many parents."""
         return sum(link.child == id and link.outcome is None for link in self.edges.values())
 
+    def _wanted(self) -> set[int]:
+        """Parents whose results a child may still want to read: one that has not finished."""
+        unfinished = {job.id for job in self._unfinished(self.jobs)}
+        return {parent for child, parent in self.edges if child in unfinished}
+
     def _graft(self, job: int, ids: list[int]) -> None:
         for link in list(self.edges.values()):
             if link.parent == job and link.outcome is None:

@@ -10,7 +10,7 @@
 -- trap: several statements in one READ COMMITTED transaction, never one: the first may wait for a
 --       transaction that adds a child to a job being finished, and only a new statement's snapshot sees
 --       that child. Ids pass from one to the next in settings local to the transaction. A job that is not to be
---       kept is kept all the same while it has children: they may want its result. Prune knows when not.
+--       kept is kept all the same while a child has not finished, which may want its result. Prune knows when not.
 --       What a claim took is completed by one walk through the primary key, not by a descent for each; an
 --       equality of leases would tempt the planner into a hash join with the whole table.
 WITH finished AS (
@@ -52,7 +52,11 @@ WITH wanted AS (
            timeout_seconds, workflow, worker, priority, attempt, max_attempts, rescues, queue, task, unique_key, args,
            result, errors, progress, metadata, tags
     FROM jsonb_populate_recordset(NULL::pgqueue.archive, current_setting('pgqueue_local.unkept')::jsonb) AS j
-    WHERE EXISTS (SELECT FROM pgqueue.dependency AS d WHERE d.parent_id = j.id)
+    WHERE (SELECT d.child_id
+           FROM pgqueue.dependency AS d
+           CROSS JOIN LATERAL (SELECT FROM pgqueue.job AS c WHERE c.id = d.child_id OFFSET 0) AS unfinished
+           WHERE d.parent_id = j.id
+           LIMIT 1) IS NOT NULL
 )
 SELECT g.id, g.lease
 FROM jsonb_to_recordset(:jobs::jsonb) AS claimed(lease bigint, ids bigint[])

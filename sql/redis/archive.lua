@@ -6,8 +6,8 @@
 -- uses: place
 -- trap: what expires by itself has nothing that would be left behind: no edges, no workflow. The others are
 --       pruned. The first write frees memory: then Redis lets the others pass although memory is full. A
---       job that is not to be kept is kept all the same if it completed and has children: they may want its
---       result. Prune knows when not.
+--       job that is not to be kept is kept all the same if it completed and a child has not finished, which may
+--       want its result. Prune knows when not.
 local function forget(id, job)
     if job[WORKFLOW] then
         local members = root .. 'members:' .. text(job[WORKFLOW])
@@ -19,6 +19,19 @@ local function forget(id, job)
         for _, parent in ipairs(call('HKEYS', edges)) do call('ZREM', root .. 'children:' .. parent, id) end
         call('UNLINK', edges)
     end
+end
+
+-- Has it a child that has not finished?
+local function is_wanted(id)
+    local at, first, some = root .. 'children:' .. text(id), 0, 100
+    repeat
+        local children = call('ZRANGE', at, first, first + some - 1)
+        for _, live in ipairs(fetch(root .. 'job', children)) do
+            if live then return true end
+        end
+        first = first + some
+    until #children < some
+    return false
 end
 
 local function finish(ids, jobs, endings, keep, now, expires)
@@ -42,7 +55,7 @@ local function finish(ids, jobs, endings, keep, now, expires)
         job[STATE], job[BLOCKED_BY], job[CANCEL_REQUESTED] = state, 0, false
         job[REASON] = state ~= 'completed' and (how.reason or job[REASON])
         if job[UNIQUE] then freed[#freed + 1] = job[UNIQUE] end
-        if is_kept[state] or state == 'completed' and children then
+        if is_kept[state] or state == 'completed' and children and is_wanted(id) then
             local at = ended_at .. text(id)
             local ended = cmsgpack.pack({cmsgpack.pack(job), bodies[n], now, how.result or false, how.cause or false})
             if seconds[state] and not (children or job[PARENTS] or job[WORKFLOW]) then

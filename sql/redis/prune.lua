@@ -12,14 +12,6 @@ local now = clock(given)
 local deleted, passed = given.deleted or 0, given.passed or {}
 local looked = 0
 
-local function is_wanted(id)
-    local children = numbers(call('ZRANGE', root .. 'children:' .. text(id), 0, -1))
-    for _, live in ipairs(fetch(root .. 'job', children)) do
-        if live then return true end
-    end
-    return false
-end
-
 for _, state in ipairs({'completed', 'cancelled', 'discarded'}) do
     local kept = given.retention[state]
     if kept == nil then kept = 0 end

@@ -7,8 +7,8 @@
 -- out:  id, lease of each job that is completed under that lease, by this call, with 'read committed': no
 --       child can be added meanwhile; then of those by an earlier one; what is missing was lost to another owner
 -- then: settle
--- trap: a job that is not to be kept is kept all the same while it has children: they may want its result.
---       Prune knows when not. One that is named twice in a call is finished once.
+-- trap: a job that is not to be kept is kept all the same while a child has not finished, which may want its
+--       result. Prune knows when not. One that is named twice in a call is finished once.
 SELECT json_group_object(id, 'completed') AS ":finished"
 FROM (
     SELECT DISTINCT j.id
@@ -28,7 +28,11 @@ FROM json_each(:jobs) AS c, json_each(c.value, '$.ids') AS i
 CROSS JOIN pgqueue_job AS j ON j.id = i.value
 WHERE j.lease = c.value ->> '$.lease'
   AND ('completed' IN (SELECT value FROM json_each(:keep))
-       OR EXISTS (SELECT 1 FROM pgqueue_dependency AS d WHERE d.parent_id = j.id))
+       OR EXISTS (
+           SELECT 1 FROM pgqueue_dependency AS d
+           CROSS JOIN pgqueue_job AS unfinished ON unfinished.id = d.child_id
+           WHERE d.parent_id = j.id
+             AND d.child_id NOT IN (SELECT CAST(key AS INTEGER) FROM json_each(:finished))))
 ON CONFLICT (id) DO NOTHING;
 
 UPDATE pgqueue_sequence

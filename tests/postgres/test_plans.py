@@ -236,10 +236,13 @@ async def test_prune_reads_no_job_that_has_a_day_of_its_own(full: PostgresBacken
 # What a worker and an application both run
 
 
+@pytest.mark.parametrize("keep", [operations.EVERYTHING, frozenset()], ids=["kept", "not kept"])
 @everywhere
-async def test_complete_goes_by_the_primary_key(full: PostgresBackend, way: str) -> None:
+async def test_complete_goes_by_the_primary_key(
+    full: PostgresBackend, way: str, keep: frozenset[State]
+) -> None:
     done = [Completed(id, LEASE) for id in some(full, "running")]
-    plans, completed = await plans_of(full, way, operations.complete(done, now=NOON))
+    plans, completed = await plans_of(full, way, operations.complete(done, keep=keep, now=NOON))
 
     assert len(completed) == BATCH
     assert not plans.names("archive_cancelled")

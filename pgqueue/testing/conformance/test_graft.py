@@ -96,6 +96,16 @@ def test_additions_that_nobody_waits_for_are_not_kept_for_anybody(store: Store) 
     assert store.listing() == []
 
 
+def test_additions_are_not_kept_for_a_child_that_is_gone(store: Store) -> None:
+    store.keep = frozenset()
+    parent = store.running()
+    store.cancel(store.add(a_job().after(parent.id)))
+    graft(store, parent, a_job("added"))
+
+    assert store.work() == ["added"]
+    assert store.listing() == []
+
+
 def test_nothing_appears_when_the_lease_is_lost(store: Store) -> None:
     parent = store.running()
     child = store.add(a_job("child").after(parent.id))

@@ -172,6 +172,32 @@ def test_a_result_is_kept_for_a_child_although_completed_jobs_are_not(store: Sto
     assert store.outcomes(child) == {}
 
 
+@pytest.mark.parametrize("kept", [frozenset(), frozenset({State.CANCELLED})])
+def test_a_result_is_not_kept_for_a_child_that_has_ended(
+    store: Store, kept: frozenset[State]
+) -> None:
+    store.keep = kept
+    parent = store.running()
+    child = store.add(a_job().after(parent.id))
+    store.cancel(child)
+    store.complete(parent, result="1")
+
+    assert store.missing(parent)
+    assert store.missing(child) == (not kept)
+
+
+def test_a_result_is_not_kept_for_a_child_that_ends_with_its_parent(store: Store) -> None:
+    store.keep = Retention(completed=timedelta(0)).kept()
+    parent = store.running()
+    child = store.add(a_job().after(parent.id))
+    store.discard(parent)
+    store.retry(child)
+    store.retry(parent)
+    store.complete(*store.claim(2))
+
+    assert store.missing(parent, child)
+
+
 def test_edges_go_with_their_children(store: Store) -> None:
     parent = a_job()
     _, child = store.enqueue(parent, a_job().after(parent))
