@@ -42,6 +42,7 @@ _NAMED = ("sqlite",)
 # What a statement of such a store answers under the name of a parameter, `AS ":ids"`, those after
 # it are given; what it calls `AS "tags[]"` is an array, which the store has as text.
 _GIVES = re.compile(r'\bAS ":([a-z_]+)"')
+_AGAIN = re.compile(r'\bAS (?:again\b|":again")')
 _LISTS = re.compile(r'\bAS "[a-z_]+\[\]"')
 _WRITES = re.compile(r"\b(?:INSERT INTO|UPDATE|DELETE FROM)\b")
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
@@ -51,7 +52,8 @@ _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 class Step:
     """One SQL statement, with ``$1``, ``$2`` … in the order of *params*, or the names themselves.
 
-    *gives*: what it answers is for the statements after it, under these names.
+    *gives*: what it answers is for the statements after it, under these names. *says_again*: it
+    answers whether all that follows a file should run once more.
     """
 
     sql: str
@@ -59,6 +61,7 @@ class Step:
     gives: tuple[str, ...] = ()
     has_lists: bool = False
     writes: bool = True
+    says_again: bool = False
     text: bytes = field(init=False, repr=False)
     """*sql* as a driver sends it, always the same object: it is looked up by its hash."""
 
@@ -78,6 +81,8 @@ class Statement:
     followed_by: tuple[Step, ...]
     repeats: bool = False
     """May what follows have to run again? Only where jobs end other than well."""
+    remembers: tuple[str, ...] = ()
+    """What one run finds for the next; the first has nothing there."""
     writes: bool = True
     """Does it change anything?"""
 
@@ -155,6 +160,7 @@ def load(store: str, schema: str = "pgqueue") -> Mapping[str, Statement]:
             steps[name],
             tuple(step for then in _then(text) for step in steps[then]),
             repeats=len(_then(text)) > 1,
+            remembers=_remembered(steps[name]),
             writes=any(step.writes for step in steps[name]),
         )
         for name, text in files.items()
@@ -228,6 +234,16 @@ def _then(text: str) -> list[str]:
     return _named("then", text)
 
 
+def _remembered(steps: tuple[Step, ...]) -> tuple[str, ...]:
+    """The parameters that steps give to those before them."""
+    given: set[str] = set()
+    early: set[str] = set()
+    for step in steps:
+        early.update(name for name in step.params if name not in given)
+        given.update(step.gives)
+    return tuple(sorted(early & given))
+
+
 def split(text: str, *, named: bool = False) -> tuple[Step, ...]:
     """Splits *text* at its semicolons; numbers its parameters, unless they stay *named*. Outside
     strings and comments."""
@@ -261,4 +277,5 @@ def _step(sql: str, params: list[str], named: bool) -> Step:
         tuple(_GIVES.findall(sql)),
         bool(_LISTS.search(sql)),
         bool(_WRITES.search(sql)),
+        bool(_AGAIN.search(sql)),
     )

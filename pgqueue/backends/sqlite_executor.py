@@ -43,20 +43,23 @@ class SqliteExecutor:
         if operation.name in SILENT:
             return operation.decode([])
         statement = self._statements[operation.name]
-        given: dict[str, Any] = {**operation.params, "now": instant(operation.params.get("now"))}
+        given: dict[str, Any] = dict.fromkeys(statement.remembers)
+        given |= {**operation.params, "now": instant(operation.params.get("now"))}
         if statement.name in ("rescue", "elect"):
             given["present"] = json.dumps(list(self._present()))
-        answers = self._run(statement.steps, given)
+        answers, _ = self._run(statement.steps, given)
         if statement.followed_by:
-            said = self._run(statement.followed_by, given)
+            said, again = self._run(statement.followed_by, given)
             if not statement.repeats:
                 answers += said
-            while statement.repeats and _says_again(said):
-                said = self._run(statement.followed_by, given)
+            while statement.repeats and again:
+                _, again = self._run(statement.followed_by, given)
         return operation.decode(answers)
 
-    def _run(self, steps: Sequence[Step], given: dict[str, Any]) -> list[Rows]:
+    def _run(self, steps: Sequence[Step], given: dict[str, Any]) -> tuple[list[Rows], bool]:
+        """What *steps* answer, and whether one says that they should run again."""
         answers: list[Rows] = []
+        again = False
         for step in steps:
             cursor = self._cursor.execute(step.sql, given)
             if cursor.description is None:
@@ -66,7 +69,8 @@ class SqliteExecutor:
                 given.update(zip(step.gives, rows[0] if rows else (None,) * 9, strict=False))
             else:
                 answers.append(_with_lists(cursor, rows) if step.has_lists else rows)
-        return answers
+            again = again or (step.says_again and bool(rows[0][0]))
+        return answers, again
 
 
 def instant(text: str | None) -> int:
@@ -87,8 +91,3 @@ def _with_lists(cursor: sqlite3.Cursor, rows: Rows) -> Rows:
             if row[place] is not None:
                 row[place] = json.loads(row[place])
     return [tuple(row) for row in read]
-
-
-def _says_again(answers: Sequence[Rows]) -> bool:
-    """Only settle has something to say: again, queues."""
-    return any(row[0] for rows in answers for row in rows)

@@ -153,8 +153,8 @@ class Model(Inspections):
                 value = None if result is None else msgspec.json.decode(result)
                 self._end(job, State.COMPLETED, now, kept=True, reason=None, result=value)
         if State.COMPLETED not in self.keep:
-            for id in ended.keys() - self._wanted():
-                del self.jobs[id]
+            for unwanted in ended.keys() - self._wanted():
+                del self.jobs[unwanted]
         told.freed = self._settle(ended, now)
         return told
 
@@ -294,7 +294,7 @@ class Model(Inspections):
                 if past and id not in wanted:
                     del self.jobs[id]
         for child, parent in list(self.edges):
-            alive = (job := self.jobs.get(parent)) and not job.finished
+            alive = self._unfinished([parent])
             if child not in self.jobs and not alive:
                 del self.edges[child, parent]
 

@@ -147,17 +147,20 @@ class Graph:
         Not one whose unique key belongs to another job by now, and no descendant with another
         parent that failed and does not come back: it learns that this one is the cause now.
         """
-        wanted = {id for id in asked if self.jobs[id].finished}
+        taken = {job.unique_key for job in self._unfinished(self.jobs) if job.unique_key}
+        free = {id for id, job in self.jobs.items() if job.finished and job.unique_key not in taken}
+        reached = {id for id in asked | revived if id in free or not self.jobs[id].finished}
         while more := {
             link.child
             for link in self.edges.values()
-            if link.parent in wanted | asked | revived
-            and link.child in self.jobs.keys() - wanted
+            if link.parent in reached
+            and link.child in free - reached
             and self.jobs[link.child].cause == link.parent
         }:
-            wanted |= more
+            reached |= more
+        wanted = reached & free
         back: set[int] = set()
-        keys = {job.unique_key for job in self._unfinished(self.jobs) if job.unique_key}
+        keys: set[str] = set()
         for id in sorted(wanted, key=lambda id: (id not in asked, id)):
             if (key := self.jobs[id].unique_key) not in keys:
                 back.add(id)

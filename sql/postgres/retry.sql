@@ -12,7 +12,8 @@
 --       parents have not finished: those are kept from finishing, those that failed from being
 --       retried, and all counted by a new statement. A descendant with another parent that failed stays
 --       cancelled, now because of that one; a job that was asked for itself comes back anyway. A unique
---       key that was taken meanwhile must not fail the others. LATERAL … OFFSET 0, scalar sub-selects and
+--       key that was taken meanwhile must not fail the others: whose it is stays, with what is below it. Where several
+--       have one key, the first takes it; should that one stay cancelled, then the next, when this runs again. LATERAL … OFFSET 0, scalar sub-selects and
 --       = ANY (ARRAY(…)) keep every step on an index, whatever the planner believes of the tables; so does
 --       doing without sequential scans, until the last statement.
 SELECT NULL::bigint,
@@ -27,12 +28,21 @@ WITH RECURSIVE asked AS MATERIALIZED (
     SELECT id
     FROM (SELECT id FROM asked
           UNION
-          SELECT unnest(nullif(current_setting('pgqueue_local.revived', true), '')::bigint[])) AS known
+          SELECT unnest(nullif(current_setting('pgqueue_local.known', true), '')::bigint[])) AS known
+    WHERE (SELECT (SELECT j.id FROM pgqueue.job AS j WHERE j.unique_key = a.unique_key)
+           FROM pgqueue.archive AS a
+           WHERE a.id = known.id) IS NULL
     UNION
     SELECT a.id
     FROM again
     CROSS JOIN LATERAL (SELECT d.child_id FROM pgqueue.dependency AS d WHERE d.parent_id = again.id OFFSET 0) AS d
-    CROSS JOIN LATERAL (SELECT a.id FROM pgqueue.archive AS a WHERE a.id = d.child_id AND a.cause = again.id OFFSET 0) AS a
+    CROSS JOIN LATERAL (
+        SELECT a.id
+        FROM pgqueue.archive AS a
+        WHERE a.id = d.child_id AND a.cause = again.id
+          AND (SELECT j.id FROM pgqueue.job AS j WHERE j.unique_key = a.unique_key) IS NULL
+        OFFSET 0
+    ) AS a
 ), locked AS (
     SELECT a.id
     FROM pgqueue.archive AS a
@@ -118,6 +128,11 @@ WITH RECURSIVE candidate AS MATERIALIZED (
     FOR NO KEY UPDATE
 )
 SELECT set_config('pgqueue_local.revived', ARRAY(SELECT id FROM revived ORDER BY id)::text, true),
+       set_config('pgqueue_local.known',
+           CASE WHEN EXISTS (SELECT FROM revived)
+                THEN (coalesce(nullif(current_setting('pgqueue_local.known', true), ''), '{}')::bigint[]
+                      || ARRAY(SELECT id FROM revived))::text
+                ELSE '' END, true),
        set_config('pgqueue_local.hurried', ARRAY(SELECT id FROM live)::text, true);
 
 UPDATE pgqueue.dependency AS d

@@ -6,22 +6,30 @@
 --       keep, now   as for complete
 -- out:  id, state of each that was asked for: 'available', or 'blocked' (it waits for parents), 'running', 'held'
 --       (its unique key now belongs to another job); a missing one never was, or is past its retention
--- then: archive, settle
+-- then: retry, archive, settle
 -- trap: what comes back waits for whichever of its parents have not finished. A descendant with another
 --       parent that failed stays cancelled, now because of that one; a job that was asked for itself comes
---       back anyway. A unique key that was taken meanwhile must not fail the others.
+--       back anyway. A unique key that was taken meanwhile must not fail the others: whose it is stays, with what is
+--       below it. Where several have one key, the first takes it; should that one stay cancelled, then the next,
+--       when this runs again.
 SELECT json_group_array(id) AS ":asked"
 FROM (SELECT value AS id FROM json_each(:ids)
       UNION
       SELECT id FROM pgqueue_archive WHERE workflow = CAST(:workflow AS INTEGER) AND state IN ('cancelled', 'discarded'));
 
 WITH RECURSIVE again(id) AS (
-    SELECT value FROM json_each(:asked)
+    SELECT known.value
+    FROM (SELECT value FROM json_each(:asked) UNION SELECT value FROM json_each(:known)) AS known
+    WHERE NOT EXISTS (
+        SELECT 1 FROM pgqueue_archive AS a
+        CROSS JOIN pgqueue_job AS j ON j.unique_key = a.unique_key
+        WHERE a.id = known.value)
     UNION
     SELECT a.id
     FROM again
     CROSS JOIN pgqueue_dependency AS d ON d.parent_id = again.id
     CROSS JOIN pgqueue_archive AS a ON a.id = d.child_id AND a.cause = again.id
+    WHERE NOT EXISTS (SELECT 1 FROM pgqueue_job AS j WHERE j.unique_key = a.unique_key)
 )
 SELECT json_group_array(id) AS ":reviving" FROM (
     SELECT a.id FROM again CROSS JOIN pgqueue_archive AS a ON a.id = again.id ORDER BY a.id);
@@ -29,9 +37,8 @@ SELECT json_group_array(id) AS ":reviving" FROM (
 WITH RECURSIVE candidate AS MATERIALIZED (
     SELECT a.id, a.id IN (SELECT value FROM json_each(:asked)) AS asked,
            a.unique_key IS NOT NULL
-           AND (row_number() OVER (
-                    PARTITION BY a.unique_key ORDER BY a.id NOT IN (SELECT value FROM json_each(:asked)), a.id) > 1
-                OR EXISTS (SELECT 1 FROM pgqueue_job AS j WHERE j.unique_key = a.unique_key)) AS held
+           AND row_number() OVER (
+               PARTITION BY a.unique_key ORDER BY a.id NOT IN (SELECT value FROM json_each(:asked)), a.id) > 1 AS held
     FROM json_each(:reviving) AS r CROSS JOIN pgqueue_archive AS a ON a.id = r.value
 ), edge AS MATERIALIZED (
     SELECT d.child_id, d.parent_id, d.outcome
@@ -101,6 +108,11 @@ SELECT json_group_array(json_object('id', value ->> 0, 'state', 'cancelled', 'ca
                                     'reason', printf('parent %d had failed', value ->> 2))) AS ":ending"
 FROM json_each(:counted)
 WHERE value ->> 2 IS NOT NULL;
+
+SELECT json_group_array(value) AS ":known"
+FROM (SELECT value FROM json_each(:known) UNION ALL SELECT value FROM json_each(:revived));
+
+SELECT :revived <> '[]' AS ":again";
 
 SELECT j.id, j.state FROM json_each(:asked) AS g CROSS JOIN pgqueue_job AS j ON j.id = g.value
 UNION ALL

@@ -193,7 +193,7 @@ def test_a_parameter_is_given_by_the_caller_the_store_or_a_statement_before(stor
         known = verbs.get(statement.name)
         if known is None:
             continue
-        known = known | PROVIDED[store]
+        known = known | PROVIDED[store] | set(statement.remembers)
         for step in (*statement.steps, *statement.followed_by):
             assert set(step.params) <= known, (statement.name, step.sql)
             known |= set(step.gives)

@@ -203,6 +203,35 @@ def test_one_whose_key_was_taken_does_not_come_back(store: Store, stays: str) ->
     assert store.state(holder) == "available"
 
 
+def test_a_key_goes_to_the_first_that_can_come_back(store: Store) -> None:
+    parent, other = store.running(), store.running()
+    first = store.add(a_job("first", unique="k").after(parent.id, other.id))
+    store.discard(parent)
+    second = store.add(a_job("second", unique="k").after(parent.id))
+    third = store.add(a_job("third", unique="k").after(parent.id))
+    store.discard(other)
+
+    store.retry(parent)
+
+    assert store.states(first, second, third) == ["cancelled", "blocked", "cancelled"]
+    assert [store.job(id).cause for id in (first, third)] == [other.id, parent.id]
+    assert store.work() == ["task", "second"]
+
+
+def test_a_key_is_not_left_to_what_is_below_one_that_stays(store: Store) -> None:
+    parent = store.running()
+    stays = store.add(a_job(unique="taken").after(parent.id))
+    below = store.add(a_job("below", unique="k").after(stays))
+    store.discard(parent)
+    store.add(a_job("holder", unique="taken"))
+    second = store.add(a_job("second", unique="k").after(parent.id))
+
+    store.retry(parent)
+
+    assert store.states(stays, below, second) == ["cancelled", "cancelled", "blocked"]
+    assert store.work() == ["holder", "task", "second"]
+
+
 def test_one_that_was_asked_for_has_its_key_before_a_descendant(store: Store) -> None:
     parent = store.add(a_job("parent"))
     child = store.add(a_job("child", unique="k").after(parent))
