@@ -43,8 +43,8 @@ class SqliteExecutor:
         if operation.name in SILENT:
             return operation.decode([])
         statement = self._statements[operation.name]
-        given: dict[str, Any] = dict.fromkeys(statement.remembers)
-        given |= {**operation.params, "now": instant(operation.params.get("now"))}
+        given: dict[str, Any] = {**operation.params, "now": instant(operation.params.get("now"))}
+        given.update(dict.fromkeys(statement.remembers))
         if statement.name in ("rescue", "elect"):
             given["present"] = json.dumps(list(self._present()))
         answers, _ = self._run(statement.steps, given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import count
 
 import psycopg
 from psycopg.conninfo import make_conninfo
@@ -46,13 +47,17 @@ def postgres(url: str | None) -> Iterator[Empty]:
         options = "-c plan_cache_mode=force_generic_plan -c synchronous_commit=off"
         backend = PostgresBackend(make_conninfo(url, options=options), schema=schema)
         stack.callback(backend.close)
+        with backend.user_connection() as pooled:
+            pooled.prepare_threshold = 0
+        histories = count(1)
 
         def empty() -> Backend:
             for (day,) in connection.execute(DAYS, [schema]).fetchall():
                 connection.execute(f"DROP TABLE {day}".encode())
-            for table in TABLES:
-                connection.execute(f"DELETE FROM {schema}.{table}".encode())
-                connection.execute(f"VACUUM {schema}.{table}".encode())
+            tables = [f"{schema}.{table}" for table in TABLES]
+            connection.execute("".join(f"DELETE FROM {table};" for table in tables).encode())
+            if next(histories) % 10 == 0:  # it makes all that is prepared be planned anew
+                connection.execute(f"VACUUM {', '.join(tables)}".encode())
             return backend
 
         yield empty

@@ -11,7 +11,7 @@ from pgqueue.testing.histories import play
 from tests.model.stores import STORES
 
 HISTORIES = int(os.environ.get("PGQUEUE_HISTORIES", "500"))
-SHARE = {"postgres": 0.4}  # a step takes three times as long there
+SHARE = {"postgres": 0.6}  # a history takes three times as long there
 PARTS = 5  # for as many processes
 
 
