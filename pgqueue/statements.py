@@ -4,7 +4,8 @@ that a driver takes.
 A statement file holds one operation: a header comment, then one or more statements. They run in
 order, in one transaction; the answer is what each of them returns. ``then:`` names files whose
 statements follow, the same for every verb that needs them. When one of those answers *true*, they
-all run once more, in the same transaction (see sql/README.md).
+all run once more, in the same transaction (see sql/README.md). ``unless:`` names a file that is
+asked first: when it answers, that is the answer.
 """
 
 from __future__ import annotations
@@ -85,11 +86,13 @@ class Statement:
     """What one run finds for the next; the first has nothing there."""
     writes: bool = True
     """Does it change anything?"""
+    unless: Step | None = None
+    """Asked first, outside the transaction: its answer, if it has one, saves the rest."""
 
     @property
     def atomic(self) -> bool:
         """Is it one SQL statement, which needs no transaction around it?"""
-        return len(self.steps) + len(self.followed_by) == 1
+        return len(self.steps) + len(self.followed_by) == 1 and not self.unless
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +165,7 @@ def load(store: str, schema: str = "pgqueue") -> Mapping[str, Statement]:
             repeats=len(_then(text)) > 1,
             remembers=_remembered(steps[name]),
             writes=any(step.writes for step in steps[name]),
+            unless=next((steps[other][0] for other in _named("unless", text)), None),
         )
         for name, text in files.items()
     }

@@ -39,6 +39,9 @@ class Statements:
             return operation.decode([_rows(self._send(statement.steps[0], operation))])
         connection = self._connection
         own = is_idle(connection)
+        first = statement.unless
+        if own and first and (answer := _rows(self._send(first, operation))):
+            return operation.decode([answer])
         try:
             with connection.pipeline() as pipeline:
                 if own:
@@ -98,6 +101,10 @@ class AsyncStatements:
             return operation.decode([await _rows_async(cursor)])
         connection = self._connection
         own = is_idle(connection)
+        if own and statement.unless and not settings:
+            cursor = await self._send(statement.unless, operation)
+            if answer := await _rows_async(cursor):
+                return operation.decode([answer])
         try:
             async with connection.pipeline() as pipeline:
                 if own:

@@ -18,16 +18,23 @@ class Heartbeater(Service):
     """Asks about the leases now and then, and at once when somebody cancels one of our jobs.
 
     While jobs run it asks more often; without a session of our own every second, as nothing else
-    tells us of a cancellation then.
+    tells us of a cancellation then. Idle, it takes turns: it says that we live, and asks whether we
+    still hear; either shows a session that is broken.
     """
 
     def __init__(
-        self, listener: Listener, executor: Executor, profile: dict[str, Any], interval: float
+        self,
+        listener: Listener,
+        executor: Executor,
+        profile: dict[str, Any],
+        interval: float,
+        frozen_after: float,
     ) -> None:
         self._listener = listener
         self._executor = executor
         self._profile = profile
         self._interval = interval
+        self._may_take_turns = frozen_after >= 3 * interval
         self._asked = asyncio.Event()
 
     def ask(self) -> None:
@@ -54,14 +61,21 @@ class Heartbeater(Service):
         return self._profile | {"info": self._profile["info"] | full}
 
     async def run(self) -> None:
-        checked_at = monotonic()
+        checked_at, listens = monotonic(), False
         while True:
             await happens(self._asked, self._gap())
+            listens = self._may_only_listen() and not listens
             self._asked.clear()
-            await self.beat()
-            if self._listener.present and monotonic() - checked_at >= self._interval * 0.9:
+            if not listens:
+                await self.beat()
+            due = monotonic() - checked_at >= self._interval * 0.9
+            if listens or (due and self._listener.present and not self._may_only_listen()):
                 await self._listener.check()
                 checked_at = monotonic()
+
+    def _may_only_listen(self) -> bool:
+        idle = self._listener.present and not self._executor.busy
+        return idle and self._may_take_turns and not self._asked.is_set()
 
     def _gap(self) -> float:
         if not self._executor.busy:

@@ -21,7 +21,7 @@ PROMOTE_SECONDS = 30.0  # enqueue wakes us for what is due earlier than that
 FIRST_GAP = 0.005
 AWAKE_SECONDS = 0.25
 RESCUE_SECONDS = 1.0
-ALONE_SECONDS = 10.0
+ALONE_SECONDS = 30.0
 GRACE_SECONDS = 10.0
 PRUNE_SECONDS = 600.0
 
@@ -86,7 +86,8 @@ class Rescuer(Service):
     """Takes jobs away from dead workers.
 
     After a connection of our own was lost, the others' may have been too: they get a grace period
-    to come back. Alone, it looks seldom; a worker that joins wakes it. It speaks on the session
+    to come back. Alone, it looks seldom; a worker that joins wakes it, and so does a new session of
+    our own, which may have missed that. It speaks on the session
     that sleeps, which a sleeper's own notifications do not wake: hence *wake*.
     """
 
@@ -113,6 +114,7 @@ class Rescuer(Service):
     def unsettled(self) -> None:
         """Our own session was lost and is new: the others' may be about to be."""
         self._calm_at = monotonic() + GRACE_SECONDS
+        self._woken.set()
 
     async def run(self) -> None:
         while True:

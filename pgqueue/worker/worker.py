@@ -154,7 +154,11 @@ class Worker:
             options.sleep_after,
         )
         self._heartbeater = Heartbeater(
-            self._listener, self._executor, self._profile, options.heartbeat_interval
+            self._listener,
+            self._executor,
+            self._profile,
+            options.heartbeat_interval,
+            options.frozen_after,
         )
         self._promoter = Promoter(self._claims, self._listener, self._fetcher.look)
         look = self._fetcher.look

@@ -5,6 +5,7 @@
 --       max_rescues       integer · keep, now   as for complete
 -- out:  id, state, worker, task of each job taken from a dead worker; and one row without an id whose
 --       state is the number of other workers, as text
+-- unless: calm
 -- then: archive, settle
 -- trap: a process is dead when its session is dead: the kernel closes a killed process's socket, and that
 --       frees its lock, however busy the interpreter was. The second sighting counts, because a

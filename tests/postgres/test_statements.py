@@ -13,7 +13,7 @@ from pgqueue import inspections, operations
 from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.embedded import binaries
 from pgqueue.errors import SchemaMissing, SchemaOutOfDate
-from pgqueue.operations import Retention
+from pgqueue.operations import Rescue, Retention
 from pgqueue.statements import folder, in_schema, load, schema_files
 from pgqueue.testing.conformance import Store, a_job
 
@@ -77,6 +77,25 @@ def test_another_schema_works_from_end_to_end(elsewhere: PostgresBackend) -> Non
             " WHERE relname LIKE 'archive%' OR relname IN ('job', 'worker', 'jobs')"
         )
         assert schemas.fetchall() == [("my_jobs",)]
+
+
+async def test_a_rescue_asks_but_one_question_while_all_are_present(
+    store: Store, backend: PostgresBackend
+) -> None:
+    with psycopg.connect(backend.url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE pgqueue.archive RENAME TO elsewhere")
+        lane = backend.lane()
+        await lane.open()
+        try:
+            for _ in range(2):
+                assert store.rescue() == Rescue([], 1)
+                assert await lane.execute(operations.rescue(now=store.now)) == Rescue([], 1)
+            store.passes(minutes=2)
+            with pytest.raises(SchemaMissing):
+                await lane.execute(operations.rescue(now=store.now))
+        finally:
+            await lane.close()
+            connection.execute("ALTER TABLE pgqueue.elsewhere RENAME TO archive")
 
 
 def test_a_schema_can_be_undone(elsewhere: PostgresBackend) -> None:

@@ -24,6 +24,7 @@ SCRIPTS = load_scripts("redis")
 FIELDS = ["in", "out", "uses", "runs", "walks", "trap"]
 # Files that another store has and Redis has not, or the other way round, and why.
 WITHOUT = {
+    "calm": "a rescue is one script, which ends soon when nobody is dead",
     "direct": "no pooler stands between a client and its server",
     "listen": "a subscription is a connection's state, which no script can change",
     "listening": "what the server knows of a subscription, `present` tells",

@@ -33,6 +33,7 @@ ELSEWHERE = {
         "own": "a database is somebody's; nothing is made in it without being asked for",
     },
     "sqlite": {
+        "calm": "a rescue is one short transaction on one's own machine",
         "direct": "nothing stands between it and its file",
         "enqueue_one": "one job costs it no more in the statement for many",
         "listen": "nothing is sent: a session watches the file",
@@ -51,7 +52,7 @@ UNUSED = {
     "postgres": set[str](),
     "sqlite": {"notify"},  # see wake
 }
-FIELDS = ["in", "out", "then", "walks", "trap"]
+FIELDS = ["in", "out", "unless", "then", "walks", "trap"]
 every_file = pytest.mark.parametrize(
     "path", [*FILES, *ROOMS], ids=lambda path: f"{path.parent.name}/{path.stem}"
 )
@@ -125,8 +126,9 @@ def test_a_header_names_every_parameter(path: Path) -> None:
 
 @every_file
 def test_what_follows_exists(path: Path) -> None:
-    for name in filter(None, field(path, "then").split(", ")):
-        assert path.with_name(f"{name}.sql") in FILES
+    for part in ("unless", "then"):
+        for name in filter(None, field(path, part).split(", ")):
+            assert path.with_name(f"{name}.sql") in FILES
 
 
 # Statements
@@ -284,7 +286,12 @@ def test_so_does_an_operation_that_only_some_stores_have(operation: Operation[An
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_file_belongs_to_a_verb(path: Path) -> None:
     verbs = {operation.name for operation in [*DESCRIBED, *COPYING]}
-    followed = {name for other in FILES for name in field(other, "then").split(", ")}
+    followed = {
+        name
+        for other in FILES
+        for part in ("unless", "then")
+        for name in field(other, part).split(", ")
+    }
     sessions = [
         node.value
         for backend in (PACKAGE / "backends").glob(f"{path.parent.name}*.py")
@@ -449,6 +456,16 @@ def test_comments_are_not_sent(written: Callable[..., Statement]) -> None:
 def test_a_statement_ends_with_a_semicolon(written: Callable[..., Statement]) -> None:
     with pytest.raises(PgqueueError, match="lacks its semicolon: 'SELECT 2'"):
         written("a", a="SELECT 1;\nSELECT 2")
+
+
+def test_what_is_asked_first_is_named_in_the_header(written: Callable[..., Statement]) -> None:
+    files = {"a": "-- a: does\n-- unless: b\nSELECT 1;", "b": "-- b: asks\nSELECT :x::int;"}
+    statement = written("a", **files)
+
+    assert statement.unless is not None
+    assert statement.unless.sql == "SELECT $1::int"
+    assert not statement.atomic
+    assert written("b", **files).unless is None
 
 
 def test_what_follows_is_named_in_the_header(written: Callable[..., Statement]) -> None:
