@@ -26,6 +26,8 @@ from pgqueue.worker.threads import Threads
 
 MAX_BUFFER = 1_000
 BUFFER_SECONDS = 0.02
+RATE_SECONDS = 0.05
+BURST = 20  # so many tell how quick they are, without waiting for the end of the interval
 STOP_SECONDS = 2.0
 
 
@@ -105,9 +107,8 @@ class Executor:
         self._empty.set()
         self._stopping = False
         self._rate = 0.0
-        self._counted = 0
-        self._counted_at = monotonic()
         self.finished = 0
+        self._count()
 
     @property
     def busy(self) -> bool:
@@ -145,6 +146,8 @@ class Executor:
 
     def take(self, jobs: list[ClaimedJob]) -> None:
         """Runs *jobs* as slots become free, in this order."""
+        if self.finished == self._counted:
+            self._count()  # not from before we had anything to do
         for job in jobs:
             run = self._runs[job.id, job.lease] = Run(job)
             self._by_queue[job.queue] += 1
@@ -201,13 +204,22 @@ class Executor:
     def _room(self) -> int:
         if self._stopping:
             return 0
-        now = monotonic()
-        if now - self._counted_at > 0.05:
-            rate = (self.finished - self._counted) / (now - self._counted_at)
-            self._rate = rate if rate > self._rate else (self._rate + rate) / 2
-            self._counted, self._counted_at = self.finished, now
+        spent, finished = monotonic() - self._counted_at, self.finished - self._counted
+        if spent > RATE_SECONDS or finished >= BURST:
+            rate = finished / max(spent, RATE_SECONDS / BURST)
+            self._rate = rate if rate > self._rate else self._rate
+            if spent > RATE_SECONDS:
+                self._rate = (self._rate + rate) / 2
+                self._count()
         ahead = min(MAX_BUFFER, int(self._rate * BUFFER_SECONDS))
-        return self._concurrency - self._running - len(self._buffer) + ahead
+        free = self._concurrency - self._running - len(self._buffer)
+        if free <= 0 and 2 * len(self._buffer) >= ahead:
+            return 0  # not a claim for each job that the buffer lacks
+        return free + ahead
+
+    def _count(self) -> None:
+        """The rate is counted from here."""
+        self._counted, self._counted_at = self.finished, monotonic()
 
     def _fill(self) -> None:
         while self._buffer and self._running < self._concurrency:

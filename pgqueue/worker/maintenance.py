@@ -16,7 +16,7 @@ from pgqueue.worker.listener import DEAF_SECONDS, Listener
 from pgqueue.worker.service import Service, happens, log
 
 DUE = "@"
-BATCH = 1_000
+PORTION = 250
 PROMOTE_SECONDS = 30.0  # enqueue wakes us for what is due earlier than that
 FIRST_GAP = 0.005
 AWAKE_SECONDS = 0.25
@@ -59,7 +59,7 @@ class Promoter(Service):
     async def run(self) -> None:
         while True:
             self._woken.clear()
-            answer = await self._line.execute(operations.promote(BATCH))
+            answer = await self._line.execute(operations.promote(PORTION))
             for queue in answer.queues:
                 self._wake(queue)
             await self._rest(answer.next_due)

@@ -160,7 +160,7 @@ class Worker:
             options.heartbeat_interval,
             options.frozen_after,
         )
-        self._promoter = Promoter(self._claims, self._listener, self._fetcher.look)
+        self._promoter = Promoter(self._listener.line, self._listener, self._fetcher.look)
         look = self._fetcher.look
         self._rescuer = Rescuer(self._listener, keep, app.max_rescues, options.frozen_after, look)
         pruner = Pruner(self._listener, app.retention, look)

@@ -4,8 +4,10 @@
 -- out:  queue, count, next_seconds: how many became available in each queue; and in the row without a
 --       queue, the seconds until the next job is due (0: more are due already; NULL: none is waiting)
 -- walks: job_due from its beginning; no sort
+-- trap: its commit waits for no disk: a promotion that a crash undoes is one that is still due.
 WITH clock AS MATERIALIZED (
-    SELECT coalesce(:now::timestamptz, clock_timestamp()) AS instant
+    SELECT coalesce(:now::timestamptz, clock_timestamp()) AS instant,
+           set_config('synchronous_commit', 'off', true) AS hurried
 ), due AS MATERIALIZED (
     SELECT id, nextval('pgqueue.position') AS position
     FROM (

@@ -6,11 +6,13 @@ import asyncio
 from collections import Counter
 from datetime import timedelta
 from time import time
+from typing import Any
 
 import pytest
 
 from pgqueue import App, Context, inspections
 from pgqueue.errors import SchemaMissing, SchemaOutOfDate
+from pgqueue.operations import Operation
 from pgqueue.why import sentence
 from pgqueue.worker import Options, Worker
 from tests.worker.conftest import Work
@@ -60,6 +62,27 @@ async def test_whoever_asks_why_is_told_of_the_limit(app: App, work: Work) -> No
     await soon(told)
     gate.set()
     await ended(app, handles[1])
+
+
+async def test_claims_quick_jobs_by_the_hundred_at_once(app: App, work: Work) -> None:
+    @app.task
+    async def quick() -> None: ...
+
+    handles = await app.enqueue_async([quick.job() for _ in range(3_000)])
+    worker = await work(concurrency=50)
+    execute, sizes = worker._claims.lane.execute, list[int]()
+
+    async def noted(operation: Operation[Any]) -> Any:
+        answer = await execute(operation)
+        if operation.name == "claim":
+            sizes.append(len(answer))
+        return answer
+
+    worker._claims.lane.execute = noted  # type: ignore[method-assign]
+    await ended(app, handles[-1], within=20)
+
+    print(f"claims of {' '.join(map(str, sizes))} jobs")
+    assert sum(size > 0 for size in sizes) <= 20
 
 
 async def test_a_queue_at_its_limit_costs_nothing_until_a_job_has_ended(
