@@ -207,7 +207,7 @@ class Executor:
         spent, finished = monotonic() - self._counted_at, self.finished - self._counted
         if spent > RATE_SECONDS or finished >= BURST:
             rate = finished / max(spent, RATE_SECONDS / BURST)
-            self._rate = rate if rate > self._rate else self._rate
+            self._rate = max(self._rate, rate)
             if spent > RATE_SECONDS:
                 self._rate = (self._rate + rate) / 2
                 self._count()

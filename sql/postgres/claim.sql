@@ -35,4 +35,4 @@ WHERE id = ANY (ARRAY(
     LIMIT :limit::integer
 ))
 RETURNING id, priority, position, attempt, task, args::text, max_attempts, timeout_seconds,
-          extract(epoch FROM run_at)::float8, rescues, progress::text, metadata::text, tags, workflow, queue;
+          date_part('epoch', run_at), rescues, progress::text, metadata::text, tags, workflow, queue;

@@ -4,6 +4,6 @@
 -- out:  as claim
 -- trap: reads the live table once: lease columns have no index, as broken connections are few.
 SELECT id, priority, position, attempt, task, args::text, max_attempts, timeout_seconds,
-       extract(epoch FROM run_at)::float8, rescues, progress::text, metadata::text, tags, workflow, queue
+       date_part('epoch', run_at), rescues, progress::text, metadata::text, tags, workflow, queue
 FROM pgqueue.job
 WHERE state = 'running' AND worker = :worker::integer AND lease = :lease::bigint;
