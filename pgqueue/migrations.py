@@ -5,9 +5,9 @@
 * a revision of the application's own::
 
       def upgrade() -> None:
-          pgqueue.migrations.upgrade(op.get_bind(), to="0001")
+          pgqueue.migrations.upgrade(op.get_bind(), to="0002")
 
-* `psql --single-transaction -f sql/postgres/schema/0001_jobs.sql`.
+* `psql --single-transaction -f sql/postgres/schema/0001_jobs.sql -f …/0002_archived_args.sql`.
 
 PostgreSQL and SQLite have the same revisions. Each file is applied once and records itself in the
 table `migration` of the queue's schema (`pgqueue_migration` in SQLite): that table is the truth,

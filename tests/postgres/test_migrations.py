@@ -273,7 +273,7 @@ def test_an_applications_offline_script_holds_the_files(empty_url: str, postgres
             revision()
         return options["output_buffer"].getvalue()
 
-    psql(empty_url, "-c", script(lambda: migrations.upgrade(op.get_bind(), to="0001")))
+    psql(empty_url, "-c", script(lambda: migrations.upgrade(op.get_bind(), to=migrations.head())))
     assert catalog(empty_url) == catalog(postgres_url)
     psql(empty_url, "-c", script(lambda: migrations.downgrade(op.get_bind())))
     assert catalog(empty_url) == set()

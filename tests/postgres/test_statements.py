@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
@@ -96,6 +97,31 @@ async def test_a_rescue_asks_but_one_question_while_all_are_present(
         finally:
             await lane.close()
             connection.execute("ALTER TABLE pgqueue.elsewhere RENAME TO archive")
+
+
+def test_arguments_come_to_the_archive_as_they_were_stored(
+    store: Store, backend: PostgresBackend
+) -> None:
+    """They are compressed once, when the job is enqueued, also where that was in vain."""
+    store.prune(Retention())
+    stored = (
+        "SELECT pg_column_size(args), pg_column_compression(args) FROM pgqueue.%s"
+        " ORDER BY pg_column_size(args)"
+    )
+    small, large = "word " * 2_000, os.urandom(16_000).hex()
+    for body in (small, large):
+        store.enqueue(a_job(args=f'{{"body": "{body}"}}'))
+    with psycopg.connect(backend.url, autocommit=True) as connection:
+        before = connection.execute((stored % "job").encode()).fetchall()
+        store.work()
+        assert connection.execute((stored % "archive").encode()).fetchall() == before
+        assert [how for _, how in before] == ["pglz", None]
+        storages = connection.execute(
+            "SELECT DISTINCT attstorage::text FROM pg_attribute"
+            " WHERE attname = 'args' AND attrelid IN"
+            " (SELECT relid FROM pg_partition_tree('pgqueue.archive'))"
+        )
+        assert storages.fetchall() == [("e",)]
 
 
 def test_a_schema_can_be_undone(elsewhere: PostgresBackend) -> None:

@@ -1,0 +1,18 @@
+"""Arguments come to the archive as they are, and are not compressed once more."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from pgqueue import migrations
+
+revision = "0002"
+down_revision: str | None = "0001"
+
+
+def upgrade(bind: Connection | None, schema: str) -> None:
+    migrations.upgrade(bind, start=down_revision or "base", to=revision, schema=schema)
+
+
+def downgrade(bind: Connection | None, schema: str) -> None:
+    migrations.downgrade(bind, start=revision, to=down_revision or "base", schema=schema)
