@@ -160,6 +160,7 @@ async def test_refuses_to_start_without_the_schema_and_names_the_cure(empty_url:
 async def test_refuses_to_start_on_an_older_schema_and_names_the_cure(
     app: App, store: Store
 ) -> None:
+    store.value("DELETE FROM pgqueue.migration WHERE version > '0001'")
     store.value("UPDATE pgqueue.migration SET version = '0000'")
 
     with pytest.raises(SchemaOutOfDate, match=r"at version 0000.*needs 0\d+.*pgqueue migrate"):
