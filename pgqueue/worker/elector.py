@@ -1,6 +1,6 @@
 """The Elector: at most one worker of a cluster leads, and does what must be done once.
 
-The leadership is a row: who, and until when. The leader renews it every half of its term; a
+The leadership is a row: who, and until when. The leader renews it after two thirds of its term; a
 candidate asks now and then, and is told who leads without writing anything. A leader that stops
 leaves a gap of
 
@@ -63,7 +63,7 @@ class Elector(Service):
             else:
                 await self._step_down(f"worker {answer.worker} leads")
             await asyncio.sleep(
-                self._term / 2 if self.leads else min(CANDIDATE_SECONDS, self._term / 3)
+                self._term * 2 / 3 if self.leads else min(CANDIDATE_SECONDS, self._term / 3)
             )
 
     async def stop(self) -> None:

@@ -18,8 +18,8 @@ class Heartbeater(Service):
     """Asks about the leases now and then, and at once when somebody cancels one of our jobs.
 
     While jobs run it asks more often; without a session of our own every second, as nothing else
-    tells us of a cancellation then. Idle, it takes turns: it says that we live, and asks whether we
-    still hear; either shows a session that is broken.
+    tells us of a cancellation then. Idle, it asks only every other time: whether the session still
+    hears is asked each time, and that shows a broken one too.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Heartbeater(Service):
         self._executor = executor
         self._profile = profile
         self._interval = interval
-        self._may_take_turns = frozen_after >= 3 * interval
+        self._has_time = frozen_after >= 3 * interval
         self._asked = asyncio.Event()
 
     def ask(self) -> None:
@@ -61,21 +61,20 @@ class Heartbeater(Service):
         return self._profile | {"info": self._profile["info"] | full}
 
     async def run(self) -> None:
-        checked_at, listens = monotonic(), False
+        checked_at, skipped = monotonic(), False
         while True:
             await happens(self._asked, self._gap())
-            listens = self._may_only_listen() and not listens
+            skipped = self._may_skip() and not skipped
             self._asked.clear()
-            if not listens:
+            if not skipped:
                 await self.beat()
-            due = monotonic() - checked_at >= self._interval * 0.9
-            if listens or (due and self._listener.present and not self._may_only_listen()):
+            if self._listener.present and monotonic() - checked_at >= self._interval * 0.9:
                 await self._listener.check()
                 checked_at = monotonic()
 
-    def _may_only_listen(self) -> bool:
+    def _may_skip(self) -> bool:
         idle = self._listener.present and not self._executor.busy
-        return idle and self._may_take_turns and not self._asked.is_set()
+        return idle and self._has_time and not self._asked.is_set()
 
     def _gap(self) -> float:
         if not self._executor.busy:
