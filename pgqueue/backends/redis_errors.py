@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from pgqueue.errors import PgqueueError, StoreBusy, StoreUnavailable
+from pgqueue.errors import NotPermitted, PgqueueError, StoreBusy, StoreUnavailable
 
 # It was not carried out: the server is a replica, starts, is full, or has handed the namespace on.
 _AWAY = (
@@ -33,6 +33,8 @@ def translated(*, transient: bool = True) -> Iterator[None]:
     own errors."""
     try:
         yield
+    except redis.exceptions.NoPermissionError as error:
+        raise NotPermitted(f"Redis says: {error}; its ACL says who may what") from error
     except redis.ResponseError as error:
         if not transient:
             raise

@@ -66,7 +66,7 @@ class Transaction:
                 answers = [[(wanted["id"],)] if held else []]
             case "complete" if not self._pipelined:
                 answers = yield from self._complete(wanted)
-            case "wake":
+            case "wake" if self._operations or self._pipelined:  # what is carried out wakes
                 answers = []
             case _ if self._pipelined:
                 _refuse(

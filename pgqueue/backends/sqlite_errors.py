@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 
-from pgqueue.errors import SchemaMissing, SchemaOutOfDate, StoreBusy, StoreUnavailable
+from pgqueue.errors import (
+    PgqueueError,
+    SchemaMissing,
+    SchemaOutOfDate,
+    StoreBusy,
+    StoreUnavailable,
+)
 
 _AWAY = (
     sqlite3.SQLITE_CANTOPEN,
@@ -13,6 +19,7 @@ _AWAY = (
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_PERM,
 )
+_SPOILED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
 def is_busy(error: sqlite3.Error) -> bool:
@@ -34,6 +41,8 @@ def translated(error: sqlite3.Error) -> Exception:
         return SchemaOutOfDate()
     if _code(error) in _AWAY:
         return StoreUnavailable(f"SQLite cannot use the file: {text}")
+    if _code(error) in _SPOILED:
+        return PgqueueError(f"SQLite cannot use the file: {text}")
     if isinstance(error, sqlite3.ProgrammingError) and "closed" in text:
         return StoreUnavailable(text)
     return error

@@ -34,12 +34,18 @@ def examine(backend: Backend, schema: str) -> Iterator[Finding]:
     except StoreUnavailable as away:
         yield error("connection", str(away), "check --url or PGQUEUE_URL, and that the server runs")
     except NotPermitted as refused:
-        cure = "its owner runs `pgqueue grant`, with --enqueuer, --worker or --reader"
+        cure = (
+            "its owner runs `pgqueue grant`, with --enqueuer, --worker or --reader"
+            if "roles" in backend.capabilities
+            else f"give it what {backend.store} has for that"
+        )
         yield error("rights", str(refused).partition(";")[0], cure)
     except SchemaError:
         yield error(
             "schema", f"the schema {schema} has no tables, or old ones", "run `pgqueue migrate`"
         )
+    except PgqueueError as failed:
+        yield error("connection", str(failed))
 
 
 def _files(store: str) -> Collection[str]:

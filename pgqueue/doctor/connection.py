@@ -77,16 +77,20 @@ def pooler(patient: Patient) -> Iterator[Finding]:
 
 
 def notifications(patient: Patient) -> Iterator[Finding]:
+    two_ways = hasattr(patient.backend, "listen_url")
     try:
         took = asyncio.run(_echo(patient))
     except StoreUnavailable as away:
-        yield error("notifications", f"no worker's session: {away}", "check listen_url")
+        cure = "check listen_url" if two_ways else "may this user subscribe to channels?"
+        yield error("notifications", f"no worker's session: {away}", cure)
         return
     except TimeoutError:
         yield error(
             "notifications",
-            f"a NOTIFY did not arrive within {ECHO_SECONDS:g} s",
-            "does listen_url lead to the database that url leads to?",
+            f"a notification did not arrive within {ECHO_SECONDS:g} s",
+            "does listen_url lead to the database that url leads to?"
+            if two_ways
+            else "does something between here and the server swallow messages?",
         )
         return
     if took is None:
@@ -97,7 +101,7 @@ def notifications(patient: Patient) -> Iterator[Finding]:
             "give App(listen_url=...) or PGQUEUE_LISTEN_URL a direct way to the database",
         )
     else:
-        yield ok("notifications", f"a NOTIFY took {took * 1000:.1f} ms there and back")
+        yield ok("notifications", f"a notification took {took * 1000:.1f} ms there and back")
 
 
 async def _echo(patient: Patient) -> float | None:

@@ -13,7 +13,7 @@ from tests.cli.terminal import Terminal
 def test_says_that_all_is_well(terminal: Terminal, worker: Start) -> None:
     worker().says("leads")
     text = terminal.ok("doctor")
-    assert "NOTIFY took" in text
+    assert "a notification took" in text
     assert "1 present" in text
     assert "✗" not in text
 

@@ -11,7 +11,7 @@ import redis
 from pgqueue import App, inspections
 from pgqueue.backends.redis import RedisBackend
 from pgqueue.backends.redis_errors import require_safe
-from pgqueue.errors import PgqueueError, StoreUnavailable
+from pgqueue.errors import NotPermitted, PgqueueError, StoreUnavailable
 from pgqueue.jobs import NewJob
 from pgqueue.operations import Retention
 from pgqueue.testing.conformance import Store, a_job, a_session
@@ -95,7 +95,7 @@ async def test_a_user_who_may_do_little_may_do_all_that_is_needed(durable: Valke
     assert [job.id for job in store.listing()] == [child, parent.id]
     store.check()
     other = RedisBackend(durable.url.replace("//", "//shop:secret@"), schema="other")
-    with pytest.raises(redis.exceptions.NoPermissionError):
+    with pytest.raises(NotPermitted, match="ACL"):
         Store(other)
     backend.close()
 
