@@ -22,6 +22,7 @@ from pgqueue.worker.failures import OutOfTime, RetryAsked, storable
 from pgqueue.worker.hands import WorkerHands
 from pgqueue.worker.processes import ProcessPool
 from pgqueue.worker.service import log, within
+from pgqueue.worker.strangers import Strangers
 from pgqueue.worker.threads import Threads
 
 MAX_BUFFER = 1_000
@@ -87,6 +88,7 @@ class Executor:
         hands: WorkerHands,
         threads: Threads,
         processes: ProcessPool,
+        strangers: Strangers,
         concurrency: int,
     ) -> None:
         self._tasks = tasks
@@ -94,6 +96,7 @@ class Executor:
         self._hands = hands
         self._threads = threads
         self._processes = processes
+        self._strangers = strangers
         self._concurrency = concurrency
         self._buffer: deque[Run] = deque()
         self._runs: dict[tuple[int, int], Run] = {}
@@ -101,7 +104,6 @@ class Executor:
         self._by_queue: Counter[str] = Counter()
         self._full: set[str] = set()
         self.freed: Callable[[str], None] = lambda queue: None
-        self._unknown: Counter[str] = Counter()
         self._free = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -261,7 +263,7 @@ class Executor:
         task = self._tasks.get(job.task)
         try:
             if task is None:
-                ending = self._hand_back_unknown(job)
+                ending = Released(job.id, job.lease, await self._strangers.wait(job))
             else:
                 result = await self._call(run, task)
                 ending = self._ending(run, task, result)
@@ -364,13 +366,3 @@ class Executor:
         if run.lost:
             return None
         return self._failed(run, task, asyncio.CancelledError("the task's code cancelled itself"))
-
-    def _hand_back_unknown(self, job: ClaimedJob) -> Released:
-        """A rolling deploy: others may know this task. The wait grows, up to a minute."""
-        self._unknown[job.task] += 1
-        seen = self._unknown[job.task]
-        if seen == 1:
-            log.warning(
-                "job %d: no task %r here; handing it and others like it back", job.id, job.task
-            )
-        return Released(job.id, job.lease, timedelta(seconds=min(60, 2 ** min(seen - 1, 6))))

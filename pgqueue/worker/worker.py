@@ -27,6 +27,7 @@ from pgqueue.worker.maintenance import DUE, Promoter, Pruner, Rescuer
 from pgqueue.worker.options import Options
 from pgqueue.worker.processes import ProcessPool
 from pgqueue.worker.service import Service, log
+from pgqueue.worker.strangers import Strangers
 from pgqueue.worker.threads import Threads
 from pgqueue.worker.watchdog import Watchdog
 
@@ -143,6 +144,7 @@ class Worker:
             self._hands,
             self._threads,
             self._processes,
+            Strangers(self._claims),
             options.concurrency,
         )
         self._fetcher = Fetcher(
