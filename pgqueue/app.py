@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from math import inf
 from time import monotonic
@@ -15,7 +15,7 @@ import msgspec
 import tenacity
 
 from pgqueue import backends, inspections, operations
-from pgqueue.backends.base import AGAIN, carry_out, carry_out_async
+from pgqueue.backends.base import AGAIN, ASK_AGAIN, carry_out, carry_out_async
 from pgqueue.errors import JobFailed, ResultTimeout, StoreUnavailable, UnknownJob
 from pgqueue.graphs import Jobs, Step, Workflow, gather
 from pgqueue.inspections import Ending
@@ -30,15 +30,6 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 T = TypeVar("T")
 DEFAULT_URL: Final = "sqlite:///pgqueue.db"
-
-# Whoever waits for a result lives through the death of a connection under the question; the pool
-# brings the next one, or waits for the store.
-_LOOK_AGAIN: Mapping[str, Any] = {
-    "retry": tenacity.retry_if_exception_type(StoreUnavailable),
-    "wait": tenacity.wait_random_exponential(multiplier=0.01, max=1),
-    "stop": tenacity.stop_after_attempt(3),
-    "reraise": True,
-}
 
 
 class App(TaskRegistry):
@@ -170,7 +161,7 @@ class App(TaskRegistry):
         or discarded, UnknownJob when there is none, or none any more.
         """
         deadline = _deadline(timeout)
-        look = tenacity.Retrying(**_LOOK_AGAIN).wraps(self.execute)
+        look = tenacity.Retrying(**ASK_AGAIN).wraps(self.execute)
         found = self._ended(job, look(inspections.result(job)))
         if found is None:
             with self.backend.listen(("#", f"#{job_id(job)}")) as ear:
@@ -187,7 +178,7 @@ class App(TaskRegistry):
         from pgqueue.waiting import Waiter
 
         deadline = _deadline(timeout)
-        look = tenacity.AsyncRetrying(**_LOOK_AGAIN).wraps(self.execute_async)
+        look = tenacity.AsyncRetrying(**ASK_AGAIN).wraps(self.execute_async)
         found = self._ended(job, await look(inspections.result(job)))
         if found is None:
             if self._waiter is None or not self._waiter.usable:

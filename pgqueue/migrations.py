@@ -133,9 +133,14 @@ def check(url: str, *, schema: str = "pgqueue") -> str:
 
     Raises SchemaMissing, SchemaOutOfDate, StoreUnavailable.
     """
-    needed = head(database_at(url).store)
     with connected(url) as bind:
         version = current(bind, schema)
+    return sufficient(version, database_at(url).store, schema)
+
+
+def sufficient(version: str | None, store: str, schema: str) -> str:
+    """*version*, if it is enough for this pgqueue. Raises SchemaMissing, SchemaOutOfDate."""
+    needed = head(store)
     if version is None:
         raise SchemaMissing(f"there is no queue in the schema {schema} yet; run `pgqueue migrate`")
     if version < needed:

@@ -7,10 +7,8 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from pgqueue.backends.base import Backend, Session
+from pgqueue.backends.base import DEAF_WAIT_SECONDS, Backend, Session
 from pgqueue.errors import StoreUnavailable
-
-DEAF_SECONDS = 0.5
 
 
 class Waiter:
@@ -40,7 +38,9 @@ class Waiter:
         async def woken(seconds: float) -> None:
             # Not wait_for: before Python 3.12 it may swallow a cancellation.
             with suppress(TimeoutError):
-                async with asyncio.timeout(seconds if self._hears else min(seconds, DEAF_SECONDS)):
+                async with asyncio.timeout(
+                    seconds if self._hears else min(seconds, DEAF_WAIT_SECONDS)
+                ):
                     await event.wait()
             event.clear()
 

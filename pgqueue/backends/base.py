@@ -12,18 +12,28 @@ from typing import Any, Final, Protocol, TypeVar
 
 import tenacity
 
-from pgqueue.errors import StoreBusy
+from pgqueue.errors import StoreBusy, StoreUnavailable
 from pgqueue.operations import Operation, Plan
 
 T = TypeVar("T")
 
+DEAF_WAIT_SECONDS: Final = 0.5  # between two looks for a result whose end nobody can announce
+
+
+def again(error: type[Exception], attempts: int) -> Mapping[str, Any]:
+    """How tenacity tries something again after *error*, with growing, jittered waits."""
+    return {
+        "retry": tenacity.retry_if_exception_type(error),
+        "wait": tenacity.wait_random_exponential(multiplier=0.01, max=1),
+        "stop": tenacity.stop_after_attempt(attempts),
+        "reraise": True,
+    }
+
+
 # Undone by the store as a whole: nothing of it happened, it may run again.
-AGAIN: Final[Mapping[str, Any]] = {
-    "retry": tenacity.retry_if_exception_type(StoreBusy),
-    "wait": tenacity.wait_random_exponential(multiplier=0.01, max=1),
-    "stop": tenacity.stop_after_attempt(10),
-    "reraise": True,
-}
+AGAIN: Final = again(StoreBusy, 10)
+# For questions only: the connection died under it. The pool brings the next one, or waits.
+ASK_AGAIN: Final = again(StoreUnavailable, 3)
 
 
 class Executor(Protocol):

@@ -15,7 +15,7 @@ import tenacity
 from psycopg import AsyncConnection, Connection
 from psycopg.conninfo import conninfo_to_dict
 
-from pgqueue.backends.base import AGAIN, AsyncExecutor, Executor
+from pgqueue.backends.base import AGAIN, DEAF_WAIT_SECONDS, AsyncExecutor, Executor
 from pgqueue.backends.postgres_errors import translated
 from pgqueue.backends.postgres_executor import AsyncStatements, Statements, is_idle
 from pgqueue.backends.postgres_pooler import is_direct, is_direct_async
@@ -37,7 +37,6 @@ LANE_SETTINGS = (
     "SET default_transaction_isolation = 'read committed';"
 )
 ASYNCHRONOUS = "SET synchronous_commit = off;"
-DEAF_SECONDS = 0.5
 
 
 class PostgresBackend:
@@ -165,7 +164,7 @@ class PostgresEar:
 
     def wait(self, seconds: float) -> None:
         if self._connection is None:
-            time.sleep(min(seconds, DEAF_SECONDS))
+            time.sleep(min(seconds, DEAF_WAIT_SECONDS))
             return
         try:
             for _ in self._connection.notifies(timeout=seconds, stop_after=1):

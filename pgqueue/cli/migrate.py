@@ -33,15 +33,29 @@ def migrate(store: Store, as_json: bool, to: str, sql: bool, check: bool, yes: b
         click.echo(text, nl=False)
         return
     if check:
-        head = migrations.head(migrations.database_at(store.url).store)
-        migrations.check(store.url, schema=store.schema)
-        _say(as_json, store.schema, before=head, after=head)
+        _check(store, as_json)
         return
     before = _version(store)
     if before is not None and to != "head" and (to == "base" or to < before):
         _confirm(store.schema, before, to, yes)
     migrations.migrate(store.url, to=to, schema=store.schema)
     _say(as_json, store.schema, before=before, after=_version(store))
+
+
+def _check(store: Store, as_json: bool) -> None:
+    """What a migration would do. Raises SchemaError when there is something to do."""
+    from pgqueue import migrations
+    from pgqueue.errors import SchemaError
+
+    database = migrations.database_at(store.url).store
+    found = _version(store)
+    try:
+        migrations.sufficient(found, database, store.schema)
+    except SchemaError:
+        if as_json:
+            _say(as_json, store.schema, before=found, after=migrations.head(database))
+        raise
+    _say(as_json, store.schema, before=found, after=found)
 
 
 def _nothing_to_do(store: Store, as_json: bool) -> None:
@@ -57,11 +71,11 @@ def _version(store: Store) -> str | None:
     from pgqueue import inspections
     from pgqueue.errors import SchemaMissing
 
-    with store.connected() as connected:
-        try:
+    try:
+        with store.connected() as connected:
             return connected.execute(inspections.version())
-        except SchemaMissing:
-            return None
+    except SchemaMissing:  # or, in SQLite, there is no file
+        return None
 
 
 def _confirm(schema: str, before: str, to: str, yes: bool) -> None:

@@ -13,7 +13,7 @@ from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import ClaimedJob, Floor
 from pgqueue.worker.executor import Executor
 from pgqueue.worker.line import Line
-from pgqueue.worker.listener import DEAF_SECONDS, Listener
+from pgqueue.worker.listener import DEAF_POLL_SECONDS, Listener
 from pgqueue.worker.service import Service, happens
 
 BATCH = 1_000
@@ -180,7 +180,7 @@ class Fetcher(Service):
     @property
     def _longest_gap(self) -> float:
         hears = self._listener.hears
-        return self._poll_interval if hears else min(self._poll_interval, DEAF_SECONDS)
+        return self._poll_interval if hears else min(self._poll_interval, DEAF_POLL_SECONDS)
 
     async def stop(self) -> None:
         """Claims nothing more. A claim on its way is awaited: what it takes must not be left

@@ -13,7 +13,7 @@ from pgqueue.worker.line import Health, Line
 from pgqueue.worker.service import Service, happens, log
 
 PRESENCE_RETRY_SECONDS = 0.5
-DEAF_SECONDS = 1.0
+DEAF_POLL_SECONDS = 1.0
 
 
 class Listener(Service):
@@ -32,6 +32,7 @@ class Listener(Service):
         woken: Callable[[str], None],
         look: Callable[[str | None], None],
     ) -> None:
+        self._backend = backend
         self._session = backend.session(woken, self._lost)
         self.line = Line("session", self._session, health, self._opened, self._broken)
         self._profile = profile
@@ -91,13 +92,24 @@ class Listener(Service):
         """Says on what we sleep, where somebody can wake us; once, that nobody can."""
         hears = await self._session.sleep(topics)
         if self.hears and not hears:
-            log.warning(
-                "no session of our own here, a pooler is in the way: we look for jobs every %g s, "
-                "and our death will show by missing heartbeats only; give listen_url a direct way "
-                "to the database",
-                DEAF_SECONDS,
-            )
+            self._say_deaf()
         self.hears = hears
+
+    def _say_deaf(self) -> None:
+        """A store that wakes nobody is none the worse for it; one that could is worth a warning."""
+        death = ", and our death will show by missing heartbeats only"
+        if "push" in self._backend.capabilities:
+            log.warning(
+                "no session of our own here, a pooler is in the way: we look for jobs every %g s"
+                "%s; give listen_url a direct way to the database",
+                *(DEAF_POLL_SECONDS, death),
+            )
+        else:
+            log.info(
+                "%s wakes nobody: we look for jobs every %g s%s",
+                *(self._backend.store, DEAF_POLL_SECONDS),
+                "" if "sessions" in self._backend.capabilities else death,
+            )
 
     async def check(self) -> None:
         """Finds out whether we still hear; if not, connects anew."""

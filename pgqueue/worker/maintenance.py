@@ -12,7 +12,7 @@ from pgqueue.errors import StoreBusy
 from pgqueue.jobs import State
 from pgqueue.operations import Retention
 from pgqueue.worker.line import Line
-from pgqueue.worker.listener import DEAF_SECONDS, Listener
+from pgqueue.worker.listener import DEAF_POLL_SECONDS, Listener
 from pgqueue.worker.service import Service, happens, log
 
 DUE = "@"
@@ -69,7 +69,7 @@ class Promoter(Service):
         await super().stop()
 
     async def _rest(self, next_due: timedelta | None) -> None:
-        gap = PROMOTE_SECONDS if self._listener.hears else DEAF_SECONDS
+        gap = PROMOTE_SECONDS if self._listener.hears else DEAF_POLL_SECONDS
         if next_due is not None:
             gap = min(gap, next_due.total_seconds())
         if monotonic() < self._awake_until:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import psycopg
 import pytest
 
@@ -26,6 +29,24 @@ def test_check_says_whether_it_is_needed(terminal: Terminal) -> None:
     assert "run `pgqueue migrate`" in before.err
     terminal.ok("migrate")
     assert "as needed" in terminal.ok("migrate", "--check")
+
+
+@pytest.mark.parametrize("store", ["postgres", "sqlite"])
+def test_check_says_what_it_would_change_as_json_too(
+    store: str, empty_url: str, tmp_path: Path
+) -> None:
+    terminal = Terminal(empty_url if store == "postgres" else f"sqlite:///{tmp_path}/jobs.db")
+    head = migrations.head(store)
+    before = terminal("migrate", "--check", "--json")
+    assert before.code == 1
+    document = {"schema": "pgqueue", "before": None, "after": head, "changed": True}
+    assert json.loads(before.out) == document
+    assert "run `pgqueue migrate`" in before.err
+    assert list(tmp_path.iterdir()) == []
+
+    terminal.ok("migrate")
+    document = {"schema": "pgqueue", "before": head, "after": head, "changed": False}
+    assert terminal("migrate", "--check", "--json").json == document
 
 
 def test_json_says_what_changed(terminal: Terminal) -> None:

@@ -30,6 +30,10 @@ handles = app.enqueue([double.job(21), halve.job(42)])
 asyncio.run(app.run_worker(drain=True))
 print(type(app.backend).__module__, *[app.result(handle, timeout=10) for handle in handles])
 """
+LOGGING = """
+import asyncio, logging, sys
+logging.basicConfig(level=logging.INFO, stream=sys.stdout)
+"""
 FINISHES_IN_ITS_TRANSACTION = """
 import asyncio
 from pgqueue import App, Context, inspections
@@ -92,6 +96,14 @@ def test_an_installed_store_works_by_its_url(shell: Shell) -> None:
 
 def test_a_task_finishes_in_its_own_transaction_there(shell: Shell) -> None:
     assert shell("-c", FINISHES_IN_ITS_TRANSACTION).split() == ["8", "completed", "completed"]
+
+
+def test_a_worker_says_how_it_hears_there(shell: Shell) -> None:
+    """Nobody is in the way: the store has no ear."""
+    logged = shell("-c", DRAIN.replace("import asyncio", LOGGING))
+
+    assert "toy wakes nobody: we look for jobs every 1 s" in logged
+    assert "pooler" not in logged
 
 
 def test_commands_work_on_an_installed_store(shell: Shell) -> None:
