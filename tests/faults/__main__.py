@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from time import monotonic
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from tests.faults.kinds import Kind
+from tests.faults.parts import Part, perform
 from tests.faults.report import Report
-from tests.faults.rounds import Plan, play
-from tests.faults.scenarios import STAGES, Stage, prepare
+from tests.faults.scenarios import STAGES, Stage
 
 SHORT_SEED = 7
 SHORT_MINUTES = 0.4
 SHORT_PAUSE = 0.8
+SHORT_AT_ONCE = 2
 LONGEST_PAUSE = 2.0
 STORES = ("pgqueue-postgres-*", "store-*", "*.so")  # folders that are not kept
 
@@ -35,7 +36,9 @@ STORES = ("pgqueue-postgres-*", "store-*", "*.so")  # folders that are not kept
 )
 @click.option("--store", type=click.Choice(list(STAGES)), default="postgres", show_default=True)
 @click.option(
-    "--short", is_flag=True, help="A minute or two, a fixed seed, nothing that needs root."
+    "--short",
+    is_flag=True,
+    help="Two minutes, a fixed seed, nothing that needs root; two stages at a time.",
 )
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write the figures there.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep journals and logs there.")
@@ -51,8 +54,6 @@ def main(
     only_list: bool,
 ) -> None:
     """Break everything around pgqueue for a while; exit with 1 if a guarantee was broken."""
-    logging.basicConfig(level=logging.ERROR, format="%(message)s")
-    logging.getLogger("psycopg").setLevel(logging.ERROR)  # connections break here all the time
     console = Console() if sys.stdout.isatty() else Console(width=100)
     if short:
         seed, minutes = SHORT_SEED, SHORT_MINUTES
@@ -67,12 +68,23 @@ def main(
     shares = sum(stage.share for stage, _ in chosen.values())
     folder = Path(tempfile.mkdtemp(prefix="pgqueue-faults-"))
     folder.chmod(0o755)
+    parts = []
+    for number, (name, (stage, kinds)) in enumerate(chosen.items()):
+        place = folder / name
+        place.mkdir(mode=0o755)
+        parts.append(
+            Part(
+                store,
+                name,
+                tuple(kind.name for kind in kinds),
+                60 * minutes * stage.share / shares,
+                seed + number,
+                place,
+                SHORT_PAUSE if short else LONGEST_PAUSE,
+            )
+        )
     try:
-        for number, (name, (stage, kinds)) in enumerate(chosen.items()):
-            seconds = 60 * minutes * stage.share / shares
-            place = folder / name
-            place.mkdir(mode=0o755)
-            _stage(name, stage, kinds, seconds, seed + number, place, report, console, short)
+        _play(parts, SHORT_AT_ONCE if short else 1, report, console)
     except KeyboardInterrupt:
         console.print("interrupted; what there is by now:")
     finally:
@@ -111,37 +123,24 @@ def _chosen(
     return chosen
 
 
-def _stage(
-    name: str,
-    stage: Stage,
-    kinds: list[type[Kind]],
-    seconds: float,
-    seed: int,
-    folder: Path,
-    report: Report,
-    console: Console,
-    short: bool,
-) -> None:
-    began = monotonic()
+def _play(parts: Sequence[Part], at_once: int, report: Report, console: Console) -> None:
+    """Plays *parts*, with a bar for each; *report* learns what they found."""
     columns = (TextColumn("{task.fields[stage]:10}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.description}"), console=console) as progress:
-        bar = progress.add_task("starting", total=seconds, stage=name)
+        bars: dict[str, tuple[TaskID, float]] = {}
 
-        def tell(text: str) -> None:
-            progress.update(bar, description=text, completed=min(seconds, monotonic() - began))
+        def tell(part: Part, text: str) -> None:
+            if part.stage not in bars:
+                bar = progress.add_task(text, total=None, stage=part.stage)
+                bars[part.stage] = bar, monotonic()
+            bar, began = bars[part.stage]
+            done = min(part.seconds, monotonic() - began)
+            progress.update(bar, description=text, completed=done, total=part.seconds + 0.1)
 
-        pause = SHORT_PAUSE if short else LONGEST_PAUSE
-        plan = Plan(
-            stage.open_site,
-            kinds,
-            seconds,
-            seed,
-            longest_pause=pause,
-            prepare=prepare(kinds),
-        )
-        played = play(plan, folder, tell)
-        found, facts = report.add(name, played), played.facts
-        tell(f"{len(facts.jobs)} jobs, {len(facts.faults)} faults, {len(found)} wrong")
+        for part, played in perform(parts, at_once, tell):
+            found, facts = report.add(part.stage, played), played.facts
+            tell(part, f"{len(facts.jobs)} jobs, {len(facts.faults)} faults, {len(found)} wrong")
+            progress.update(bars[part.stage][0], completed=part.seconds + 0.1)
 
 
 if __name__ == "__main__":
