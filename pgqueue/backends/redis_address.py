@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.retry import Retry
 
-from pgqueue.errors import PgqueueError, StoreUnavailable
+from pgqueue.errors import InvalidUrl, PgqueueError, StoreUnavailable
 
 _SCHEMES = {"redis": "redis", "valkey": "redis", "rediss": "rediss", "valkeys": "rediss"}
 # What is not answered in this time is not answered: all scripts are bounded.
@@ -43,12 +43,15 @@ class Address:
 
 
 def read(url: str) -> Address:
-    """What *url* says. Raises PgqueueError.
+    """What *url* says. Raises PgqueueError, InvalidUrl.
 
     ``redis://``, ``rediss://``, ``valkey://``, ``unix://``; ``redis+cluster://one:7000,two:7000``;
     ``?evictions=allowed``; all else of the query is redis-py's.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # what it says would repeat a part of the URL
+        raise InvalidUrl from None
     scheme, _, kind = parts.scheme.partition("+")
     if kind not in ("", "cluster") or (kind and scheme == "unix"):
         raise PgqueueError(
@@ -59,7 +62,7 @@ def read(url: str) -> Address:
     if evictions not in ("refused", "allowed"):
         raise PgqueueError(f"evictions={evictions}: give refused or allowed")
     if kind and parts.path.strip("/") not in ("", "0"):
-        raise PgqueueError(f"{url}: a cluster has one database only, 0")
+        raise PgqueueError(f"{parts.scheme}://: a cluster has one database only, 0")
     user, at, hosts = parts.netloc.rpartition("@")
     scheme = _SCHEMES.get(scheme, scheme)
     rest = parts.path + (f"?{urlencode(query)}" if query else "")
@@ -67,7 +70,17 @@ def read(url: str) -> Address:
         f"{scheme}://{user}{at}{host}{rest}"  # urlunsplit would lose the slashes of unix://
         for host in (hosts.split(",") if kind else [hosts])
     )
+    if not all(_has_a_port(seed) for seed in seeds):
+        raise InvalidUrl
     return Address(seeds, bool(kind), evictions == "allowed")
+
+
+def _has_a_port(seed: str) -> bool:
+    """Or what stands in its place may be a part of the password."""
+    try:
+        return urlsplit(seed).port != 0
+    except ValueError:
+        return False
 
 
 def blocking_pool(address: Address, node: str, size: int) -> redis.ConnectionPool:

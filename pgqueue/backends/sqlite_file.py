@@ -36,7 +36,7 @@ def parse(url: str) -> tuple[str, str | None]:
         raise PgqueueError(f"sqlite:// has no option {min(query)}; there is synchronous=full")
     if parts.netloc:
         raise PgqueueError(
-            f"{url}: three slashes before a path from here, sqlite:///jobs.db, four before one "
+            "sqlite://: three slashes before a path from here, sqlite:///jobs.db, four before one "
             "from the root"
         )
     path = unquote(parts.path)[1:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from pgqueue.jobs import NewJob
 from pgqueue.operations import Retention
 from pgqueue.testing.conformance import Store, a_job, a_session
 from tests import valkey
+from tests.cli.terminal import Terminal
 from tests.conftest import require_valkey
 from tests.valkey import Valkey
 
@@ -136,3 +138,24 @@ def test_a_full_server_takes_no_job_but_lets_those_it_has_end(small: Valkey) -> 
     small.client().delete("ballast")
     store.check()
     backend.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://me:hunter2/word@localhost:6379/0",
+        "redis://me:word@localhost:hunter2/0",
+        "redis://me:hunter2@[localhost/0",
+        "redis+cluster://me:hunter2@one:7000,two:7000/3",
+        "redis+cluster://me:word@one:7000,two:hunter2",
+    ],
+)
+def test_a_url_that_cannot_be_read_is_not_repeated(url: str) -> None:
+    with pytest.raises(PgqueueError) as refused:
+        RedisBackend(url)
+    assert "hunter2" not in "".join(traceback.format_exception(refused.value))
+    ended = Terminal(url)("doctor")
+    assert ended.code == 1
+    assert ended.err.startswith("Error: ")
+    assert "unexpected" not in ended.err
+    assert "hunter2" not in ended.out + ended.err
