@@ -6,8 +6,9 @@ docs/backends.md is the manual.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from typing import Any, Final, Protocol, TypeVar
 
 import tenacity
@@ -34,6 +35,21 @@ def again(error: type[Exception], attempts: int) -> Mapping[str, Any]:
 AGAIN: Final = again(StoreBusy, 10)
 # For questions only: the connection died under it. The pool brings the next one, or waits.
 ASK_AGAIN: Final = again(StoreUnavailable, 3)
+
+
+@contextmanager
+def cancellable() -> Iterator[None]:
+    """A cancellation that comes inside is never lost, whatever else is raised or answered there.
+
+    Otherwise a service that is stopped in this moment would go on for ever.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        yield
+    finally:
+        if task and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 class Executor(Protocol):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from psycopg import AsyncConnection, AsyncRawCursor, Connection, RawCursor
@@ -14,6 +12,7 @@ from psycopg.pq.abc import PGconn
 from psycopg.rows import tuple_row
 from psycopg.waiting import Ready, Wait
 
+from pgqueue.backends.base import cancellable
 from pgqueue.operations import Operation, Rows
 from pgqueue.statements import Statement, Step
 
@@ -89,7 +88,8 @@ class AsyncStatements:
 
     async def execute(self, operation: Operation[T]) -> T:
         """Runs the steps in one round trip, with their transaction around them if there is none."""
-        with _cancellable():
+        # psycopg first ends the query, and we its transaction: the connection may break meanwhile.
+        with cancellable():
             return await self._execute(operation)
 
     async def _execute(self, operation: Operation[T]) -> T:
@@ -137,22 +137,6 @@ class AsyncStatements:
     async def _send(self, step: Step, operation: Operation[Any]) -> AsyncRawCursor[Any]:
         cursor = AsyncRawCursor(self._connection, row_factory=tuple_row)
         return await cursor.execute(step.text, step.bind(operation.params))
-
-
-@contextmanager
-def _cancellable() -> Iterator[None]:
-    """A cancellation that comes inside is never lost.
-
-    psycopg first ends the query, and we its transaction; where the connection breaks meanwhile,
-    that would be raised instead, and a service that was stopped just then would go on for ever.
-    """
-    task = asyncio.current_task()
-    before = task.cancelling() if task else 0
-    try:
-        yield
-    finally:
-        if task and task.cancelling() > before:
-            raise asyncio.CancelledError
 
 
 def _rows(cursor: RawCursor[Any]) -> Rows:

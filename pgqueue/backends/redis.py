@@ -19,7 +19,7 @@ import tenacity
 from redis.client import NEVER_DECODE
 
 from pgqueue.backends import capabilities, redis_address
-from pgqueue.backends.base import AGAIN, AsyncExecutor, Executor
+from pgqueue.backends.base import AGAIN, AsyncExecutor, Executor, cancellable
 from pgqueue.backends.redis_errors import is_called, require_safe, translated
 from pgqueue.backends.redis_exchange import (
     SCRIPTS,
@@ -68,10 +68,11 @@ class Namespace:
     async def call_async(self, client: redis.asyncio.Redis, script: Script, wanted: bytes) -> bytes:
         """As `call`, without blocking the event loop."""
         name, sha, *rest = self.command(script, wanted)
-        try:
-            answer: bytes = await client.execute_command(name, sha, *rest, **_RAW)
-        except redis.exceptions.NoScriptError:
-            answer = await client.execute_command("EVAL", script.text, *rest, **_RAW)
+        with cancellable():  # before Python 3.12, redis-py's time limits are not
+            try:
+                answer: bytes = await client.execute_command(name, sha, *rest, **_RAW)
+            except redis.exceptions.NoScriptError:
+                answer = await client.execute_command("EVAL", script.text, *rest, **_RAW)
         return answer
 
 
@@ -213,11 +214,12 @@ class RedisBackend:
         pool = redis_address.asyncio_pool(self.address, node, size)
         client = redis.asyncio.Redis(connection_pool=pool)
         try:
-            await client.ping()
-            if not self._is_safe:
-                with contextlib.suppress(redis.exceptions.NoPermissionError):
-                    require_safe(await client.info(), evictions=self.address.evictions)
-                self._is_safe = True
+            with cancellable():
+                await client.ping()
+                if not self._is_safe:
+                    with contextlib.suppress(redis.exceptions.NoPermissionError):
+                        require_safe(await client.info(), evictions=self.address.evictions)
+                    self._is_safe = True
         except BaseException:
             await pool.disconnect()
             raise

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import redis
 
-from pgqueue.backends.base import AsyncExecutor
+from pgqueue.backends.base import AsyncExecutor, cancellable
 from pgqueue.backends.redis_errors import translated
 from pgqueue.backends.redis_exchange import Exchange, ask
 from pgqueue.errors import StoreUnavailable
@@ -62,7 +62,7 @@ class RedisSession:
         await self.close()
         await self._lane.open()
         assert self._lane.client is not None
-        with translated():
+        with translated(), cancellable():
             self._ear = self._lane.client.connection_pool.make_connection()
             self._ear.socket_timeout = None  # silence is no fault
             await self._ear.connect()
@@ -162,7 +162,7 @@ class RedisSession:
     async def _send(self, *command: str) -> None:
         if self._ear is None:
             raise StoreUnavailable("the connection to Redis is lost")
-        with translated():
+        with translated(), cancellable():
             await self._ear.send_command(*command, check_health=False)
 
     async def _hear(self) -> None:
