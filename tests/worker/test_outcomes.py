@@ -250,12 +250,15 @@ async def test_hands_an_unknown_task_back_unspent_after_a_growing_delay(
 
     waits = []
     handle = await app.enqueue_async(unheard_of.job())
-    for _ in range(3):
+    seen = None
+    while len(waits) < 3:
         job = await becomes(app, handle, "scheduled")
+        if job.claimed_at == seen:  # it has not been claimed again yet
+            continue
         assert (job.attempt, job.errors) == (0, ())
         waits.append((job.run_at - (job.claimed_at or job.run_at)).total_seconds())
+        seen = job.claimed_at
         await app.execute_async(_now(handle.id))
-        await becomes(app, handle, "available", "running")
 
     assert waits == sorted(waits)
     assert waits[0] == pytest.approx(1, abs=0.5)
