@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import FrameType
+from threading import Event
 from typing import Any, TypeAlias
 
 from tests.faults.rounds import Plan, Played, play
@@ -78,7 +78,8 @@ def perform(
 def _perform(part: Part, pipe: Pipe) -> None:
     """In a process of its own. Ctrl-C is for the one that started us."""
     signal.signal(signal.SIGINT, lambda *_: None)
-    signal.signal(signal.SIGTERM, _interrupted)
+    stopped = Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # connections break here all the time
     stage = STAGES[part.store][part.stage]
@@ -94,6 +95,8 @@ def _perform(part: Part, pipe: Pipe) -> None:
     told: list[str] = [""]
 
     def tell(text: str) -> None:
+        if stopped.is_set():  # here, and not while a process is being started
+            raise KeyboardInterrupt
         if text != told[-1]:
             told[:] = [text]
             pipe.send(text)
@@ -102,7 +105,3 @@ def _perform(part: Part, pipe: Pipe) -> None:
         pipe.send(play(plan, part.folder, tell))
     except KeyboardInterrupt:
         raise SystemExit(1) from None
-
-
-def _interrupted(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.faults import journal
 from tests.faults.checker import check
 from tests.faults.parts import Part, perform
 
@@ -40,5 +42,10 @@ def test_a_part_that_stumbles_is_an_error_and_leaves_nothing_behind(tmp_path: Pa
     with pytest.raises(RuntimeError, match="nowhere"):
         list(perform(parts, 2, lambda part, text: None))
 
-    commands = [child.cmdline() for child in psutil.Process().children(recursive=True)]
-    assert not [command for command in commands if "pgqueue.worker" in command]
+    assert [process for process in psutil.process_iter() if _is_in(tmp_path, process)] == []
+
+
+def _is_in(folder: Path, process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return process.environ().get(journal.VARIABLE, "").startswith(str(folder))
+    return False
