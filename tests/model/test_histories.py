@@ -11,7 +11,6 @@ from pgqueue.testing.histories import play
 from tests.model.stores import STORES
 
 HISTORIES = int(os.environ.get("PGQUEUE_HISTORIES", "500"))
-SHARE = {"postgres": 0.6}  # a history takes three times as long there
 PARTS = 5  # for as many processes
 
 
@@ -20,8 +19,7 @@ PARTS = 5  # for as many processes
 @pytest.mark.parametrize("store", STORES)
 def test_a_store_answers_as_the_model(store: str, part: int) -> None:
     with STORES[store](None) as empty:
-        share = int(HISTORIES * SHARE.get(store, 1))
-        play({store: empty}, histories=share // PARTS, seed=part)
+        play({store: empty}, histories=HISTORIES // PARTS, seed=part)
 
 
 @pytest.mark.timeout(900)
