@@ -105,11 +105,13 @@ class App(TaskRegistry):
         """
         batch, single, workflow = gather(jobs)
         if workflow is None and operations.is_simple(batch):
-            handles = carry_out(operations.enqueue(batch, notify=False), self.backend.execute)
+            plan = operations.enqueue(batch, notify=not self.backend.wakes_after)
+            handles = carry_out(plan, self.backend.execute)
         else:
             handles = tenacity.Retrying(**AGAIN)(self._together, batch, workflow)
-        with contextlib.suppress(StoreUnavailable):  # a hint: the jobs are there
-            self.backend.execute(operations.wake(operations.topics(batch)))
+        if self.backend.wakes_after:
+            with contextlib.suppress(StoreUnavailable):  # a hint: the jobs are there
+                self.backend.execute(operations.wake(operations.topics(batch)))
         return handles[0] if single else handles
 
     @overload
@@ -124,25 +126,28 @@ class App(TaskRegistry):
         """As `enqueue`, without blocking the event loop."""
         batch, single, workflow = gather(jobs)
         if workflow is None and operations.is_simple(batch):
-            plan = operations.enqueue(batch, notify=False)
+            plan = operations.enqueue(batch, notify=not self.backend.wakes_after)
             handles = await carry_out_async(plan, self.backend.execute_async)
         else:
             handles = await tenacity.AsyncRetrying(**AGAIN)(self._together_async, batch, workflow)
-        with contextlib.suppress(StoreUnavailable):
-            await self.backend.execute_async(operations.wake(operations.topics(batch)))
+        if self.backend.wakes_after:
+            with contextlib.suppress(StoreUnavailable):
+                await self.backend.execute_async(operations.wake(operations.topics(batch)))
         return handles[0] if single else handles
 
     def _together(
         self, batch: Sequence[NewJob[Any]], workflow: Workflow | None
     ) -> list[Handle[Any]]:
-        plan = operations.enqueue(batch, workflow=workflow, notify=False)
+        notify = not self.backend.wakes_after
+        plan = operations.enqueue(batch, workflow=workflow, notify=notify)
         with self.backend.transaction() as executor:
             return carry_out(plan, executor.execute)
 
     async def _together_async(
         self, batch: Sequence[NewJob[Any]], workflow: Workflow | None
     ) -> list[Handle[Any]]:
-        plan = operations.enqueue(batch, workflow=workflow, notify=False)
+        notify = not self.backend.wakes_after
+        plan = operations.enqueue(batch, workflow=workflow, notify=notify)
         async with self.backend.transaction_async() as executor:
             return await carry_out_async(plan, executor.execute)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import tenacity
 
@@ -112,6 +112,9 @@ class Ear(Protocol):
 
 class Backend(Protocol):
     """A store. Its only substantial method is the one that carries out an operation."""
+
+    wakes_after: ClassVar[bool] = False
+    """Whether who owns the commit should wake sleepers in an operation of its own, after it."""
 
     @property
     def store(self) -> str:

@@ -43,6 +43,7 @@ class PostgresBackend:
     """Jobs in a schema of a PostgreSQL database, 14 or later."""
 
     store: ClassVar[str] = "postgres"
+    wakes_after: ClassVar[bool] = True  # a NOTIFY inside makes commits wait for each other
     capabilities: ClassVar[frozenset[str]] = frozenset(
         {"transactions", "concurrency", "processes", "push", "sessions", "partitions", "roles"}
     )

@@ -18,6 +18,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from pgqueue.backends.postgres_errors import translated
 from pgqueue.backends.postgres_pooler import is_direct, is_direct_async
+from pgqueue.backends.postgres_watch import Watch, WatchedAsyncConnection, WatchedConnection
 from pgqueue.errors import StoreUnavailable
 from pgqueue.statements import Statement
 
@@ -43,15 +44,19 @@ class Pools:
         self._url = url
         self._size = size
         self._statements = statements
+        self._watch = Watch(url, statements)
         self._making = threading.Lock()
-        self._pool: tuple[int, ConnectionPool] | None = None  # and the process that made it
-        self._async_pools: WeakKeyDictionary[Any, AsyncConnectionPool] = WeakKeyDictionary()
+        self._pool: tuple[int, ConnectionPool[WatchedConnection]] | None = (
+            None  # and the process that made it
+        )
+        self._async_pools: WeakKeyDictionary[Any, AsyncConnectionPool[WatchedAsyncConnection]]
+        self._async_pools = WeakKeyDictionary()
 
     @contextmanager
     def connection(self) -> Iterator[Connection[Any]]:
         """A connection of this process's pool. Raises StoreUnavailable, and says why."""
         try:
-            with self._of_this_process().connection() as connection:
+            with self._of_this_process().connection() as connection, self._watch.over(connection):
                 yield connection
         except PoolTimeout as error:
             with translated():  # the reason why one cannot connect
@@ -66,6 +71,7 @@ class Pools:
         if pool is None:
             pool = self._async_pools[loop] = AsyncConnectionPool(
                 self._url,
+                connection_class=WatchedAsyncConnection,
                 configure=self._configure_async,
                 check=_check_async,
                 open=False,
@@ -74,7 +80,8 @@ class Pools:
             await pool.open()
         try:
             async with pool.connection() as connection:
-                yield connection
+                with self._watch.over(connection):
+                    yield connection
         except PoolTimeout as error:
             with translated():
                 await (await AsyncConnection.connect(self._url, **WRITABLE)).close()
@@ -82,6 +89,7 @@ class Pools:
 
     def close(self) -> None:
         """Close this process's pool."""
+        self._watch.close()
         with self._making:
             if self._pool is not None and self._pool[0] == os.getpid():
                 self._pool[1].close()
@@ -93,13 +101,18 @@ class Pools:
         if pool is not None:
             await pool.close()
 
-    def _of_this_process(self) -> ConnectionPool:
+    def _of_this_process(self) -> ConnectionPool[WatchedConnection]:
         process = os.getpid()
         if self._pool is None or self._pool[0] != process:
             with self._making:
                 if self._pool is None or self._pool[0] != process:
                     pool = ConnectionPool(
-                        self._url, configure=self._configure, check=_check, open=True, **self._how()
+                        self._url,
+                        connection_class=WatchedConnection,
+                        configure=self._configure,
+                        check=_check,
+                        open=True,
+                        **self._how(),
                     )
                     self._pool = (process, pool)
         return self._pool[1]

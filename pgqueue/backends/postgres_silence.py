@@ -4,16 +4,16 @@ told nobody."""
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
 from typing import Any
 
 from psycopg import AsyncConnection
+
+from pgqueue.backends.postgres_watch import hang_up
 
 # No statement of a worker waits longer than a second for a lock. Those that say and ask what is
 # held are the shortest; those that tidy up may have much to do.
@@ -69,8 +69,6 @@ class Patience:
             timer.cancel()
 
     def _hang_up(self, connection: AsyncConnection[Any]) -> None:
-        """Closes the line and not the descriptor, which somebody is waiting on."""
         self._factor = min(2 * self._factor, MOST)
         self._silence.noticed_at = monotonic()
-        with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as line:
-            line.shutdown(socket.SHUT_RDWR)
+        hang_up(connection)

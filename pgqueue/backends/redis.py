@@ -31,7 +31,7 @@ from pgqueue.backends.redis_exchange import (
 )
 from pgqueue.backends.redis_session import RedisEar, RedisSession
 from pgqueue.backends.redis_transaction import Transaction
-from pgqueue.errors import StoreUnavailable, UnsupportedConnection
+from pgqueue.errors import StoreBusy, StoreUnavailable, UnsupportedConnection
 from pgqueue.operations import Operation
 from pgqueue.statements import Script, in_schema
 
@@ -80,6 +80,7 @@ class RedisBackend:
     """Jobs in a namespace of a Redis, 6.2 or later, or a Valkey; of one server or a cluster."""
 
     store: ClassVar[str] = "redis"
+    wakes_after: ClassVar[bool] = False
     capabilities: ClassVar[frozenset[str]] = frozenset(
         {"concurrency", "processes", "push", "sessions"}
     )
@@ -91,10 +92,8 @@ class RedisBackend:
         self.address = redis_address.read(url or "redis://")
         self.namespace = Namespace(schema, self.address.db)
         self._pool_size = pool_size
-        self._pool: redis.ConnectionPool | None = None
-        self._async_pools: WeakKeyDictionary[Any, redis.asyncio.ConnectionPool] = (
-            WeakKeyDictionary()
-        )
+        self._client: redis.Redis | None = None
+        self._async_clients: WeakKeyDictionary[Any, redis.asyncio.Redis] = WeakKeyDictionary()
         self._pipelines: WeakKeyDictionary[Any, list[tuple[bytes, frozenset[int]]]] = (
             WeakKeyDictionary()
         )
@@ -199,14 +198,14 @@ class RedisBackend:
         return RedisSession(RedisLane(self), self.namespace.channel, woken, lost)
 
     def close(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.disconnect()
+        client, self._client = self._client, None
+        if client is not None:
+            client.connection_pool.disconnect()
 
     async def close_async(self) -> None:
-        pool = self._async_pools.pop(asyncio.get_running_loop(), None)
-        if pool is not None:
-            await pool.disconnect()
+        client = self._async_clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.connection_pool.disconnect()
 
     async def open_async(self, size: int) -> redis.asyncio.Redis:
         """A client with connections of its own, to the node that has the namespace."""
@@ -241,13 +240,19 @@ class RedisBackend:
         return client
 
     def _again(self, asked: Callable[[], Exchange[T]]) -> T:
-        return tenacity.Retrying(**AGAIN)(lambda: self._carry(asked()))
+        try:
+            return self._carry(asked())
+        except StoreBusy:
+            return tenacity.Retrying(**AGAIN)(lambda: self._carry(asked()))
 
     async def _again_async(self, asked: Callable[[], Exchange[T]]) -> T:
         async def once() -> T:
             return await self._carry_async(asked())
 
-        return await tenacity.AsyncRetrying(**AGAIN)(once)
+        try:
+            return await once()
+        except StoreBusy:
+            return await tenacity.AsyncRetrying(**AGAIN)(once)
 
     def _carry(self, asked: Exchange[T]) -> T:
         with translated():
@@ -260,10 +265,10 @@ class RedisBackend:
     def _call(self, script: Script, wanted: bytes) -> bytes:
         """Runs *script* where the namespace is: it may have moved, and then nothing was done."""
         for _ in range(_MOVES):
-            if self._pool is None:
-                self._pool = self._open(self._pool_size).connection_pool
+            if (client := self._client) is None:
+                client = self._client = self._open(self._pool_size)
             try:
-                return self.namespace.call(redis.Redis(connection_pool=self._pool), script, wanted)
+                return self.namespace.call(client, script, wanted)
             except redis.ResponseError as error:
                 if not is_called(error, "MOVED"):
                     raise
@@ -277,11 +282,9 @@ class RedisBackend:
     async def _call_async(self, script: Script, wanted: bytes) -> bytes:
         loop = asyncio.get_running_loop()
         for _ in range(_MOVES):
-            if loop not in self._async_pools:
-                client = await self.open_async(self._pool_size)
-                self._async_pools[loop] = client.connection_pool
+            if (client := self._async_clients.get(loop)) is None:
+                client = self._async_clients[loop] = await self.open_async(self._pool_size)
             try:
-                client = redis.asyncio.Redis(connection_pool=self._async_pools[loop])
                 return await self.namespace.call_async(client, script, wanted)
             except redis.ResponseError as error:
                 if not is_called(error, "MOVED"):

@@ -34,6 +34,7 @@ class SqliteBackend:
     """
 
     store: ClassVar[str] = "sqlite"
+    wakes_after: ClassVar[bool] = False
     head: ClassVar[str] = head("sqlite")
 
     def __init__(

@@ -24,6 +24,7 @@ SCRIPTS = load_scripts("redis")
 FIELDS = ["in", "out", "uses", "runs", "walks", "trap"]
 # Files that another store has and Redis has not, or the other way round, and why.
 WITHOUT = {
+    "answering": "who waits for an answer gives up in time, as no script takes that long",
     "calm": "a rescue is one script, which ends soon when nobody is dead",
     "direct": "no pooler stands between a client and its server",
     "enqueue_one": "one job costs it no more in the script for many",

@@ -33,6 +33,7 @@ ELSEWHERE = {
         "own": "a database is somebody's; nothing is made in it without being asked for",
     },
     "sqlite": {
+        "answering": "an answer is not lost on the way from a file",
         "calm": "a rescue is one short transaction on one's own machine",
         "direct": "nothing stands between it and its file",
         "enqueue_one": "one job costs it no more in the statement for many",

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from pgqueue import embedded, statements
+from pgqueue import App, embedded, statements
+from pgqueue.backends import postgres_watch
 from tests.faults.proxy import Gate, Network
 from tests.worker import shop as tasks
 from tests.worker.conftest import Start
@@ -76,3 +80,89 @@ def test_stops_when_its_connections_are_silent(
     worker.send(signal.SIGTERM)
 
     assert worker.ends(within=30) == 0
+
+
+def test_who_waits_in_vain_in_a_transaction_is_freed(
+    gate: Gate, server: embedded.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_watch, "LOOK_SECONDS", 0.2)
+    app = App(through(gate, server))
+
+    with pytest.raises(psycopg.OperationalError), app.backend.user_connection() as connection:
+        gate.forget()
+        while True:
+            connection.execute("SELECT 1")
+
+    with app.backend.user_connection() as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    app.close()
+
+
+async def test_a_coroutine_that_waits_in_vain_in_a_transaction_is_freed(
+    gate: Gate, server: embedded.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_watch, "LOOK_SECONDS", 0.2)
+    app = App(through(gate, server))
+
+    with pytest.raises(psycopg.OperationalError):
+        async with app.backend.user_connection_async() as connection:
+            gate.forget()
+            while True:
+                await connection.execute("SELECT 1")
+
+    async with app.backend.user_connection_async() as connection:
+        assert await (await connection.execute("SELECT 1")).fetchone() == (1,)
+    await app.close_async()
+    app.close()
+
+
+def test_what_takes_its_time_is_waited_for(
+    gate: Gate, server: embedded.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long statement, a pipeline that rests, a result that is read slowly."""
+    monkeypatch.setattr(postgres_watch, "LOOK_SECONDS", 0.05)
+    app = App(through(gate, server))
+
+    with app.backend.user_connection() as connection, psycopg.connect(server.url) as other:
+        connection.execute("SELECT pg_sleep(1)")
+        with connection.pipeline():
+            connection.execute("SELECT 1")
+            other.execute("SELECT pg_sleep(0.5)")
+        for _ in connection.cursor().stream("SELECT generate_series(1, 3)"):
+            other.execute("SELECT pg_sleep(0.5)")
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    app.close()
+
+
+def test_a_forked_child_hangs_up_nothing_of_its_parents(server: embedded.Server) -> None:
+    """It has a copy of who was waiting, which nothing will ever change."""
+    script = """
+import asyncio, os
+from pgqueue import App
+from pgqueue.backends import postgres_watch
+postgres_watch.LOOK_SECONDS = 0.05
+app = App(os.environ["URL"])
+async def parent():
+    async with app.backend.user_connection_async() as connection:
+        asking = asyncio.ensure_future(connection.execute("SELECT pg_sleep(0.2)"))
+        await asyncio.sleep(0)
+        if (child := os.fork()) == 0:
+            try:
+                with app.backend.user_connection() as own:
+                    own.execute("SELECT pg_sleep(1)")
+            finally:
+                os._exit(0)
+        await asking
+        await asyncio.to_thread(os.waitpid, child, 0)
+        await connection.execute("SELECT 1")
+asyncio.run(parent())
+print("heard")
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "URL": server.url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.stdout, ended.returncode) == ("heard\n", 0), ended.stderr
