@@ -268,6 +268,8 @@ def begin(workflow: Workflow, *, now: datetime | None = None) -> Operation[int]:
 
 def is_simple(jobs: Sequence[NewJob[Any]]) -> bool:
     """Is enqueueing *jobs* a single statement, which needs no transaction around it?"""
+    if len(jobs) == 1:
+        return not jobs[0].edges and jobs[0].unique is None
     return len(jobs) <= CHUNK and (
         not any(job.edges or job.unique is not None for job in jobs)
         and sum(1 for _ in _chunks(jobs)) <= 1

@@ -42,6 +42,7 @@ class SqliteExecutor:
         """Runs the steps in order; those that follow as often as they say."""
         if operation.name in SILENT:
             return operation.decode([])
+        operation = operation.brief or operation
         statement = self._statements[operation.name]
         given: dict[str, Any] = {**operation.params, "now": instant(operation.params.get("now"))}
         given.update(dict.fromkeys(statement.remembers))

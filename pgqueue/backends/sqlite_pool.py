@@ -68,6 +68,7 @@ class Seat:
     def execute(self, operation: Operation[T]) -> T:
         """Carries out *operation* in a transaction of its own."""
         executor, connection = self.executor, self.connection
+        operation = operation.brief or operation
         statement = self._statements[operation.name]
         turn = self._turn if statement.writes else None
         if turn is not None:

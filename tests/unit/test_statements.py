@@ -36,7 +36,6 @@ ELSEWHERE = {
         "answering": "an answer is not lost on the way from a file",
         "calm": "a rescue is one short transaction on one's own machine",
         "direct": "nothing stands between it and its file",
-        "enqueue_one": "one job costs it no more in the statement for many",
         "listen": "nothing is sent: a session watches the file",
         "listening": "there is no connection that could go deaf",
         "present": "a lock of the operating system, beside the file",
