@@ -22,6 +22,7 @@ from pgqueue.backends.postgres_pooler import is_direct, is_direct_async
 from pgqueue.backends.postgres_pools import KEEPALIVES, WRITABLE, Pools
 from pgqueue.backends.postgres_session import PostgresSession
 from pgqueue.backends.postgres_silence import Patience, Silence
+from pgqueue.backends.postgres_watch import hang_up
 from pgqueue.errors import InvalidUrl, StoreBusy, StoreUnavailable
 from pgqueue.operations import Operation, as_json
 from pgqueue.statements import Statement, head, load
@@ -202,9 +203,14 @@ class PostgresLane:
         self.connection = connection
 
     async def close(self) -> None:
+        """Whoever still waits for an answer is told first: to close the descriptor under him would
+        leave him waiting, and make libuv, which watches it, end the process."""
         connection, self.connection = self.connection, None
         if connection is not None:
-            await connection.close()
+            if self._lock.locked():
+                hang_up(connection)
+            async with self._lock:
+                await connection.close()
 
     async def execute(self, operation: Operation[T]) -> T:
         async with self._lock:

@@ -9,8 +9,9 @@ import psycopg
 import pytest
 import uvloop
 
-from pgqueue import operations
+from pgqueue import inspections, operations
 from pgqueue.backends.postgres import PostgresBackend
+from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import Completed
 from pgqueue.testing.conformance import Store
 
@@ -57,3 +58,32 @@ async def _cancel_at(backend: PostgresBackend, store: Store, turns: int) -> None
             completing.exception()
     await lane.close()
     assert store.complete(job) == {job.id}
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_whoever_waits_on_a_lane_that_is_opened_anew_is_told(
+    postgres_url: str, loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """With its descriptor closed under him he would hear nothing, and libuv abort."""
+    with asyncio.Runner(loop_factory=loop) as runner:
+        answered = runner.run(_open_anew(postgres_url))
+    assert answered < MOMENTS
+
+
+async def _open_anew(url: str) -> int:
+    """How many of those who asked meanwhile got their answer."""
+    lane = PostgresBackend(url).lane()
+    await lane.open()
+    answered = 0
+    for moment in range(MOMENTS):
+        asking = asyncio.ensure_future(lane.execute(inspections.version()))
+        for _ in range(moment // 10):
+            await asyncio.sleep(0)
+        await lane.open()
+        try:
+            await asking
+            answered += 1
+        except StoreUnavailable:
+            pass
+    await lane.close()
+    return answered

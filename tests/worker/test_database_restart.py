@@ -104,7 +104,12 @@ def test_waits_while_the_database_may_only_be_read(
     with psycopg.connect(server.url, options="-c default_transaction_read_only=off") as admin:
         admin.autocommit = True
         tries = server.log.count("connection authorized")
-        eventually(lambda: server.log.count("connection authorized") > tries + 5)
+
+        def tries_again() -> bool:
+            assert server.log.count("connection authorized") > tries + 5, worker.log
+            return True
+
+        eventually(tries_again)
         admin.execute("ALTER SYSTEM RESET default_transaction_read_only")
         admin.execute("SELECT pg_reload_conf()")
 
