@@ -29,7 +29,7 @@ ASKING_SECONDS: Final = 10.0
 
 
 class Patient:
-    """Says since when somebody waits for the network, on a connection that can."""
+    """A connection that says since when somebody waits on it, in one and the same call."""
 
     waits_since: float | None = None
 
