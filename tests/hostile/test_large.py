@@ -60,8 +60,8 @@ async def test_many_large_results_at_once(postgres_url: str) -> None:
 
 
 def test_a_call_is_cut_into_documents_of_moderate_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operations, "CHUNK_CHARACTERS", 1_000)
-    monkeypatch.setattr(operations, "CHUNK", 5)
+    monkeypatch.setattr("pgqueue.operations.rows.CHUNK_CHARACTERS", 1_000)
+    monkeypatch.setattr("pgqueue.operations.rows.CHUNK", 5)
     sizes = [10, 10, 990, 2_000, 500, 500, 1, 1, 1, 1, 1, 1]
     jobs = [NewJob[None]("t", '{"a": "%s"}' % ("x" * (size - 10))) for size in sizes if size > 9]
     jobs += [NewJob[None]("t") for size in sizes if size < 10]

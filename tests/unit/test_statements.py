@@ -248,7 +248,9 @@ def described() -> Iterator[Operation[Any]]:
     for module in (operations, inspections):
         for name, verb in vars(module).items():
             signature = inspect.signature(verb) if inspect.isfunction(verb) else None
-            if signature is None or name.startswith("_") or verb.__module__ != module.__name__:
+            if signature is None or name.startswith("_"):
+                continue
+            if not verb.__module__.startswith(module.__name__):
                 continue
             if str(signature.return_annotation).startswith("Operation[") and name != "begin":
                 asked = [p.name for p in signature.parameters.values() if p.default is p.empty]

@@ -1,0 +1,168 @@
+"""An attempt ends: it succeeded, it failed, or it is handed back."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from operator import itemgetter
+from typing import Literal, NamedTuple
+
+from pgqueue.errors import LeaseLost, PgqueueError
+from pgqueue.hands import Completion
+from pgqueue.jobs import State
+from pgqueue.operations.claiming import ClaimedJob
+from pgqueue.operations.dependencies import _ends, _follow, graft
+from pgqueue.operations.enqueueing import enqueue
+from pgqueue.operations.operation import Answers, Operation, Plan
+from pgqueue.operations.params import EVERYTHING, _ending, _raw, as_json
+
+
+class Completed(NamedTuple):
+    """An attempt that succeeded; *result* is JSON text, None when there is none."""
+
+    id: int
+    lease: int
+    result: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Completed(id={self.id}, lease={self.lease})"
+
+
+class Failed(NamedTuple):
+    """An attempt that did not; *error* is JSON text {type, message, traceback}."""
+
+    id: int
+    lease: int
+    verdict: Literal["retry", "discard", "cancel"]
+    retry_in: timedelta | None = None
+    reason: str | None = None
+    error: str | None = None
+
+
+class Told(dict[tuple[int, int], bool]):
+    """What was completed; *freed*: the queues in which children can run now."""
+
+    freed: Sequence[str] = ()
+
+
+class Released(NamedTuple):
+    """A job handed back, to run again after *delay*."""
+
+    id: int
+    lease: int
+    delay: timedelta | None = None
+
+
+def complete(
+    jobs: Sequence[Completed],
+    *,
+    keep: frozenset[State] = EVERYTHING,
+    now: datetime | None = None,
+) -> Operation[Told]:
+    """Finishes *jobs* and unblocks their children.
+
+    Answers for (id, lease) of those completed under that lease: True by this call, False by an
+    earlier one; and where there is new work now.
+    """
+    claimed = []
+    for lease, group in itertools.groupby(sorted(jobs), itemgetter(1)):
+        together = list(group)
+        ids = ",".join([str(id) for id, _, _ in together])
+        results = ",".join([f'"{id}":{result}' for id, _, result in together if result])
+        claimed.append(f'{{"lease":{lease},"ids":[{ids}],"results":{{{results}}}}}')
+    params = {"jobs": f"[{','.join(claimed)}]", **_ending(keep, now)}
+
+    def decode(answers: Answers) -> Told:
+        now, earlier, [(_, queues)] = answers
+        if now and (isolation := now[0][2]) != "read committed":
+            raise PgqueueError(
+                f"a job cannot be completed in a {isolation} transaction: it would miss a child "
+                "that is added meanwhile; roll back, and use READ COMMITTED"
+            )
+        told = Told(dict.fromkeys(earlier, False))
+        told |= {(id, lease): True for id, lease, _ in now if id}
+        told.freed = queues or ()
+        return told
+
+    return Operation("complete", params, decode)
+
+
+def completing(
+    job: ClaimedJob,
+    completion: Completion,
+    keep: frozenset[State] = EVERYTHING,
+    *,
+    now: datetime | None = None,
+) -> Plan[None]:
+    """Completes *job*, with the jobs that appear with it, in a transaction of the task's own.
+
+    Raises LeaseLost when it is another worker's by now: then the transaction must be rolled back.
+    """
+    # After it, its unique key is free; before it, it can be a parent, also where it is not kept.
+    before = completion.jobs if completion.graft or _follow(completion.jobs, job.id) else ()
+    after = () if before else completion.jobs
+    handles = yield from enqueue(before, workflow=job.workflow, now=now)
+    if completion.graft:
+        ends = _ends(completion.graft)
+        ids = [h.id for h, new in zip(handles, completion.jobs, strict=True) if id(new) in ends]
+        if not (yield graft(job, ids)):
+            raise _lost(job)
+    completed = Completed(job.id, job.lease, completion.result)
+    answer = yield complete([completed], keep=keep, now=now)
+    if not answer.get((job.id, job.lease)):
+        raise _lost(job)
+    yield from enqueue(after, workflow=job.workflow, now=now)
+    for workflow in completion.workflows:
+        yield from enqueue(workflow.jobs, workflow=workflow, now=now)
+
+
+def fail(
+    jobs: Sequence[Failed], *, keep: frozenset[State] = EVERYTHING, now: datetime | None = None
+) -> Operation[dict[tuple[int, int], State]]:
+    """Ends attempts that went wrong; answers what became of each whose lease held.
+
+    A retry is ``retryable`` (``available`` without a delay), or ``discarded`` when the attempts are
+    used up.
+    """
+    rows = [
+        {
+            "id": job.id,
+            "lease": job.lease,
+            "verdict": job.verdict,
+            "retry_in_seconds": _seconds(job.retry_in),
+            "reason": job.reason,
+            "error": _raw(job.error),
+        }
+        for job in sorted(jobs)
+    ]
+    return Operation("fail", {"jobs": as_json(rows), **_ending(keep, now)}, _states_by_lease)
+
+
+def busy(leases: Iterable[tuple[int, int]]) -> Operation[set[tuple[int, int]]]:
+    """Which of *leases*, (job id, lease), somebody else's transaction keeps from finishing now."""
+    rows = [{"id": id, "lease": lease} for id, lease in leases]
+    return Operation("busy", {"jobs": as_json(rows)}, lambda a: {(id, lse) for id, lse in a[0]})
+
+
+def release(
+    jobs: Sequence[Released], *, keep: frozenset[State] = EVERYTHING, now: datetime | None = None
+) -> Operation[dict[tuple[int, int], State]]:
+    """Hands *jobs* back without spending the attempt; one that was asked to cancel is cancelled."""
+    rows = [
+        {"id": id, "lease": lease, "delay_seconds": _seconds(delay)}
+        for id, lease, delay in sorted(jobs)
+    ]
+    return Operation("release", {"jobs": as_json(rows), **_ending(keep, now)}, _states_by_lease)
+
+
+def _lost(job: ClaimedJob) -> LeaseLost:
+    return LeaseLost(f"{job.task}: job {job.id} is another worker's by now; roll back")
+
+
+def _states_by_lease(answers: Answers) -> dict[tuple[int, int], State]:
+    return {(id, lease): State(state) for id, lease, state in answers[0] if id}
+
+
+def _seconds(duration: timedelta | None) -> float | None:
+    return None if duration is None else duration.total_seconds()

@@ -1,0 +1,34 @@
+"""What a verb gives to its statement, as text."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from pgqueue.jobs import FINISHED, State
+from pgqueue.operations.operation import Param
+
+EVERYTHING = frozenset(FINISHED)
+
+
+def as_json(value: Any) -> str:
+    """A parameter that carries many rows, as one JSON document."""
+    return msgspec.json.encode(value).decode()
+
+
+def _raw(text: str | None) -> msgspec.Raw | None:
+    return None if text is None else msgspec.Raw(text.encode())
+
+
+def _boolean(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _instant(now: datetime | None) -> str | None:
+    return None if now is None else now.isoformat()
+
+
+def _ending(keep: frozenset[State], now: datetime | None) -> dict[str, Param]:
+    return {"keep": as_json(sorted(keep)), "now": _instant(now)}
