@@ -15,7 +15,13 @@ import msgspec
 import tenacity
 
 from pgqueue import backends, inspections, operations
-from pgqueue.backends.base import AGAIN, ASK_AGAIN, carry_out, carry_out_async
+from pgqueue.backends.base import (
+    ASK_AGAIN,
+    carry_out,
+    carry_out_async,
+    patiently,
+    patiently_async,
+)
 from pgqueue.errors import JobFailed, ResultTimeout, StoreUnavailable, UnknownJob
 from pgqueue.graphs import Jobs, Step, Workflow, gather
 from pgqueue.inspections import Ending
@@ -108,7 +114,7 @@ class App(TaskRegistry):
             plan = operations.enqueue(batch, notify=not self.backend.wakes_after)
             handles = carry_out(plan, self.backend.execute)
         else:
-            handles = tenacity.Retrying(**AGAIN)(self._together, batch, workflow)
+            handles = patiently(self._together, batch, workflow)
         if self.backend.wakes_after:
             with contextlib.suppress(StoreUnavailable):  # a hint: the jobs are there
                 self.backend.execute(operations.wake(operations.topics(batch)))
@@ -129,7 +135,7 @@ class App(TaskRegistry):
             plan = operations.enqueue(batch, notify=not self.backend.wakes_after)
             handles = await carry_out_async(plan, self.backend.execute_async)
         else:
-            handles = await tenacity.AsyncRetrying(**AGAIN)(self._together_async, batch, workflow)
+            handles = await patiently_async(self._together_async, batch, workflow)
         if self.backend.wakes_after:
             with contextlib.suppress(StoreUnavailable):
                 await self.backend.execute_async(operations.wake(operations.topics(batch)))

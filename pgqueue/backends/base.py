@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
-from typing import Any, ClassVar, Final, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeVar, TypeVarTuple
 
 import tenacity
 
@@ -17,6 +17,7 @@ from pgqueue.errors import StoreBusy, StoreUnavailable
 from pgqueue.operations import Operation, Plan
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 DEAF_WAIT_SECONDS: Final = 0.5  # between two looks for a result whose end nobody can announce
 
@@ -31,10 +32,24 @@ def again(error: type[Exception], attempts: int) -> Mapping[str, Any]:
     }
 
 
-# Undone by the store as a whole: nothing of it happened, it may run again.
-AGAIN: Final = again(StoreBusy, 10)
 # For questions only: the connection died under it. The pool brings the next one, or waits.
 ASK_AGAIN: Final = again(StoreUnavailable, 3)
+
+
+def patiently(work: Callable[[*Ts], T], *arguments: *Ts, attempts: int = 10) -> T:
+    """Does *work*, again while the store undoes it as a whole; in the end raises StoreBusy."""
+    try:  # without what retrying costs, more than all else here
+        return work(*arguments)
+    except StoreBusy:
+        return tenacity.Retrying(**again(StoreBusy, attempts))(work, *arguments)
+
+
+async def patiently_async(work: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
+    """As `patiently`, without blocking the event loop."""
+    try:
+        return await work(*arguments)
+    except StoreBusy:
+        return await tenacity.AsyncRetrying(**again(StoreBusy, 10))(work, *arguments)
 
 
 @contextmanager

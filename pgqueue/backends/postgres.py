@@ -11,11 +11,16 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mappi
 from typing import Any, ClassVar, TypeVar
 
 import psycopg
-import tenacity
 from psycopg import AsyncConnection, Connection
 from psycopg.conninfo import conninfo_to_dict
 
-from pgqueue.backends.base import AGAIN, DEAF_WAIT_SECONDS, AsyncExecutor, Executor
+from pgqueue.backends.base import (
+    DEAF_WAIT_SECONDS,
+    AsyncExecutor,
+    Executor,
+    patiently,
+    patiently_async,
+)
 from pgqueue.backends.postgres_errors import translated
 from pgqueue.backends.postgres_executor import AsyncStatements, Statements, is_idle
 from pgqueue.backends.postgres_pooler import is_direct, is_direct_async
@@ -23,7 +28,7 @@ from pgqueue.backends.postgres_pools import KEEPALIVES, WRITABLE, Pools
 from pgqueue.backends.postgres_session import PostgresSession
 from pgqueue.backends.postgres_silence import Patience, Silence
 from pgqueue.backends.postgres_watch import hang_up
-from pgqueue.errors import InvalidUrl, StoreBusy, StoreUnavailable
+from pgqueue.errors import InvalidUrl, StoreUnavailable
 from pgqueue.operations import Operation, as_json
 from pgqueue.statements import Statement, head, load
 
@@ -66,25 +71,19 @@ class PostgresBackend:
         self._silence = Silence()
 
     def execute(self, operation: Operation[T]) -> T:
-        def once() -> T:
-            with self._pools.connection() as connection, translated():
-                return Statements(connection, self._statements).execute(operation)
+        return patiently(self._once, operation)
 
-        try:  # without what retrying costs, more than all else here
-            return once()
-        except StoreBusy:
-            return tenacity.Retrying(**AGAIN)(once)
+    def _once(self, operation: Operation[T]) -> T:
+        with self._pools.connection() as connection, translated():
+            return Statements(connection, self._statements).execute(operation)
 
     async def execute_async(self, operation: Operation[T]) -> T:
-        async def once() -> T:
-            async with self._pools.connection_async() as connection:
-                with translated():
-                    return await AsyncStatements(connection, self._statements).execute(operation)
+        return await patiently_async(self._once_async, operation)
 
-        try:
-            return await once()
-        except StoreBusy:
-            return await tenacity.AsyncRetrying(**AGAIN)(once)
+    async def _once_async(self, operation: Operation[T]) -> T:
+        async with self._pools.connection_async() as connection:
+            with translated():
+                return await AsyncStatements(connection, self._statements).execute(operation)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Executor]:

@@ -15,11 +15,16 @@ from weakref import WeakKeyDictionary
 
 import redis
 import redis.asyncio
-import tenacity
 from redis.client import NEVER_DECODE
 
 from pgqueue.backends import capabilities, redis_address
-from pgqueue.backends.base import AGAIN, AsyncExecutor, Executor, cancellable
+from pgqueue.backends.base import (
+    AsyncExecutor,
+    Executor,
+    cancellable,
+    patiently,
+    patiently_async,
+)
 from pgqueue.backends.redis_errors import is_called, require_safe, translated
 from pgqueue.backends.redis_exchange import (
     SCRIPTS,
@@ -31,7 +36,7 @@ from pgqueue.backends.redis_exchange import (
 )
 from pgqueue.backends.redis_session import RedisEar, RedisSession
 from pgqueue.backends.redis_transaction import Transaction
-from pgqueue.errors import StoreBusy, StoreUnavailable, UnsupportedConnection
+from pgqueue.errors import StoreUnavailable, UnsupportedConnection
 from pgqueue.operations import Operation
 from pgqueue.statements import Script, in_schema
 
@@ -100,10 +105,10 @@ class RedisBackend:
         self._is_safe = False
 
     def execute(self, operation: Operation[T]) -> T:
-        return self._again(lambda: exchange(operation))
+        return patiently(lambda: self._carry(exchange(operation)))
 
     async def execute_async(self, operation: Operation[T]) -> T:
-        return await self._again_async(lambda: exchange(operation))
+        return await patiently_async(lambda: self._carry_async(exchange(operation)))
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Executor]:
@@ -238,21 +243,6 @@ class RedisBackend:
             pool.disconnect()
             raise
         return client
-
-    def _again(self, asked: Callable[[], Exchange[T]]) -> T:
-        try:
-            return self._carry(asked())
-        except StoreBusy:
-            return tenacity.Retrying(**AGAIN)(lambda: self._carry(asked()))
-
-    async def _again_async(self, asked: Callable[[], Exchange[T]]) -> T:
-        async def once() -> T:
-            return await self._carry_async(asked())
-
-        try:
-            return await once()
-        except StoreBusy:
-            return await tenacity.AsyncRetrying(**AGAIN)(once)
 
     def _carry(self, asked: Exchange[T]) -> T:
         with translated():

@@ -8,11 +8,9 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar, TypeVarTuple
 
-import tenacity
-
-from pgqueue.backends import sqlite_file
+from pgqueue.backends import base, sqlite_file
 from pgqueue.backends.sqlite_errors import translated
 from pgqueue.backends.sqlite_executor import SqliteExecutor
 from pgqueue.backends.sqlite_file import (
@@ -23,29 +21,21 @@ from pgqueue.backends.sqlite_file import (
     MemoryTurn,
     Presence,
 )
-from pgqueue.errors import StoreBusy, StoreUnavailable
+from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import Operation
 from pgqueue.statements import Statement, head, schema_files, split
 from pgqueue.statements import in_schema as with_prefix
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _SPARE: Final = 8
-# Each attempt waits for as long as SQLite does; then others have had their turn.
-_AGAIN: Final[dict[str, Any]] = {
-    "retry": tenacity.retry_if_exception_type(StoreBusy),
-    "wait": tenacity.wait_random_exponential(multiplier=0.01, max=1),
-    "stop": tenacity.stop_after_attempt(5),
-    "reraise": True,
-}
 
 
-def patiently(work: Callable[..., T], *arguments: Any) -> T:
+def patiently(work: Callable[[*Ts], T], *arguments: *Ts) -> T:
     """Does *work*, again while somebody else is writing; in the end raises StoreBusy."""
-    try:
-        return work(*arguments)
-    except StoreBusy:
-        return tenacity.Retrying(**_AGAIN)(work, *arguments)
+    # Each attempt waits for as long as SQLite does; then others have had their turn.
+    return base.patiently(work, *arguments, attempts=5)
 
 
 class Seat:
