@@ -16,9 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pgqueue.errors import PgqueueError
+from pgqueue.operations import Operation
+
+T = TypeVar("T")
 
 _TOKEN = re.compile(
     r"""(?P<comment>--[^\n]*)
@@ -116,6 +119,14 @@ class SchemaFile:
     name: str
     up: str
     down: str
+
+
+def briefly(
+    operation: Operation[T], statements: Mapping[str, Statement]
+) -> tuple[Operation[T], Statement]:
+    """*operation* in the fewest words there are for it, and the statement that takes them."""
+    operation = operation.brief or operation
+    return operation, statements[operation.name]
 
 
 def folder(store: str) -> Path:

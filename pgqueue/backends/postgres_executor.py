@@ -14,7 +14,7 @@ from psycopg.waiting import Ready, Wait
 
 from pgqueue.backends.base import cancellable
 from pgqueue.operations import Operation, Rows
-from pgqueue.statements import Statement, Step
+from pgqueue.statements import Statement, Step, briefly
 
 T = TypeVar("T")
 
@@ -32,8 +32,7 @@ class Statements:
 
     def execute(self, operation: Operation[T]) -> T:
         """Runs the steps in one round trip, with their transaction around them if there is none."""
-        operation = operation.brief or operation
-        statement = self._statements[operation.name]
+        operation, statement = briefly(operation, self._statements)
         if statement.atomic and not self._connection.pgconn.pipeline_status:
             return operation.decode([_rows(self._send(statement.steps[0], operation))])
         connection = self._connection
@@ -93,8 +92,7 @@ class AsyncStatements:
             return await self._execute(operation)
 
     async def _execute(self, operation: Operation[T]) -> T:
-        operation = operation.brief or operation
-        statement = self._statements[operation.name]
+        operation, statement = briefly(operation, self._statements)
         settings = self._settings
         if statement.atomic and not settings and not self._connection.pgconn.pipeline_status:
             cursor = await self._send(statement.steps[0], operation)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
@@ -60,10 +60,8 @@ class PostgresSession:
     async def execute(self, operation: Operation[T]) -> T:
         return await self._lane.execute(operation)
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncExecutor]:
-        async with self._lane.transaction() as executor:
-            yield executor
+    def transaction(self) -> AbstractAsyncContextManager[AsyncExecutor]:
+        return self._lane.transaction()
 
     async def present(self, worker: int) -> bool:
         """Holds *worker*'s presence lock while this session lives; False behind a pooler."""

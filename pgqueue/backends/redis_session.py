@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
@@ -87,10 +87,8 @@ class RedisSession:
     async def execute(self, operation: Operation[T]) -> T:
         return await self._lane.execute(operation)
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncExecutor]:
-        async with self._lane.transaction() as executor:
-            yield executor
+    def transaction(self) -> AbstractAsyncContextManager[AsyncExecutor]:
+        return self._lane.transaction()
 
     async def present(self, worker: int) -> bool:
         """Is *worker* while this session lives. False when another session is."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from pgqueue.operations import Operation, Rows
-from pgqueue.statements import Statement, Step
+from pgqueue.statements import Statement, Step, briefly
 
 T = TypeVar("T")
 
@@ -42,8 +42,7 @@ class SqliteExecutor:
         """Runs the steps in order; those that follow as often as they say."""
         if operation.name in SILENT:
             return operation.decode([])
-        operation = operation.brief or operation
-        statement = self._statements[operation.name]
+        operation, statement = briefly(operation, self._statements)
         given: dict[str, Any] = {**operation.params, "now": instant(operation.params.get("now"))}
         given.update(dict.fromkeys(statement.remembers))
         if statement.name in ("rescue", "elect"):

@@ -23,7 +23,7 @@ from pgqueue.backends.sqlite_file import (
 )
 from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import Operation
-from pgqueue.statements import Statement, head, schema_files, split
+from pgqueue.statements import Statement, briefly, head, schema_files, split
 from pgqueue.statements import in_schema as with_prefix
 
 T = TypeVar("T")
@@ -58,8 +58,7 @@ class Seat:
     def execute(self, operation: Operation[T]) -> T:
         """Carries out *operation* in a transaction of its own."""
         executor, connection = self.executor, self.connection
-        operation = operation.brief or operation
-        statement = self._statements[operation.name]
+        operation, statement = briefly(operation, self._statements)
         turn = self._turn if statement.writes else None
         if turn is not None:
             turn.take()

@@ -200,10 +200,8 @@ class SqliteSession:
     async def execute(self, operation: Operation[T]) -> T:
         return await self._lane.execute(operation)
 
-    @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncExecutor]:
-        async with self._lane.transaction() as executor:
-            yield executor
+    def transaction(self) -> contextlib.AbstractAsyncContextManager[AsyncExecutor]:
+        return self._lane.transaction()
 
     async def present(self, worker: int) -> bool:
         """Holds *worker*'s lock while this session lives."""
