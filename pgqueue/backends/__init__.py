@@ -1,4 +1,4 @@
-"""The ports: what carries operations out, one module a store. Siblings never see one another.
+"""The ports: what carries operations out, one package a store. Siblings never see one another.
 
 Another package adds a store by an entry point of the group ``pgqueue.backends``: its name is the
 URL's scheme, its object makes a `Backend` of ``(url, *, schema)``. docs/backends.md is the manual.

@@ -17,8 +17,8 @@ from typing import IO, Any, Final
 import psycopg
 
 from pgqueue import backends, embedded, migrations
-from pgqueue.backends.postgres import conninfo
-from pgqueue.backends.sqlite_file import MEMORY, FilePresence, parse
+from pgqueue.backends.postgres.backend import conninfo
+from pgqueue.backends.sqlite.file import MEMORY, FilePresence, parse
 from pgqueue.demo import CLOCK, FILES, SCHEMA
 from pgqueue.errors import NoServer, PgqueueError, StoreUnavailable
 from pgqueue.worker.supervisor import environment

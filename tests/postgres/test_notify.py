@@ -15,7 +15,7 @@ import pytest
 from pgqueue import operations
 from pgqueue.backends.base import carry_out
 from pgqueue.backends.postgres import PostgresBackend
-from pgqueue.backends.postgres_session import PostgresSession
+from pgqueue.backends.postgres.session import PostgresSession
 from pgqueue.errors import StoreUnavailable
 from pgqueue.statements import in_schema, schema_files
 from pgqueue.testing.conformance import NOON, Store, a_job, until

@@ -15,7 +15,7 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from pgqueue import App, inspections
-from pgqueue.backends import postgres_pools
+from pgqueue.backends.postgres import pools as postgres_pools
 from pgqueue.errors import StoreUnavailable
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"

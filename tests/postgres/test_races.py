@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from pgqueue import operations
-from pgqueue.backends.postgres import LANE_SETTINGS, PostgresBackend
+from pgqueue.backends.postgres.backend import LANE_SETTINGS, PostgresBackend
 from pgqueue.jobs import State
 from pgqueue.operations import Completed, Failed, Leadership, Released, Rescue
 from pgqueue.testing.conformance import NOON, PROFILE, Store, a_job, ids

@@ -11,7 +11,7 @@ import pytest
 from pgqueue import inspections, operations
 from pgqueue.backends.base import carry_out
 from pgqueue.backends.redis import RedisBackend
-from pgqueue.backends.redis_exchange import SCRIPTS
+from pgqueue.backends.redis.exchange import SCRIPTS
 from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import Completed, Failed, Operation, Progress, Released, Retention
 from pgqueue.testing.conformance import PROFILE, Store, a_job

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from pgqueue.backends.redis import RedisBackend
-from pgqueue.backends.redis_exchange import SCRIPTS
+from pgqueue.backends.redis.exchange import SCRIPTS
 from pgqueue.statements import Script
 from pgqueue.testing.conformance import Store
 from tests.graphs.test_random_graphs import (

@@ -11,7 +11,7 @@ import redis
 
 from pgqueue import App, inspections
 from pgqueue.backends.redis import RedisBackend
-from pgqueue.backends.redis_errors import require_safe
+from pgqueue.backends.redis.errors import require_safe
 from pgqueue.errors import NotPermitted, PgqueueError, StoreUnavailable
 from pgqueue.jobs import NewJob
 from pgqueue.operations import Retention

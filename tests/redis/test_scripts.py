@@ -10,7 +10,7 @@ import pytest
 
 import pgqueue
 from pgqueue import operations, statements
-from pgqueue.backends.redis_params import given
+from pgqueue.backends.redis.params import given
 from pgqueue.operations import Operation
 from pgqueue.statements import load_scripts
 from pgqueue.testing.conformance import Store, a_job

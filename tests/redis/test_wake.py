@@ -11,7 +11,7 @@ import redis
 
 from pgqueue import App, enqueue
 from pgqueue.backends.redis import RedisBackend
-from pgqueue.backends.redis_session import SLEEP_SECONDS
+from pgqueue.backends.redis.session import SLEEP_SECONDS
 from pgqueue.jobs import NewJob
 from pgqueue.testing.conformance import Store, a_job, until
 from tests.redis.conftest import Start

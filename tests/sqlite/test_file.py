@@ -14,8 +14,9 @@ import pytest
 
 from pgqueue import inspections, operations
 from pgqueue.app import App
-from pgqueue.backends import sqlite_file, sqlite_session
 from pgqueue.backends.sqlite import SqliteBackend
+from pgqueue.backends.sqlite import file as sqlite_file
+from pgqueue.backends.sqlite import session as sqlite_session
 from pgqueue.errors import PgqueueError, SchemaMissing, StoreBusy, StoreUnavailable
 from pgqueue.jobs import State
 from pgqueue.operations import Retention

@@ -10,8 +10,8 @@ from datetime import timedelta
 
 import pytest
 
-from pgqueue.backends import sqlite_file
 from pgqueue.backends.sqlite import SqliteBackend
+from pgqueue.backends.sqlite import file as sqlite_file
 from pgqueue.statements import load
 from pgqueue.testing.conformance import Store, a_job
 

@@ -8,8 +8,8 @@ from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, 
 from typing import Any
 
 from pgqueue.backends.base import Backend, Ear, Executor, Session
-from pgqueue.backends.sqlite_errors import translated
-from pgqueue.backends.sqlite_executor import SqliteExecutor
+from pgqueue.backends.sqlite.errors import translated
+from pgqueue.backends.sqlite.executor import SqliteExecutor
 from pgqueue.operations import Operation
 from pgqueue.statements import head, in_schema, load, schema_files, split
 

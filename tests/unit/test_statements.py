@@ -296,7 +296,7 @@ def test_every_file_belongs_to_a_verb(path: Path) -> None:
     }
     sessions = [
         node.value
-        for backend in (PACKAGE / "backends").glob(f"{path.parent.name}*.py")
+        for backend in (PACKAGE / "backends" / path.parent.name).glob("*.py")
         for node in ast.walk(ast.parse(backend.read_text("utf-8")))
         if isinstance(node, ast.Constant)
     ]

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import make_url
 
 from pgqueue import App, embedded, statements
-from pgqueue.backends import postgres_watch
+from pgqueue.backends.postgres import watch as postgres_watch
 from tests.faults.proxy import Gate, Network
 from tests.worker import shop as tasks
 from tests.worker.conftest import Start
@@ -139,7 +139,7 @@ def test_a_forked_child_hangs_up_nothing_of_its_parents(server: embedded.Server)
     script = """
 import asyncio, os
 from pgqueue import App
-from pgqueue.backends import postgres_watch
+from pgqueue.backends.postgres import watch as postgres_watch
 postgres_watch.LOOK_SECONDS = 0.05
 app = App(os.environ["URL"])
 async def parent():

@@ -35,7 +35,7 @@ ignore_startup_parameters = extra_float_digits
 
 def missing() -> str | None:
     """What this machine lacks for it."""
-    if find_spec("pgqueue.backends.postgres_pooler") is None:
+    if find_spec("pgqueue.backends.postgres.pooler") is None:
         return "pgqueue to find out that there is a pooler"
     return None if shutil.which(PROGRAM) else "PgBouncer (Debian's package pgbouncer)"
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
-from pgqueue.backends.redis_exchange import Exchange, ask, exchange
-from pgqueue.backends.redis_params import given
+from pgqueue.backends.redis.exchange import Exchange, ask, exchange
+from pgqueue.backends.redis.params import given
 from pgqueue.errors import MissingCapability, StoreBusy
 from pgqueue.operations import Operation
 

@@ -17,9 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from pgqueue.backends.base import AsyncExecutor
-from pgqueue.backends.sqlite_errors import translated
-from pgqueue.backends.sqlite_executor import SILENT, SqliteExecutor
-from pgqueue.backends.sqlite_pool import Pool, Seat, Watch, patiently
+from pgqueue.backends.sqlite.errors import translated
+from pgqueue.backends.sqlite.executor import SILENT, SqliteExecutor
+from pgqueue.backends.sqlite.pool import Pool, Seat, Watch, patiently
 from pgqueue.errors import StoreBusy, StoreUnavailable
 from pgqueue.operations import Answers, Operation, as_json
 

@@ -16,7 +16,7 @@ from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import Operation, as_json
 
 if TYPE_CHECKING:
-    from pgqueue.backends.postgres import PostgresLane
+    from pgqueue.backends.postgres.backend import PostgresLane
 
 T = TypeVar("T")
 

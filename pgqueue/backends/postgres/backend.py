@@ -21,13 +21,13 @@ from pgqueue.backends.base import (
     patiently,
     patiently_async,
 )
-from pgqueue.backends.postgres_errors import translated
-from pgqueue.backends.postgres_executor import AsyncStatements, Statements, is_idle
-from pgqueue.backends.postgres_pooler import is_direct, is_direct_async
-from pgqueue.backends.postgres_pools import KEEPALIVES, WRITABLE, Pools
-from pgqueue.backends.postgres_session import PostgresSession
-from pgqueue.backends.postgres_silence import Patience, Silence
-from pgqueue.backends.postgres_watch import hang_up
+from pgqueue.backends.postgres.errors import translated
+from pgqueue.backends.postgres.executor import AsyncStatements, Statements, is_idle
+from pgqueue.backends.postgres.pooler import is_direct, is_direct_async
+from pgqueue.backends.postgres.pools import KEEPALIVES, WRITABLE, Pools
+from pgqueue.backends.postgres.session import PostgresSession
+from pgqueue.backends.postgres.silence import Patience, Silence
+from pgqueue.backends.postgres.watch import hang_up
 from pgqueue.errors import InvalidUrl, StoreUnavailable
 from pgqueue.operations import Operation, as_json
 from pgqueue.statements import Statement, head, load

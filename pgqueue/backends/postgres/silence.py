@@ -13,7 +13,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from pgqueue.backends.postgres_watch import hang_up
+from pgqueue.backends.postgres.watch import hang_up
 
 # No statement of a worker waits longer than a second for a lock. Those that say and ask what is
 # held are the shortest; those that tidy up may have much to do.

@@ -18,13 +18,13 @@ from uuid import uuid4
 import redis
 
 from pgqueue.backends.base import AsyncExecutor, cancellable
-from pgqueue.backends.redis_errors import translated
-from pgqueue.backends.redis_exchange import Exchange, ask
+from pgqueue.backends.redis.errors import translated
+from pgqueue.backends.redis.exchange import Exchange, ask
 from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import Operation
 
 if TYPE_CHECKING:
-    from pgqueue.backends.redis import RedisLane
+    from pgqueue.backends.redis.backend import RedisLane
 
 T = TypeVar("T")
 

@@ -16,9 +16,9 @@ from psycopg import AsyncConnection, Connection, IsolationLevel
 from psycopg.pq import ConnStatus
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
-from pgqueue.backends.postgres_errors import translated
-from pgqueue.backends.postgres_pooler import is_direct, is_direct_async
-from pgqueue.backends.postgres_watch import Watch, WatchedAsyncConnection, WatchedConnection
+from pgqueue.backends.postgres.errors import translated
+from pgqueue.backends.postgres.pooler import is_direct, is_direct_async
+from pgqueue.backends.postgres.watch import Watch, WatchedAsyncConnection, WatchedConnection
 from pgqueue.errors import StoreUnavailable
 from pgqueue.statements import Statement
 

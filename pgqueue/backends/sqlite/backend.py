@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, Final, TypeVar
 
-from pgqueue.backends import sqlite_file
 from pgqueue.backends.base import AsyncExecutor, Executor
-from pgqueue.backends.sqlite_errors import is_busy, translated
-from pgqueue.backends.sqlite_executor import SILENT, SqliteExecutor
-from pgqueue.backends.sqlite_file import MEMORY, SYNCHRONOUS
-from pgqueue.backends.sqlite_pool import FilePool, MemoryPool, Pool, Seat, patiently
-from pgqueue.backends.sqlite_session import SqliteEar, SqliteLane, SqliteSession
+from pgqueue.backends.sqlite import file as sqlite_file
+from pgqueue.backends.sqlite.errors import is_busy, translated
+from pgqueue.backends.sqlite.executor import SILENT, SqliteExecutor
+from pgqueue.backends.sqlite.file import MEMORY, SYNCHRONOUS
+from pgqueue.backends.sqlite.pool import FilePool, MemoryPool, Pool, Seat, patiently
+from pgqueue.backends.sqlite.session import SqliteEar, SqliteLane, SqliteSession
 from pgqueue.errors import PgqueueError
 from pgqueue.operations import Operation
 from pgqueue.statements import head, load

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from pgqueue.backends.redis_params import datetime_of, given
+from pgqueue.backends.redis.params import datetime_of, given
 from pgqueue.operations import Operation
 from pgqueue.statements import Script, load_scripts
 

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, Protocol, TypeVar, TypeVarTuple
 
-from pgqueue.backends import base, sqlite_file
-from pgqueue.backends.sqlite_errors import translated
-from pgqueue.backends.sqlite_executor import SqliteExecutor
-from pgqueue.backends.sqlite_file import (
+from pgqueue.backends import base
+from pgqueue.backends.sqlite import file as sqlite_file
+from pgqueue.backends.sqlite.errors import translated
+from pgqueue.backends.sqlite.executor import SqliteExecutor
+from pgqueue.backends.sqlite.file import (
     MEMORY,
     FilePresence,
     FileTurn,

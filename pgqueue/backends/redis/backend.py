@@ -17,7 +17,7 @@ import redis
 import redis.asyncio
 from redis.client import NEVER_DECODE
 
-from pgqueue.backends import capabilities, redis_address
+from pgqueue.backends import capabilities
 from pgqueue.backends.base import (
     AsyncExecutor,
     Executor,
@@ -25,8 +25,9 @@ from pgqueue.backends.base import (
     patiently,
     patiently_async,
 )
-from pgqueue.backends.redis_errors import is_called, require_safe, translated
-from pgqueue.backends.redis_exchange import (
+from pgqueue.backends.redis import address as redis_address
+from pgqueue.backends.redis.errors import is_called, require_safe, translated
+from pgqueue.backends.redis.exchange import (
     SCRIPTS,
     Exchange,
     carry,
@@ -34,8 +35,8 @@ from pgqueue.backends.redis_exchange import (
     exchange,
     packed,
 )
-from pgqueue.backends.redis_session import RedisEar, RedisSession
-from pgqueue.backends.redis_transaction import Transaction
+from pgqueue.backends.redis.session import RedisEar, RedisSession
+from pgqueue.backends.redis.transaction import Transaction
 from pgqueue.errors import StoreUnavailable, UnsupportedConnection
 from pgqueue.operations import Operation
 from pgqueue.statements import Script, in_schema
