@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from pgqueue.errors import LeaseLost, PgqueueError
 from pgqueue.hands import Completion
 from pgqueue.jobs import State
@@ -74,14 +76,17 @@ def complete(
     params = {"jobs": f"[{','.join(claimed)}]", **_ending(keep, now)}
 
     def decode(answers: Answers) -> Told:
-        now, earlier, [(_, queues)] = answers
-        if now and (isolation := now[0][2]) != "read committed":
+        [(isolation, done)], earlier, [(_, queues)] = answers
+        if isolation != "read committed":
             raise PgqueueError(
                 f"a job cannot be completed in a {isolation} transaction: it would miss a child "
                 "that is added meanwhile; roll back, and use READ COMMITTED"
             )
         told = Told(dict.fromkeys(earlier, False))
-        told |= {(id, lease): True for id, lease, _ in now if id}
+        if done is None:
+            told |= dict.fromkeys([(id, lease) for id, lease, _ in jobs], True)
+        else:
+            told |= {(int(id), lease): True for id, lease in msgspec.json.decode(done).items()}
         told.freed = queues or ()
         return told
 

@@ -4,8 +4,8 @@
 --              Results {id: result}, of those that have one
 --       keep   JSON array of the states whose jobs are kept in the archive
 --       now
--- out:  id, lease of each job that is completed under that lease, by this call, with the isolation level;
---       then of those by an earlier one; what is missing was lost to another owner
+-- out:  the isolation level; and NULL if all of them are completed now, else {id: lease} of those that are.
+--       Then id, lease of each that an earlier call completed; what is missing was lost to another owner
 -- then: settle
 -- trap: several statements in one READ COMMITTED transaction, never one: the first may wait for a
 --       transaction that adds a child to a job being finished, and only a new statement's snapshot sees
@@ -19,7 +19,7 @@ WITH finished AS (
     WHERE j.id = ANY (g.ids) AND j.lease IS NOT DISTINCT FROM g.lease
     RETURNING j.id, j.lease, j.run_at, j.enqueued_at, j.claimed_at, j.timeout_seconds, j.workflow, j.worker,
               j.priority, j.attempt, j.max_attempts, j.rescues, j.queue, j.task, j.unique_key, j.args,
-              nullif(g.results -> j.id::text, 'null') AS result, j.errors, j.progress, j.metadata, j.tags
+              CASE WHEN g.results <> '{}' THEN nullif(g.results -> j.id::text, 'null') END AS result, j.errors, j.progress, j.metadata, j.tags
 ), archived AS (
     INSERT INTO pgqueue.archive_completed
         (state, finished_at, id, lease, run_at, enqueued_at, claimed_at, timeout_seconds, workflow, worker,
@@ -37,11 +37,12 @@ WITH finished AS (
            set_config('pgqueue_local.finished', coalesce(jsonb_object_agg(id, 'completed'), '{}')::text, true),
            set_config('pgqueue_local.missing', (count(*) < (
                SELECT coalesce(sum(cardinality(ids)), 0)
-               FROM jsonb_to_recordset(:jobs::jsonb) AS g(ids bigint[])))::text, true)
+               FROM jsonb_to_recordset(:jobs::jsonb) AS g(ids bigint[])))::text, true)::boolean AS missing
     FROM finished
 )
-SELECT finished.id, finished.lease, current_setting('transaction_isolation')
-FROM noted LEFT JOIN finished ON true;
+SELECT current_setting('transaction_isolation'),
+       CASE WHEN missing THEN (SELECT coalesce(jsonb_object_agg(id, lease), '{}') FROM finished)::text END
+FROM noted;
 
 WITH wanted AS (
     INSERT INTO pgqueue.archive_completed

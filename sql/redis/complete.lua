@@ -4,14 +4,15 @@
 --              that have one
 --       keep   list of the states whose jobs are kept
 --       now
--- out:  id, lease of each job that is completed under that lease, by this call, with what PostgreSQL says of its
---       isolation level; then of those by an earlier one; what is missing was lost to another owner; then
---       again, and the queues in which children can run now
+-- out:  what PostgreSQL says of its isolation level; and null if all of them are completed now, else {id: lease}
+--       of those that are, as JSON. Then id, lease of each that an earlier call completed; what is missing was lost
+--       to another owner; then again, and the queues in which children can run now
 -- uses: settle
 if not is_settled(given) then return end
 local now = clock(given)
-local done, seen, ids, jobs, endings, missing, leases = {}, {}, {}, {}, {}, {}, {}
+local done, seen, ids, jobs, endings, missing, leases, asked = {}, {}, {}, {}, {}, {}, {}, 0
 for _, group in ipairs(given.jobs) do
+    asked = asked + #group.ids
     for n, job in ipairs(read(group.ids)) do
         local id = group.ids[n]
         if job and job[LEASE] == group.lease then
@@ -19,7 +20,7 @@ for _, group in ipairs(given.jobs) do
                 local place, result = #ids + 1, group.results[text(id)]
                 seen[id], ids[place], jobs[place] = true, id, job
                 endings[place] = {state = 'completed', result = result ~= 'null' and result}
-                done[place] = {id, group.lease, 'read committed'}
+                done[place] = '"' .. text(id) .. '":' .. text(group.lease)
             end
         elseif not job then
             missing[#missing + 1] = id
@@ -36,6 +37,6 @@ for n, ended in ipairs(read_ended(missing)) do
         earlier[#earlier + 1] = {missing[n], leases[n]}
     end
 end
-if #done == 0 then done[1] = {null, null, 'read committed'} end
 local topics = settle(now, not given.now, given.once and WHOLE)
-return {done, earlier, {{false, names_of(topics)}}}
+local known = #done < asked and '{' .. table.concat(done, ',') .. '}' or null
+return {{{'read committed', known}}, earlier, {{false, names_of(topics)}}}

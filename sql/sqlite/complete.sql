@@ -4,14 +4,17 @@
 --              Results {id: result}, of those that have one
 --       keep   JSON array of the states whose jobs are kept in the archive
 --       now
--- out:  id, lease of each job that is completed under that lease, by this call, with 'read committed': no
---       child can be added meanwhile; then of those by an earlier one; what is missing was lost to another owner
+-- out:  'read committed', as no child can be added meanwhile; and NULL if all of them are completed now, else
+--       {id: lease} of those that are. Then id, lease of each that an earlier call completed; what is missing was
+--       lost to another owner
 -- then: settle
 -- trap: a job that is not to be kept is kept all the same while a child has not finished, which may want its
 --       result. Prune knows when not. One that is named twice in a call is finished once.
-SELECT json_group_object(id, 'completed') AS ":finished"
+SELECT json_group_object(id, 'completed') AS ":finished",
+       CASE WHEN count(*) < (SELECT sum(json_array_length(value, '$.ids')) FROM json_each(:jobs))
+            THEN json_group_object(id, lease) END AS ":done"
 FROM (
-    SELECT DISTINCT j.id
+    SELECT DISTINCT j.id, j.lease
     FROM json_each(:jobs) AS c, json_each(c.value, '$.ids') AS i
     CROSS JOIN pgqueue_job AS j ON j.id = i.value
     WHERE j.lease = c.value ->> '$.lease'
@@ -40,14 +43,14 @@ SET value = (SELECT number FROM pgqueue_last)
 WHERE name = 'job' AND 'completed' NOT IN (SELECT value FROM json_each(:keep));
 
 DELETE FROM pgqueue_job
-WHERE id IN (SELECT CAST(key AS INTEGER) FROM json_each(:finished))
-RETURNING id, lease, 'read committed';
+WHERE id IN (SELECT CAST(key AS INTEGER) FROM json_each(:finished));
+
+SELECT 'read committed', :done;
 
 SELECT i.value, c.value ->> '$.lease'
 FROM json_each(:jobs) AS c, json_each(c.value, '$.ids') AS i
 CROSS JOIN pgqueue_archive AS a ON a.id = i.value
-WHERE (SELECT count(*) FROM json_each(:finished)) < (
-          SELECT sum(json_array_length(value, '$.ids')) FROM json_each(:jobs))
+WHERE :done IS NOT NULL
   AND a.lease = c.value ->> '$.lease'
   AND a.state = 'completed'
   AND i.value NOT IN (SELECT CAST(key AS INTEGER) FROM json_each(:finished));

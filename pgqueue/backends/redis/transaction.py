@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeAlias, TypeVar
 from pgqueue.backends.redis.exchange import Exchange, ask, exchange
 from pgqueue.backends.redis.params import given
 from pgqueue.errors import MissingCapability, StoreBusy
-from pgqueue.operations import Operation
+from pgqueue.operations import Operation, as_json
 
 T = TypeVar("T")
 Rows: TypeAlias = list[tuple[Any, ...]]
@@ -126,9 +126,8 @@ class Transaction:
         if held:
             self._operations.append(("complete", wanted))
             self._completed |= {id for id, _ in held}
-        level = "read committed"
-        done: Rows = [(*pair, level) for pair in held] or [(None, None, level)]
-        return [done, [], [(False, None)]]
+        done = None if len(held) == len(pairs) else as_json(dict(held))
+        return [[("read committed", done)], [], [(False, None)]]
 
     def _hold_leases(self, pairs: Iterable[tuple[int, int]]) -> Exchange[list[tuple[int, int]]]:
         _, _, held = yield from self._prepare(leases=list(pairs))
