@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeAlias
 
@@ -140,8 +140,7 @@ class Completer(Service):
             else:
                 self._spoiled(endings[0], error)
         else:
-            for ending in endings:
-                self._conclude(ending[:2], answers)
+            self._conclude(endings, answers)
             if type(answers) is Told:
                 for queue in answers.freed:
                     self._freed(queue)
@@ -165,7 +164,9 @@ class Completer(Service):
         self._again.append(ending)
         self._ready.set()
 
-    async def _complete_with_jobs(self, job: ClaimedJob, completion: Completion) -> Container[Name]:
+    async def _complete_with_jobs(
+        self, job: ClaimedJob, completion: Completion
+    ) -> Collection[Name]:
         """One transaction; when its commit's answer is lost, the second asking finds the job
         completed."""
         name = (job.id, job.lease)
@@ -181,11 +182,16 @@ class Completer(Service):
                 completed = Completed(*name, completion.result)
                 return await self._line.insist(operations.complete([completed], keep=self._keep))
 
-    def _conclude(self, name: Name, answers: Container[Name]) -> None:
-        self._gaps.pop(name, None)
-        self._additions.pop(name, None)
-        if name not in answers:
-            log.warning("job %d: finished too late, it was another worker's by then", name[0])
+    def _conclude(self, endings: Sequence[Ending], answers: Collection[Name]) -> None:
+        if self._gaps or self._additions:
+            for ending in endings:
+                self._gaps.pop(ending[:2], None)
+                self._additions.pop(ending[:2], None)
+        if len(answers) == len(endings):
+            return
+        for ending in endings:
+            if ending[:2] not in answers:
+                log.warning("job %d: finished too late, it was another worker's by then", ending.id)
 
     def _spoiled(self, ending: Ending, error: Exception) -> None:
         """The store refuses what the task said: the attempt has failed. That must not be forgotten,
@@ -195,6 +201,6 @@ class Completer(Service):
             self._put_aside(ending)
             return
         log.error("job %d: its outcome cannot be stored: %s", ending.id, error)
-        self._conclude(name, {name})
+        self._conclude([ending], {name})
         reason, document = failures.reason(error), failures.document(error)
         self.add(Failed(*name, "retry", SPOILED_RETRY, reason, document))

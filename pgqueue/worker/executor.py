@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, deque
-from collections.abc import Callable, Mapping
+import types
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from contextvars import copy_context
 from datetime import timedelta
 from time import monotonic
 from typing import Any, Literal
@@ -30,6 +32,7 @@ BUFFER_SECONDS = 0.02
 RATE_SECONDS = 0.05
 BURST = 20  # so many tell how quick they are, without waiting for the end of the interval
 STOP_SECONDS = 2.0
+TURN_SECONDS = 0.001
 
 
 class Run:
@@ -79,6 +82,10 @@ class Executor:
 
     Holds a small buffer beyond the slots: what is done in 20 milliseconds, so that quick jobs need
     not wait for the next claim, and slow ones are left to other workers.
+
+    Jobs that never wait run one after the other in the asyncio task in front, which lets others
+    have their turn every millisecond. One that waits keeps that task, and for those behind it there
+    is a new one: so it has a task of its own, at no cost to those that need none.
     """
 
     def __init__(
@@ -101,7 +108,8 @@ class Executor:
         self._buffer: deque[Run] = deque()
         self._runs: dict[tuple[int, int], Run] = {}
         self._running = 0
-        self._by_queue: Counter[str] = Counter()
+        self._front: asyncio.Task[None] | None = None
+        self._context = copy_context()
         self._full: set[str] = set()
         self.freed: Callable[[str], None] = lambda queue: None
         self._free = asyncio.Event()
@@ -136,7 +144,7 @@ class Executor:
         told when one has ended."""
         if limit is None:
             return MAX_BUFFER
-        room = limit - self._by_queue[queue]
+        room = limit - sum(run.job.queue == queue for run in self._runs.values())
         if room <= 0:
             self._full.add(queue)
         return room
@@ -152,7 +160,6 @@ class Executor:
             self._count()  # not from before we had anything to do
         for job in jobs:
             run = self._runs[job.id, job.lease] = Run(job)
-            self._by_queue[job.queue] += 1
             self._buffer.append(run)
         if jobs:
             self._empty.clear()
@@ -224,17 +231,46 @@ class Executor:
         self._counted, self._counted_at = self.finished, monotonic()
 
     def _fill(self) -> None:
-        while self._buffer and self._running < self._concurrency:
-            run = self._buffer.popleft()
-            self._running += 1
-            run.task = asyncio.create_task(self._run(run), name=run.job.task)
+        """Somebody goes on with the buffer, if there is a slot."""
+        if self._buffer and self._front is None and self._running < self._concurrency:
+            self._front = asyncio.get_running_loop().create_task(
+                self._work(), context=self._context.copy()
+            )
+
+    async def _work(self) -> None:
+        """Runs jobs until one of them has to wait, or leaves something behind."""
+        front = self._front
+        assert front is not None
+        until = monotonic() + TURN_SECONDS
+        try:
+            while self._buffer and self._running < self._concurrency:
+                run = self._buffer.popleft()
+                self._running += 1
+                run.task = front
+                if run.job.task != front.get_name():
+                    front.set_name(run.job.task)
+                await _noticing(self._run(run), self._step_aside)
+                if self._front is not front or front.cancelling():
+                    return
+                if copy_context() != self._context:
+                    return
+                if monotonic() > until:
+                    await asyncio.sleep(0)
+                    until = monotonic() + TURN_SECONDS
+        finally:
+            if self._front is front:
+                self._step_aside()
+
+    def _step_aside(self) -> None:
+        """Whoever is in front is no longer."""
+        self._front = None
+        self._fill()
 
     def _end(self, run: Run, ending: Completed | Failed | Released | None) -> None:
         """The job leaves our hands; its lease stays ours until the completer has sent *ending*."""
         job = run.job
         if self._runs.pop((job.id, job.lease), None) is None:
             return
-        self._by_queue[job.queue] -= 1
         if run.task is not None:
             self._running -= 1
         self.finished += 1
@@ -248,9 +284,9 @@ class Executor:
                 self._completer.add_with_jobs(job, ending, additions)
             else:
                 self._completer.add(ending)
-        if self._buffer:
+        if self._buffer and self._front is None:
             self._fill()
-        if job.queue in self._full:
+        if self._full and job.queue in self._full:
             self._full.discard(job.queue)
             self.freed(job.queue)
         self._free.set()
@@ -281,27 +317,34 @@ class Executor:
             ending = self._failed(run, task, error)
         self._end(run, None if run.lost else ending)
 
-    async def _call(self, run: Run, task: Task[..., Any]) -> Any:
+    def _call(self, run: Run, task: Task[..., Any]) -> Awaitable[Any]:
         job = run.job
-        seconds = job.timeout_seconds
-        if task.executor == "async":
-            if task.wants_results:
-                run.context = self._context(job)
-                coroutine = task.call_async(run.context, job.args)
-            elif task.wants_context:
-                run.context = self._context(job)
-                coroutine = task.call(run.context, job.args)
-            else:
-                args, kwargs = task.decode_args(job.args)
-                coroutine = task.fn(*args, **kwargs)
-            return await (coroutine if seconds is None else within(seconds, coroutine))
-        run.context = context = self._context(job)
+        if task.executor == "thread":
+            return self._in_thread(run, task)
         if task.executor == "process":
+            run.context = context = self._context_of(job)
             report = self._hands.of(job).report
-            return await self._processes.submit(job, context, report, run.completes)
+            return self._processes.submit(job, context, report, run.completes)
+        coroutine: Coroutine[Any, Any, Any]
+        if task.wants_results:
+            run.context = self._context_of(job)
+            coroutine = task.call_async(run.context, job.args)
+        elif task.wants_context:
+            run.context = self._context_of(job)
+            coroutine = task.call(run.context, job.args)
+        else:
+            args, kwargs = task.decode_args(job.args)
+            coroutine = task.fn(*args, **kwargs)
+        seconds = job.timeout_seconds
+        return coroutine if seconds is None else within(seconds, coroutine)
+
+    async def _in_thread(self, run: Run, task: Task[..., Any]) -> Any:
+        job = run.job
+        run.context = context = self._context_of(job)
         run.in_thread = True
         try:
-            return await within(seconds, self._threads.submit(task.call, context, job.args))
+            submitted = self._threads.submit(task.call, context, job.args)
+            return await within(job.timeout_seconds, submitted)
         except OutOfTime:
             context.cancel()
             log.warning(
@@ -312,7 +355,7 @@ class Executor:
             )
             raise
 
-    def _context(self, job: ClaimedJob) -> Context:
+    def _context_of(self, job: ClaimedJob) -> Context:
         deadline = None if job.timeout_seconds is None else monotonic() + job.timeout_seconds
         return Context(job, self._hands.of(job), deadline)
 
@@ -366,3 +409,23 @@ class Executor:
         if run.lost:
             return None
         return self._failed(run, task, asyncio.CancelledError("the task's code cancelled itself"))
+
+
+@types.coroutine
+def _noticing(
+    coroutine: Coroutine[Any, Any, None], waits: Callable[[], None]
+) -> Generator[Any, Any, None]:
+    """Runs *coroutine*; calls *waits* when it has to wait for the first time, and only then."""
+    try:
+        future = coroutine.send(None)
+        waits()
+        while True:
+            try:
+                yield future
+            except BaseException as error:
+                future = coroutine.throw(error)
+            else:
+                yield from coroutine
+                return
+    except StopIteration:
+        pass

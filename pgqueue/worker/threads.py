@@ -29,8 +29,8 @@ class Threads:
         self._idle = 0
         self._threads = 0
 
-    def submit(self, function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
-        """*function*'s answer; cancelling the future does not stop the function."""
+    async def submit(self, function: Callable[..., Any], *args: Any) -> Any:
+        """What *function* answers, or raises; cancelled, it is not stopped."""
         future = asyncio.get_running_loop().create_future()
         with self._lock:
             if self._idle > 0:
@@ -40,7 +40,10 @@ class Threads:
                 name = f"pgqueue-{self._threads}"
                 threading.Thread(target=self._serve, name=name, daemon=True).start()
         self._work.put((future, contextvars.copy_context(), function, args))
-        return future
+        answer, error = await future
+        if error is not None:  # raised here: nobody could throw a GeneratorExit through coroutines
+            raise error
+        return answer
 
     def close(self) -> bool:
         """Ends the threads that have nothing to do; is there one that still has?"""
@@ -65,11 +68,5 @@ class Threads:
 
 
 def _deliver(future: asyncio.Future[Any], answer: Any, error: BaseException | None) -> None:
-    if future.done():
-        return
-    if error is None:
-        future.set_result(answer)
-    elif isinstance(error, StopIteration):
-        future.set_exception(RuntimeError(f"the function raised StopIteration: {error}"))
-    else:
-        future.set_exception(error)
+    if not future.done():
+        future.set_result((answer, error))
