@@ -25,6 +25,7 @@ from pgqueue.backends.postgres.errors import translated
 from pgqueue.backends.postgres.executor import AsyncStatements, Statements, is_idle
 from pgqueue.backends.postgres.pooler import is_direct, is_direct_async
 from pgqueue.backends.postgres.pools import KEEPALIVES, WRITABLE, Pools
+from pgqueue.backends.postgres.prepared import PreparedStatements
 from pgqueue.backends.postgres.session import PostgresSession
 from pgqueue.backends.postgres.silence import Patience, Silence
 from pgqueue.backends.postgres.watch import hang_up
@@ -185,6 +186,7 @@ class PostgresLane:
         self._durable = durable
         self._lock = asyncio.Lock()  # a pipeline is the connection's, not the coroutine's
         self._patience = Patience(silence)
+        self._prepared: PreparedStatements | None = None
         self.connection: AsyncConnection[Any] | None = None
         self.direct = True
 
@@ -199,6 +201,7 @@ class PostgresLane:
                 settings = LANE_SETTINGS if self._durable else LANE_SETTINGS + ASYNCHRONOUS
                 await connection.execute(settings.encode(), prepare=False)
         self._patience.heard()
+        self._prepared = PreparedStatements(connection, self._statements) if self.direct else None
         self.connection = connection
 
     async def close(self) -> None:
@@ -215,6 +218,8 @@ class PostgresLane:
         async with self._lock:
             connection = self._connected()
             with translated(), self._patience.answers(connection, operation.name):
+                if self._prepared is not None:
+                    return await self._prepared.execute(operation)
                 executor = AsyncStatements(connection, self._statements, self._settings())
                 return await executor.execute(operation)
 

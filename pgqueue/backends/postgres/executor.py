@@ -52,7 +52,7 @@ class Statements:
                 pipeline.sync()
                 said = steps if statement.repeats else [*steps, *then]
                 answers = [_rows(cursor) for cursor in said]
-                while statement.repeats and _says_again(_rows(cursor) for cursor in then):
+                while statement.repeats and says_again(_rows(cursor) for cursor in then):
                     then = [self._send(step, operation) for step in statement.followed_by]
                     _flush(connection)
                     pipeline.sync()
@@ -118,7 +118,7 @@ class AsyncStatements:
                 await pipeline.sync()
                 said = steps if statement.repeats else [*steps, *then]
                 answers = [await _rows_async(cursor) for cursor in said]
-                while statement.repeats and _says_again(
+                while statement.repeats and says_again(
                     [await _rows_async(cursor) for cursor in then]
                 ):
                     then = [await self._send(step, operation) for step in statement.followed_by]
@@ -150,7 +150,8 @@ def _answers(cursor: RawCursor[Any] | AsyncRawCursor[Any]) -> bool:
     return cursor.pgresult is not None and cursor.pgresult.nfields > 0
 
 
-def _says_again(answers: Iterable[Rows]) -> bool:
+def says_again(answers: Iterable[Rows]) -> bool:
+    """Must what follows a file run once more?"""
     return any(row[0] is True for rows in answers for row in rows)
 
 
@@ -166,16 +167,17 @@ def _flush(connection: Connection[Any]) -> None:
     server may never have been sent, when an argument is large. Both would wait for ever.
     """
     with connection.lock:
-        connection.wait(_flushed(connection.pgconn))
+        connection.wait(flushed(connection.pgconn))
 
 
 async def _flush_async(connection: AsyncConnection[Any]) -> None:
     """As `_flush`, without blocking the event loop."""
     async with connection.lock:
-        await connection.wait(_flushed(connection.pgconn))
+        await connection.wait(flushed(connection.pgconn))
 
 
-def _flushed(pgconn: PGconn) -> PQGen[None]:
+def flushed(pgconn: PGconn) -> PQGen[None]:
+    """Waits until everything is sent."""
     while pgconn.flush():
         if (yield Wait.RW) & Ready.R:  # a server that cannot get rid of its answers does not listen
             pgconn.consume_input()
