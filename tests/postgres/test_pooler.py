@@ -14,7 +14,8 @@ import psycopg
 import pytest
 
 from pgqueue import App, enqueue, inspections, migrations, operations
-from pgqueue.backends.postgres.backend import ASYNCHRONOUS, LANE_SETTINGS, PostgresBackend
+from pgqueue.backends.postgres import PostgresBackend
+from pgqueue.backends.postgres.lane import ASYNCHRONOUS, LANE_SETTINGS
 from pgqueue.errors import PgqueueError
 from pgqueue.jobs import State
 from pgqueue.statements import folder

@@ -8,7 +8,8 @@ import pytest
 from psycopg.pq import PipelineStatus, TransactionStatus
 
 from pgqueue import operations
-from pgqueue.backends.postgres.backend import PostgresBackend, PostgresLane
+from pgqueue.backends.postgres import PostgresBackend
+from pgqueue.backends.postgres.lane import PostgresLane
 from pgqueue.operations import Completed, Operation
 from pgqueue.testing.conformance.store import Store, a_job
 

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from pgqueue import operations
-from pgqueue.backends.postgres.backend import LANE_SETTINGS, PostgresBackend
+from pgqueue.backends.postgres import PostgresBackend
+from pgqueue.backends.postgres.lane import LANE_SETTINGS
 from pgqueue.jobs import State
 from pgqueue.operations import Completed, Failed, Leadership, Released, Rescue
 from pgqueue.testing.conformance import NOON, PROFILE, Store, a_job, ids

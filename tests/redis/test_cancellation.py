@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from pgqueue import inspections
-from pgqueue.backends.redis.backend import RedisBackend, RedisLane
+from pgqueue.backends.redis import RedisBackend
+from pgqueue.backends.redis.lane import RedisLane
 from pgqueue.backends.redis.session import RedisSession
 
 TURNS = 40  # of the event loop: more than one question takes

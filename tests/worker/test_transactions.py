@@ -295,7 +295,7 @@ async def test_an_open_transaction_that_adds_a_child_holds_up_nobody_else(
 async def test_children_are_enqueued_once_although_the_commit_was_not_answered(
     app: App, work: Work, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pgqueue.backends.postgres.backend import PostgresLane
+    from pgqueue.backends.postgres.lane import PostgresLane
     from pgqueue.errors import StoreUnavailable
 
     @app.task

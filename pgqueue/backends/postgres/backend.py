@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from typing import Any, ClassVar, TypeVar
 
 import psycopg
@@ -23,27 +22,16 @@ from pgqueue.backends.base import (
 )
 from pgqueue.backends.postgres.errors import translated
 from pgqueue.backends.postgres.executor import AsyncStatements, Statements, is_idle
-from pgqueue.backends.postgres.pooler import is_direct, is_direct_async
+from pgqueue.backends.postgres.lane import PostgresLane
+from pgqueue.backends.postgres.pooler import is_direct
 from pgqueue.backends.postgres.pools import KEEPALIVES, WRITABLE, Pools
-from pgqueue.backends.postgres.prepared import PreparedStatements
 from pgqueue.backends.postgres.session import PostgresSession
-from pgqueue.backends.postgres.silence import Patience, Silence
-from pgqueue.backends.postgres.watch import hang_up
-from pgqueue.errors import InvalidUrl, StoreUnavailable
+from pgqueue.backends.postgres.silence import Silence
+from pgqueue.errors import InvalidUrl
 from pgqueue.operations import Operation, as_json
-from pgqueue.statements import Statement, head, load
+from pgqueue.statements import head, load
 
 T = TypeVar("T")
-
-# Each of our statements has one right plan: from the index, in its order. What the planner would
-# prefer after a bulk load that no ANALYZE has seen yet is a scan and a sort of the whole backlog.
-LANE_SETTINGS = (
-    "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off;"
-    "SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan; SET jit = off;"
-    "SET lock_timeout = '1s'; SET idle_in_transaction_session_timeout = '60s';"
-    "SET default_transaction_isolation = 'read committed';"
-)
-ASYNCHRONOUS = "SET synchronous_commit = off;"
 
 
 class PostgresBackend:
@@ -173,81 +161,6 @@ class PostgresEar:
                 pass
         except psycopg.OperationalError:
             time.sleep(seconds)
-
-
-class PostgresLane:
-    """A worker's own connection, in autocommit, with the plans of our statements pinned."""
-
-    def __init__(
-        self, url: str, statements: Mapping[str, Statement], durable: bool, silence: Silence
-    ) -> None:
-        self._url = url
-        self._statements = statements
-        self._durable = durable
-        self._lock = asyncio.Lock()  # a pipeline is the connection's, not the coroutine's
-        self._patience = Patience(silence)
-        self._prepared: PreparedStatements | None = None
-        self.connection: AsyncConnection[Any] | None = None
-        self.direct = True
-
-    async def open(self) -> None:
-        """Connects anew. Raises StoreUnavailable."""
-        await self.close()
-        with translated():
-            connection = await AsyncConnection.connect(self._url, autocommit=True, **WRITABLE)
-            self.direct = await is_direct_async(connection, self._statements)
-            if self.direct:
-                connection.prepare_threshold = 0
-                settings = LANE_SETTINGS if self._durable else LANE_SETTINGS + ASYNCHRONOUS
-                await connection.execute(settings.encode(), prepare=False)
-        self._patience.heard()
-        self._prepared = PreparedStatements(connection, self._statements) if self.direct else None
-        self.connection = connection
-
-    async def close(self) -> None:
-        """Whoever still waits for an answer is told first: to close the descriptor under him would
-        leave him waiting, and make libuv, which watches it, end the process."""
-        connection, self.connection = self.connection, None
-        if connection is not None:
-            if self._lock.locked():
-                hang_up(connection)
-            async with self._lock:
-                await connection.close()
-
-    async def execute(self, operation: Operation[T]) -> T:
-        async with self._lock:
-            connection = self._connected()
-            with translated(), self._patience.answers(connection, operation.name):
-                if self._prepared is not None:
-                    return await self._prepared.execute(operation)
-                executor = AsyncStatements(connection, self._statements, self._settings())
-                return await executor.execute(operation)
-
-    @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncExecutor]:
-        async with self._lock:
-            connection = self._connected()
-            with translated():
-                async with connection.transaction():
-                    executor = AsyncStatements(connection, self._statements)
-                    if (settings := self._settings()) is not None:
-                        await executor.execute(settings)
-                    yield executor
-
-    def _settings(self) -> Operation[None] | None:
-        """What a transaction must begin with, where the session is not ours to set."""
-        if self.direct:
-            return None
-        durable = {"durable": "true" if self._durable else "false"}
-        return Operation("settings", durable, lambda _: None)
-
-    def _connected(self) -> AsyncConnection[Any]:
-        """The connection of this moment: another coroutine may have replaced it meanwhile."""
-        if self.connection is None or self.connection.closed:
-            raise StoreUnavailable("the connection to PostgreSQL is lost")
-        if self._patience.doubts:
-            raise StoreUnavailable("the connection to PostgreSQL may be as silent as another was")
-        return self.connection
 
 
 def conninfo(url: str) -> str:

@@ -6,17 +6,15 @@ import asyncio
 import os
 from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
 from pgqueue.backends.base import AsyncExecutor
+from pgqueue.backends.postgres.lane import PostgresLane
 from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import Operation, as_json
-
-if TYPE_CHECKING:
-    from pgqueue.backends.postgres.backend import PostgresLane
 
 T = TypeVar("T")
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 from weakref import WeakKeyDictionary
 
 import redis
 import redis.asyncio
-from redis.client import NEVER_DECODE
 
 from pgqueue.backends import capabilities
 from pgqueue.backends.base import (
@@ -35,51 +34,17 @@ from pgqueue.backends.redis.exchange import (
     exchange,
     packed,
 )
+from pgqueue.backends.redis.lane import RedisLane
+from pgqueue.backends.redis.namespace import Namespace
 from pgqueue.backends.redis.session import RedisEar, RedisSession
-from pgqueue.backends.redis.transaction import Transaction
+from pgqueue.backends.redis.transaction import AsyncGathering, Gathering, Transaction
 from pgqueue.errors import StoreUnavailable, UnsupportedConnection
 from pgqueue.operations import Operation
-from pgqueue.statements import Script, in_schema
+from pgqueue.statements import Script
 
 T = TypeVar("T")
 
-_RAW: Mapping[str, Any] = {NEVER_DECODE: True}  # also where the application decodes its own
 _MOVES = 5
-
-
-class Namespace:
-    """Where one queue's keys are: their hash tag, and the channels that go with them.
-
-    Channels know no databases, so they bear their number.
-    """
-
-    def __init__(self, schema: str, db: int) -> None:
-        in_schema("", schema)
-        self.tag = f"{{{schema}}}"
-        self.channel = f"{self.tag}@{db}:"
-
-    def command(self, script: Script, wanted: bytes, *more: str) -> tuple[Any, ...]:
-        """How *script* is called by its hash."""
-        return ("EVALSHA", script.sha, 1, self.tag, wanted, self.channel, *more)
-
-    def call(self, client: redis.Redis, script: Script, wanted: bytes) -> bytes:
-        """Runs *script*; loads it where it is not known yet."""
-        name, sha, *rest = self.command(script, wanted)
-        try:
-            answer: bytes = client.execute_command(name, sha, *rest, **_RAW)
-        except redis.exceptions.NoScriptError:
-            answer = client.execute_command("EVAL", script.text, *rest, **_RAW)
-        return answer
-
-    async def call_async(self, client: redis.asyncio.Redis, script: Script, wanted: bytes) -> bytes:
-        """As `call`, without blocking the event loop."""
-        name, sha, *rest = self.command(script, wanted)
-        with cancellable():  # before Python 3.12, redis-py's time limits are not
-            try:
-                answer: bytes = await client.execute_command(name, sha, *rest, **_RAW)
-            except redis.exceptions.NoScriptError:
-                answer = await client.execute_command("EVAL", script.text, *rest, **_RAW)
-        return answer
 
 
 class RedisBackend:
@@ -114,13 +79,13 @@ class RedisBackend:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Executor]:
         transaction = Transaction()
-        yield _Gathering(transaction, self._carry)
+        yield Gathering(transaction, self._carry)
         self._carry(transaction.commit())
 
     @contextlib.asynccontextmanager
     async def transaction_async(self) -> AsyncIterator[AsyncExecutor]:
         transaction = Transaction()
-        yield _AsyncGathering(transaction, self._carry_async)
+        yield AsyncGathering(transaction, self._carry_async)
         await self._carry_async(transaction.commit())
 
     @contextlib.contextmanager
@@ -138,7 +103,7 @@ class RedisBackend:
 
         if pipelined:
             _require_queueing(connection)
-        yield _Gathering(transaction, run)
+        yield Gathering(transaction, run)
         if not pipelined:
             run(transaction.commit())
         elif transaction:
@@ -159,7 +124,7 @@ class RedisBackend:
 
         if pipelined:
             _require_queueing(connection)
-        yield _AsyncGathering(transaction, run)
+        yield AsyncGathering(transaction, run)
         if not pipelined:
             await run(transaction.commit())
         elif transaction:
@@ -198,10 +163,10 @@ class RedisBackend:
 
     def lane(self, *, durable: bool = True) -> RedisLane:
         """How durable it is, the server's `appendfsync` says, for all alike."""
-        return RedisLane(self)
+        return RedisLane(partial(self._open_async, size=2), self.namespace)
 
     def session(self, woken: Callable[[str], None], lost: Callable[[], None]) -> RedisSession:
-        return RedisSession(RedisLane(self), self.namespace.channel, woken, lost)
+        return RedisSession(self.lane(), self.namespace.channel, woken, lost)
 
     def close(self) -> None:
         client, self._client = self._client, None
@@ -213,7 +178,7 @@ class RedisBackend:
         if client is not None:
             await client.connection_pool.disconnect()
 
-    async def open_async(self, size: int) -> redis.asyncio.Redis:
+    async def _open_async(self, size: int) -> redis.asyncio.Redis:
         """A client with connections of its own, to the node that has the namespace."""
         node = await redis_address.node_of_async(self.address, self.namespace.tag)
         pool = redis_address.asyncio_pool(self.address, node, size)
@@ -274,7 +239,7 @@ class RedisBackend:
         loop = asyncio.get_running_loop()
         for _ in range(_MOVES):
             if (client := self._async_clients.get(loop)) is None:
-                client = self._async_clients[loop] = await self.open_async(self._pool_size)
+                client = self._async_clients[loop] = await self._open_async(self._pool_size)
             try:
                 return await self.namespace.call_async(client, script, wanted)
             except redis.ResponseError as error:
@@ -310,74 +275,6 @@ class RedisBackend:
     def _namespace_of(self, connection: Any) -> Namespace:
         db = connection.connection_pool.connection_kwargs.get("db")
         return Namespace(self.schema, int(db or 0))
-
-
-class RedisLane:
-    """A worker's own connection."""
-
-    def __init__(self, backend: RedisBackend) -> None:
-        self._backend = backend
-        self._lock = asyncio.Lock()
-        self.client: redis.asyncio.Redis | None = None
-
-    async def open(self) -> None:
-        """Connects anew. Raises StoreUnavailable."""
-        await self.close()
-        with translated():
-            self.client = await self._backend.open_async(size=2)
-
-    async def close(self) -> None:
-        client, self.client = self.client, None
-        if client is not None:
-            await client.connection_pool.disconnect()
-
-    async def execute(self, operation: Operation[T]) -> T:
-        async with self._lock:
-            return await self.carry(exchange(operation))
-
-    @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncExecutor]:
-        async with self._lock:
-            transaction = Transaction()
-            yield _AsyncGathering(transaction, self.carry)
-            await self.carry(transaction.commit())
-
-    async def carry_alone(self, asked: Exchange[T]) -> T:
-        """Runs *asked* on this connection, when nobody else does."""
-        async with self._lock:
-            return await self.carry(asked)
-
-    async def carry(self, asked: Exchange[T]) -> T:
-        """Runs *asked* on this connection, which is held."""
-        if self.client is None:
-            raise StoreUnavailable("the connection to Redis is lost")
-        with translated():
-            call = partial(self._backend.namespace.call_async, self.client)
-            return await carry_async(asked, call)
-
-
-class _Gathering:
-    """Operations that wait for the end of their transaction."""
-
-    def __init__(self, transaction: Transaction, run: Callable[[Exchange[Any]], Any]) -> None:
-        self._transaction = transaction
-        self._run = run
-
-    def execute(self, operation: Operation[T]) -> T:
-        answer: T = self._run(self._transaction.execute(operation))
-        return answer
-
-
-class _AsyncGathering:
-    """Operations that wait for the end of their transaction."""
-
-    def __init__(self, transaction: Transaction, run: Callable[[Exchange[Any]], Any]) -> None:
-        self._transaction = transaction
-        self._run = run
-
-    async def execute(self, operation: Operation[T]) -> T:
-        answer: T = await self._run(self._transaction.execute(operation))
-        return answer
 
 
 def _require_queueing(pipeline: Any) -> None:

@@ -12,7 +12,7 @@ import contextlib
 import time
 from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import redis
@@ -20,11 +20,9 @@ import redis
 from pgqueue.backends.base import AsyncExecutor, cancellable
 from pgqueue.backends.redis.errors import translated
 from pgqueue.backends.redis.exchange import Exchange, ask
+from pgqueue.backends.redis.lane import RedisLane
 from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import Operation
-
-if TYPE_CHECKING:
-    from pgqueue.backends.redis.backend import RedisLane
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ looked at. The script looks at them again, and does nothing at all when they hav
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from pgqueue.backends.redis.exchange import Exchange, ask, exchange
@@ -153,3 +153,27 @@ class Transaction:
 
 def _refuse(message: str) -> NoReturn:
     raise MissingCapability(message)
+
+
+class Gathering:
+    """Operations that wait for the end of their transaction."""
+
+    def __init__(self, transaction: Transaction, run: Callable[[Exchange[Any]], Any]) -> None:
+        self._transaction = transaction
+        self._run = run
+
+    def execute(self, operation: Operation[T]) -> T:
+        answer: T = self._run(self._transaction.execute(operation))
+        return answer
+
+
+class AsyncGathering:
+    """Operations that wait for the end of their transaction."""
+
+    def __init__(self, transaction: Transaction, run: Callable[[Exchange[Any]], Any]) -> None:
+        self._transaction = transaction
+        self._run = run
+
+    async def execute(self, operation: Operation[T]) -> T:
+        answer: T = await self._run(self._transaction.execute(operation))
+        return answer

@@ -15,8 +15,9 @@ from pgqueue.backends.sqlite import file as sqlite_file
 from pgqueue.backends.sqlite.errors import is_busy, translated
 from pgqueue.backends.sqlite.executor import SILENT, SqliteExecutor
 from pgqueue.backends.sqlite.file import MEMORY, SYNCHRONOUS
+from pgqueue.backends.sqlite.lane import SqliteLane
 from pgqueue.backends.sqlite.pool import FilePool, MemoryPool, Pool, Seat, patiently
-from pgqueue.backends.sqlite.session import SqliteEar, SqliteLane, SqliteSession
+from pgqueue.backends.sqlite.session import SqliteEar, SqliteSession
 from pgqueue.errors import PgqueueError
 from pgqueue.operations import Operation
 from pgqueue.statements import head, load
