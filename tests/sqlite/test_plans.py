@@ -25,6 +25,7 @@ GIVEN = {
     "worker": "1",
     "jobs": '[{"lease": 1, "ids": [1, 2], "results": {}}]',
     "finished": '{"1": "completed"}',
+    "done": '{"1": 1}',
     "children": "[]",
     "ending": "[]",
     "keep": "[]",
@@ -89,8 +90,9 @@ def test_promote_walks_what_is_due_in_its_order(connection: sqlite3.Connection) 
         ("complete", 0),
         ("complete", 1),
         ("complete", 2),
-        ("complete", 4),
+        ("complete", 3),
         ("complete", 5),
+        ("complete", 6),
         ("get", 0),
     ],
 )
