@@ -12,7 +12,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from pgqueue.backends.postgres import PostgresBackend
-from pgqueue.testing.conformance import Store
+from pgqueue.testing.conformance import store as store
 from tests.postgres.racer import PATIENCE, Racer
 
 Racers: TypeAlias = Callable[..., Awaitable[Racer]]
@@ -23,14 +23,6 @@ def backend(postgres_url: str) -> Iterator[PostgresBackend]:
     backend = PostgresBackend(make_conninfo(postgres_url, options=f"-c lock_timeout={PATIENCE}s"))
     yield backend
     backend.close()
-
-
-@pytest.fixture
-def store(backend: PostgresBackend) -> Iterator[Store]:
-    """A fresh store with one worker; afterwards nothing may be stranded, and no counter wrong."""
-    store = Store(backend)
-    yield store
-    store.check()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from pgqueue import App
 from pgqueue.backends.redis import RedisBackend
-from pgqueue.testing.conformance import Store
+from pgqueue.testing.conformance import store as store
 from tests import valkey
 from tests.conftest import require_valkey
 from tests.redis.proxy import Proxy
@@ -40,13 +40,6 @@ def backend(valkey_server: Valkey, namespace: str) -> Iterator[RedisBackend]:
     backend = RedisBackend(valkey_server.url, schema=namespace)
     yield backend
     backend.close()
-
-
-@pytest.fixture
-def store(backend: RedisBackend) -> Iterator[Store]:
-    store = Store(backend)
-    yield store
-    store.check()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pgqueue.backends.sqlite import SqliteBackend
-from pgqueue.testing.conformance import Store
+from pgqueue.testing.conformance import store as store
 
 
 @pytest.fixture
@@ -21,11 +21,3 @@ def backend(url: str) -> Iterator[SqliteBackend]:
     backend = SqliteBackend(url)
     yield backend
     backend.close()
-
-
-@pytest.fixture
-def store(backend: SqliteBackend) -> Iterator[Store]:
-    """A fresh store with one worker; afterwards nothing may be stranded, and no counter wrong."""
-    store = Store(backend)
-    yield store
-    store.check()
