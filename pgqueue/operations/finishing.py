@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from operator import itemgetter
-from typing import Literal, NamedTuple
+from operator import attrgetter
+from typing import Any, Literal
 
 import msgspec
 
@@ -19,23 +19,35 @@ from pgqueue.operations.enqueueing import enqueue
 from pgqueue.operations.operation import Answers, Operation, Plan
 from pgqueue.operations.params import EVERYTHING, _ending, _raw, as_json
 
+_id, _lease = attrgetter("id"), attrgetter("lease")
 
-class Completed(NamedTuple):
-    """An attempt that succeeded; *result* is JSON text, None when there is none."""
+
+class _Ending(msgspec.Struct, frozen=True, gc=False):
+    """How a job leaves the hands of the worker that holds it under *lease*."""
 
     id: int
     lease: int
+
+    @property
+    def held(self) -> tuple[int, int]:
+        return self.id, self.lease
+
+
+class Completed(_Ending, frozen=True, gc=False):
+    """An attempt that succeeded; *result* is JSON text, None when there is none."""
+
     result: str | None = None
 
     def __repr__(self) -> str:
         return f"Completed(id={self.id}, lease={self.lease})"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("id", self.id), ("lease", self.lease)]
 
-class Failed(NamedTuple):
+
+class Failed(_Ending, frozen=True, gc=False):
     """An attempt that did not; *error* is JSON text {type, message, traceback}."""
 
-    id: int
-    lease: int
     verdict: Literal["retry", "discard", "cancel"]
     retry_in: timedelta | None = None
     reason: str | None = None
@@ -48,11 +60,9 @@ class Told(dict[tuple[int, int], bool]):
     freed: Sequence[str] = ()
 
 
-class Released(NamedTuple):
+class Released(_Ending, frozen=True, gc=False):
     """A job handed back, to run again after *delay*."""
 
-    id: int
-    lease: int
     delay: timedelta | None = None
 
 
@@ -68,10 +78,10 @@ def complete(
     earlier one; and where there is new work now.
     """
     claimed = []
-    for lease, group in itertools.groupby(sorted(jobs), itemgetter(1)):
+    for lease, group in itertools.groupby(sorted(jobs, key=_id), _lease):
         together = list(group)
-        ids = ",".join([str(id) for id, _, _ in together])
-        results = ",".join([f'"{id}":{result}' for id, _, result in together if result])
+        ids = ",".join([str(job.id) for job in together])
+        results = ",".join([f'"{job.id}":{job.result}' for job in together if job.result])
         claimed.append(f'{{"lease":{lease},"ids":[{ids}],"results":{{{results}}}}}')
     params = {"jobs": f"[{','.join(claimed)}]", **_ending(keep, now)}
 
@@ -84,7 +94,7 @@ def complete(
             )
         told = Told(dict.fromkeys(earlier, False))
         if done is None:
-            told |= dict.fromkeys([(id, lease) for id, lease, _ in jobs], True)
+            told |= dict.fromkeys([(job.id, job.lease) for job in jobs], True)
         else:
             told |= {(int(id), lease): True for id, lease in msgspec.json.decode(done).items()}
         told.freed = queues or ()
@@ -139,7 +149,7 @@ def fail(
             "reason": job.reason,
             "error": _raw(job.error),
         }
-        for job in sorted(jobs)
+        for job in sorted(jobs, key=_id)
     ]
     return Operation("fail", {"jobs": as_json(rows), **_ending(keep, now)}, _states_by_lease)
 
@@ -155,8 +165,8 @@ def release(
 ) -> Operation[dict[tuple[int, int], State]]:
     """Hands *jobs* back without spending the attempt; one that was asked to cancel is cancelled."""
     rows = [
-        {"id": id, "lease": lease, "delay_seconds": _seconds(delay)}
-        for id, lease, delay in sorted(jobs)
+        {"id": job.id, "lease": job.lease, "delay_seconds": _seconds(job.delay)}
+        for job in sorted(jobs, key=_id)
     ]
     return Operation("release", {"jobs": as_json(rows), **_ending(keep, now)}, _states_by_lease)
 

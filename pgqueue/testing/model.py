@@ -143,7 +143,7 @@ class Model(Inspections):
     def complete(self, jobs: Iterable[Completed], *, now: datetime) -> Told:
         told = Told()
         ended: dict[int, State] = {}
-        for id, lease, result in jobs:
+        for id, lease, result in map(msgspec.structs.astuple, jobs):
             job = self.jobs.get(id)
             if job and job.state == State.COMPLETED and job.lease == lease:
                 told.setdefault((id, lease), False)
@@ -187,7 +187,9 @@ class Model(Inspections):
     def fail(self, jobs: Iterable[Failed], *, now: datetime) -> dict[tuple[int, int], State]:
         told: dict[tuple[int, int], State] = {}
         ended: dict[int, State] = {}
-        for id, lease, verdict, retry_in, reason, error in sorted(jobs):
+        for id, lease, verdict, retry_in, reason, error in sorted(
+            map(msgspec.structs.astuple, jobs)
+        ):
             if not (job := self._held(id, lease)):
                 continue
             if error is not None:
@@ -210,7 +212,7 @@ class Model(Inspections):
     def release(self, jobs: Iterable[Released], *, now: datetime) -> dict[tuple[int, int], State]:
         told: dict[tuple[int, int], State] = {}
         ended: dict[int, State] = {}
-        for id, lease, delay in sorted(jobs):
+        for id, lease, delay in sorted(map(msgspec.structs.astuple, jobs)):
             if not (job := self._held(id, lease)):
                 continue
             if job.cancel_requested:

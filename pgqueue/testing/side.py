@@ -171,7 +171,7 @@ class Side:
         return sorted((self._claimed(job) for job in self._do(recall)), key=lambda job: job.id)
 
     def complete(self, jobs: Iterable[Completed], *, now: datetime) -> Told:
-        done = [Completed(*self._lease(id, lease), result) for id, lease, result in jobs]
+        done = [Completed(*self._lease(*job.held), job.result) for job in jobs]
         theirs = self._do(operations.complete(done, keep=self._keep, now=now))
         told = Told(self._by_lease(theirs))
         told.freed = sorted({*theirs.freed} - {"@"})
@@ -179,14 +179,16 @@ class Side:
 
     def fail(self, jobs: Iterable[Failed], *, now: datetime) -> dict[Lease, State]:
         failed = [
-            job._replace(id=self._jobs.theirs(job.id), lease=self._leases.theirs(job.lease))
+            msgspec.structs.replace(
+                job, id=self._jobs.theirs(job.id), lease=self._leases.theirs(job.lease)
+            )
             for job in jobs
         ]
         told = self._do(operations.fail(failed, keep=self._keep, now=now))
         return self._by_lease(told)
 
     def release(self, jobs: Iterable[Released], *, now: datetime) -> dict[Lease, State]:
-        released = [Released(*self._lease(id, lease), delay) for id, lease, delay in jobs]
+        released = [Released(*self._lease(*job.held), job.delay) for job in jobs]
         told = self._do(operations.release(released, keep=self._keep, now=now))
         return self._by_lease(told)
 

@@ -106,8 +106,8 @@ class Completer(Service):
     async def _send_all(self, endings: Sequence[Ending]) -> None:
         alone: list[Ending] = []
         if self._additions:
-            alone = [ending for ending in endings if ending[:2] in self._additions]
-            endings = [ending for ending in endings if ending[:2] not in self._additions]
+            alone = [ending for ending in endings if ending.held in self._additions]
+            endings = [ending for ending in endings if ending.held not in self._additions]
         for kind in _VERBS:
             if alike := [ending for ending in endings if type(ending) is kind]:
                 await self._send(alike)
@@ -117,7 +117,7 @@ class Completer(Service):
     async def _send(self, endings: Sequence[Any]) -> None:
         """Sends outcomes of one kind; what is wrong with one of them must not hold up the
         others."""
-        name = endings[0][:2]
+        name = endings[0].held
         try:
             if name in self._additions:
                 answers = await self._complete_with_jobs(*self._additions[name])
@@ -149,15 +149,15 @@ class Completer(Service):
         """Those of *endings* whose jobs nobody holds; puts the others aside."""
         if not endings:
             return []
-        busy = await self._line.insist(operations.busy([ending[:2] for ending in endings]))
+        busy = await self._line.insist(operations.busy([ending.held for ending in endings]))
         for ending in endings:
-            if ending[:2] in busy:
+            if ending.held in busy:
                 self._put_aside(ending)
-        return [ending for ending in endings if ending[:2] not in busy]
+        return [ending for ending in endings if ending.held not in busy]
 
     def _put_aside(self, ending: Ending) -> None:
-        gap = self._gaps.get(ending[:2], FIRST_GAP)
-        self._gaps[ending[:2]] = min(2 * gap, LONGEST_GAP)
+        gap = self._gaps.get(ending.held, FIRST_GAP)
+        self._gaps[ending.held] = min(2 * gap, LONGEST_GAP)
         asyncio.get_running_loop().call_later(gap, self._try_again, ending)
 
     def _try_again(self, ending: Ending) -> None:
@@ -185,18 +185,18 @@ class Completer(Service):
     def _conclude(self, endings: Sequence[Ending], answers: Collection[Name]) -> None:
         if self._gaps or self._additions:
             for ending in endings:
-                self._gaps.pop(ending[:2], None)
-                self._additions.pop(ending[:2], None)
+                self._gaps.pop(ending.held, None)
+                self._additions.pop(ending.held, None)
         if len(answers) == len(endings):
             return
         for ending in endings:
-            if ending[:2] not in answers:
+            if ending.held not in answers:
                 log.warning("job %d: finished too late, it was another worker's by then", ending.id)
 
     def _spoiled(self, ending: Ending, error: Exception) -> None:
         """The store refuses what the task said: the attempt has failed. That must not be forgotten,
         even if the store refuses to hear it too: nobody would take the job from us."""
-        name = ending[:2]
+        name = ending.held
         if isinstance(ending, Failed) and ending.retry_in is SPOILED_RETRY:
             self._put_aside(ending)
             return

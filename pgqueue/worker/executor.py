@@ -12,6 +12,8 @@ from datetime import timedelta
 from time import monotonic
 from typing import Any, Literal
 
+import msgspec
+
 from pgqueue import results
 from pgqueue.context import Context
 from pgqueue.errors import JobCancelled, LeaseLost
@@ -35,29 +37,17 @@ STOP_SECONDS = 2.0
 TURN_SECONDS = 0.001
 
 
-class Run:
+class Run(msgspec.Struct):
     """A job in our hands: waiting in the buffer, or running."""
 
-    __slots__ = (
-        "_completing",
-        "asked_to_stop",
-        "context",
-        "in_thread",
-        "job",
-        "lost",
-        "releasing",
-        "task",
-    )
-
-    def __init__(self, job: ClaimedJob) -> None:
-        self.job = job
-        self.task: asyncio.Task[None] | None = None
-        self.context: Context | None = None
-        self.in_thread = False
-        self._completing = False
-        self.asked_to_stop = False
-        self.lost = False
-        self.releasing = False
+    job: ClaimedJob
+    task: asyncio.Task[None] | None = None
+    context: Context | None = None
+    in_thread: bool = False
+    asked_to_stop: bool = False
+    lost: bool = False
+    releasing: bool = False
+    _completing: bool = False
 
     @property
     def completed(self) -> bool:

@@ -96,6 +96,7 @@ class PreparedStatements:
                 self._accept(next(answered))
                 self._names[step.text] = name
             answers.append(self._accept(next(answered)))
+        self._adapted.set_pgresult(None)  # not to be kept until the next one comes
         return answers
 
     def _bind(self, step: Step, operation: Operation[Any]) -> Sequence[Buffer | None]:
