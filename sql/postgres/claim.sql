@@ -10,18 +10,20 @@
 -- walks: job_claim, from each floor upwards; no sort
 -- trap: IN (SELECT … LIMIT), or a join, may be run again by the planner and then takes more than LIMIT.
 --       A floor is a hint: a transaction that commits late leaves jobs below it, so now and then look
---       from the bottom. FOR NO KEY UPDATE, so that a parent whose child is being enqueued can be claimed.
+--       from the bottom. What is locked does not move, so it is found again by its ctid, without the primary
+--       key; one that was changed since the snapshot is not found, and left for the next claim. FOR NO KEY
+--       UPDATE, so that a parent whose child is being enqueued can be claimed.
 UPDATE pgqueue.job
 SET state = 'running',
     attempt = attempt + 1,
     lease = :lease::bigint,
     worker = :worker::integer,
     claimed_at = coalesce(:now::timestamptz, clock_timestamp())
-WHERE id = ANY (ARRAY(
-    SELECT candidate.id
+WHERE ctid = ANY (ARRAY(
+    SELECT candidate.ctid
     FROM jsonb_to_recordset(:floors::jsonb) AS floor(priority integer, position bigint, below integer)
     CROSS JOIN LATERAL (
-        SELECT j.id
+        SELECT j.ctid
         FROM pgqueue.job AS j
         WHERE j.queue = :queue::text
           AND j.state = 'available'
