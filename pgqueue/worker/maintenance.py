@@ -16,8 +16,11 @@ from pgqueue.worker.listener import DEAF_POLL_SECONDS, Listener
 from pgqueue.worker.service import Service, happens, log
 
 DUE = "@"
-PORTION = 250
+FIRST_PORTION = 100  # some can start at once; each next one is twice as large
+LARGEST_PORTION = 400
+NOW = timedelta()
 PROMOTE_SECONDS = 30.0  # enqueue wakes us for what is due earlier than that
+TICK = 0.0005  # timers know milliseconds, and are rounded: too early would be in vain
 FIRST_GAP = 0.005
 AWAKE_SECONDS = 0.25
 RESCUE_SECONDS = 1.0
@@ -57,21 +60,24 @@ class Promoter(Service):
         self._woken.set()
 
     async def run(self) -> None:
+        portion = FIRST_PORTION
         while True:
             self._woken.clear()
-            answer = await self._line.execute(operations.promote(PORTION))
+            asked_at = monotonic()
+            answer = await self._line.execute(operations.promote(portion))
             for queue in answer.queues:
                 self._wake(queue)
-            await self._rest(answer.next_due)
+            portion = min(LARGEST_PORTION, 2 * portion) if answer.next_due == NOW else FIRST_PORTION
+            await self._rest(answer.next_due, asked_at)
 
     async def stop(self) -> None:
         self._listener.rise_from(DUE)
         await super().stop()
 
-    async def _rest(self, next_due: timedelta | None) -> None:
+    async def _rest(self, next_due: timedelta | None, asked_at: float) -> None:
         gap = PROMOTE_SECONDS if self._listener.hears else DEAF_POLL_SECONDS
         if next_due is not None:
-            gap = min(gap, next_due.total_seconds())
+            gap = min(gap, max(0.0, asked_at + next_due.total_seconds() + TICK - monotonic()))
         if monotonic() < self._awake_until:
             self._listener.rise_from(DUE)
             gap = min(gap, FIRST_GAP)
