@@ -43,10 +43,11 @@ class Sweep(NamedTuple):
 
 
 class Leadership(NamedTuple):
-    """Who leads; *worker* is None when another candidate won in this very moment."""
+    """Who leads, of how many; *worker* is None when another candidate won in this very moment."""
 
     elected: bool
     worker: int | None
+    workers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,17 +143,19 @@ def elect(
     name: str, worker: int, term: timedelta, *, now: datetime | None = None
 ) -> Operation[Leadership]:
     """*worker* stays or becomes the leader, unless another one is."""
+
+    def decode(answers: Answers) -> Leadership:
+        for leader, elected, workers in answers[0]:
+            return Leadership(bool(elected), leader, workers)
+        return Leadership(False, None, 0)
+
     params = {
         "name": name,
         "worker": str(worker),
         "term_seconds": str(term.total_seconds()),
         "now": _instant(now),
     }
-    return Operation(
-        "elect",
-        params,
-        lambda a: Leadership(bool(a[0][0][1]), a[0][0][0]) if a[0] else Leadership(False, None),
-    )
+    return Operation("elect", params, decode)
 
 
 def resign(name: str, worker: int) -> Operation[None]:

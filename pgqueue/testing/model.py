@@ -364,9 +364,9 @@ class Model(Inspections):
     def elect(self, name: str, worker: int, term: timedelta, *, now: datetime) -> Leadership:
         leader, until = self.leaders.get(name, (worker, now))
         if leader != worker and until > now:
-            return Leadership(False, leader)
+            return Leadership(False, leader, len(self.workers))
         self.leaders[name] = (worker, now + term)
-        return Leadership(True, worker)
+        return Leadership(True, worker, len(self.workers))
 
     def resign(self, name: str, worker: int) -> None:
         if self.leaders.get(name, (0,))[0] == worker:

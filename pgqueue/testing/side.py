@@ -263,8 +263,8 @@ class Side:
 
     def elect(self, name: str, worker: int, term: timedelta, *, now: datetime) -> Leadership:
         by = self._workers.theirs(worker)
-        elected, leader = self._do(operations.elect(name, by, term, now=now))
-        return Leadership(elected, leader and self._workers.ours(leader))
+        elected, leader, workers = self._do(operations.elect(name, by, term, now=now))
+        return Leadership(elected, leader and self._workers.ours(leader), workers)
 
     def resign(self, name: str, worker: int) -> None:
         self._do(operations.resign(name, self._workers.theirs(worker)))

@@ -1,12 +1,13 @@
 """The Elector: at most one worker of a cluster leads, and does what must be done once.
 
 The leadership is a row: who, and until when. The leader renews it after two thirds of its term; a
-candidate asks now and then, and is told who leads without writing anything. A leader that stops
-leaves a gap of
+candidate asks now and then, and is told who leads without writing anything. The more there are,
+the less often each one asks: together they do it every second or so. A leader that stops leaves a
+gap of
 
 * nothing, when it resigns: the next who asks leads;
-* one candidate's interval, when it dies: its session is dead, and the row of a dead leader is free
-  at once;
+* until the next candidate asks, when it dies: its session is dead, and the row of a dead leader is
+  free at once. That is a second or two, and nine at the very most, as they ask at different times;
 * its term, when it freezes, or where there are no sessions.
 
 A leader trusts its own clock only in one direction: it counts its term from *before* it asked, so
@@ -20,6 +21,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
+from random import uniform
 from time import monotonic
 
 from pgqueue import operations
@@ -28,7 +30,13 @@ from pgqueue.worker.listener import Listener
 from pgqueue.worker.service import Service, log
 
 NAME = "leader"
-CANDIDATE_SECONDS = 2.5
+ASKING_SECONDS = 1.25
+LONGEST_SECONDS = 9.0
+
+
+def patience(workers: int, term: float) -> float:
+    """How long one of so many waits before it asks again who leads, at the longest."""
+    return min(ASKING_SECONDS * max(2, workers - 1), LONGEST_SECONDS, term * 2 / 3)
 
 
 class Elector(Service):
@@ -63,7 +71,9 @@ class Elector(Service):
             else:
                 await self._step_down(f"worker {answer.worker} leads")
             await asyncio.sleep(
-                self._term * 2 / 3 if self.leads else min(CANDIDATE_SECONDS, self._term / 3)
+                self._term * 2 / 3
+                if self.leads
+                else patience(answer.workers, self._term) * uniform(0.7, 1)  # never all at once
             )
 
     async def stop(self) -> None:

@@ -1,7 +1,7 @@
 -- elect: at most one leader; the one who asks stays it, or becomes it when there is none.
 --
 -- in:   name text · worker integer · term_seconds · now
--- out:  worker: who leads now · elected: true for the one who asks
+-- out:  worker: who leads now · elected: true for the one who asks · workers: how many there are
 -- trap: a candidate that does not win writes nothing. A leader whose session is dead is replaced at
 --       once, not at the end of its term. Only the term that was seen to be over is taken: the row may
 --       have changed while we waited for it, because its leader has just renewed, or another has won.
@@ -31,6 +31,6 @@ WITH clock AS MATERIALIZED (
        OR (l.worker, l.until) = (SELECT seen.worker, seen.until FROM pgqueue.leader AS seen WHERE seen.name = :name::text)
     RETURNING l.worker
 )
-SELECT worker, true FROM won
+SELECT worker, true, (SELECT count(*) FROM pgqueue.worker) FROM won
 UNION ALL
-SELECT worker, false FROM incumbent;
+SELECT worker, false, (SELECT count(*) FROM pgqueue.worker) FROM incumbent;

@@ -2,7 +2,7 @@
 --
 -- in:   name text · worker integer · term_seconds · now
 --       present JSON array of the workers whose presence locks are held
--- out:  worker: who leads now · elected: true for the one who asks
+-- out:  worker: who leads now · elected: true for the one who asks · workers: how many there are
 -- trap: a candidate that does not win writes nothing. A leader whose session is dead is replaced at
 --       once, not at the end of its term.
 INSERT INTO pgqueue_leader (name, worker, elected_at, until)
@@ -19,4 +19,5 @@ SET worker = excluded.worker,
     until = excluded.until,
     elected_at = iif(worker = excluded.worker, elected_at, excluded.elected_at);
 
-SELECT worker, worker = CAST(:worker AS INTEGER) FROM pgqueue_leader WHERE name = :name;
+SELECT worker, worker = CAST(:worker AS INTEGER), (SELECT count(*) FROM pgqueue_worker)
+FROM pgqueue_leader WHERE name = :name;

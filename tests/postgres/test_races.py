@@ -357,10 +357,10 @@ async def test_of_two_candidates_at_once_one_leads(store: Store, racer: Racers) 
     )
     await first.commit()
 
-    assert vote == Leadership(elected=True, worker=store.worker)
+    assert vote == Leadership(True, store.worker, workers=2)
     assert not (await voting).elected
     await second.commit()
-    assert store.elect(other) == Leadership(elected=False, worker=store.worker)
+    assert store.elect(other) == Leadership(False, store.worker, workers=2)
 
 
 async def test_a_candidate_leads_when_the_first_is_rolled_back(store: Store, racer: Racers) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from pgqueue import operations
 from pgqueue.operations import Leadership
 from pgqueue.testing.conformance.store import Store, a_session, needs, until
 
 
 def test_the_first_who_asks_leads(store: Store) -> None:
-    assert store.elect(store.worker) == Leadership(elected=True, worker=store.worker)
+    assert store.elect(store.worker) == Leadership(True, store.worker, workers=1)
 
 
 def test_a_second_one_learns_who_leads(store: Store) -> None:
     other = store.join().worker
     store.elect(store.worker)
 
-    assert store.elect(other) == Leadership(elected=False, worker=store.worker)
+    assert store.elect(other) == Leadership(False, store.worker, workers=2)
 
 
 def test_one_leads_among_many(store: Store) -> None:
@@ -43,8 +44,8 @@ def test_the_term_ends(store: Store) -> None:
 
     store.passes(seconds=0.1)
 
-    assert store.elect(other) == Leadership(elected=True, worker=other)
-    assert store.elect(store.worker) == Leadership(elected=False, worker=other)
+    assert store.elect(other) == Leadership(True, other, workers=2)
+    assert store.elect(store.worker) == Leadership(False, other, workers=2)
 
 
 def test_a_late_leader_stays_when_nobody_else_asked(store: Store) -> None:
@@ -60,7 +61,7 @@ def test_after_resigning_the_next_one_leads_at_once(store: Store) -> None:
     store.resign(store.worker)
 
     assert store.elect(other).elected
-    assert store.elect(store.worker) == Leadership(elected=False, worker=other)
+    assert store.elect(store.worker) == Leadership(False, other, workers=2)
 
 
 def test_only_the_leader_can_resign(store: Store) -> None:
@@ -68,7 +69,7 @@ def test_only_the_leader_can_resign(store: Store) -> None:
     store.elect(store.worker)
     store.resign(other)
 
-    assert store.elect(other) == Leadership(elected=False, worker=store.worker)
+    assert store.elect(other) == Leadership(False, store.worker, workers=2)
 
 
 def test_offices_are_independent(store: Store) -> None:
@@ -101,7 +102,7 @@ async def test_a_leader_whose_session_is_dead_is_replaced_at_once(store: Store) 
     store.passes(seconds=1)
 
     until(lambda: store.elect(other).elected)
-    assert store.elect(leader) == Leadership(elected=False, worker=other)
+    assert store.elect(leader) == Leadership(False, other, workers=3)
 
 
 def test_a_candidate_that_does_not_win_changes_nothing(store: Store) -> None:
@@ -114,3 +115,11 @@ def test_a_candidate_that_does_not_win_changes_nothing(store: Store) -> None:
     assert store.elect(other, term=30).elected
     store.passes(seconds=30)
     assert store.elect(store.worker).elected
+
+
+def test_says_of_how_many(store: Store) -> None:
+    others = [store.join().worker for _ in range(3)]
+
+    assert store.elect(store.worker).workers == 4
+    store.do(operations.leave(others[0]))
+    assert store.elect(others[1]) == Leadership(False, store.worker, workers=3)
