@@ -135,8 +135,8 @@ class PostgresBackend:
         return PostgresLane(self.url, self._statements, durable, self._silence)
 
     def session(self, woken: Callable[[str], None], lost: Callable[[], None]) -> PostgresSession:
-        lane = PostgresLane(self.listen_url, self._statements, True, self._silence)
-        return PostgresSession(lane, woken, lost)
+        lane = PostgresLane(self.listen_url, self._statements, True, self._silence, lost)
+        return PostgresSession(lane, woken)
 
     def close(self) -> None:
         self._pools.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, TypeVar
 
 from psycopg import AsyncConnection
@@ -17,6 +17,7 @@ from pgqueue.backends.postgres.pools import WRITABLE
 from pgqueue.backends.postgres.prepared import PreparedStatements
 from pgqueue.backends.postgres.silence import Patience, Silence
 from pgqueue.backends.postgres.watch import hang_up
+from pgqueue.backends.postgres.wire import Wire
 from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import Operation
 from pgqueue.statements import Statement
@@ -35,16 +36,26 @@ ASYNCHRONOUS = "SET synchronous_commit = off;"
 
 
 class PostgresLane:
-    """A worker's own connection, in autocommit, with the plans of our statements pinned."""
+    """A worker's own connection, in autocommit, with the plans of our statements pinned.
+
+    *lost* is called when it breaks while it is idle.
+    """
 
     def __init__(
-        self, url: str, statements: Mapping[str, Statement], durable: bool, silence: Silence
+        self,
+        url: str,
+        statements: Mapping[str, Statement],
+        durable: bool,
+        silence: Silence,
+        lost: Callable[[], None] = lambda: None,
     ) -> None:
         self._url = url
         self._statements = statements
         self._durable = durable
         self._lock = asyncio.Lock()  # a pipeline is the connection's, not the coroutine's
         self._patience = Patience(silence)
+        self._lost = lost
+        self._wire: Wire | None = None
         self._prepared: PreparedStatements | None = None
         self.connection: AsyncConnection[Any] | None = None
         self.direct = True
@@ -60,7 +71,9 @@ class PostgresLane:
                 settings = LANE_SETTINGS if self._durable else LANE_SETTINGS + ASYNCHRONOUS
                 await connection.execute(settings.encode(), prepare=False)
         self._patience.heard()
-        self._prepared = PreparedStatements(connection, self._statements) if self.direct else None
+        self._wire = wire = Wire(connection, self._lost)
+        prepared = PreparedStatements(connection, wire, self._statements)
+        self._prepared = prepared if self.direct else None
         self.connection = connection
 
     async def close(self) -> None:
@@ -71,6 +84,8 @@ class PostgresLane:
             if self._lock.locked():
                 hang_up(connection)
             async with self._lock:
+                if self._wire is not None:
+                    self._wire.close()
                 await connection.close()
 
     async def execute(self, operation: Operation[T]) -> T:

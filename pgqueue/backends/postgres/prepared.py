@@ -17,6 +17,7 @@ from psycopg.waiting import Ready, Wait
 
 from pgqueue.backends.base import cancellable
 from pgqueue.backends.postgres.executor import BEGIN, flushed, says_again
+from pgqueue.backends.postgres.wire import Wire
 from pgqueue.operations import Operation, Rows
 from pgqueue.statements import Statement, Step, briefly
 
@@ -34,9 +35,10 @@ class PreparedStatements:
     """
 
     def __init__(
-        self, connection: AsyncConnection[Any], statements: Mapping[str, Statement]
+        self, connection: AsyncConnection[Any], wire: Wire, statements: Mapping[str, Statement]
     ) -> None:
         self._connection = connection
+        self._wire = wire
         self._statements = statements
         self._names: dict[bytes, bytes] = {}
         self._numbers = count()
@@ -51,7 +53,7 @@ class PreparedStatements:
         with cancellable():
             try:
                 async with connection.lock:
-                    answers = await connection.wait(self._carry_out(statement, operation))
+                    answers = await self._wire.wait(self._carry_out(statement, operation))
             except BaseException:
                 if connection.pgconn.transaction_status in _OPEN:
                     await connection.rollback()

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
-
-import psycopg
-from psycopg.pq import TransactionStatus
 
 from pgqueue.backends.base import AsyncExecutor
 from pgqueue.backends.postgres.lane import PostgresLane
@@ -20,19 +15,11 @@ T = TypeVar("T")
 
 
 class PostgresSession:
-    """Runs statements like any lane, and hears NOTIFY at once while it is idle.
+    """Runs statements like any lane, and hears NOTIFY at once while it is idle."""
 
-    The socket is watched through a duplicate of its descriptor: asyncio keeps one callback a
-    descriptor, and psycopg needs that of the original while a statement runs.
-    """
-
-    def __init__(
-        self, lane: PostgresLane, woken: Callable[[str], None], lost: Callable[[], None]
-    ) -> None:
+    def __init__(self, lane: PostgresLane, woken: Callable[[str], None]) -> None:
         self._lane = lane
         self._woken = woken
-        self._lost = lost
-        self._ear: int | None = None
         self._pid = 0
         self._asleep: frozenset[str] = frozenset()
 
@@ -47,11 +34,8 @@ class PostgresSession:
         assert connection is not None
         connection.add_notify_handler(lambda notify: self._woken(notify.payload))
         self._pid = connection.pgconn.backend_pid
-        self._ear = os.dup(connection.fileno())
-        asyncio.get_running_loop().add_reader(self._ear, self._hear)
 
     async def close(self) -> None:
-        self._stop_hearing()
         self._asleep = frozenset()
         await self._lane.close()
 
@@ -88,30 +72,3 @@ class PostgresSession:
         )
         if not listens:
             raise StoreUnavailable("the LISTEN connection hears nothing: is a pooler in the way?")
-
-    def _hear(self) -> None:
-        """There is something to read. While a statement runs, psycopg reads it and calls the
-        handler."""
-        connection = self._lane.connection
-        if connection is None or connection.closed:
-            self._stop_hearing()
-            self._lost()
-            return
-        if (
-            connection.lock.locked()
-            or connection.pgconn.transaction_status == TransactionStatus.ACTIVE
-        ):
-            return
-        try:
-            connection.pgconn.consume_input()
-            while notify := connection.pgconn.notifies():
-                self._woken(notify.extra.decode())
-        except psycopg.OperationalError:
-            self._stop_hearing()
-            self._lost()
-
-    def _stop_hearing(self) -> None:
-        if self._ear is not None:
-            asyncio.get_running_loop().remove_reader(self._ear)
-            os.close(self._ear)
-            self._ear = None
