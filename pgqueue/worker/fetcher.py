@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import deque
 from collections.abc import Mapping
 from math import inf
 from time import monotonic
@@ -20,8 +21,9 @@ BATCH = 1_000
 BLOCK = 10_000_000
 MAX_FLOORS = 64
 FIRST_GAP = 0.002
-# A look from the bottom may cost at most one part in so many of the time; a cheap one is no matter.
+# What a look from the bottom costs more may be at most one part in so many of the time.
 BOTTOM_SHARE = 30
+SAMPLES = 4
 SATURATED_BOTTOM_SECONDS = 0.25
 
 
@@ -47,16 +49,23 @@ class Cursor:
         self._told_at = -inf
         self.asleep = False
         self._bottom_at = 0.0
-        self._bottom_cost = 0.0
+        self._bottom_costs: deque[float] = deque(maxlen=SAMPLES)
+        self._floor_costs: deque[float] = deque(maxlen=SAMPLES)
         self._wakes = 0.0
         self._woken_at = 0.0
 
     def from_bottom(self, now: float) -> bool:
         """Is it time to look at the whole queue?"""
-        wait = max(
-            self._bottom_cost * BOTTOM_SHARE, SATURATED_BOTTOM_SECONDS if self.saturated else 0
-        )
+        wait = self._extra_cost() * BOTTOM_SHARE
+        if self.saturated:
+            wait = max(wait, SATURATED_BOTTOM_SECONDS)
         return not self.floors or len(self.floors) > MAX_FLOORS or now - self._bottom_at >= wait
+
+    def _extra_cost(self) -> float:
+        """What a look from the bottom costs beyond one from the floors. The cheapest of the last
+        few count: the others have waited for a processor too."""
+        extra = min(self._bottom_costs, default=0.0) - min(self._floor_costs, default=0.0)
+        return max(0.0, extra)
 
     def took(self, jobs: list[ClaimedJob], limit: int, bottom: bool, began: float) -> None:
         """Learns from a claim's answer where the next one has to start, and when."""
@@ -64,8 +73,9 @@ class Cursor:
         self.asked_at = began
         self.saturated = len(jobs) >= limit
         last = {job.priority: job.position for job in jobs}
+        (self._bottom_costs if bottom else self._floor_costs).append(now - began)
         if bottom:
-            self._bottom_at, self._bottom_cost = now, now - began
+            self._bottom_at = now
             if self.saturated:  # what lies behind the last one, at its priority, was not looked at
                 self.floors.pop(jobs[-1].priority, None)
         for priority, position in last.items():

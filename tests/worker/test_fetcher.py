@@ -1,0 +1,68 @@
+"""The Fetcher: when it looks again, and where."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+import pytest
+
+from pgqueue.operations import ClaimedJob
+from pgqueue.worker.fetcher import BOTTOM_SHARE, FIRST_GAP, SAMPLES, Cursor
+
+
+def test_looks_ever_later_while_there_are_none() -> None:
+    cursor = Cursor("default", None)
+
+    gaps = [_gap(cursor, []) for _ in range(10)]
+
+    assert gaps == pytest.approx([FIRST_GAP * 2**n for n in range(10)])
+
+
+def test_looks_from_the_bottom_as_long_as_that_costs_no_more() -> None:
+    """What a transaction that commits late leaves below the floor must not wait for long."""
+    cursor = Cursor("default", None)
+    for _ in range(SAMPLES):
+        _look(cursor, bottom=False, cost=0.01)
+        now = _look(cursor, bottom=True, cost=0.01)
+
+    assert cursor.from_bottom(now + 0.001)
+
+
+def test_looks_seldom_from_a_bottom_that_is_full_of_dead_entries() -> None:
+    cursor = Cursor("default", None)
+    for _ in range(SAMPLES):
+        _look(cursor, bottom=False, cost=0.01)
+        now = _look(cursor, bottom=True, cost=0.03)
+
+    assert not cursor.from_bottom(now + 0.02 * (BOTTOM_SHARE - 5))
+    assert cursor.from_bottom(now + 0.02 * (BOTTOM_SHARE + 5))
+
+
+def test_one_look_that_waited_for_a_processor_says_nothing_about_the_bottom() -> None:
+    cursor = Cursor("default", None)
+    for _ in range(SAMPLES):
+        _look(cursor, bottom=False, cost=0.01)
+        _look(cursor, bottom=True, cost=0.01)
+
+    now = _look(cursor, bottom=True, cost=5)
+
+    assert cursor.from_bottom(now + 0.001)
+
+
+def _look(cursor: Cursor, *, bottom: bool, cost: float) -> float:
+    """Takes a job, in an answer that took *cost* seconds; the instant it came."""
+    cursor.took([_job(1)], 100, bottom, monotonic() - cost)
+    return cursor.idle_since
+
+
+def _gap(cursor: Cursor, jobs: list[ClaimedJob]) -> float:
+    """Until the next look, after an answer of *jobs*; it has doubled for the one behind that."""
+    cursor.took(jobs, 100, False, monotonic())
+    return cursor.gap / 2
+
+
+def _job(position: int) -> ClaimedJob:
+    return ClaimedJob(
+        *(position, 0, position, 1, "noop", "{}", 10, None, 0.0, 0),
+        *(None, None, None, None, "default", 1),
+    )
