@@ -21,6 +21,7 @@ BATCH = 1_000
 BLOCK = 10_000_000
 MAX_FLOORS = 64
 FIRST_GAP = 0.002
+STEADY_GAP = 0.001  # when the last jobs came a moment ago too: so soon a look is hardly in vain
 # What a look from the bottom costs more may be at most one part in so many of the time.
 BOTTOM_SHARE = 30
 SAMPLES = 4
@@ -80,10 +81,11 @@ class Cursor:
                 self.floors.pop(jobs[-1].priority, None)
         for priority, position in last.items():
             self.floors[priority] = max(position, self.floors.get(priority, 0))
+        if jobs and not self.asleep:  # asleep, the gaps are for what was open when we fell asleep
+            steady = now - self.idle_since < 2 * FIRST_GAP
+            self.gap = STEADY_GAP if steady else FIRST_GAP
         if jobs:
             self.idle_since = now
-        if jobs and not self.asleep:  # asleep, the gaps are for what was open when we fell asleep
-            self.gap = FIRST_GAP
         # The answer may not know of what we were told while we were asking.
         at_once = self.saturated or self._told_at >= began
         self.poll_at = now if at_once else now + self.gap

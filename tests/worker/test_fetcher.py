@@ -7,7 +7,17 @@ from time import monotonic
 import pytest
 
 from pgqueue.operations import ClaimedJob
-from pgqueue.worker.fetcher import BOTTOM_SHARE, FIRST_GAP, SAMPLES, Cursor
+from pgqueue.worker.fetcher import BOTTOM_SHARE, FIRST_GAP, SAMPLES, STEADY_GAP, Cursor
+
+
+def test_looks_again_sooner_while_jobs_keep_coming() -> None:
+    cursor = Cursor("default", None)
+    cursor.idle_since -= 60
+
+    first, *others = [_gap(cursor, [_job(position)]) for position in range(1, 20)]
+
+    assert first == pytest.approx(FIRST_GAP)
+    assert min(others) == pytest.approx(STEADY_GAP)
 
 
 def test_looks_ever_later_while_there_are_none() -> None:
