@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, overload
 
 import msgspec
 from msgspec import UNSET, UnsetType
+from msgspec.structs import force_setattr
 
 from pgqueue import checks, jsontext
 
@@ -116,7 +117,7 @@ class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False, gc=False):
         if len(args) >= checks.SUSPECT_CHARS:
             checks.json_object(self.task, "args", args, checks.MAX_ARGS_BYTES)
         job: NewJob[Any] = self.__copy__()  # type: ignore[attr-defined]
-        job._keep("args", args)
+        force_setattr(job, "args", args)
         if unique is not None:
             job._keep("unique", checks.key(self.task, "unique", unique))
         return job
@@ -208,7 +209,7 @@ class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False, gc=False):
             edges[_same(parent)] = Edge(parent, on_failure, name)
 
     def _keep(self, field: str, value: Any) -> None:
-        msgspec.structs.force_setattr(self, field, value)
+        force_setattr(self, field, value)
 
 
 class JobError(msgspec.Struct, frozen=True):

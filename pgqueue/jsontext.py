@@ -102,6 +102,7 @@ def from_json(kind: Any, value: Any) -> Any:
 
 
 _encoder: Final = msgspec.json.Encoder(enc_hook=to_json)
+encode: Final = _encoder.encode
 _sorting_encoder: Final = msgspec.json.Encoder(enc_hook=to_json, order="sorted")
 _object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 

@@ -145,6 +145,8 @@ class Task(Generic[P, R_co]):
             text = codec.write(given, named)
         else:
             text = codec.write(args, kwargs)
+        if not self.unique:
+            return self._defaults.given(text)
         return self._defaults.given(text, unique_key(self.name, self.unique, codec, text))
 
     def decode_args(self, text: str) -> Call:
