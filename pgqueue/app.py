@@ -147,7 +147,7 @@ class App(TaskRegistry):
         notify = not self.backend.wakes_after
         plan = operations.enqueue(batch, workflow=workflow, notify=notify)
         with self.backend.transaction() as executor:
-            return carry_out(plan, executor.execute)
+            return carry_out(plan, executor.execute, getattr(executor, "together", None))
 
     async def _together_async(
         self, batch: Sequence[NewJob[Any]], workflow: Workflow | None
@@ -155,7 +155,9 @@ class App(TaskRegistry):
         notify = not self.backend.wakes_after
         plan = operations.enqueue(batch, workflow=workflow, notify=notify)
         async with self.backend.transaction_async() as executor:
-            return await carry_out_async(plan, executor.execute)
+            return await carry_out_async(
+                plan, executor.execute, getattr(executor, "together", None)
+            )
 
     def execute(self, operation: Operation[T]) -> T:
         """Carry out any of `pgqueue.operations` or `pgqueue.inspections`."""

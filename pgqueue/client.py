@@ -60,7 +60,7 @@ def enqueue(connection: AnyConnection, /, *jobs: Any) -> Any:
     if is_async(connection):
         return _enqueue_async(backend, connection, plan, single)
     with backend.on(driver(connection)) as executor:
-        handles = carry_out(plan, executor.execute)
+        handles = carry_out(plan, executor.execute, getattr(executor, "together", None))
     return handles[0] if single else handles
 
 
@@ -103,7 +103,7 @@ async def _enqueue_async(
     single: bool,
 ) -> Any:
     async with backend.on_async(await driver_async(connection)) as executor:
-        handles = await carry_out_async(plan, executor.execute)
+        handles = await carry_out_async(plan, executor.execute, getattr(executor, "together", None))
     return handles[0] if single else handles
 
 

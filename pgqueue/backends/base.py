@@ -7,14 +7,14 @@ docs/backends.md is the manual.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from typing import Any, ClassVar, Final, Protocol, TypeVar, TypeVarTuple
 
 import tenacity
 
 from pgqueue.errors import StoreBusy, StoreUnavailable
-from pgqueue.operations import Operation, Plan
+from pgqueue.operations import Operation, Plan, Together
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -201,23 +201,44 @@ class Backend(Protocol):
         return
 
 
-def carry_out(plan: Plan[T], execute: Callable[[Operation[Any]], Any]) -> T:
-    """Runs *plan* to its end, sending each operation's answer back into it."""
+def carry_out(
+    plan: Plan[T],
+    execute: Callable[[Operation[Any]], Any],
+    together: Callable[[Iterable[Operation[Any]]], list[Any]] | None = None,
+) -> T:
+    """Runs *plan* to its end, sending each operation's answer back into it.
+
+    Several that go *together* are executed one by one where the store has nothing better.
+    """
     try:
-        operation = next(plan)
+        asked = next(plan)
         while True:
-            operation = plan.send(execute(operation))
+            if not isinstance(asked, Together):
+                asked = plan.send(execute(asked))
+            elif together is not None:
+                asked = plan.send(together(asked.operations))
+            else:
+                asked = plan.send([execute(operation) for operation in asked.operations])
     except StopIteration as stop:
         result: T = stop.value
         return result
 
 
-async def carry_out_async(plan: Plan[T], execute: Callable[[Operation[Any]], Awaitable[Any]]) -> T:
-    """Runs *plan* to its end, sending each operation's answer back into it."""
+async def carry_out_async(
+    plan: Plan[T],
+    execute: Callable[[Operation[Any]], Awaitable[Any]],
+    together: Callable[[Iterable[Operation[Any]]], Awaitable[list[Any]]] | None = None,
+) -> T:
+    """As `carry_out`, for what is to be awaited."""
     try:
-        operation = next(plan)
+        asked = next(plan)
         while True:
-            operation = plan.send(await execute(operation))
+            if not isinstance(asked, Together):
+                asked = plan.send(await execute(asked))
+            elif together is not None:
+                asked = plan.send(await together(asked.operations))
+            else:
+                asked = plan.send([await execute(operation) for operation in asked.operations])
     except StopIteration as stop:
         result: T = stop.value
         return result

@@ -42,7 +42,7 @@ from pgqueue.operations.maintenance import (
     resign,
     sweep,
 )
-from pgqueue.operations.operation import Answers, Operation, Param, Plan, Rows
+from pgqueue.operations.operation import Answers, Operation, Param, Plan, Rows, Together
 from pgqueue.operations.params import EVERYTHING, as_json
 from pgqueue.operations.rows import is_simple
 from pgqueue.operations.workers import (
@@ -77,6 +77,7 @@ __all__ = [
     "Retention",
     "Rows",
     "Sweep",
+    "Together",
     "Told",
     "as_json",
     "begin",

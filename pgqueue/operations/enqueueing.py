@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from pgqueue.errors import UnknownParent
 from pgqueue.graphs import Workflow
 from pgqueue.jobs import Handle, NewJob
 from pgqueue.operations.dependencies import _link, _parents, hold
-from pgqueue.operations.operation import Answers, Operation, Plan, _nothing
-from pgqueue.operations.params import _boolean, _instant, as_json
-from pgqueue.operations.rows import _chunks, _rows
+from pgqueue.operations.operation import Answers, Operation, Param, Plan, Together, _nothing
+from pgqueue.operations.params import Later, _boolean, _instant, as_json
+from pgqueue.operations.rows import CHUNK, _are_alike, _chunks, _columns, _is_plain, _rows
 
 
 def enqueue(
@@ -43,21 +44,26 @@ def enqueue(
         (yield begin(workflow, now=now)) if isinstance(workflow, Workflow) else workflow
     )
     handles: list[Handle[Any]] = []
-    for start, end in _chunks(jobs):
-        chunk = jobs[start:end]
-        rows = _rows(chunk, parents[start:end], joined)
-        keys = [job.unique for job in chunk]
-        if any(keys):
-            answers = yield from _enqueue_unique(rows, keys, notify, now)
-            handles += [
-                Handle(id, job.task, created, joined if created else None)
-                for job, (id, created) in zip(chunk, answers, strict=True)
-            ]
-        else:
-            ids: list[int] = yield _enqueue("enqueue", rows, notify, now)
-            handles += [
-                Handle(id, job.task, True, joined) for job, id in zip(chunk, ids, strict=True)
-            ]
+    if len(jobs) > CHUNK and not any(job.unique is not None for job in jobs):
+        answered: list[list[int]] = yield Together(
+            _enqueue_many(jobs[start:end], parents[start:end], joined, notify, now)
+            for start, end in _chunks(jobs)
+        )
+        handles = _handles(jobs, chain.from_iterable(answered), joined)
+    else:
+        for start, end in _chunks(jobs):
+            chunk = jobs[start:end]
+            keys = [job.unique for job in chunk]
+            if any(keys):
+                rows = _rows(chunk, parents[start:end], joined)
+                answers = yield from _enqueue_unique(rows, keys, notify, now)
+                handles += [
+                    Handle(id, job.task, created, joined if created else None)
+                    for job, (id, created) in zip(chunk, answers, strict=True)
+                ]
+            else:
+                ids = yield _enqueue_many(chunk, parents[start:end], joined, notify, now)
+                handles += _handles(chunk, ids, joined)
     if any(parents):
         yield from _link(handles, parents, now)
     return handles
@@ -84,43 +90,54 @@ def wake(topics: Iterable[str]) -> Operation[None]:
     return Operation("wake", {"topics": as_json(sorted(topics))}, _nothing)
 
 
-def _enqueue(
-    name: str, rows: Sequence[str], notify: bool, now: datetime | None
+def _enqueue_many(
+    jobs: Sequence[NewJob[Any]],
+    parents: Sequence[Sequence[object]],
+    workflow: int | None,
+    notify: bool,
+    now: datetime | None,
 ) -> Operation[list[int]]:
-    params = {"jobs": f"[{','.join(rows)}]", "notify": _boolean(notify), "now": _instant(now)}
-    return Operation(name, params, _numbers)
+    """One statement's worth of jobs without unique keys."""
+
+    def write() -> dict[str, Param]:
+        return _document(_rows(jobs, parents, workflow), notify, now)
+
+    if workflow is not None or not _are_alike(jobs):
+        return Operation("enqueue", write(), _numbers)
+    params = {
+        **_columns(jobs[0]),
+        "args": f"[{','.join([job.args for job in jobs])}]",
+        "notify": _boolean(notify),
+        "now": _instant(now),
+    }
+    return Operation(
+        "enqueue", Later(write), _numbers, Operation("enqueue_alike", params, _numbers)
+    )
 
 
 def _enqueue_one(job: NewJob[Any], notify: bool, now: datetime | None) -> Operation[list[int]]:
     params = {
-        "task": job.task,
+        **_columns(job),
         "args": job.args,
-        "queue": job.queue,
-        "priority": str(job.priority),
-        "max_attempts": str(job.max_attempts),
-        "timeout_seconds": None if job.timeout is None else str(job.timeout.total_seconds()),
         "notify": _boolean(notify),
         "now": _instant(now),
     }
-    [row] = _rows([job], [()], None)
     return Operation(
         "enqueue",
-        {"jobs": f"[{row}]", "notify": params["notify"], "now": params["now"]},
+        Later(lambda: _document(_rows([job], [()], None), notify, now)),
         _numbers,
         Operation("enqueue_one", params, _numbers),
     )
 
 
-def _is_plain(job: NewJob[Any]) -> bool:
-    """May it run at once, and is there nothing unusual about it?"""
-    return not (
-        job.edges
-        or job.tags
-        or job.unique is not None
-        or job.run_at is not None
-        or job.delay is not None
-        or job.metadata is not None
-    )
+def _handles(
+    jobs: Sequence[NewJob[Any]], ids: Iterable[int], workflow: int | None
+) -> list[Handle[Any]]:
+    return [Handle(id, job.task, True, workflow) for job, id in zip(jobs, ids, strict=True)]
+
+
+def _document(rows: Sequence[str], notify: bool, now: datetime | None) -> dict[str, Param]:
+    return {"jobs": f"[{','.join(rows)}]", "notify": _boolean(notify), "now": _instant(now)}
 
 
 def _enqueue_unique(
@@ -129,7 +146,7 @@ def _enqueue_unique(
     """Asks until every key is either ours or held; a holder that finishes meanwhile makes room."""
     answers: dict[int, tuple[int, bool]] = {}
     while asked := [n for n in range(len(rows)) if n not in answers]:
-        params = _enqueue("enqueue_unique", [rows[n] for n in asked], notify, now).params
+        params = _document([rows[n] for n in asked], notify, now)
         created, holders = yield Operation("enqueue_unique", params, lambda a: a)
         answers |= {asked[ordinal - 1]: (id, True) for ordinal, id in created}
         held = dict(holders)

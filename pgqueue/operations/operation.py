@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -23,7 +23,17 @@ class Operation(Generic[T]):
     """The same in fewer words, for a store that has a shorter statement for it."""
 
 
-Plan: TypeAlias = Generator[Operation[Any], Any, T]
+@dataclass(frozen=True, slots=True)
+class Together(Generic[T]):
+    """Operations of which none needs another's answer; sent back are the answers of all.
+
+    A store may begin with the first while the second is being described.
+    """
+
+    operations: Iterable[Operation[T]] = field(repr=False)
+
+
+Plan: TypeAlias = Generator[Operation[Any] | Together[Any], Any, T]
 
 
 def _nothing(answers: Answers) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -11,6 +13,26 @@ from pgqueue.jobs import FINISHED, State
 from pgqueue.operations.operation import Param
 
 EVERYTHING = frozenset(FINISHED)
+
+
+class Later(Mapping[str, Param]):
+    """Parameters that are written when a store asks for them: most take the brief operation."""
+
+    def __init__(self, write: Callable[[], Mapping[str, Param]]) -> None:
+        self._write = write
+
+    @cached_property
+    def _written(self) -> Mapping[str, Param]:
+        return self._write()
+
+    def __getitem__(self, name: str) -> Param:
+        return self._written[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._written)
+
+    def __len__(self) -> int:
+        return len(self._written)
 
 
 def as_json(value: Any) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from pgqueue.jobs import NewJob
+from pgqueue.operations.operation import Param
 from pgqueue.operations.params import as_json
 
 CHUNK = 1_000
@@ -38,6 +40,34 @@ def _chunks(jobs: Sequence[NewJob[Any]]) -> Iterator[tuple[int, int]]:
         size += length
     if start < len(jobs):
         yield start, len(jobs)
+
+
+_shared = attrgetter("task", "queue", "priority", "max_attempts", "timeout")
+_unusual = attrgetter("edges", "tags", "unique", "run_at", "delay", "metadata")
+_NOTHING_UNUSUAL = ((), (), None, None, None, None)
+
+
+def _is_plain(job: NewJob[Any]) -> bool:
+    """May it run at once, and is there nothing unusual about it?"""
+    return bool(_unusual(job) == _NOTHING_UNUSUAL)
+
+
+def _are_alike(jobs: Sequence[NewJob[Any]]) -> bool:
+    """Are they plain, and do they differ in their arguments alone?"""
+    return all(map(_NOTHING_UNUSUAL.__eq__, map(_unusual, jobs))) and all(
+        map(_shared(jobs[0]).__eq__, map(_shared, jobs))
+    )
+
+
+def _columns(job: NewJob[Any]) -> dict[str, Param]:
+    """What a plain job has beside its arguments, as parameters of their own."""
+    return {
+        "task": job.task,
+        "queue": job.queue,
+        "priority": str(job.priority),
+        "max_attempts": str(job.max_attempts),
+        "timeout_seconds": None if job.timeout is None else str(job.timeout.total_seconds()),
+    }
 
 
 def _rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -21,7 +22,7 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from pgqueue import App, enqueue, execute, inspections, statements
+from pgqueue import App, NewJob, enqueue, execute, inspections, statements
 from pgqueue.errors import InvalidJob, SchemaMissing, UnsupportedConnection
 
 app = App()
@@ -56,6 +57,9 @@ class Database:
     def jobs(self, schema: str = "pgqueue") -> list[int]:
         query = f"SELECT (args ->> 'n')::integer FROM {schema}.job ORDER BY id"
         return [n for (n,) in self._connection.execute(query.encode()).fetchall()]
+
+    def ids(self) -> list[int]:
+        return [id for (id,) in self._connection.execute("SELECT id FROM pgqueue.job ORDER BY id")]
 
     def purchases(self) -> list[int]:
         return [n for (n,) in self._connection.execute("SELECT id FROM purchase ORDER BY 1")]
@@ -403,6 +407,63 @@ async def test_works_inside_a_pipeline(database: Database, autocommit: bool) -> 
         assert (await enqueue(asyncio, ring.job(3))).id
 
     assert (database.jobs(), database.purchases()) == ([1, 2, 3], [1, 2, 3])
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+async def test_many_jobs_keep_their_order_whatever_they_weigh(
+    database: Database, size: int
+) -> None:
+    """Some are sent while the server works on others: neither may wait for the other."""
+    count = 5_000 if size < 1_000 else 1_500
+    jobs = [ring.job(n) for n in range(count)]
+    if size > 1_000:
+        jobs = [NewJob("ring", json.dumps({"n": n, "x": "x" * size})) for n in range(count)]
+    with psycopg.connect(database.url) as connection:
+        handles = enqueue(connection, jobs)
+        connection.execute("INSERT INTO purchase VALUES (1)")
+    async with await psycopg.AsyncConnection.connect(database.url) as asyncio:
+        more = await enqueue(asyncio, jobs)
+        await asyncio.execute("INSERT INTO purchase VALUES (2)")
+
+    assert database.jobs() == [*range(count), *range(count)]
+    assert [handle.id for handle in [*handles, *more]] == database.ids()
+    assert database.purchases() == [1, 2]
+
+
+async def test_many_jobs_are_one_step_of_a_pipeline(database: Database) -> None:
+    jobs = [ring.job(n) for n in range(2_500)]
+    with psycopg.connect(database.url) as connection, connection.pipeline():
+        connection.execute("INSERT INTO purchase VALUES (1)")
+        enqueue(connection, jobs)
+    async with (
+        await psycopg.AsyncConnection.connect(database.url) as asyncio,
+        asyncio.pipeline(),
+    ):
+        await asyncio.execute("INSERT INTO purchase VALUES (2)")
+        await enqueue(asyncio, jobs)
+
+    assert (database.jobs(), database.purchases()) == ([*range(2_500)] * 2, [1, 2])
+
+
+@pytest.mark.parametrize("autocommit", [False, True])
+@pytest.mark.parametrize("refused", [0, 1_500, 4_999])
+async def test_many_jobs_are_all_or_none(
+    database: Database, autocommit: bool, refused: int
+) -> None:
+    jobs = [ring.job(REFUSED if n == refused else n) for n in range(5_000)]
+    with psycopg.connect(database.url, autocommit=autocommit) as connection:
+        with pytest.raises(psycopg.errors.CheckViolation):
+            enqueue(connection, jobs)
+        connection.rollback()
+        enqueue(connection, ring.job(1))
+    asyncio = await psycopg.AsyncConnection.connect(database.url, autocommit=autocommit)
+    async with asyncio:
+        with pytest.raises(psycopg.errors.CheckViolation):
+            await enqueue(asyncio, jobs)
+        await asyncio.rollback()
+        await enqueue(asyncio, ring.job(2))
+
+    assert database.jobs() == [1, 2]
 
 
 @pytest.mark.parametrize("autocommit", [False, True])

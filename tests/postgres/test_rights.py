@@ -30,7 +30,16 @@ READS = {
     if callable(verb) and getattr(verb, "__module__", "") == inspections.__name__
 } | {"list", "recall"}
 # It may count what waits, and be slower then.
-ENQUEUES = {"enqueue", "enqueue_one", "enqueue_unique", "begin", "hold", "link", "count"}
+ENQUEUES = {
+    "enqueue",
+    "enqueue_alike",
+    "enqueue_one",
+    "enqueue_unique",
+    "begin",
+    "hold",
+    "link",
+    "count",
+}
 # Sending a notification is everybody's right in a database.
 ANYBODY = {"wake", "version"}
 

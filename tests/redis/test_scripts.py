@@ -27,6 +27,7 @@ WITHOUT = {
     "answering": "who waits for an answer gives up in time, as no script takes that long",
     "calm": "a rescue is one script, which ends soon when nobody is dead",
     "direct": "no pooler stands between a client and its server",
+    "enqueue_alike": "a script reads what they share once a job, in no time",
     "enqueue_one": "one job costs it no more in the script for many",
     "listen": "a subscription is a connection's state, which no script can change",
     "listening": "what the server knows of a subscription, `present` tells",

@@ -90,6 +90,69 @@ def test_many_jobs_are_sent_a_thousand_at_a_time(jobs: int, statements: int) -> 
     assert [handle.id for handle in handles] == list(range(101, 101 + jobs))
 
 
+def test_jobs_that_differ_in_their_arguments_alone_are_described_in_brief() -> None:
+    jobs = [a_job("t", args=f'{{"n": {n}}}', queue="mail", priority=3) for n in range(2)]
+    asked = operations.enqueue(jobs).send(None)
+
+    assert isinstance(asked, Operation)
+    assert asked.brief is not None
+    assert asked.brief.name == "enqueue_alike"
+    assert asked.brief.params["args"] == '[{"n": 0},{"n": 1}]'
+    assert (asked.brief.params["queue"], asked.brief.params["priority"]) == ("mail", "3")
+    rows = json.loads(asked.params["jobs"] or "")
+    assert [row["args"] for row in rows] == [{"n": 0}, {"n": 1}]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        a_job("other"),
+        a_job("t", queue="mail"),
+        a_job("t", priority=1),
+        a_job("t", max_attempts=1),
+        a_job("t", timeout=timedelta(seconds=1)),
+        a_job("t", run_at=NOON),
+        a_job("t", delay=timedelta(0)),
+        a_job("t", tags=("vip",)),
+        a_job("t", metadata="{}"),
+        a_job("t").after(7),
+    ],
+    ids=lambda job: str(job)[8:],
+)
+@pytest.mark.parametrize("turn", [1, -1])
+def test_jobs_that_differ_in_more_are_not(other: NewJob[Any], turn: int) -> None:
+    store = FakeStore(exist=[7])
+    store.carry(operations.enqueue([a_job("t"), other][::turn]))
+    [asked] = (operation for operation in store.asked if operation.name == "enqueue")
+
+    assert asked.brief is None
+
+
+def test_jobs_of_a_workflow_are_not() -> None:
+    asked = operations.enqueue([a_job(), a_job()], workflow=3).send(None)
+
+    assert isinstance(asked, Operation)
+    assert asked.brief is None
+
+
+def test_the_next_thousand_is_described_while_a_store_that_can_works_on_the_last() -> None:
+    store = FakeStore()
+    described: list[int] = []
+
+    def together(asked: Iterable[Operation[Any]]) -> list[Any]:
+        answers = []
+        for operation in asked:
+            described.append(len(store.asked))
+            answers.append(store.execute(operation))
+        return answers
+
+    plan = operations.enqueue([a_job() for _ in range(2_500)])
+    handles = carry_out(plan, store.execute, together)
+
+    assert described == [0, 1, 2]
+    assert [handle.id for handle in handles] == list(range(101, 2_601))
+
+
 def test_a_row_leaves_out_what_the_store_knows_by_default() -> None:
     store = FakeStore()
     store.carry(operations.enqueue([a_job("t", args='{"a": 1}')]))

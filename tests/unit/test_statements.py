@@ -235,10 +235,12 @@ GIVEN: dict[str, Any] = {
 
 def described() -> Iterator[Operation[Any]]:
     """What each verb of the port describes."""
-    one = operations.enqueue([a_job()]).send(None)
-    yield one
-    assert one.brief is not None
-    yield one.brief
+    for jobs in ([a_job()], [a_job(), a_job()]):
+        asked = operations.enqueue(jobs).send(None)
+        assert isinstance(asked, Operation)
+        assert asked.brief is not None
+        yield asked
+        yield asked.brief
     yield operations.enqueue([a_job(unique="k")]).send(None)
     plan = operations.enqueue([a_job(), a_job().after(7)])
     yield plan.send(None)

@@ -64,6 +64,23 @@ class Statements:
             raise
         return operation.decode(answers)
 
+    def together(self, operations: Iterable[Operation[T]]) -> list[T]:
+        """Sends each while the server works on those before; in a transaction that is open."""
+        connection = self._connection
+        if connection.pgconn.pipeline_status:
+            return [self.execute(operation) for operation in operations]
+        sent = []
+        with connection.pipeline() as pipeline:
+            for operation in operations:
+                operation, statement = briefly(operation, self._statements)
+                sent.append((operation, [self._send(step, operation) for step in statement.steps]))
+                _flush(connection)
+            pipeline.sync()
+            return [
+                operation.decode([_rows(cursor) for cursor in cursors])
+                for operation, cursors in sent
+            ]
+
     def _send(self, step: Step, operation: Operation[Any]) -> RawCursor[Any]:
         cursor = RawCursor(self._connection, row_factory=tuple_row)
         return cursor.execute(step.text, step.bind(operation.params))
@@ -131,6 +148,25 @@ class AsyncStatements:
                 await connection.rollback()
             raise
         return operation.decode(answers)
+
+    async def together(self, operations: Iterable[Operation[T]]) -> list[T]:
+        """Sends each while the server works on those before; in a transaction that is open."""
+        connection = self._connection
+        if connection.pgconn.pipeline_status:
+            return [await self.execute(operation) for operation in operations]
+        sent = []
+        with cancellable():
+            async with connection.pipeline() as pipeline:
+                for operation in operations:
+                    operation, statement = briefly(operation, self._statements)
+                    steps = [await self._send(step, operation) for step in statement.steps]
+                    sent.append((operation, steps))
+                    await _flush_async(connection)
+                await pipeline.sync()
+                return [
+                    operation.decode([await _rows_async(cursor) for cursor in cursors])
+                    for operation, cursors in sent
+                ]
 
     async def _send(self, step: Step, operation: Operation[Any]) -> AsyncRawCursor[Any]:
         cursor = AsyncRawCursor(self._connection, row_factory=tuple_row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -82,6 +83,14 @@ def test_a_job_that_can_run_at_once_keeps_all_it_was_given(store: Store, count: 
         assert (job.priority, job.max_attempts, job.timeout_seconds) == (4, 3, 1.5)
         assert (job.state, job.run_at, job.enqueued_at) == (State.AVAILABLE, NOON, NOON)
         assert (job.tags, job.metadata, job.unique_key, job.workflow) == ((), None, None, None)
+
+
+def test_jobs_that_differ_in_their_arguments_alone_keep_them_in_order(store: Store) -> None:
+    texts = [f'{n} żółw "quoted", ] [ {{ }} \\' for n in range(20)]
+    handles = store.enqueue(*(a_job(args=json.dumps({"x": text})) for text in texts))
+
+    assert [job.args["x"] for job in store.jobs(*handles)] == texts
+    assert ids(store.claim()) == [handle.id for handle in handles]
 
 
 @pytest.mark.parametrize(

@@ -42,12 +42,12 @@ async def test_a_session_is_woken_by_what_another_enqueues(
     await session.open()
     if await session.sleep(["default"]):
         job = a_job()
-        [id] = store.do(operations.enqueue([job], now=store.now).send(None))
+        [handle] = store.enqueue(job)
         store.do(operations.wake(operations.topics([job])))
 
         async with asyncio.timeout(10):
             assert await woken.get() == "default"
-        assert [job.id for job in store.claim()] == [id]
+        assert [job.id for job in store.claim()] == [handle.id]
     await session.close()
 
 

@@ -1,0 +1,16 @@
+-- enqueue_alike: many jobs that differ in their arguments alone and can run at once, as enqueue does it.
+--
+-- in:   args   JSON array of objects
+--       task, queue, priority, max_attempts, timeout_seconds
+--       notify, now   as for enqueue
+-- out:  id, one row a job, in the order given
+-- trap: OFFSET 0 keeps the subquery, and so `woken`, which nobody reads: one look for sleepers, not one a job.
+INSERT INTO pgqueue.job (state, run_at, enqueued_at, task, args, queue, priority, max_attempts, timeout_seconds)
+SELECT 'available', arrived, arrived, :task::text, args, :queue::text, :priority::smallint, :max_attempts::smallint,
+       :timeout_seconds::float8
+FROM (
+    SELECT coalesce(:now::timestamptz, clock_timestamp()) AS arrived,
+           CASE WHEN :notify::boolean THEN pgqueue.wake(:queue::text) END AS woken
+    OFFSET 0
+) AS t, jsonb_array_elements(:args::jsonb) AS given(args)
+RETURNING id;
