@@ -88,6 +88,8 @@ def execute(
 
 def schema_of(jobs: Sequence[NewJob[Any]]) -> str:
     """The schema of the application whose tasks made *jobs*; InvalidJob when there are several."""
+    if len(jobs) == 1:
+        return jobs[0].schema
     schemas = sorted({job.schema for job in jobs})
     if len(schemas) > 1:
         raise InvalidJob(

@@ -160,7 +160,7 @@ def gather(given: Sequence[Any]) -> Batch:
     """What was given to an `enqueue`: jobs, graphs, an iterable of them, or one workflow."""
     if len(given) == 1:
         if isinstance(given[0], NewJob):
-            return Batch(list(given), single=True)
+            return Batch([given[0]], True)
         if isinstance(given[0], Workflow):
             return Batch(list(given[0].jobs), workflow=given[0])
         if not isinstance(given[0], Graph):

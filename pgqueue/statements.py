@@ -91,11 +91,12 @@ class Statement:
     """Does it change anything?"""
     unless: Step | None = None
     """Asked first, outside the transaction: its answer, if it has one, saves the rest."""
+    atomic: bool = field(init=False)
+    """Is it one SQL statement, which needs no transaction around it?"""
 
-    @property
-    def atomic(self) -> bool:
-        """Is it one SQL statement, which needs no transaction around it?"""
-        return len(self.steps) + len(self.followed_by) == 1 and not self.unless
+    def __post_init__(self) -> None:
+        atomic = len(self.steps) + len(self.followed_by) == 1 and not self.unless
+        object.__setattr__(self, "atomic", atomic)
 
 
 @dataclass(frozen=True, slots=True)

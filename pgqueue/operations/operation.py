@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
+
+import msgspec
 
 T = TypeVar("T")
 Rows: TypeAlias = Sequence[tuple[Any, ...]]
@@ -12,25 +13,30 @@ Answers: TypeAlias = Sequence[Rows]
 Param: TypeAlias = str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Operation(Generic[T]):
+class Operation(msgspec.Struct, Generic[T], frozen=True):
     """One statement file to run, with its parameters as text, and how to read what it answers."""
 
     name: str
-    params: Mapping[str, Param] = field(repr=False)
-    decode: Callable[[Answers], T] = field(repr=False)
-    brief: Operation[T] | None = field(default=None, repr=False)
+    params: Mapping[str, Param]
+    decode: Callable[[Answers], T]
+    brief: Operation[T] | None = None
     """The same in fewer words, for a store that has a shorter statement for it."""
 
+    def __repr__(self) -> str:
+        """Without its parameters: a log should not know them."""
+        return f"Operation(name={self.name!r})"
 
-@dataclass(frozen=True, slots=True)
-class Together(Generic[T]):
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("name", self.name)]
+
+
+class Together(msgspec.Struct, Generic[T], frozen=True):
     """Operations of which none needs another's answer; sent back are the answers of all.
 
     A store may begin with the first while the second is being described.
     """
 
-    operations: Iterable[Operation[T]] = field(repr=False)
+    operations: Iterable[Operation[T]]
 
 
 Plan: TypeAlias = Generator[Operation[Any] | Together[Any], Any, T]

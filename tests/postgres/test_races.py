@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
@@ -329,7 +329,7 @@ async def test_jobs_are_locked_in_one_order_whatever_the_batchs(
     operation = by_verb[verb]
     if verb in ("fail", "release"):
         jobs = json.dumps(json.loads(operation.params["jobs"] or "")[::-1])
-        operation = replace(operation, params={**operation.params, "jobs": jobs})
+        operation = msgspec.structs.replace(operation, params={**operation.params, "jobs": jobs})
     holder, first, second = await racer(), await racer(), await racer()
     await first.connection.execute(f"{LANE_SETTINGS} SET lock_timeout = '10s'".encode())
     await first.commit()

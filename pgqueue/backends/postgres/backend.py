@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, TypeVar
 
 import psycopg
@@ -86,11 +87,9 @@ class PostgresBackend:
                 async with connection.transaction():
                     yield AsyncStatements(connection, self._statements)
 
-    @contextlib.contextmanager
-    def on(self, connection: Connection[Any]) -> Iterator[Executor]:
-        together = connection.transaction() if is_idle(connection) else contextlib.nullcontext()
-        with translated(transient=False), together:
-            yield Statements(connection, self._statements)
+    def on(self, connection: Connection[Any]) -> AbstractContextManager[Executor]:
+        statements = Statements(connection, self._statements)
+        return _alone(connection, statements) if is_idle(connection) else _Inside(statements)
 
     @contextlib.asynccontextmanager
     async def on_async(self, connection: AsyncConnection[Any]) -> AsyncIterator[AsyncExecutor]:
@@ -143,6 +142,26 @@ class PostgresBackend:
 
     async def close_async(self) -> None:
         await self._pools.close_async()
+
+
+class _Inside(AbstractContextManager[Executor]):
+    """The caller's transaction; in few steps, for one job."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._translated = translated(transient=False)
+
+    def __enter__(self) -> Executor:
+        return self._executor
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object, /) -> None:
+        self._translated.__exit__(kind, error, traceback)
+
+
+@contextlib.contextmanager
+def _alone(connection: Connection[Any], executor: Executor) -> Iterator[Executor]:
+    with translated(transient=False), connection.transaction():
+        yield executor
 
 
 class PostgresEar:

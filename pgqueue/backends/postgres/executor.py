@@ -17,6 +17,7 @@ from pgqueue.operations import Operation, Rows
 from pgqueue.statements import Statement, Step, briefly
 
 T = TypeVar("T")
+_IDLE = TransactionStatus.IDLE
 
 # Whatever the database's default: only a new statement's snapshot sees a child that was being added
 # while we waited for its parent.
@@ -193,7 +194,7 @@ def says_again(answers: Iterable[Rows]) -> bool:
 
 def is_idle(connection: Connection[Any] | AsyncConnection[Any]) -> bool:
     """Would each statement commit by itself? Outside autocommit psycopg opens the transaction."""
-    return connection.autocommit and connection.pgconn.transaction_status == TransactionStatus.IDLE
+    return connection.autocommit and connection.pgconn.transaction_status == _IDLE
 
 
 def _flush(connection: Connection[Any]) -> None:
