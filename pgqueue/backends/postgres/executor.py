@@ -13,6 +13,7 @@ from psycopg.rows import tuple_row
 from psycopg.waiting import Ready, Wait
 
 from pgqueue.backends.base import cancellable
+from pgqueue.backends.postgres.known import answered, bound, known
 from pgqueue.operations import Operation, Rows
 from pgqueue.statements import Statement, Step, briefly
 
@@ -34,9 +35,14 @@ class Statements:
     def execute(self, operation: Operation[T]) -> T:
         """Runs the steps in one round trip, with their transaction around them if there is none."""
         operation, statement = briefly(operation, self._statements)
-        if statement.atomic and not self._connection.pgconn.pipeline_status:
-            return operation.decode([_rows(self._send(statement.steps[0], operation))])
         connection = self._connection
+        if statement.atomic and not connection.pgconn.pipeline_status:
+            step = statement.steps[0]
+            name = known(connection, step)
+            if name and (params := bound(step, operation.params)) is not None:
+                with connection.lock:
+                    return operation.decode([connection.wait(answered(connection, name, params))])
+            return operation.decode([_rows(self._send(step, operation))])
         own = is_idle(connection)
         first = statement.unless
         if own and first and (answer := _rows(self._send(first, operation))):
@@ -111,11 +117,15 @@ class AsyncStatements:
 
     async def _execute(self, operation: Operation[T]) -> T:
         operation, statement = briefly(operation, self._statements)
-        settings = self._settings
-        if statement.atomic and not settings and not self._connection.pgconn.pipeline_status:
-            cursor = await self._send(statement.steps[0], operation)
-            return operation.decode([await _rows_async(cursor)])
-        connection = self._connection
+        settings, connection = self._settings, self._connection
+        if statement.atomic and not settings and not connection.pgconn.pipeline_status:
+            step = statement.steps[0]
+            name = known(connection, step)
+            if name and (params := bound(step, operation.params)) is not None:
+                async with connection.lock:
+                    rows = await connection.wait(answered(connection, name, params))
+                return operation.decode([rows])
+            return operation.decode([await _rows_async(await self._send(step, operation))])
         own = is_idle(connection)
         if own and statement.unless and not settings:
             cursor = await self._send(statement.unless, operation)

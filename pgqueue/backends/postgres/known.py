@@ -1,0 +1,73 @@
+"""A statement that psycopg has prepared on the caller's connection, sent without a cursor.
+
+A cursor is most of what one job costs its client, and more where many processes share a core and
+find their caches cold. What psycopg has prepared, under which name, and whether that still holds
+after a ROLLBACK, a DISCARD or a DROP, it does not say in public. Where it stops keeping that there,
+nothing is found, and a cursor does it as always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from psycopg import AsyncConnection, Connection
+from psycopg.abc import PQGen
+from psycopg.adapt import Transformer
+from psycopg.errors import error_from_result
+from psycopg.generators import execute
+from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
+
+from pgqueue.operations import Param, Rows
+from pgqueue.statements import Step
+
+AnyConnection: TypeAlias = Connection[Any] | AsyncConnection[Any]
+
+_INTRANS: Final = TransactionStatus.INTRANS
+_TUPLES_OK: Final = ExecStatus.TUPLES_OK
+_INT8: Final = 20
+_TYPES: Final = [(0,) * count for count in range(20)]  # text is of no type until the server says so
+
+
+def known(connection: AnyConnection, step: Step) -> bytes | None:
+    """The name of *step*, if it is prepared, and may be sent as it is: in an open transaction, in
+    UTF-8."""
+    pgconn = connection.pgconn
+    if pgconn.transaction_status != _INTRANS:
+        return None
+    try:
+        name: bytes | None = connection._prepared._names.get((step.text, _TYPES[len(step.params)]))
+    except AttributeError:
+        return None
+    return name if name and pgconn.parameter_status(b"client_encoding") == b"UTF8" else None
+
+
+def bound(step: Step, params: Mapping[str, Param]) -> list[bytes | None] | None:
+    """The parameters as libpq takes them; None where a text has a NUL, which it would take for its
+    end."""
+    values = [params[name] for name in step.params]
+    if any(value and "\0" in value for value in values):
+        return None
+    return [None if value is None else value.encode() for value in values]
+
+
+def answered(connection: AnyConnection, name: bytes, params: Sequence[bytes | None]) -> PQGen[Rows]:
+    """What the server answers, for `connection.wait`, under the connection's lock."""
+    pgconn = connection.pgconn
+    pgconn.send_query_prepared(name, params)
+    results = yield from execute(pgconn)
+    return _read(connection, results[-1])
+
+
+def _read(connection: AnyConnection, result: PGresult) -> Rows:
+    if result.status != _TUPLES_OK:
+        if result.status == ExecStatus.FATAL_ERROR:
+            raise error_from_result(result, encoding="utf-8")
+        return []
+    if result.ntuples == result.nfields == 1 and result.ftype(0) == _INT8:
+        value = result.get_value(0, 0)
+        return [(None if value is None else int(value),)]
+    adapted = Transformer(connection)
+    adapted.set_pgresult(result)
+    return adapted.load_rows(0, result.ntuples, tuple)
