@@ -76,17 +76,20 @@ class Statements:
         connection = self._connection
         if connection.pgconn.pipeline_status:
             return [self.execute(operation) for operation in operations]
-        sent = []
+        sent: list[tuple[Operation[T], list[RawCursor[Any]]]] = []
+        answers: list[T] = []
         with connection.pipeline() as pipeline:
             for operation in operations:
                 operation, statement = briefly(operation, self._statements)
                 sent.append((operation, [self._send(step, operation) for step in statement.steps]))
                 _flush(connection)
+                if sent[len(answers)][1][-1].pgresult is not None:  # read what is there already
+                    asked, cursors = sent[len(answers)]
+                    answers.append(asked.decode([_rows(cursor) for cursor in cursors]))
             pipeline.sync()
-            return [
-                operation.decode([_rows(cursor) for cursor in cursors])
-                for operation, cursors in sent
-            ]
+            for asked, cursors in sent[len(answers) :]:
+                answers.append(asked.decode([_rows(cursor) for cursor in cursors]))
+        return answers
 
     def _send(self, step: Step, operation: Operation[Any]) -> RawCursor[Any]:
         cursor = RawCursor(self._connection, row_factory=tuple_row)
@@ -165,7 +168,8 @@ class AsyncStatements:
         connection = self._connection
         if connection.pgconn.pipeline_status:
             return [await self.execute(operation) for operation in operations]
-        sent = []
+        sent: list[tuple[Operation[T], list[AsyncRawCursor[Any]]]] = []
+        answers: list[T] = []
         with cancellable():
             async with connection.pipeline() as pipeline:
                 for operation in operations:
@@ -173,11 +177,13 @@ class AsyncStatements:
                     steps = [await self._send(step, operation) for step in statement.steps]
                     sent.append((operation, steps))
                     await _flush_async(connection)
+                    if sent[len(answers)][1][-1].pgresult is not None:
+                        asked, cursors = sent[len(answers)]
+                        answers.append(asked.decode([await _rows_async(c) for c in cursors]))
                 await pipeline.sync()
-                return [
-                    operation.decode([await _rows_async(cursor) for cursor in cursors])
-                    for operation, cursors in sent
-                ]
+                for asked, cursors in sent[len(answers) :]:
+                    answers.append(asked.decode([await _rows_async(c) for c in cursors]))
+        return answers
 
     async def _send(self, step: Step, operation: Operation[Any]) -> AsyncRawCursor[Any]:
         cursor = AsyncRawCursor(self._connection, row_factory=tuple_row)
