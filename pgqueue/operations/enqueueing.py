@@ -104,30 +104,17 @@ def _enqueue_many(
 
     if workflow is not None or not _are_alike(jobs):
         return Operation("enqueue", write(), _numbers)
-    params = {
-        **_columns(jobs[0]),
-        "args": f"[{','.join([job.args for job in jobs])}]",
-        "notify": _boolean(notify),
-        "now": _instant(now),
-    }
-    return Operation(
-        "enqueue", Later(write), _numbers, Operation("enqueue_alike", params, _numbers)
-    )
+    args = f"[{','.join([job.args for job in jobs])}]"
+    brief = Operation("enqueue_alike", _columns(jobs[0], args, notify, now), _numbers)
+    return Operation("enqueue", Later(write), _numbers, brief)
 
 
 def _enqueue_one(job: NewJob[Any], notify: bool, now: datetime | None) -> Operation[list[int]]:
-    params = {
-        **_columns(job),
-        "args": job.args,
-        "notify": _boolean(notify),
-        "now": _instant(now),
-    }
-    return Operation(
-        "enqueue",
-        Later(lambda: _document(_rows([job], [()], None), notify, now)),
-        _numbers,
-        Operation("enqueue_one", params, _numbers),
-    )
+    def write() -> dict[str, Param]:
+        return _document(_rows([job], [()], None), notify, now)
+
+    brief = Operation("enqueue_one", _columns(job, job.args, notify, now), _numbers)
+    return Operation("enqueue", Later(write), _numbers, brief)
 
 
 def _handles(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
 from pgqueue.jobs import NewJob
 from pgqueue.operations.operation import Param
-from pgqueue.operations.params import as_json
+from pgqueue.operations.params import _instant, as_json
 
 CHUNK = 1_000
 CHUNK_CHARACTERS = 16_000_000  # a JSON document has its limits, 256 MiB in PostgreSQL
@@ -59,14 +59,17 @@ def _are_alike(jobs: Sequence[NewJob[Any]]) -> bool:
     )
 
 
-def _columns(job: NewJob[Any]) -> dict[str, Param]:
-    """What a plain job has beside its arguments, as parameters of their own."""
+def _columns(job: NewJob[Any], args: str, notify: bool, now: datetime | None) -> dict[str, Param]:
+    """What a plain job has, as parameters of their own, beside *args*, perhaps those of many."""
     return {
         "task": job.task,
+        "args": args,
         "queue": job.queue,
         "priority": str(job.priority),
         "max_attempts": str(job.max_attempts),
         "timeout_seconds": None if job.timeout is None else str(job.timeout.total_seconds()),
+        "notify": "true" if notify else "false",
+        "now": None if now is None else _instant(now),
     }
 
 

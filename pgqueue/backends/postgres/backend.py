@@ -21,7 +21,7 @@ from pgqueue.backends.base import (
     patiently,
     patiently_async,
 )
-from pgqueue.backends.postgres.errors import translated
+from pgqueue.backends.postgres.errors import translate, translated
 from pgqueue.backends.postgres.executor import AsyncStatements, Statements, is_idle
 from pgqueue.backends.postgres.lane import PostgresLane
 from pgqueue.backends.postgres.pooler import is_direct
@@ -149,13 +149,13 @@ class _Inside(AbstractContextManager[Executor]):
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
-        self._translated = translated(transient=False)
 
     def __enter__(self) -> Executor:
         return self._executor
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object, /) -> None:
-        self._translated.__exit__(kind, error, traceback)
+        if error is not None:
+            translate(error, transient=False)
 
 
 @contextlib.contextmanager

@@ -43,10 +43,16 @@ class translated:
         return
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, psycopg.Error):
-            error.args = (_line(error),)
-            if (ours := _ours(error, self._transient)) is not None:
-                raise ours from error
+        if error is not None:
+            translate(error, self._transient)
+
+
+def translate(error: BaseException, transient: bool) -> None:
+    """Raises ours for *error*, if we have one."""
+    if isinstance(error, psycopg.Error):
+        error.args = (_line(error),)
+        if (ours := _ours(error, transient)) is not None:
+            raise ours from error
 
 
 def _ours(error: psycopg.Error, transient: bool) -> PgqueueError | None:
