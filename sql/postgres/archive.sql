@@ -2,11 +2,11 @@
 --
 -- in:   the setting pgqueue_local.ending, [{id, state, reason, cause}], of jobs this transaction has locked
 --       keep, now   as for complete
--- out:  nothing; the setting pgqueue_local.finished, {id: state}, for settle
+-- out:  nothing; the setting pgqueue_local.finished, as settle wants it
 WITH ended AS (
     DELETE FROM pgqueue.job AS j
     USING jsonb_to_recordset(current_setting('pgqueue_local.ending')::jsonb) AS e(id bigint, state text, reason text, cause bigint)
-    WHERE j.id = e.id
+    WHERE j.id = ANY (ARRAY[e.id])
     RETURNING e.state, e.cause, j.id, j.lease, j.run_at, j.enqueued_at, j.claimed_at, j.timeout_seconds,
               j.workflow, j.worker, j.priority, j.attempt, j.max_attempts, j.rescues, j.queue, j.task, j.unique_key,
               coalesce(e.reason, j.reason) AS reason, j.args, j.errors, j.progress, j.metadata, j.tags
@@ -19,5 +19,5 @@ WITH ended AS (
     FROM ended
     WHERE :keep::jsonb ? ended.state
 )
-SELECT set_config('pgqueue_local.finished', coalesce(jsonb_object_agg(id, state), '{}')::text, true)
-FROM ended;
+SELECT set_config('pgqueue_local.finished', coalesce(jsonb_object_agg(state, ids), '{}')::text, true)
+FROM (SELECT state, array_agg(id)::text AS ids FROM ended GROUP BY state) AS finished;

@@ -5,12 +5,13 @@
 -- trap: a job is held for as long as an application's transaction lasts. Whoever finishes many jobs at
 --       once asks this before the second try, or one of them holds up all the others.
 WITH free AS MATERIALIZED (
-    SELECT j.id
+    SELECT g.id
     FROM jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint)
-    JOIN pgqueue.job AS j ON j.id = g.id AND j.lease = g.lease
-    FOR UPDATE OF j SKIP LOCKED
+    CROSS JOIN LATERAL (
+        SELECT FROM pgqueue.job AS j WHERE j.id = g.id AND j.lease = g.lease FOR UPDATE SKIP LOCKED
+    ) AS j
 )
-SELECT j.id, j.lease
+SELECT g.id, g.lease
 FROM jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint)
-JOIN pgqueue.job AS j ON j.id = g.id AND j.lease = g.lease
-WHERE j.id NOT IN (SELECT id FROM free);
+CROSS JOIN LATERAL (SELECT FROM pgqueue.job AS j WHERE j.id = g.id AND j.lease = g.lease OFFSET 0) AS j
+WHERE g.id NOT IN (SELECT id FROM free);

@@ -20,7 +20,7 @@ WITH locked AS MATERIALIZED (
     UPDATE pgqueue.job AS j
     SET cancel_requested = true, reason = coalesce(:reason::text, 'cancelled on request')
     FROM locked
-    WHERE j.id = locked.id AND locked.state = 'running'
+    WHERE j.id = ANY (ARRAY[locked.id]) AND locked.state = 'running'
     RETURNING j.worker
 ), woken AS (
     SELECT count(pg_notify('pgqueue', '!' || worker)) FROM (SELECT DISTINCT worker FROM told) AS workers

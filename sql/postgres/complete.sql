@@ -34,7 +34,7 @@ WITH finished AS (
     WHERE NOT :keep::jsonb ? 'completed'
 ), noted AS (
     SELECT set_config('pgqueue_local.unkept', (SELECT jobs FROM unkept)::text, true),
-           set_config('pgqueue_local.finished', coalesce(jsonb_object_agg(id, 'completed'), '{}')::text, true),
+           set_config('pgqueue_local.finished', json_build_object('completed', coalesce(array_agg(id), '{}')::text)::text, true),
            set_config('pgqueue_local.missing', (count(*) < (
                SELECT coalesce(sum(cardinality(ids)), 0)
                FROM jsonb_to_recordset(:jobs::jsonb) AS g(ids bigint[])))::text, true)::boolean AS missing
@@ -66,4 +66,4 @@ CROSS JOIN LATERAL (
     SELECT FROM pgqueue.archive_completed AS a WHERE a.id = g.id AND a.lease = g.lease LIMIT 1
 ) AS known
 WHERE current_setting('pgqueue_local.missing')::boolean
-  AND NOT current_setting('pgqueue_local.finished')::jsonb ? g.id::text;
+  AND g.id <> ALL ((SELECT (current_setting('pgqueue_local.finished')::jsonb ->> 'completed')::bigint[])::bigint[]);

@@ -7,17 +7,22 @@
 -- then: archive, settle
 -- trap: a job that was asked to cancel is not tried again.
 WITH held AS MATERIALIZED (
-    SELECT j.id, j.lease, g.verdict, g.reason, g.retry_in_seconds, g.error, t.arrived,
+    SELECT g.id, g.lease, g.verdict, g.reason, g.retry_in_seconds, g.error, g.arrived,
            CASE WHEN g.verdict = 'cancel' OR j.cancel_requested THEN 'cancelled'
                 WHEN g.verdict = 'discard' OR j.attempt >= j.max_attempts THEN 'discarded'
                 WHEN coalesce(g.retry_in_seconds, 0) > 0 THEN 'retryable'
                 ELSE 'available' END AS next
-    FROM (SELECT coalesce(:now::timestamptz, clock_timestamp()) AS arrived OFFSET 0) AS t,
-         jsonb_to_recordset(:jobs::jsonb)
-             AS g(id bigint, lease bigint, verdict text, retry_in_seconds float8, reason text, error jsonb)
-    JOIN pgqueue.job AS j ON j.id = g.id AND j.lease = g.lease
-    ORDER BY j.id
-    FOR NO KEY UPDATE OF j
+    FROM (
+        SELECT g.*, arrived
+        FROM (SELECT coalesce(:now::timestamptz, clock_timestamp()) AS arrived OFFSET 0) AS t,
+             jsonb_to_recordset(:jobs::jsonb)
+                 AS g(id bigint, lease bigint, verdict text, retry_in_seconds float8, reason text, error jsonb)
+        ORDER BY g.id
+    ) AS g
+    CROSS JOIN LATERAL (
+        SELECT cancel_requested, attempt, max_attempts
+        FROM pgqueue.job AS j WHERE j.id = g.id AND j.lease = g.lease FOR NO KEY UPDATE
+    ) AS j
 ), placed AS MATERIALIZED (
     SELECT held.*, CASE next WHEN 'available' THEN nextval('pgqueue.position') END AS position FROM held
 ), judged AS (
@@ -33,7 +38,7 @@ WITH held AS MATERIALIZED (
                       THEN h.arrived + make_interval(secs => coalesce(h.retry_in_seconds, 0)) ELSE j.run_at END,
         position = coalesce(h.position, j.position)
     FROM placed AS h
-    WHERE j.id = h.id
+    WHERE j.id = ANY (ARRAY[h.id])
     RETURNING j.id, h.lease, h.next, h.reason, j.queue, j.run_at < h.arrived + interval '30 seconds' AS soon
 ), noted AS (
     SELECT set_config('pgqueue_local.ending', coalesce(

@@ -13,6 +13,6 @@ ON CONFLICT (id) DO UPDATE
 SET heartbeat_at = excluded.heartbeat_at, session = excluded.session, running = excluded.running,
     suspected_at = NULL, info = excluded.info;
 
-SELECT j.id, j.lease, j.cancel_requested
+SELECT g.id, g.lease, j.cancel_requested
 FROM jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint)
-JOIN pgqueue.job AS j ON j.id = g.id AND j.lease = g.lease;
+CROSS JOIN LATERAL (SELECT cancel_requested FROM pgqueue.job AS j WHERE j.id = g.id AND j.lease = g.lease OFFSET 0) AS j;

@@ -5,5 +5,5 @@
 UPDATE pgqueue.job AS j
 SET progress = coalesce(j.progress, '{}') || g.progress
 FROM jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint, progress jsonb)
-WHERE j.id = g.id AND j.lease = g.lease
+WHERE j.id = ANY (ARRAY[g.id]) AND j.lease = g.lease
 RETURNING j.id, j.lease;

@@ -22,7 +22,7 @@ WITH clock AS MATERIALIZED (
     UPDATE pgqueue.job AS j
     SET state = 'available', position = due.position
     FROM due
-    WHERE j.id = due.id
+    WHERE j.id = ANY (ARRAY[due.id])
     RETURNING j.queue
 ), by_queue AS (
     SELECT queue, count(*) AS count, pgqueue.wake(queue) AS woken FROM promoted GROUP BY queue

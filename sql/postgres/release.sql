@@ -6,15 +6,19 @@
 -- then: archive, settle
 -- trap: a job that was asked to cancel is cancelled instead of handed on.
 WITH held AS MATERIALIZED (
-    SELECT j.id, g.lease, g.delay_seconds, t.arrived,
+    SELECT g.id, g.lease, g.delay_seconds, g.arrived,
            CASE WHEN j.cancel_requested THEN 'cancelled'
                 WHEN coalesce(g.delay_seconds, 0) > 0 THEN 'scheduled'
                 ELSE 'available' END AS next
-    FROM (SELECT coalesce(:now::timestamptz, clock_timestamp()) AS arrived OFFSET 0) AS t,
-         jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint, delay_seconds float8)
-    JOIN pgqueue.job AS j ON j.id = g.id AND j.lease = g.lease
-    ORDER BY j.id
-    FOR NO KEY UPDATE OF j
+    FROM (
+        SELECT g.*, arrived
+        FROM (SELECT coalesce(:now::timestamptz, clock_timestamp()) AS arrived OFFSET 0) AS t,
+             jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint, delay_seconds float8)
+        ORDER BY g.id
+    ) AS g
+    CROSS JOIN LATERAL (
+        SELECT cancel_requested FROM pgqueue.job AS j WHERE j.id = g.id AND j.lease = g.lease FOR NO KEY UPDATE
+    ) AS j
 ), placed AS MATERIALIZED (
     SELECT held.*, nextval('pgqueue.position') AS position FROM held
 ), released AS (
@@ -26,7 +30,7 @@ WITH held AS MATERIALIZED (
         position = h.position,
         run_at = CASE h.next WHEN 'scheduled' THEN h.arrived + make_interval(secs => h.delay_seconds) ELSE j.run_at END
     FROM placed AS h
-    WHERE j.id = h.id AND h.next <> 'cancelled'
+    WHERE j.id = ANY (ARRAY[h.id]) AND h.next <> 'cancelled'
     RETURNING h.next, j.queue, j.run_at < h.arrived + interval '30 seconds' AS soon
 ), noted AS (
     SELECT set_config('pgqueue_local.ending', coalesce(

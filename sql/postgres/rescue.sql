@@ -66,7 +66,7 @@ WITH orphaned AS MATERIALIZED (
                         'message', format('worker %s (%s) died or froze while it ran this job', o.worker, o.name),
                         'at', coalesce(:now::timestamptz, clock_timestamp()))
     FROM placed AS o
-    WHERE j.id = o.id
+    WHERE j.id = ANY (ARRAY[o.id])
     RETURNING j.id, j.queue, j.task, o.worker, o.next
 ), noted AS (
     SELECT set_config('pgqueue_local.ending', coalesce(

@@ -154,10 +154,14 @@ WHERE j.state = 'blocked'
   AND j.id = ANY (ARRAY(SELECT jsonb_array_elements_text(current_setting('pgqueue_local.brought')::jsonb)::bigint));
 
 WITH noted AS (
-    SELECT set_config('pgqueue_local.finished', coalesce(jsonb_object_agg(p.id, coalesce(a.state, 'completed')), '{}')::text, true)
-    FROM (SELECT jsonb_array_elements_text(current_setting('pgqueue_local.elsewhere')::jsonb)::bigint AS id) AS p
-    LEFT JOIN LATERAL (SELECT a.state FROM pgqueue.archive AS a WHERE a.id = p.id OFFSET 0) AS a ON true
-    WHERE NOT EXISTS (SELECT FROM pgqueue.job AS j WHERE j.id = p.id)
+    SELECT set_config('pgqueue_local.finished', coalesce(jsonb_object_agg(state, ids), '{}')::text, true)
+    FROM (
+        SELECT coalesce(a.state, 'completed') AS state, array_agg(p.id)::text AS ids
+        FROM (SELECT jsonb_array_elements_text(current_setting('pgqueue_local.elsewhere')::jsonb)::bigint AS id) AS p
+        LEFT JOIN LATERAL (SELECT a.state FROM pgqueue.archive AS a WHERE a.id = p.id OFFSET 0) AS a ON true
+        WHERE NOT EXISTS (SELECT FROM pgqueue.job AS j WHERE j.id = p.id)
+        GROUP BY 1
+    ) AS finished
 )
 SELECT brought.key::bigint, brought.value::bigint
 FROM noted

@@ -1,6 +1,6 @@
 -- settle: tells the children of the jobs that have just finished. Every way to finish ends here.
 --
--- in:   the setting pgqueue_local.finished, {id: state}
+-- in:   the setting pgqueue_local.finished, {state: ids, as an array is written}
 --       keep   as for complete
 --       now
 -- out:  again: children were spoiled by a parent that failed; they are listed in pgqueue_local.ending for
@@ -10,21 +10,27 @@
 --       off one child is summed first: 500 parents of one child are one update. blocked_by is taken
 --       from the locked row, not from the snapshot.
 WITH finished AS MATERIALIZED (
-    SELECT current_setting('pgqueue_local.finished')::jsonb AS states
+    SELECT (ids ->> 'completed')::bigint[] AS completed,
+           (ids ->> 'cancelled')::bigint[] AS cancelled,
+           (ids ->> 'discarded')::bigint[] AS discarded
+    FROM (SELECT current_setting('pgqueue_local.finished')::jsonb AS ids) AS f
 ), decided AS (
     UPDATE pgqueue.dependency AS d
-    SET outcome = (SELECT states FROM finished) ->> d.parent_id::text
-    WHERE d.parent_id = ANY (ARRAY(SELECT jsonb_object_keys(states)::bigint FROM finished))
+    SET outcome = CASE WHEN d.parent_id IN (SELECT unnest(cancelled) FROM finished) THEN 'cancelled'
+                       WHEN d.parent_id IN (SELECT unnest(discarded) FROM finished) THEN 'discarded'
+                       ELSE 'completed' END
+    WHERE d.parent_id = ANY ((SELECT completed || cancelled || discarded FROM finished)::bigint[])
       AND d.outcome IS NULL
     RETURNING d.child_id, d.parent_id, d.policy, d.outcome
 ), child AS MATERIALIZED (
     SELECT child_id AS id,
            count(*)::integer AS decided,
-           min(parent_id) FILTER (WHERE outcome <> 'completed' AND policy = 'cancel') AS spoiled_by
+           min(parent_id) FILTER (WHERE outcome = 'cancelled' AND policy = 'cancel') AS cancelled,
+           min(parent_id) FILTER (WHERE outcome = 'discarded' AND policy = 'cancel') AS discarded
     FROM decided
     GROUP BY child_id
 ), locked AS MATERIALIZED (
-    SELECT child.*, nextval('pgqueue.position') AS position
+    SELECT child.*, least(cancelled, discarded) AS spoiled_by, nextval('pgqueue.position') AS position
     FROM (SELECT * FROM child ORDER BY id) AS child
     CROSS JOIN LATERAL (
         SELECT FROM pgqueue.job AS j WHERE j.id = child.id AND j.state = 'blocked' FOR NO KEY UPDATE
@@ -39,21 +45,22 @@ WITH finished AS MATERIALIZED (
         run_at = CASE WHEN j.blocked_by > locked.decided THEN j.run_at
                       ELSE greatest(j.run_at, coalesce(:now::timestamptz, clock_timestamp())) END
     FROM locked
-    WHERE j.id = locked.id AND locked.spoiled_by IS NULL
+    WHERE j.id = ANY (ARRAY[locked.id]) AND locked.spoiled_by IS NULL
     RETURNING j.queue, j.state
 ), woken AS (
     SELECT count(pgqueue.wake(topic)), array_agg(topic) AS queues
     FROM (SELECT DISTINCT CASE state WHEN 'available' THEN queue ELSE '@' END
           FROM freed WHERE state <> 'blocked') AS topics(topic)
 ), told AS (
-    SELECT count(pgqueue.wake('#' || id)) FROM finished, jsonb_object_keys(states) AS id
+    SELECT count(pgqueue.wake('#' || id)) FROM finished, unnest(completed || cancelled || discarded) AS id
     WHERE (SELECT pgqueue.asleep('#'))
 ), ending AS (
     SELECT count(*) > 0 AS again,
            set_config('pgqueue_local.ending', coalesce(jsonb_agg(jsonb_build_object(
                'id', id, 'state', 'cancelled', 'cause', spoiled_by,
-               'reason', format('parent %s was %s', spoiled_by, states ->> spoiled_by::text))), '[]')::text, true)
-    FROM finished, locked
+               'reason', format('parent %s was %s', spoiled_by,
+                                CASE spoiled_by WHEN cancelled THEN 'cancelled' ELSE 'discarded' END))), '[]')::text, true)
+    FROM locked
     WHERE spoiled_by IS NOT NULL
 )
 SELECT again, queues FROM ending, woken, told;

@@ -20,18 +20,25 @@ WITH late AS MATERIALIZED (
     SET state = 'available', lease = NULL, attempt = j.attempt - 1, rescues = j.rescues + 1,
         position = placed.position
     FROM placed
-    WHERE j.id = placed.id
+    WHERE j.id = ANY (ARRAY[placed.id])
     RETURNING j.queue
 ), woken AS (
     SELECT count(pgqueue.wake(queue)) FROM (SELECT DISTINCT queue FROM returned) AS queues
 ), stranded AS MATERIALIZED (
     SELECT DISTINCT d.parent_id
     FROM (SELECT id FROM pgqueue.job WHERE state = 'blocked' ORDER BY id LIMIT :limit::integer) AS j
-    JOIN pgqueue.dependency AS d ON d.child_id = j.id
-    WHERE d.outcome IS NULL AND NOT EXISTS (SELECT FROM pgqueue.job AS p WHERE p.id = d.parent_id)
+    CROSS JOIN LATERAL (
+        SELECT parent_id FROM pgqueue.dependency WHERE child_id = j.id AND outcome IS NULL OFFSET 0
+    ) AS d
+    WHERE (SELECT p.id FROM pgqueue.job AS p WHERE p.id = d.parent_id) IS NULL
 ), noted AS (
-    SELECT set_config('pgqueue_local.finished', coalesce(jsonb_object_agg(s.parent_id, coalesce(a.state, 'completed')), '{}')::text, true)
-    FROM stranded AS s LEFT JOIN pgqueue.archive AS a ON a.id = s.parent_id
+    SELECT set_config('pgqueue_local.finished', coalesce(jsonb_object_agg(state, ids), '{}')::text, true)
+    FROM (
+        SELECT coalesce(a.state, 'completed') AS state, array_agg(s.parent_id)::text AS ids
+        FROM stranded AS s
+        LEFT JOIN LATERAL (SELECT state FROM pgqueue.archive WHERE id = s.parent_id OFFSET 0) AS a ON true
+        GROUP BY 1
+    ) AS finished
 )
 SELECT (SELECT count(*) FROM stranded), (SELECT count(*) FROM returned)
 FROM noted, woken;

@@ -1,0 +1,3 @@
+-- 0003_settling, undone.
+
+DELETE FROM pgqueue_migration WHERE version = '0003';
