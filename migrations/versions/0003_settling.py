@@ -1,4 +1,4 @@
-"""Edges lead to their children by the indexes, whatever the planner believes of the tables."""
+"""Edges lead to their children by the indexes, and are decided on their pages."""
 
 from __future__ import annotations
 

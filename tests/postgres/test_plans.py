@@ -19,6 +19,7 @@ from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 
 from pgqueue import inspections, operations
+from pgqueue.backends.base import carry_out
 from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.jobs import State
 from pgqueue.operations import (
@@ -261,6 +262,24 @@ async def test_asking_again_goes_by_the_archives_ids(full: PostgresBackend, way:
 
     assert completed == {(job.id, job.lease): False for job in again}
     assert plans.rows() <= A_LITTLE
+
+
+def test_a_wide_parents_edges_are_decided_without_an_index_entry(backend: PostgresBackend) -> None:
+    parent = a_job()
+    children = [a_job().after(parent) for _ in range(1_000)]
+    with psycopg.connect(backend.url) as connection:
+        with backend.on(connection) as executor:
+            carry_out(operations.enqueue([parent, *children]), executor.execute)
+        connection.commit()
+        worker = backend.execute(operations.join(PROFILE)).worker
+        [job] = backend.execute(operations.claim("default", worker, LEASE, BATCH))
+        with backend.on(connection) as executor:
+            executor.execute(operations.complete([Completed(job.id, LEASE)]))
+        counts = connection.execute(
+            "SELECT pg_stat_get_xact_tuples_updated(d), pg_stat_get_xact_tuples_hot_updated(d)"
+            " FROM (SELECT 'pgqueue.dependency'::regclass) AS t(d)"
+        )
+        assert counts.fetchall() == [(1_000, 1_000)]
 
 
 ENDINGS: dict[str, Callable[[list[int]], Operation[Any]]] = {

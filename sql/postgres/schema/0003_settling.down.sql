@@ -1,5 +1,7 @@
 -- 0003_settling, undone: edges are settled as in 0001.
 
+ALTER TABLE pgqueue.dependency SET (fillfactor = 80);
+
 CREATE OR REPLACE FUNCTION pgqueue.link(edges jsonb, merged jsonb, elsewhere jsonb, keep jsonb, now timestamptz) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
