@@ -22,16 +22,17 @@ WITH finished AS MATERIALIZED (
     WHERE d.parent_id = ANY ((SELECT completed || cancelled || discarded FROM finished)::bigint[])
       AND d.outcome IS NULL
     RETURNING d.child_id, d.parent_id, d.policy, d.outcome
-), child AS MATERIALIZED (
-    SELECT child_id AS id,
-           count(*)::integer AS decided,
-           min(parent_id) FILTER (WHERE outcome = 'cancelled' AND policy = 'cancel') AS cancelled,
-           min(parent_id) FILTER (WHERE outcome = 'discarded' AND policy = 'cancel') AS discarded
-    FROM decided
-    GROUP BY child_id
 ), locked AS MATERIALIZED (
     SELECT child.*, least(cancelled, discarded) AS spoiled_by, nextval('pgqueue.position') AS position
-    FROM (SELECT * FROM child ORDER BY id) AS child
+    FROM (
+        SELECT child_id AS id,
+               count(*)::integer AS decided,
+               min(parent_id) FILTER (WHERE outcome = 'cancelled' AND policy = 'cancel') AS cancelled,
+               min(parent_id) FILTER (WHERE outcome = 'discarded' AND policy = 'cancel') AS discarded
+        FROM decided
+        GROUP BY child_id
+        ORDER BY child_id
+    ) AS child
     CROSS JOIN LATERAL (
         SELECT FROM pgqueue.job AS j WHERE j.id = child.id AND j.state = 'blocked' FOR NO KEY UPDATE
     ) AS blocked
