@@ -163,7 +163,7 @@ WITH counted AS MATERIALIZED (
         run_at = coalesce(:now::timestamptz, clock_timestamp()),
         position = placed.position
     FROM placed
-    WHERE j.id = ANY (ARRAY(SELECT id FROM placed)) AND j.id = placed.id AND placed.spoiled_by IS NULL
+    WHERE j.id = ANY (ARRAY[placed.id]) AND placed.spoiled_by IS NULL
     RETURNING j.queue, j.state
 ), woken AS (
     SELECT count(pgqueue.wake(queue)) FROM (SELECT DISTINCT queue FROM freed WHERE state = 'available') AS queues
