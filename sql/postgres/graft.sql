@@ -20,12 +20,13 @@ WITH child AS MATERIALIZED (
     SELECT child.id, g.id::bigint, child.policy
     FROM child CROSS JOIN jsonb_array_elements_text(:jobs::jsonb) AS g(id)
 ), locked AS MATERIALIZED (
-    SELECT j.id
-    FROM child JOIN pgqueue.job AS j ON j.id = child.id AND j.state = 'blocked'
-    ORDER BY j.id
-    FOR NO KEY UPDATE OF j
+    SELECT child.id
+    FROM (SELECT id FROM child ORDER BY id) AS child
+    CROSS JOIN LATERAL (
+        SELECT FROM pgqueue.job AS j WHERE j.id = child.id AND j.state = 'blocked' FOR NO KEY UPDATE
+    ) AS blocked
 )
 UPDATE pgqueue.job AS j
 SET blocked_by = j.blocked_by + jsonb_array_length(:jobs::jsonb)
 FROM locked
-WHERE j.id = locked.id;
+WHERE j.id = ANY (ARRAY[locked.id]);

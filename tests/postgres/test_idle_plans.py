@@ -7,7 +7,8 @@ batch takes, a hundred thousand jobs later, longer than a connection may be sile
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -16,7 +17,7 @@ from psycopg import AsyncConnection
 from pgqueue import operations
 from pgqueue.backends.base import carry_out, carry_out_async
 from pgqueue.backends.postgres import PostgresBackend
-from pgqueue.operations import Completed, Failed, Operation, Progress, Released
+from pgqueue.operations import ClaimedJob, Completed, Failed, Operation, Progress, Released
 from pgqueue.testing.conformance import NOON, PROFILE, a_job
 from tests.postgres.plans import Plans
 
@@ -64,6 +65,9 @@ VERBS: dict[str, Callable[[list[int]], Operation[Any]]] = {
     "progress": lambda ids: operations.progress([Progress(id, LEASE, "{}") for id in ids]),
     "heartbeat": lambda ids: operations.heartbeat(1, [(id, LEASE) for id in ids], PROFILE),
     "cancel": lambda ids: operations.cancel(ids, now=NOON),
+    "graft": lambda ids: operations.graft(
+        cast(ClaimedJob, SimpleNamespace(id=min(ids, default=0), lease=LEASE)), ids[1:]
+    ),
     "promote": lambda ids: operations.promote(BATCH, now=NOON),
     "sweep": lambda ids: operations.sweep(BATCH, now=NOON),
 }
