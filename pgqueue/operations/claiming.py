@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pgqueue.operations.operation import Answers, Operation
-from pgqueue.operations.params import _instant, as_json
+from pgqueue.operations.params import as_json, instant
 
 
 class ClaimedJob(msgspec.Struct, frozen=True, gc=False):
@@ -73,7 +73,7 @@ def claim(
         "lease": str(lease),
         "limit": str(limit),
         "floors": _segments(floors),
-        "now": _instant(now),
+        "now": instant(now),
     }
     return Operation("claim", params, decode)
 

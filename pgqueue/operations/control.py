@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from pgqueue.jobs import Handle, State, job_id
-from pgqueue.operations.operation import Answers, Operation, _nothing
-from pgqueue.operations.params import EVERYTHING, _ending, _instant, as_json
+from pgqueue.operations.operation import Answers, Operation, nothing
+from pgqueue.operations.params import EVERYTHING, as_json, instant, of_ending
 
 
 def cancel(
@@ -27,7 +27,7 @@ def cancel(
         "ids": _ids(ids),
         "workflow": _text(workflow),
         "reason": reason,
-        **_ending(keep, now),
+        **of_ending(keep, now),
     }
     return Operation("cancel", params, _states)
 
@@ -45,7 +45,7 @@ def retry(
     its jobs that failed, too. Answers, for what was asked, ``available``, ``blocked``, ``running``,
     or ``held`` for one whose unique key now belongs to another job.
     """
-    params = {"ids": _ids(ids), "workflow": _text(workflow), **_ending(keep, now)}
+    params = {"ids": _ids(ids), "workflow": _text(workflow), **of_ending(keep, now)}
     return Operation(
         "retry", params, lambda a: {id: state for rows in a[-2:] for id, state in rows if id}
     )
@@ -53,12 +53,12 @@ def retry(
 
 def pause(queue: str, *, now: datetime | None = None) -> Operation[None]:
     """Claim hands out nothing from *queue*; what runs goes on."""
-    return Operation("pause", {"queue": queue, "now": _instant(now)}, _nothing)
+    return Operation("pause", {"queue": queue, "now": instant(now)}, nothing)
 
 
 def resume(queue: str) -> Operation[None]:
     """Claim hands out *queue*'s jobs again."""
-    return Operation("resume", {"queue": queue}, _nothing)
+    return Operation("resume", {"queue": queue}, nothing)
 
 
 def _ids(ids: Iterable[int | Handle[Any]]) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 from pgqueue.errors import UnknownParent
 from pgqueue.jobs import Edge, Handle, NewJob, job_id
 from pgqueue.operations.claiming import ClaimedJob
-from pgqueue.operations.operation import Operation, Plan, _nothing
-from pgqueue.operations.params import EVERYTHING, _ending, as_json
+from pgqueue.operations.operation import Operation, Plan, nothing
+from pgqueue.operations.params import EVERYTHING, as_json, of_ending
 from pgqueue.operations.rows import CHUNK
 
 
@@ -28,7 +28,7 @@ def graft(job: ClaimedJob, ids: Sequence[int]) -> Operation[bool]:
     return Operation("graft", params, lambda a: bool(a[0]))
 
 
-def _parents(jobs: Sequence[NewJob[Any]]) -> list[list[tuple[int, Edge]]]:
+def parents_of(jobs: Sequence[NewJob[Any]]) -> list[list[tuple[int, Edge]]]:
     """Each job's parents: the id of one that exists, or minus its place in the call, from 0."""
     if not any(job.edges for job in jobs):
         return [[]] * len(jobs)
@@ -54,7 +54,7 @@ def _parents(jobs: Sequence[NewJob[Any]]) -> list[list[tuple[int, Edge]]]:
     return parents
 
 
-def _link(
+def linking(
     handles: Sequence[Handle[Any]],
     parents: Sequence[Sequence[tuple[int, Edge]]],
     now: datetime | None,
@@ -75,9 +75,9 @@ def _link(
             "edges": as_json(chunk),
             "merged": as_json(merged if start == 0 else []),
             "elsewhere": as_json(sorted({row["parent"] for row in chunk} - new)),
-            **_ending(EVERYTHING, now),
+            **of_ending(EVERYTHING, now),
         }
-        yield Operation("link", params, _nothing)
+        yield Operation("link", params, nothing)
 
 
 def _edge(child: int, parent: int, edge: Edge) -> dict[str, Any]:
@@ -87,12 +87,12 @@ def _edge(child: int, parent: int, edge: Edge) -> dict[str, Any]:
     return row
 
 
-def _ends(jobs: Sequence[NewJob[Any]]) -> set[int]:
+def ends_of(jobs: Sequence[NewJob[Any]]) -> set[int]:
     """Which of *jobs* no other one waits for, by identity."""
     return {id(job) for job in jobs} - {id(edge.parent) for job in jobs for edge in job.edges}
 
 
-def _follow(jobs: Sequence[NewJob[Any]], parent: int) -> bool:
+def follow(jobs: Sequence[NewJob[Any]], parent: int) -> bool:
     """Does one of *jobs* wait for job *parent*?"""
     edges = (edge.parent for job in jobs for edge in job.edges)
     return any(not isinstance(p, NewJob) and job_id(p) == parent for p in edges)

@@ -10,10 +10,10 @@ from typing import Any
 from pgqueue.errors import UnknownParent
 from pgqueue.graphs import Workflow
 from pgqueue.jobs import Handle, NewJob
-from pgqueue.operations.dependencies import _link, _parents, hold
-from pgqueue.operations.operation import Answers, Operation, Param, Plan, Together, _nothing
-from pgqueue.operations.params import Later, _boolean, _instant, as_json
-from pgqueue.operations.rows import CHUNK, _are_alike, _chunks, _columns, _is_plain, _rows
+from pgqueue.operations.dependencies import hold, linking, parents_of
+from pgqueue.operations.operation import Answers, Operation, Param, Plan, Together, nothing
+from pgqueue.operations.params import Later, as_json, boolean, instant
+from pgqueue.operations.rows import CHUNK, are_alike, chunks, columns, is_plain, rows_of
 
 
 def enqueue(
@@ -28,10 +28,10 @@ def enqueue(
     A unique key that an unfinished job holds answers with that job. Raises UnknownParent, before
     anything is written, for a parent that is neither earlier in the call nor in the store.
     """
-    if len(jobs) == 1 and workflow is None and _is_plain(jobs[0]):
+    if len(jobs) == 1 and workflow is None and is_plain(jobs[0]):
         [id] = yield _enqueue_one(jobs[0], notify, now)
         return [Handle(id, jobs[0].task)]
-    parents = _parents(jobs)
+    parents = parents_of(jobs)
     elsewhere = sorted({p for edges in parents for p, _ in edges if p > 0})
     if elsewhere:
         found: set[int] = yield hold(elsewhere)
@@ -47,15 +47,15 @@ def enqueue(
     if len(jobs) > CHUNK and not any(job.unique is not None for job in jobs):
         answered: list[list[int]] = yield Together(
             _enqueue_many(jobs[start:end], parents[start:end], joined, notify, now)
-            for start, end in _chunks(jobs)
+            for start, end in chunks(jobs)
         )
         handles = _handles(jobs, chain.from_iterable(answered), joined)
     else:
-        for start, end in _chunks(jobs):
+        for start, end in chunks(jobs):
             chunk = jobs[start:end]
             keys = [job.unique for job in chunk]
             if any(keys):
-                rows = _rows(chunk, parents[start:end], joined)
+                rows = rows_of(chunk, parents[start:end], joined)
                 answers = yield from _enqueue_unique(rows, keys, notify, now)
                 handles += [
                     Handle(id, job.task, created, joined if created else None)
@@ -65,13 +65,13 @@ def enqueue(
                 ids = yield _enqueue_many(chunk, parents[start:end], joined, notify, now)
                 handles += _handles(chunk, ids, joined)
     if any(parents):
-        yield from _link(handles, parents, now)
+        yield from linking(handles, parents, now)
     return handles
 
 
 def begin(workflow: Workflow, *, now: datetime | None = None) -> Operation[int]:
     """A workflow exists, with its name and tags; answers the id that its jobs share."""
-    params = {"name": workflow.name, "tags": as_json(workflow.tags), "now": _instant(now)}
+    params = {"name": workflow.name, "tags": as_json(workflow.tags), "now": instant(now)}
     return Operation("begin", params, lambda a: int(a[0][0][0]))
 
 
@@ -87,7 +87,7 @@ def topics(jobs: Iterable[NewJob[Any]]) -> set[str]:
 
 def wake(topics: Iterable[str]) -> Operation[None]:
     """Notifies those who sleep on one of *topics*: queues' names, ``@`` for the promoter."""
-    return Operation("wake", {"topics": as_json(sorted(topics))}, _nothing)
+    return Operation("wake", {"topics": as_json(sorted(topics))}, nothing)
 
 
 def _enqueue_many(
@@ -100,20 +100,20 @@ def _enqueue_many(
     """One statement's worth of jobs without unique keys."""
 
     def write() -> dict[str, Param]:
-        return _document(_rows(jobs, parents, workflow), notify, now)
+        return _document(rows_of(jobs, parents, workflow), notify, now)
 
-    if workflow is not None or not _are_alike(jobs):
+    if workflow is not None or not are_alike(jobs):
         return Operation("enqueue", write(), _numbers)
     args = f"[{','.join([job.args for job in jobs])}]"
-    brief = Operation("enqueue_alike", _columns(jobs[0], args, notify, now), _numbers)
+    brief = Operation("enqueue_alike", columns(jobs[0], args, notify, now), _numbers)
     return Operation("enqueue", Later(write), _numbers, brief)
 
 
 def _enqueue_one(job: NewJob[Any], notify: bool, now: datetime | None) -> Operation[list[int]]:
     def write() -> dict[str, Param]:
-        return _document(_rows([job], [()], None), notify, now)
+        return _document(rows_of([job], [()], None), notify, now)
 
-    brief = Operation("enqueue_one", _columns(job, job.args, notify, now), _numbers)
+    brief = Operation("enqueue_one", columns(job, job.args, notify, now), _numbers)
     return Operation("enqueue", Later(write), _numbers, brief)
 
 
@@ -124,7 +124,7 @@ def _handles(
 
 
 def _document(rows: Sequence[str], notify: bool, now: datetime | None) -> dict[str, Param]:
-    return {"jobs": f"[{','.join(rows)}]", "notify": _boolean(notify), "now": _instant(now)}
+    return {"jobs": f"[{','.join(rows)}]", "notify": boolean(notify), "now": instant(now)}
 
 
 def _enqueue_unique(

@@ -14,10 +14,10 @@ from pgqueue.errors import LeaseLost, PgqueueError
 from pgqueue.hands import Completion
 from pgqueue.jobs import State
 from pgqueue.operations.claiming import ClaimedJob
-from pgqueue.operations.dependencies import _ends, _follow, graft
+from pgqueue.operations.dependencies import ends_of, follow, graft
 from pgqueue.operations.enqueueing import enqueue
 from pgqueue.operations.operation import Answers, Operation, Plan
-from pgqueue.operations.params import EVERYTHING, _ending, _raw, as_json
+from pgqueue.operations.params import EVERYTHING, as_json, of_ending, raw
 
 _id, _lease = attrgetter("id"), attrgetter("lease")
 
@@ -83,7 +83,7 @@ def complete(
         ids = ",".join([str(job.id) for job in together])
         results = ",".join([f'"{job.id}":{job.result}' for job in together if job.result])
         claimed.append(f'{{"lease":{lease},"ids":[{ids}],"results":{{{results}}}}}')
-    params = {"jobs": f"[{','.join(claimed)}]", **_ending(keep, now)}
+    params = {"jobs": f"[{','.join(claimed)}]", **of_ending(keep, now)}
 
     def decode(answers: Answers) -> Told:
         [(isolation, done)], earlier, [(_, queues)] = answers
@@ -115,11 +115,11 @@ def completing(
     Raises LeaseLost when it is another worker's by now: then the transaction must be rolled back.
     """
     # After it, its unique key is free; before it, it can be a parent, also where it is not kept.
-    before = completion.jobs if completion.graft or _follow(completion.jobs, job.id) else ()
+    before = completion.jobs if completion.graft or follow(completion.jobs, job.id) else ()
     after = () if before else completion.jobs
     handles = yield from enqueue(before, workflow=job.workflow, now=now)
     if completion.graft:
-        ends = _ends(completion.graft)
+        ends = ends_of(completion.graft)
         ids = [h.id for h, new in zip(handles, completion.jobs, strict=True) if id(new) in ends]
         if not (yield graft(job, ids)):
             raise _lost(job)
@@ -147,11 +147,11 @@ def fail(
             "verdict": job.verdict,
             "retry_in_seconds": _seconds(job.retry_in),
             "reason": job.reason,
-            "error": _raw(job.error),
+            "error": raw(job.error),
         }
         for job in sorted(jobs, key=_id)
     ]
-    return Operation("fail", {"jobs": as_json(rows), **_ending(keep, now)}, _states_by_lease)
+    return Operation("fail", {"jobs": as_json(rows), **of_ending(keep, now)}, _states_by_lease)
 
 
 def busy(leases: Iterable[tuple[int, int]]) -> Operation[set[tuple[int, int]]]:
@@ -168,7 +168,7 @@ def release(
         {"id": job.id, "lease": job.lease, "delay_seconds": _seconds(job.delay)}
         for job in sorted(jobs, key=_id)
     ]
-    return Operation("release", {"jobs": as_json(rows), **_ending(keep, now)}, _states_by_lease)
+    return Operation("release", {"jobs": as_json(rows), **of_ending(keep, now)}, _states_by_lease)
 
 
 def _lost(job: ClaimedJob) -> LeaseLost:

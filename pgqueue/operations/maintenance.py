@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from pgqueue import checks
 from pgqueue.jobs import State
-from pgqueue.operations.operation import Answers, Operation, _nothing
-from pgqueue.operations.params import EVERYTHING, _ending, _instant, as_json
+from pgqueue.operations.operation import Answers, Operation, nothing
+from pgqueue.operations.params import EVERYTHING, as_json, instant, of_ending
 
 
 class Promoted(NamedTuple):
@@ -89,7 +89,7 @@ def promote(limit: int = 1_000, *, now: datetime | None = None) -> Operation[Pro
         next_due = None if seconds is None else timedelta(seconds=seconds)
         return Promoted({queue: count for queue, count, _, _ in queues}, next_due)
 
-    return Operation("promote", {"limit": str(limit), "now": _instant(now)}, decode)
+    return Operation("promote", {"limit": str(limit), "now": instant(now)}, decode)
 
 
 def rescue(
@@ -118,14 +118,14 @@ def rescue(
         "patience_seconds": str(patience.total_seconds()),
         "frozen_seconds": str(frozen.total_seconds()),
         "max_rescues": str(max_rescues),
-        **_ending(keep, now),
+        **of_ending(keep, now),
     }
     return Operation("rescue", params, decode)
 
 
 def prune(retention: Retention, *, now: datetime | None = None) -> Operation[tuple[int, int]]:
     """What is past its retention goes; answers how many partitions, and how many single rows."""
-    params = {"retention": as_json(retention.seconds()), "now": _instant(now)}
+    params = {"retention": as_json(retention.seconds()), "now": instant(now)}
     return Operation("prune", params, lambda a: (a[-1][0][0], a[-1][0][1]))
 
 
@@ -135,7 +135,7 @@ def sweep(
     """Finds, mends and counts what should not exist: stranded children, running jobs without a
     worker."""
     return Operation(
-        "sweep", {"limit": str(limit), **_ending(keep, now)}, lambda a: Sweep(*a[0][0])
+        "sweep", {"limit": str(limit), **of_ending(keep, now)}, lambda a: Sweep(*a[0][0])
     )
 
 
@@ -153,11 +153,11 @@ def elect(
         "name": name,
         "worker": str(worker),
         "term_seconds": str(term.total_seconds()),
-        "now": _instant(now),
+        "now": instant(now),
     }
     return Operation("elect", params, decode)
 
 
 def resign(name: str, worker: int) -> Operation[None]:
     """The leader steps down; whoever asks next leads."""
-    return Operation("resign", {"name": name, "worker": str(worker)}, _nothing)
+    return Operation("resign", {"name": name, "worker": str(worker)}, nothing)

@@ -42,5 +42,5 @@ class Together(msgspec.Struct, Generic[T], frozen=True):
 Plan: TypeAlias = Generator[Operation[Any] | Together[Any], Any, T]
 
 
-def _nothing(answers: Answers) -> None:
+def nothing(answers: Answers) -> None:
     return None

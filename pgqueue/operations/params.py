@@ -40,17 +40,17 @@ def as_json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _raw(text: str | None) -> msgspec.Raw | None:
+def raw(text: str | None) -> msgspec.Raw | None:
     return None if text is None else msgspec.Raw(text.encode())
 
 
-def _boolean(value: bool) -> str:
+def boolean(value: bool) -> str:
     return "true" if value else "false"
 
 
-def _instant(now: datetime | None) -> str | None:
+def instant(now: datetime | None) -> str | None:
     return None if now is None else now.isoformat()
 
 
-def _ending(keep: frozenset[State], now: datetime | None) -> dict[str, Param]:
-    return {"keep": as_json(sorted(keep)), "now": _instant(now)}
+def of_ending(keep: frozenset[State], now: datetime | None) -> dict[str, Param]:
+    return {"keep": as_json(sorted(keep)), "now": instant(now)}

@@ -10,7 +10,7 @@ from typing import Any
 
 from pgqueue.jobs import NewJob
 from pgqueue.operations.operation import Param
-from pgqueue.operations.params import _instant, as_json
+from pgqueue.operations.params import as_json, instant
 
 CHUNK = 1_000
 CHUNK_CHARACTERS = 16_000_000  # a JSON document has its limits, 256 MiB in PostgreSQL
@@ -22,11 +22,11 @@ def is_simple(jobs: Sequence[NewJob[Any]]) -> bool:
         return not jobs[0].edges and jobs[0].unique is None
     return len(jobs) <= CHUNK and (
         not any(job.edges or job.unique is not None for job in jobs)
-        and sum(1 for _ in _chunks(jobs)) <= 1
+        and sum(1 for _ in chunks(jobs)) <= 1
     )
 
 
-def _chunks(jobs: Sequence[NewJob[Any]]) -> Iterator[tuple[int, int]]:
+def chunks(jobs: Sequence[NewJob[Any]]) -> Iterator[tuple[int, int]]:
     """Where to cut *jobs*, so that each piece is a document of moderate size."""
     if len(jobs) == 1:
         yield 0, 1
@@ -47,19 +47,19 @@ _unusual = attrgetter("edges", "tags", "unique", "run_at", "delay", "metadata")
 _NOTHING_UNUSUAL = ((), (), None, None, None, None)
 
 
-def _is_plain(job: NewJob[Any]) -> bool:
+def is_plain(job: NewJob[Any]) -> bool:
     """May it run at once, and is there nothing unusual about it?"""
     return bool(_unusual(job) == _NOTHING_UNUSUAL)
 
 
-def _are_alike(jobs: Sequence[NewJob[Any]]) -> bool:
+def are_alike(jobs: Sequence[NewJob[Any]]) -> bool:
     """Are they plain, and do they differ in their arguments alone?"""
     return all(map(_NOTHING_UNUSUAL.__eq__, map(_unusual, jobs))) and all(
         map(_shared(jobs[0]).__eq__, map(_shared, jobs))
     )
 
 
-def _columns(job: NewJob[Any], args: str, notify: bool, now: datetime | None) -> dict[str, Param]:
+def columns(job: NewJob[Any], args: str, notify: bool, now: datetime | None) -> dict[str, Param]:
     """What a plain job has, as parameters of their own, beside *args*, perhaps those of many."""
     return {
         "task": job.task,
@@ -69,11 +69,11 @@ def _columns(job: NewJob[Any], args: str, notify: bool, now: datetime | None) ->
         "max_attempts": str(job.max_attempts),
         "timeout_seconds": None if job.timeout is None else str(job.timeout.total_seconds()),
         "notify": "true" if notify else "false",
-        "now": None if now is None else _instant(now),
+        "now": None if now is None else instant(now),
     }
 
 
-def _rows(
+def rows_of(
     jobs: Sequence[NewJob[Any]], parents: Sequence[Sequence[object]], workflow: int | None
 ) -> list[str]:
     """What the statement needs to know of each job, as JSON; what is left out takes the default.

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from pgqueue.operations.operation import Operation, _nothing
-from pgqueue.operations.params import _boolean, _instant, _raw, as_json
+from pgqueue.operations.operation import Operation, nothing
+from pgqueue.operations.params import as_json, boolean, instant, raw
 
 
 class Progress(NamedTuple):
@@ -35,7 +35,7 @@ class Membership(NamedTuple):
 
 def progress(jobs: Sequence[Progress]) -> Operation[set[tuple[int, int]]]:
     """Keeps what running jobs report; answers (id, lease) of those whose lease still holds."""
-    rows = [{"id": id, "lease": lease, "progress": _raw(text)} for id, lease, text in sorted(jobs)]
+    rows = [{"id": id, "lease": lease, "progress": raw(text)} for id, lease, text in sorted(jobs)]
     return Operation("progress", {"jobs": as_json(rows)}, lambda a: {(id, lse) for id, lse in a[0]})
 
 
@@ -54,8 +54,8 @@ def heartbeat(
         "running": str(len(held)),
         "jobs": as_json([{"id": id, "lease": lease} for id, lease in held]),
         "profile": as_json(profile),
-        "session": _boolean(session),
-        "now": _instant(now),
+        "session": boolean(session),
+        "now": instant(now),
     }
     return Operation("heartbeat", params, lambda a: {(row[0], row[1]): Held(*row) for row in a[-1]})
 
@@ -64,13 +64,13 @@ def join(
     profile: Mapping[str, Any], *, session: bool = False, now: datetime | None = None
 ) -> Operation[Membership]:
     """A worker process enters. *profile*: name, host, pid, queues, started_at, info."""
-    params = {"profile": as_json(profile), "session": _boolean(session), "now": _instant(now)}
+    params = {"profile": as_json(profile), "session": boolean(session), "now": instant(now)}
     return Operation("join", params, lambda a: Membership(*a[0][0][:2]))
 
 
 def leave(worker: int) -> Operation[None]:
     """A worker process goes, with nothing left in its hands."""
-    return Operation("leave", {"worker": str(worker)}, _nothing)
+    return Operation("leave", {"worker": str(worker)}, nothing)
 
 
 def reserve() -> Operation[int]:
