@@ -27,7 +27,7 @@ from pgqueue.worker import failures
 from pgqueue.worker.line import Line
 from pgqueue.worker.service import Service, log
 
-BATCH = 1_000
+BATCH = 2_000
 FIRST_GAP = 0.2
 LONGEST_GAP = 5.0
 SPOILED_RETRY = timedelta(minutes=1)

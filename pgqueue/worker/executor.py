@@ -29,7 +29,7 @@ from pgqueue.worker.service import log, within
 from pgqueue.worker.strangers import Strangers
 from pgqueue.worker.threads import Threads
 
-MAX_BUFFER = 1_000
+MAX_BUFFER = 2_000
 BUFFER_SECONDS = 0.02
 RATE_SECONDS = 0.05
 BURST = 20  # so many tell how quick they are, without waiting for the end of the interval

@@ -17,7 +17,7 @@ from pgqueue.worker.line import Line
 from pgqueue.worker.listener import DEAF_POLL_SECONDS, Listener
 from pgqueue.worker.service import Service, happens
 
-BATCH = 1_000
+BATCH = 2_000
 BLOCK = 10_000_000
 MAX_FLOORS = 64
 FIRST_GAP = 0.002
