@@ -21,7 +21,8 @@ BATCH = 2_000
 BLOCK = 10_000_000
 MAX_FLOORS = 64
 FIRST_GAP = 0.002
-STEADY_GAP = 0.001  # when the last jobs came a moment ago too: so soon a look is hardly in vain
+STEADY_GAP = 0.001  # while jobs come one upon the other: so soon a look is hardly in vain
+STEADY_SECONDS = 0.004
 # What a look from the bottom costs more may be at most one part in so many of the time.
 BOTTOM_SHARE = 30
 SAMPLES = 4
@@ -49,6 +50,7 @@ class Cursor:
         self.asked_at = -inf
         self._told_at = -inf
         self.asleep = False
+        self._steady = False
         self._bottom_at = 0.0
         self._bottom_costs: deque[float] = deque(maxlen=SAMPLES)
         self._floor_costs: deque[float] = deque(maxlen=SAMPLES)
@@ -82,14 +84,15 @@ class Cursor:
         for priority, position in last.items():
             self.floors[priority] = max(position, self.floors.get(priority, 0))
         if jobs and not self.asleep:  # asleep, the gaps are for what was open when we fell asleep
-            steady = now - self.idle_since < 2 * FIRST_GAP
-            self.gap = STEADY_GAP if steady else FIRST_GAP
+            self._steady = now - self.idle_since < STEADY_SECONDS
+            self.gap = STEADY_GAP if self._steady else FIRST_GAP
         if jobs:
             self.idle_since = now
         # The answer may not know of what we were told while we were asking.
         at_once = self.saturated or self._told_at >= began
         self.poll_at = now if at_once else now + self.gap
-        self.gap *= 2
+        if self.asleep or not self._steady or now - self.idle_since >= STEADY_SECONDS:
+            self.gap *= 2
 
     def look(self) -> None:
         """There may be work."""

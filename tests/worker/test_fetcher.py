@@ -7,7 +7,14 @@ from time import monotonic
 import pytest
 
 from pgqueue.operations import ClaimedJob
-from pgqueue.worker.fetcher import BOTTOM_SHARE, FIRST_GAP, SAMPLES, STEADY_GAP, Cursor
+from pgqueue.worker.fetcher import (
+    BOTTOM_SHARE,
+    FIRST_GAP,
+    SAMPLES,
+    STEADY_GAP,
+    STEADY_SECONDS,
+    Cursor,
+)
 
 
 def test_looks_again_sooner_while_jobs_keep_coming() -> None:
@@ -18,6 +25,19 @@ def test_looks_again_sooner_while_jobs_keep_coming() -> None:
 
     assert first == pytest.approx(FIRST_GAP)
     assert min(others) == pytest.approx(STEADY_GAP)
+
+
+def test_one_look_in_vain_does_not_end_a_steady_stream() -> None:
+    gaps = []
+    for _ in range(20):
+        cursor = Cursor("default", None)
+        for jobs in ([_job(1)], [_job(2)], [], []):
+            gap = _gap(cursor, jobs)
+        gaps.append(gap)
+        cursor.idle_since -= STEADY_SECONDS
+        assert _gap(cursor, []) < _gap(cursor, [])
+
+    assert min(gaps) == pytest.approx(STEADY_GAP)
 
 
 def test_looks_ever_later_while_there_are_none() -> None:
@@ -66,9 +86,10 @@ def _look(cursor: Cursor, *, bottom: bool, cost: float) -> float:
 
 
 def _gap(cursor: Cursor, jobs: list[ClaimedJob]) -> float:
-    """Until the next look, after an answer of *jobs*; it has doubled for the one behind that."""
+    """From an answer of *jobs* until the next look."""
+    gap = cursor.gap
     cursor.took(jobs, 100, False, monotonic())
-    return cursor.gap / 2
+    return cursor.poll_at - cursor.idle_since if jobs else gap
 
 
 def _job(position: int) -> ClaimedJob:
