@@ -34,7 +34,7 @@ BUFFER_SECONDS = 0.02
 RATE_SECONDS = 0.05
 BURST = 20  # so many tell how quick they are, without waiting for the end of the interval
 STOP_SECONDS = 2.0
-TURN_SECONDS = 0.001
+TURN_SECONDS = 0.0005
 
 
 class Run(msgspec.Struct):
@@ -74,8 +74,8 @@ class Executor:
     not wait for the next claim, and slow ones are left to other workers.
 
     Jobs that never wait run one after the other in the asyncio task in front, which lets others
-    have their turn every millisecond. One that waits keeps that task, and for those behind it there
-    is a new one: so it has a task of its own, at no cost to those that need none.
+    have their turn every half millisecond. One that waits keeps that task, and for those behind it
+    there is a new one: so it has a task of its own, at no cost to those that need none.
     """
 
     def __init__(
