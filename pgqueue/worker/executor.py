@@ -12,8 +12,6 @@ from datetime import timedelta
 from time import monotonic
 from typing import Any, Literal
 
-import msgspec
-
 from pgqueue import results
 from pgqueue.context import Context
 from pgqueue.errors import JobCancelled, LeaseLost
@@ -25,6 +23,7 @@ from pgqueue.worker.completer import Completer
 from pgqueue.worker.failures import OutOfTime, RetryAsked, storable
 from pgqueue.worker.hands import WorkerHands
 from pgqueue.worker.processes import ProcessPool
+from pgqueue.worker.run import Run
 from pgqueue.worker.service import log, within
 from pgqueue.worker.strangers import Strangers
 from pgqueue.worker.threads import Threads
@@ -35,36 +34,6 @@ RATE_SECONDS = 0.05
 BURST = 20  # so many tell how quick they are, without waiting for the end of the interval
 STOP_SECONDS = 2.0
 TURN_SECONDS = 0.0005
-
-
-class Run(msgspec.Struct):
-    """A job in our hands: waiting in the buffer, or running."""
-
-    job: ClaimedJob
-    task: asyncio.Task[None] | None = None
-    context: Context | None = None
-    in_thread: bool = False
-    asked_to_stop: bool = False
-    lost: bool = False
-    releasing: bool = False
-    _completing: bool = False
-
-    @property
-    def completed(self) -> bool:
-        """Has the task completed its job, in a transaction of its own, and may be going on?"""
-        return self._completing or (self.context is not None and self.context.completed)
-
-    def completes(self) -> None:
-        """It does so in another process."""
-        self._completing = True
-
-    def stop(self) -> None:
-        """Asks the code to stop: a coroutine is interrupted, a process killed. A function has to
-        look, and until it does its job goes on."""
-        if self.context is not None:
-            self.context.cancel()
-        if self.task is not None and not self.in_thread:
-            self.task.cancel()
 
 
 class Executor:
