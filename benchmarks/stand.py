@@ -21,6 +21,7 @@ from benchmarks.venvs import ROOT, Environments
 START_SECONDS = 120.0
 CLIENT_SECONDS = 900.0
 STALLED_SECONDS = 60.0
+PATIENCE_SECONDS = 90.0
 LEAVING_SECONDS = 60.0
 NEARLY = 0.95
 
@@ -61,20 +62,21 @@ class Stand:
         """So many as this contender can do in a reasonable time."""
         return min(wanted, self.contender.most)
 
-    def ask(self, do: str, **arguments: Any) -> Any:
+    def ask(self, do: str, *, patience: float = CLIENT_SECONDS, **arguments: Any) -> Any:
         """What the client answers. Raises Unsupported, Failed."""
-        return self._ask(do, **arguments)["answer"]
+        return self._ask(do, patience, **arguments)["answer"]
 
     def seconds(self, do: str, **arguments: Any) -> float:
         """How long the client takes for it."""
-        return float(self._ask(do, **arguments)["seconds"])
+        return float(self._ask(do, CLIENT_SECONDS, **arguments)["seconds"])
 
     def dismiss_client(self) -> None:
         """Nobody but workers are connected from now on."""
         self._client.end()
 
-    def _ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        said: dict[str, Any] = json.loads(self._client.ask(json.dumps({"do": do, **arguments})))
+    def _ask(self, do: str, patience: float, **arguments: Any) -> dict[str, Any]:
+        command = json.dumps({"do": do, **arguments})
+        said: dict[str, Any] = json.loads(self._client.ask(command, patience))
         if "unable" in said:
             raise Unsupported(said["unable"])
         if "error" in said:
@@ -119,7 +121,7 @@ class Stand:
         patience = _Patience(crew, count)
         while True:
             asked, began = time.time(), time.monotonic()
-            if not self.ask("unfinished"):
+            if not self.ask("unfinished", patience=PATIENCE_SECONDS):
                 return float(self.ask("ended") or asked)
             patience.check()
             time.sleep(max(0.005, 10 * (time.monotonic() - began)))
@@ -173,14 +175,14 @@ class Agent:
         if (line := self.line(START_SECONDS)) != "ready":
             raise Failed(f"its {self._role} said {line[:200]!r} instead of being ready")
 
-    def ask(self, line: str) -> str:
+    def ask(self, line: str, patience: float) -> str:
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
         except OSError:
             raise Failed(self._last_words()) from None
-        return self.line(CLIENT_SECONDS)
+        return self.line(patience)
 
     def line(self, patience: float) -> str:
         """The next one. Raises Failed."""
@@ -297,13 +299,13 @@ class Crew:
 
 
 class _Patience:
-    """Ends when nothing has moved for long."""
+    """Ends when nothing has moved for long, or it would take for ever."""
 
     def __init__(self, crew: Crew, count: int) -> None:
         self._crew = crew
         self._count = count
         self._seen = -1
-        self._moved_at = time.monotonic()
+        self._began_at = self._moved_at = time.monotonic()
 
     def check(self) -> None:
         self._crew.check()
@@ -312,4 +314,8 @@ class _Patience:
         elif time.monotonic() - self._moved_at > STALLED_SECONDS:
             raise Failed(
                 f"stalled: of {self._count:,} jobs {self._seen:,} have run, not all are done"
+            )
+        if time.monotonic() - self._began_at > PATIENCE_SECONDS:
+            raise Failed(
+                f"of {self._count:,} jobs {self._seen:,} have run after {PATIENCE_SECONDS:g} s"
             )
