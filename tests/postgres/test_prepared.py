@@ -10,7 +10,7 @@ from psycopg.pq import PipelineStatus, TransactionStatus
 from pgqueue import operations
 from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.backends.postgres.lane import PostgresLane
-from pgqueue.operations import Completed, Operation
+from pgqueue.operations import ClaimedJob, Completed, Operation, Told
 from pgqueue.testing.conformance.store import Store, a_job
 
 
@@ -77,4 +77,23 @@ async def test_a_transaction_of_several_rounds(lane: PostgresLane, store: Store)
 
     assert ended == {generations[0]: "cancelled"}
     assert [store.state(id) for id in generations] == ["cancelled"] * 4
+    assert is_at_rest(lane)
+
+
+async def test_a_transaction_on_the_same_connection_that_is_rolled_back(
+    lane: PostgresLane, store: Store
+) -> None:
+    """What psycopg has prepared there it then takes back, and ours with it."""
+    first, second = store.running(), store.running()
+
+    async def complete(job: ClaimedJob) -> Told:
+        return await lane.execute(operations.complete([Completed(job.id, job.lease)]))
+
+    assert await complete(first) == {(first.id, first.lease): True}
+    with pytest.raises(ZeroDivisionError):
+        async with lane.transaction() as executor:
+            await executor.execute(operations.complete([Completed(second.id, second.lease)]))
+            raise ZeroDivisionError
+
+    assert await complete(second) == {(second.id, second.lease): True}
     assert is_at_rest(lane)

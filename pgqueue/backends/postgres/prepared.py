@@ -10,7 +10,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.abc import Buffer, PQGen
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.errors import error_from_result
+from psycopg.errors import InvalidSqlStatementName, error_from_result
 from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready, Wait
@@ -48,17 +48,25 @@ class PreparedStatements:
     async def execute(self, operation: Operation[T]) -> T:
         """Runs the steps in one round trip, with a transaction around them if they are several."""
         operation, statement = briefly(operation, self._statements)
+        try:
+            return operation.decode(await self._answers(statement, operation))
+        except InvalidSqlStatementName:
+            # psycopg follows a ROLLBACK by DEALLOCATE ALL when it had prepared something, too.
+            # Nothing has been done: all of it is prepared again.
+            self._names.clear()
+            return operation.decode(await self._answers(statement, operation))
+
+    async def _answers(self, statement: Statement, operation: Operation[Any]) -> list[Rows]:
         connection = self._connection
         # psycopg first ends the query, and we its transaction: the connection may break meanwhile.
         with cancellable():
             try:
                 async with connection.lock:
-                    answers = await self._wire.wait(self._carry_out(statement, operation))
+                    return await self._wire.wait(self._carry_out(statement, operation))
             except BaseException:
                 if connection.pgconn.transaction_status in _OPEN:
                     await connection.rollback()
                 raise
-        return operation.decode(answers)
 
     def _carry_out(self, statement: Statement, operation: Operation[Any]) -> PQGen[list[Rows]]:
         if statement.atomic:
