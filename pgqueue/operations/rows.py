@@ -10,7 +10,7 @@ from typing import Any
 
 from pgqueue.jobs import NewJob
 from pgqueue.operations.operation import Param
-from pgqueue.operations.params import as_json, instant
+from pgqueue.operations.params import as_json, boolean, instant
 
 CHUNK = 1_000
 CHUNK_CHARACTERS = 16_000_000  # a JSON document has its limits, 256 MiB in PostgreSQL
@@ -68,8 +68,8 @@ def columns(job: NewJob[Any], args: str, notify: bool, now: datetime | None) -> 
         "priority": str(job.priority),
         "max_attempts": str(job.max_attempts),
         "timeout_seconds": None if job.timeout is None else str(job.timeout.total_seconds()),
-        "notify": "true" if notify else "false",
-        "now": None if now is None else instant(now),
+        "notify": boolean(notify),
+        "now": instant(now),
     }
 
 
