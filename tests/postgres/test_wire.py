@@ -101,6 +101,35 @@ def test_looks_no_more_at_a_connection_that_broke_while_it_was_idle(
 
 
 @LOOPS
+def test_hears_the_end_of_a_server_that_leaves_words_of_ours_unread(
+    backend: PostgresBackend, loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """Its last words are followed by an error of the socket's, of which libuv speaks only once."""
+    store = Store(backend)
+    job = store.running()
+    longer_than_it_reads_at_once = f'"{"x" * 50_000}"'
+    complete = operations.complete([Completed(job.id, job.lease, longer_than_it_reads_at_once)])
+
+    async def end() -> None:
+        lane = await _open(backend)
+        assert lane.connection is not None
+        pid = lane.connection.info.backend_pid
+        async with await psycopg.AsyncConnection.connect(backend.url) as holder:
+            await holder.execute("SELECT FROM pgqueue.job WHERE id = %s FOR UPDATE", [job.id])
+            completing = asyncio.create_task(lane.execute(complete))
+            await _until(backend, "SELECT cardinality(pg_blocking_pids(%s)) > 0", pid)
+            with psycopg.connect(backend.url) as admin:  # blocks the loop: it sees all of it at once
+                admin.execute("SELECT pg_terminate_backend(%s, 10_000)", [pid])
+            with pytest.raises(StoreUnavailable):
+                async with asyncio.timeout(5):  # half of a lane's patience
+                    await completing
+        await lane.close()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(end())
+
+
+@LOOPS
 def test_hears_between_two_answers_and_with_them(
     backend: PostgresBackend, loop: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:

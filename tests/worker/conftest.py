@@ -36,7 +36,7 @@ def store(postgres_url: str) -> Iterator[Store]:
 
 @pytest.fixture
 def start(postgres_url: str, shop: Shop) -> Iterator[Start]:
-    """Starts worker processes, and waits until they have started; kills them in the end."""
+    """Starts worker processes; kills them in the end, and shows their logs if the test failed."""
     workers: list[WorkerProcess] = []
     numbers = count(1)
 
@@ -48,6 +48,7 @@ def start(postgres_url: str, shop: Shop) -> Iterator[Start]:
     yield start
     for worker in workers:
         worker.kill()
+        print(worker.log)
 
 
 @pytest.fixture

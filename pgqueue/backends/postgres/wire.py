@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
@@ -31,6 +32,8 @@ class Wire:
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
         self._ear: int | None = os.dup(connection.fileno())
+        self._end = select.poll()
+        self._end.register(self._ear, 0)  # of an error or an end one is always told
         self._loop.add_reader(self._ear, self._readable)
 
     @property
@@ -67,6 +70,10 @@ class Wire:
         return await self._connection.wait(_Rest(work, wanted))
 
     def _readable(self) -> None:
+        if self._end.poll(0):
+            # Of a socket's error libuv tells once, and watches no more; but first comes what the
+            # server said before, and then there is the end to be read.
+            self._loop.call_soon(self._watch_again)
         connection, waiter = self._connection, self._waiter
         if waiter is not None:
             if not waiter.done():
@@ -85,6 +92,11 @@ class Wire:
                     pgconn.notify_handler(notify)
         except psycopg.OperationalError:
             self._break()
+
+    def _watch_again(self) -> None:
+        if self._ear is not None:
+            self._loop.remove_reader(self._ear)
+            self._loop.add_reader(self._ear, self._readable)
 
     def _break(self) -> None:
         self.close()
