@@ -146,10 +146,16 @@ class Completer(Service):
                     self._freed(queue)
 
     async def _free(self, endings: Sequence[Ending]) -> list[Ending]:
-        """Those of *endings* whose jobs nobody holds; puts the others aside."""
+        """Those of *endings* whose jobs nobody holds; puts the others aside, and all of them if one
+        cannot even ask: the whole table may be held."""
         if not endings:
             return []
-        busy = await self._line.insist(operations.busy([ending.held for ending in endings]))
+        names = [ending.held for ending in endings]
+        busy = set(names)
+        try:
+            busy = await self._line.insist(operations.busy(names))
+        except Exception as error:
+            log.debug("what is held cannot be said: %s", error)
         for ending in endings:
             if ending.held in busy:
                 self._put_aside(ending)

@@ -118,7 +118,9 @@ def test_hears_the_end_of_a_server_that_leaves_words_of_ours_unread(
             await holder.execute("SELECT FROM pgqueue.job WHERE id = %s FOR UPDATE", [job.id])
             completing = asyncio.create_task(lane.execute(complete))
             await _until(backend, "SELECT cardinality(pg_blocking_pids(%s)) > 0", pid)
-            with psycopg.connect(backend.url) as admin:  # blocks the loop: it sees all of it at once
+            with psycopg.connect(
+                backend.url
+            ) as admin:  # blocks the loop: it sees all of it at once
                 admin.execute("SELECT pg_terminate_backend(%s, 10_000)", [pid])
             with pytest.raises(StoreUnavailable):
                 async with asyncio.timeout(5):  # half of a lane's patience

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import psycopg
 import pytest
 
@@ -16,6 +18,10 @@ REFUSE = """
     AS $$ BEGIN PERFORM nextval('refused'); RAISE SQLSTATE '{code}'; END $$;
     CREATE SEQUENCE refused;
     CREATE TRIGGER refuse BEFORE {event} FOR EACH ROW EXECUTE FUNCTION refuse()
+"""
+ASKS_WHAT_IS_HELD = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND starts_with(query, 'WITH free ')
 """
 REFUSED = "SELECT is_called AND last_value >= 3 FROM refused"
 
@@ -50,6 +56,29 @@ async def test_an_outcome_outlasts_a_store_in_trouble(
     job = await ended(app, handle)
     assert (job.state, job.attempt, job.errors) == (State.COMPLETED, 1, ())
     assert len(runs) == 1
+
+
+async def test_an_outcome_outlasts_a_table_that_is_locked(
+    app: App, work: Work, store: Store
+) -> None:
+    """For longer than a statement waits: neither is it taken, nor is it said what holds it up."""
+    gate = asyncio.Event()
+
+    @app.task
+    async def ring() -> None:
+        await gate.wait()
+
+    await work()
+    handle = await app.enqueue_async(ring.job())
+    await becomes(app, handle, State.RUNNING)
+    with psycopg.connect(store.url) as admin:
+        admin.execute("LOCK TABLE pgqueue.job IN ACCESS EXCLUSIVE MODE")
+        gate.set()
+        await soon(lambda: store.value(ASKS_WHAT_IS_HELD) == 1)
+        await soon(lambda: store.value(ASKS_WHAT_IS_HELD) == 0)
+
+    job = await ended(app, handle)
+    assert (job.state, job.attempt, job.errors) == (State.COMPLETED, 1, ())
 
 
 async def test_a_failure_that_cannot_be_stored_is_not_forgotten(
