@@ -27,6 +27,8 @@ STEADY_SECONDS = 0.004
 BOTTOM_SHARE = 30
 SAMPLES = 4
 SATURATED_BOTTOM_SECONDS = 0.25
+# So long after its answer was lost, a claim has been carried out, or never will be.
+LATE_SECONDS = 30.0
 
 
 class Cursor:
@@ -147,6 +149,7 @@ class Fetcher(Service):
         self._sleep_after = sleep_after
         self._woken = asyncio.Event()
         self._leases = iter(range(0))
+        self._unheard: deque[tuple[int, frozenset[int]]] = deque()
         self._claiming = asyncio.Lock()
         self._claimed = asyncio.Event()
         self.taken = 0
@@ -181,6 +184,9 @@ class Fetcher(Service):
                 for each in self._cursors.values():
                     self._rise(each)
             room = await self._executor.room()
+            while self._unheard:
+                await self._recall(*self._unheard[0])
+                self._unheard.popleft()
             cursor = self._ready(monotonic())
             if cursor is None:
                 await self._wait()
@@ -235,9 +241,11 @@ class Fetcher(Service):
             )
         except StoreUnavailable:
             # It may have been carried out, and its answer lost. Leases that nobody knows would stay
-            # with us.
+            # with us; those of a claim that is still on its way, too.
             jobs = await self._line.insist(operations.recall(worker, lease))
             self._leases = iter(range(0))
+            heard = frozenset(job.id for job in jobs)
+            asyncio.get_running_loop().call_later(LATE_SECONDS, self._wonder, lease, heard)
         cursor.took(jobs, limit, bottom, began)
         cursor.poll_at = min(cursor.poll_at, monotonic() + self._longest_gap)
         if cursor.saturated:
@@ -245,6 +253,16 @@ class Fetcher(Service):
         self._executor.take(jobs)
         self.taken += len(jobs)
         self._claimed.set()
+
+    def _wonder(self, lease: int, heard: frozenset[int]) -> None:
+        """Did the claim under *lease* take more than we have *heard* of?"""
+        self._unheard.append((lease, heard))
+        self._woken.set()
+
+    async def _recall(self, lease: int, heard: frozenset[int]) -> None:
+        """Takes up what a claim took that was carried out after we had asked."""
+        jobs = await self._line.insist(operations.recall(self._listener.worker, lease))
+        self._executor.take([job for job in jobs if job.id not in heard])
 
     def _rise(self, cursor: Cursor) -> None:
         """We look by ourselves, often enough: nobody has to notify us."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
 from collections.abc import Callable
 
 import psycopg
@@ -10,7 +13,7 @@ import pytest
 import uvloop
 
 from pgqueue import inspections, operations
-from pgqueue.backends.postgres import PostgresBackend
+from pgqueue.backends.postgres import PostgresBackend, silence
 from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import Completed
 from pgqueue.testing.conformance import Store
@@ -87,3 +90,36 @@ async def _open_anew(url: str) -> int:
             pass
     await lane.close()
     return answered
+
+
+async def test_what_an_earlier_session_was_asked_is_not_done_later(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would hear of it: a claim's jobs would be ours for ever, and never run."""
+    monkeypatch.setattr(silence, "PATIENCE_SECONDS", 0.2)
+    backend = PostgresBackend(postgres_url)
+    store = Store(backend)
+    id = store.add()
+    claim = operations.claim("default", store.worker, 1, 1, now=store.now)
+    lane = backend.lane()
+    await lane.open()
+    assert lane.connection is not None
+    pid = lane.connection.info.backend_pid
+
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(StoreUnavailable):
+            await lane.execute(claim)
+        with pytest.raises(StoreUnavailable, match=f"process {pid} still works for us"):
+            await lane.open()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    async with asyncio.timeout(10):
+        while lane.connection is None:
+            with contextlib.suppress(StoreUnavailable):
+                await lane.open()
+
+    assert await lane.execute(operations.recall(store.worker, 1)) == []
+    assert [job.id for job in await lane.execute(claim)] == [id]
+    await lane.close()
+    backend.close()

@@ -39,6 +39,7 @@ ELSEWHERE = {
         "listen": "nothing is sent: a session watches the file",
         "listening": "there is no connection that could go deaf",
         "present": "a lock of the operating system, beside the file",
+        "replace": "a connection does not end without the process that has it",
         "rise": "a sleeper declares itself to nobody",
         "settings": "a connection is never shared",
         "sleep": "a sleeper declares itself to nobody",

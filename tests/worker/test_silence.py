@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -13,12 +14,17 @@ import pytest
 from sqlalchemy import make_url
 
 from pgqueue import App, embedded, statements
+from pgqueue.backends.postgres import silence
 from pgqueue.backends.postgres import watch as postgres_watch
+from pgqueue.backends.postgres.lane import PostgresLane
+from pgqueue.jobs import State
+from pgqueue.worker import Options, Worker, fetcher
 from tests.faults.proxy import Gate, Network
+from tests.postgres.roles import a_role, as_role
 from tests.worker import shop as tasks
 from tests.worker.conftest import Start
 from tests.worker.process import Shop, eventually
-from tests.worker.store import Store
+from tests.worker.store import Store, becomes, ended
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +145,11 @@ def test_a_forked_child_hangs_up_nothing_of_its_parents(server: embedded.Server)
     script = """
 import asyncio, os
 from pgqueue import App
+from pgqueue.backends.postgres import silence
 from pgqueue.backends.postgres import watch as postgres_watch
+from pgqueue.backends.postgres.lane import PostgresLane
+from pgqueue.jobs import State
+from pgqueue.worker import Options, Worker, fetcher
 postgres_watch.LOOK_SECONDS = 0.05
 app = App(os.environ["URL"])
 async def parent():
@@ -166,3 +176,43 @@ print("heard")
         timeout=60,
     )
     assert (ended.stdout, ended.returncode) == ("heard\n", 0), ended.stderr
+
+
+async def test_a_claim_that_is_carried_out_late_is_heard_of(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where we may not end the session in which it was asked for, as behind a pooler."""
+    monkeypatch.setattr(silence, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(fetcher, "LATE_SECONDS", 2.0)
+    gate = asyncio.Event()
+    with a_role(store.url, "worker") as role, psycopg.connect(store.url, autocommit=True) as admin:
+        admin.execute("REVOKE EXECUTE ON FUNCTION pg_terminate_backend FROM PUBLIC")
+        app = App(as_role(store.url, role))
+
+        @app.task
+        async def wait() -> None:
+            await gate.wait()
+
+        worker = Worker(app, Options(concurrency=1))
+        running = asyncio.create_task(worker.run())
+        await worker.started.wait()
+        claims = worker._claims.lane
+        assert isinstance(claims, PostgresLane)
+        assert claims.connection is not None
+        pid = claims.connection.info.backend_pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            [first] = store.enqueue(wait.job())
+            await becomes(app, first, State.RUNNING)
+            [second] = store.enqueue(wait.job())
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await becomes(app, second, State.RUNNING)
+        gate.set()
+
+        for handle in (first, second):
+            job = await ended(app, handle)
+            assert (job.state, job.attempt) == (State.COMPLETED, 1)
+        worker.stop()
+        await running
+        await app.close_async()

@@ -7,7 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, TypeVar
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncRawCursor
+from psycopg.errors import InsufficientPrivilege
+from psycopg.rows import tuple_row
 
 from pgqueue.backends.base import AsyncExecutor
 from pgqueue.backends.postgres.errors import translated
@@ -38,7 +40,8 @@ ASYNCHRONOUS = "SET synchronous_commit = off;"
 class PostgresLane:
     """A worker's own connection, in autocommit, with the plans of our statements pinned.
 
-    *lost* is called when it breaks while it is idle.
+    *lost* is called when it breaks while it is idle. Opened anew, it ends the session before at the
+    server too, where a claim may still be on its way whose jobs nobody would hear of.
     """
 
     def __init__(
@@ -57,6 +60,8 @@ class PostgresLane:
         self._lost = lost
         self._wire: Wire | None = None
         self._prepared: PreparedStatements | None = None
+        self._pid: int | None = None  # and when that session began
+        self._begun: str | None = None
         self.connection: AsyncConnection[Any] | None = None
         self.direct = True
 
@@ -70,11 +75,27 @@ class PostgresLane:
                 connection.prepare_threshold = 0
                 settings = LANE_SETTINGS if self._durable else LANE_SETTINGS + ASYNCHRONOUS
                 await connection.execute(settings.encode(), prepare=False)
+                await self._replace(connection)
         self._patience.heard()
         self._wire = wire = Wire(connection, self._lost)
         prepared = PreparedStatements(connection, wire, self._statements)
         self._prepared = prepared if self.direct else None
         self.connection = connection
+
+    async def _replace(self, connection: AsyncConnection[Any]) -> None:
+        """Ends the session before this one, if the server still has it, and we may."""
+        [step] = self._statements["replace"].steps
+        earlier = {"pid": self._pid, "begun": self._begun}
+        cursor = AsyncRawCursor(connection, row_factory=tuple_row)
+        try:
+            await cursor.execute(step.text, step.bind(earlier), prepare=False)
+        except InsufficientPrivilege:
+            return
+        [(pid, begun, ended)] = await cursor.fetchall()
+        if ended is False:
+            await connection.close()
+            raise StoreUnavailable(f"the server's process {self._pid} still works for us")
+        self._pid, self._begun = pid, begun
 
     async def close(self) -> None:
         """Whoever still waits for an answer is told first: to close the descriptor under him would
