@@ -24,7 +24,7 @@ def cases(size: int | None) -> list[Case]:
             OURS,
             "raw+notify",
         )
-        for rate in (2, 40, 1_000)
+        for rate in (2, 40, 200, 1_000)
     ]
     due = [
         Case(f"1,000 due {when}", partial(measure_due, spread=spread), OURS[1:], "pgqueue")

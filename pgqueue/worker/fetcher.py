@@ -21,8 +21,10 @@ BATCH = 2_000
 BLOCK = 10_000_000
 MAX_FLOORS = 64
 FIRST_GAP = 0.002
-STEADY_GAP = 0.001  # while jobs come one upon the other: so soon a look is hardly in vain
-STEADY_SECONDS = 0.004
+STEADY_GAP = 0.001  # while finds come one upon the other: so soon a look is hardly in vain
+STEADY_SECONDS = 0.004  # from one find to the next, on average
+PACE_SHARE = 0.1  # of the latest find in that average
+PAUSE_SECONDS = 0.02  # of a stream; longer ones count as that, and let the gaps grow
 # What a look from the bottom costs more may be at most one part in so many of the time.
 BOTTOM_SHARE = 30
 SAMPLES = 4
@@ -52,7 +54,8 @@ class Cursor:
         self.asked_at = -inf
         self._told_at = -inf
         self.asleep = False
-        self._steady = False
+        self._pace = PAUSE_SECONDS
+        self._found_at = -inf
         self._bottom_at = 0.0
         self._bottom_costs: deque[float] = deque(maxlen=SAMPLES)
         self._floor_costs: deque[float] = deque(maxlen=SAMPLES)
@@ -85,15 +88,15 @@ class Cursor:
                 self.floors.pop(jobs[-1].priority, None)
         for priority, position in last.items():
             self.floors[priority] = max(position, self.floors.get(priority, 0))
-        if jobs and not self.asleep:  # asleep, the gaps are for what was open when we fell asleep
-            self._steady = now - self.idle_since < STEADY_SECONDS
-            self.gap = STEADY_GAP if self._steady else FIRST_GAP
         if jobs:
-            self.idle_since = now
+            self._pace += PACE_SHARE * (min(now - self._found_at, PAUSE_SECONDS) - self._pace)
+            self.idle_since = self._found_at = now
+            if not self.asleep:  # asleep, the gaps are for what was open when we fell asleep
+                self.gap = STEADY_GAP if self._pace < STEADY_SECONDS else FIRST_GAP
         # The answer may not know of what we were told while we were asking.
         at_once = self.saturated or self._told_at >= began
         self.poll_at = now if at_once else now + self.gap
-        if self.asleep or not self._steady or now - self.idle_since >= STEADY_SECONDS:
+        if self.asleep or now - self._found_at >= PAUSE_SECONDS:
             self.gap *= 2
 
     def look(self) -> None:
@@ -125,10 +128,10 @@ class Cursor:
 class Fetcher(Service):
     """Claims jobs, queue after queue, whenever there is room and may be work.
 
-    A queue that runs dry is looked at with growing gaps; idle for a while we ask to be notified,
-    and still look, at last every *poll_interval*. So a job whose transaction was open while we fell
-    asleep is found within about as long as that transaction lasted, and a lost notification costs
-    no more than the interval.
+    A queue that runs dry is looked at for a moment as often as jobs came from it, then with growing
+    gaps; idle for a while we ask to be notified, and still look, at last every *poll_interval*. So
+    a job whose transaction was open while we fell asleep is found within about as long as that
+    transaction lasted, and a lost notification costs no more than the interval.
     """
 
     def __init__(

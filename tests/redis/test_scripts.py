@@ -31,6 +31,7 @@ WITHOUT = {
     "enqueue_one": "one job costs it no more in the script for many",
     "listen": "a subscription is a connection's state, which no script can change",
     "listening": "what the server knows of a subscription, `present` tells",
+    "replace": "what a connection was asked late is asked after once more",
     "settings": "a connection has none",
 }
 OWN = {

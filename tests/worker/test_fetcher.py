@@ -10,9 +10,9 @@ from pgqueue.operations import ClaimedJob
 from pgqueue.worker.fetcher import (
     BOTTOM_SHARE,
     FIRST_GAP,
+    PAUSE_SECONDS,
     SAMPLES,
     STEADY_GAP,
-    STEADY_SECONDS,
     Cursor,
 )
 
@@ -27,17 +27,23 @@ def test_looks_again_sooner_while_jobs_keep_coming() -> None:
     assert min(others) == pytest.approx(STEADY_GAP)
 
 
-def test_one_look_in_vain_does_not_end_a_steady_stream() -> None:
-    gaps = []
-    for _ in range(20):
-        cursor = Cursor("default", None)
-        for jobs in ([_job(1)], [_job(2)], [], []):
-            gap = _gap(cursor, jobs)
-        gaps.append(gap)
-        cursor.idle_since -= STEADY_SECONDS
-        assert _gap(cursor, []) < _gap(cursor, [])
+def test_a_pause_does_not_end_a_steady_stream() -> None:
+    cursor = _steady()
 
-    assert min(gaps) == pytest.approx(STEADY_GAP)
+    gaps = [_gap(cursor, []) for _ in range(5)]
+    cursor._found_at -= PAUSE_SECONDS / 2
+    gaps += [_gap(cursor, []), _gap(cursor, [_job(1)]), _gap(cursor, [])]
+
+    assert gaps == pytest.approx([STEADY_GAP] * len(gaps))
+
+
+def test_a_long_pause_does() -> None:
+    cursor = _steady()
+    cursor._found_at -= PAUSE_SECONDS
+
+    gaps = [_gap(cursor, []) for _ in range(5)]
+
+    assert gaps == pytest.approx([STEADY_GAP * 2**n for n in range(5)])
 
 
 def test_looks_ever_later_while_there_are_none() -> None:
@@ -77,6 +83,14 @@ def test_one_look_that_waited_for_a_processor_says_nothing_about_the_bottom() ->
     now = _look(cursor, bottom=True, cost=5)
 
     assert cursor.from_bottom(now + 0.001)
+
+
+def _steady() -> Cursor:
+    """Jobs keep coming to it."""
+    cursor = Cursor("default", None)
+    for position in range(100):
+        cursor.took([_job(position)], 100, False, monotonic())
+    return cursor
 
 
 def _look(cursor: Cursor, *, bottom: bool, cost: float) -> float:
