@@ -118,7 +118,7 @@ def edges(facts: Facts) -> Findings:
                 continue
             spoiled |= parent.state != "completed" and edge.policy == "cancel"
             run = facts.accepted(parent)
-            ends = [run.ended_at] if run else [
+            ends = [facts.whole.get(run.name)] if run else [
                 each.ended_at
                 for each in facts.runs.get(parent.id, ())
                 if each.how in ("discarded", "cancelled")

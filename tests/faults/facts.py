@@ -135,9 +135,10 @@ class Facts:
         return dict(runs)
 
     @cached_property
-    def whole(self) -> set[str]:
-        """Runs that came to their end, although the answer to their commit may have been lost."""
-        return {line.run for line in self.lines if line.what == "end"}
+    def whole(self) -> dict[str, float]:
+        """Runs that came to their end, and when; the answer to their commit may have been lost, and
+        they interrupted much later."""
+        return {line.run: line.at for line in reversed(self.lines) if line.what == "end"}
 
     @cached_property
     def by_id(self) -> dict[int, Job]:

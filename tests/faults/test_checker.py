@@ -162,6 +162,15 @@ def test_a_child_that_ran_before_its_parent_had_ended(story: Story) -> None:
     assert story.broken == {"edges"}
 
 
+def test_a_child_may_run_while_its_parent_waits_in_vain_to_hear_of_its_commit(story: Story) -> None:
+    story.order(3)
+    run = story.run(3, 2, 3)
+    story.lines.append(Line(15, "interrupted", "w1", run, 103, 3, "async"))
+    story.order(4, parents=(Parent(3, "run"),))
+    story.run(4, 4, 5)
+    assert story.broken == set()
+
+
 def test_a_child_that_ran_although_its_parent_was_cancelled(story: Story) -> None:
     story.order(3, "cancelled", plan="cancel")
     story.run(3, 2, 3, "cancelled")
