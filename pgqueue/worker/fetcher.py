@@ -22,7 +22,7 @@ BLOCK = 10_000_000
 MAX_FLOORS = 64
 FIRST_GAP = 0.002
 STEADY_GAP = 0.001  # while finds come one upon the other: so soon a look is hardly in vain
-STEADY_SECONDS = 0.004  # from one find to the next, on average
+STEADY_SECONDS = 0.01  # from one find to the next, on average
 PACE_SHARE = 0.1  # of the latest find in that average
 PAUSE_SECONDS = 0.02  # of a stream; longer ones count as that, and let the gaps grow
 # What a look from the bottom costs more may be at most one part in so many of the time.
