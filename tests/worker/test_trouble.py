@@ -72,7 +72,8 @@ async def test_an_outcome_outlasts_a_table_that_is_locked(
     handle = await app.enqueue_async(ring.job())
     await becomes(app, handle, State.RUNNING)
     with psycopg.connect(store.url) as admin:
-        admin.execute("LOCK TABLE pgqueue.job IN ACCESS EXCLUSIVE MODE")
+        # In a thread: the worker, in this loop, may have a transaction to end before.
+        await asyncio.to_thread(admin.execute, "LOCK TABLE pgqueue.job IN ACCESS EXCLUSIVE MODE")
         gate.set()
         await soon(lambda: store.value(ASKS_WHAT_IS_HELD) == 1)
         await soon(lambda: store.value(ASKS_WHAT_IS_HELD) == 0)
