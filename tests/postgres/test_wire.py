@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 
 import psycopg
 import pytest
@@ -13,7 +14,7 @@ from pgqueue import operations
 from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.backends.postgres.lane import PostgresLane
 from pgqueue.errors import StoreUnavailable
-from pgqueue.operations import Completed, Operation
+from pgqueue.operations import ClaimedJob, Completed, Operation
 from pgqueue.testing.conformance import Store
 
 LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
@@ -57,8 +58,7 @@ def test_ends_a_statement_that_is_cancelled_and_goes_on(
         lane = await _open(backend)
         assert lane.connection is not None
         pid = lane.connection.info.backend_pid
-        async with await psycopg.AsyncConnection.connect(backend.url) as holder:
-            await holder.execute("SELECT FROM pgqueue.job WHERE id = %s FOR UPDATE", [job.id])
+        async with _held(backend, job):
             completing = asyncio.create_task(lane.execute(complete))
             await _until(backend, "SELECT cardinality(pg_blocking_pids(%s)) > 0", pid)
             completing.cancel()
@@ -114,13 +114,11 @@ def test_hears_the_end_of_a_server_that_leaves_words_of_ours_unread(
         lane = await _open(backend)
         assert lane.connection is not None
         pid = lane.connection.info.backend_pid
-        async with await psycopg.AsyncConnection.connect(backend.url) as holder:
-            await holder.execute("SELECT FROM pgqueue.job WHERE id = %s FOR UPDATE", [job.id])
+        async with _held(backend, job):
             completing = asyncio.create_task(lane.execute(complete))
             await _until(backend, "SELECT cardinality(pg_blocking_pids(%s)) > 0", pid)
-            with psycopg.connect(
-                backend.url
-            ) as admin:  # blocks the loop: it sees all of it at once
+            # Blocks the loop, which so sees all of it at once.
+            with psycopg.connect(backend.url) as admin:
                 admin.execute("SELECT pg_terminate_backend(%s, 10_000)", [pid])
             with pytest.raises(StoreUnavailable):
                 async with asyncio.timeout(5):  # half of a lane's patience
@@ -152,6 +150,14 @@ def test_hears_between_two_answers_and_with_them(
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(hear())
     assert heard[-1] == "mail"
+
+
+@asynccontextmanager
+async def _held(backend: PostgresBackend, job: ClaimedJob) -> AsyncIterator[None]:
+    """Within, somebody else's transaction holds *job*."""
+    async with await psycopg.AsyncConnection.connect(backend.url) as holder:
+        await holder.execute("SELECT FROM pgqueue.job WHERE id = %s FOR UPDATE", [job.id])
+        yield
 
 
 async def _open(backend: PostgresBackend) -> PostgresLane:

@@ -145,11 +145,7 @@ def test_a_forked_child_hangs_up_nothing_of_its_parents(server: embedded.Server)
     script = """
 import asyncio, os
 from pgqueue import App
-from pgqueue.backends.postgres import silence
 from pgqueue.backends.postgres import watch as postgres_watch
-from pgqueue.backends.postgres.lane import PostgresLane
-from pgqueue.jobs import State
-from pgqueue.worker import Options, Worker, fetcher
 postgres_watch.LOOK_SECONDS = 0.05
 app = App(os.environ["URL"])
 async def parent():
@@ -216,3 +212,4 @@ async def test_a_claim_that_is_carried_out_late_is_heard_of(
         worker.stop()
         await running
         await app.close_async()
+        admin.execute("GRANT EXECUTE ON FUNCTION pg_terminate_backend TO PUBLIC")
