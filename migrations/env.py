@@ -15,8 +15,8 @@ from sqlalchemy import Connection
 from sqlalchemy.schema import CreateSchema
 
 from pgqueue import migrations
-from pgqueue.dialects import dialect_of
-from pgqueue.statements import in_schema
+from pgqueue.migrations.dialects import dialect_of
+from pgqueue.statements.files import in_schema
 
 arguments = context.get_x_argument(as_dictionary=True)
 attributes: dict[str, Any] = context.config.attributes

@@ -1,4 +1,4 @@
--- begin: a workflow exists: a name, and an id for jobs to share.
+-- begin: makes a workflow: a name, and an id for jobs to share.
 --
 -- in:   name text · tags JSON array · now
 -- out:  id

@@ -1,19 +1,22 @@
--- cancel: waiting jobs are cancelled at once, a running one is told through its worker.
+-- cancel: waiting jobs are cancelled at once; the worker of a running one is asked to stop it.
 --
 -- in:   ids    JSON array of job ids
 --       workflow bigint or null: all of its jobs too
+--       states   JSON array or null: only those that are in one of these by now
 --       reason text or null
 --       keep, now   as for complete
--- out:  id, state: 'cancelled', or 'running' for one that was told; a missing one had finished or never was
--- then: archive, settle
+-- out:  id, state: 'cancelled', or 'running' for one whose worker was asked; a missing one had finished, never existed,
+--       or is in another state
+-- then: parts/archive, parts/settle
 -- walks: the primary key, in id order: the lock order of everybody
 WITH locked AS MATERIALIZED (
-    SELECT j.id, j.state, j.worker
+    SELECT j.id, j.state, j.worker, j.queue, j.permit
     FROM pgqueue.job AS j
     WHERE j.id = ANY (ARRAY(
         SELECT jsonb_array_elements_text(:ids::jsonb)::bigint
         UNION ALL
         SELECT w.id FROM pgqueue.job AS w WHERE w.workflow = :workflow::bigint))
+      AND (:states::jsonb IS NULL OR :states::jsonb ? j.state)
     ORDER BY j.id
     FOR NO KEY UPDATE
 ), told AS (
@@ -24,6 +27,9 @@ WITH locked AS MATERIALIZED (
     RETURNING j.worker
 ), woken AS (
     SELECT count(pg_notify('pgqueue', '!' || worker)) FROM (SELECT DISTINCT worker FROM told) AS workers
+), places AS (
+    SELECT count(pgqueue.wake(queue))
+    FROM (SELECT DISTINCT queue FROM locked WHERE permit IS NOT NULL AND state <> 'running') AS queues
 ), noted AS (
     SELECT set_config('pgqueue_local.ending', coalesce(
                jsonb_agg(jsonb_build_object('id', id, 'state', 'cancelled',
@@ -32,4 +38,4 @@ WITH locked AS MATERIALIZED (
     FROM locked
 )
 SELECT locked.id, CASE locked.state WHEN 'running' THEN 'running' ELSE 'cancelled' END
-FROM noted, woken LEFT JOIN locked ON true;
+FROM noted, woken, places LEFT JOIN locked ON true;

@@ -6,7 +6,7 @@
 --       now
 -- out:  the isolation level; and NULL if all of them are completed now, else {id: lease} of those that are.
 --       Then id, lease of each that an earlier call completed; what is missing was lost to another owner
--- then: settle
+-- then: parts/settle
 -- trap: several statements in one READ COMMITTED transaction, never one: the first may wait for a
 --       transaction that adds a child to a job being finished, and only a new statement's snapshot sees
 --       that child. Ids pass from one to the next in settings local to the transaction. A job that is not to be
@@ -18,20 +18,25 @@ WITH finished AS (
     USING jsonb_to_recordset(:jobs::jsonb) AS g(lease bigint, ids bigint[], results jsonb)
     WHERE j.id = ANY (g.ids) AND j.lease IS NOT DISTINCT FROM g.lease
     RETURNING j.id, j.lease, j.run_at, j.enqueued_at, j.claimed_at, j.timeout_seconds, j.workflow, j.worker,
-              j.priority, j.attempt, j.max_attempts, j.rescues, j.queue, j.task, j.unique_key, j.args,
-              CASE WHEN g.results <> '{}' THEN nullif(g.results -> j.id::text, 'null') END AS result, j.errors, j.progress, j.metadata, j.tags
+              j.priority, j.attempt, j.max_attempts, j.rescues, j.queue, j.key, j.task, coalesce(j.unique_key, j.next_key) AS unique_key, j.args,
+              CASE WHEN g.results <> '{}' THEN nullif(g.results -> j.id::text, 'null') END AS result, j.errors, j.progress, j.metadata, j.tags, j.keep,
+              j.permit
 ), archived AS (
     INSERT INTO pgqueue.archive_completed
         (state, finished_at, id, lease, run_at, enqueued_at, claimed_at, timeout_seconds, workflow, worker,
-         priority, attempt, max_attempts, rescues, queue, task, unique_key, args,
+         priority, attempt, max_attempts, rescues, queue, key, task, unique_key, args,
          result, errors, progress, metadata, tags)
-    SELECT 'completed', coalesce(:now::timestamptz, clock_timestamp()), finished.*
+    SELECT 'completed', coalesce(:now::timestamptz, clock_timestamp()), id, lease, run_at, enqueued_at, claimed_at,
+           timeout_seconds, workflow, worker, priority, attempt, max_attempts, rescues, queue, key, task, unique_key, args,
+           result, errors, progress, metadata, tags
     FROM finished
-    WHERE :keep::jsonb ? 'completed'
+    WHERE :keep::jsonb ? 'completed' AND keep IS NOT false
 ), unkept AS (
     SELECT coalesce(jsonb_agg(to_jsonb(finished)), '[]') AS jobs
     FROM finished
-    WHERE NOT :keep::jsonb ? 'completed'
+    WHERE NOT keep OR NOT (SELECT :keep::jsonb ? 'completed')  -- a subquery: asked once, not of each job
+), places AS (
+    SELECT count(pgqueue.wake(queue)) FROM (SELECT DISTINCT queue FROM finished WHERE permit IS NOT NULL) AS queues
 ), noted AS (
     SELECT set_config('pgqueue_local.unkept', (SELECT jobs FROM unkept)::text, true),
            set_config('pgqueue_local.finished', json_build_object('completed', coalesce(array_agg(id), '{}')::text)::text, true),
@@ -42,15 +47,15 @@ WITH finished AS (
 )
 SELECT current_setting('transaction_isolation'),
        CASE WHEN missing THEN (SELECT coalesce(jsonb_object_agg(id, lease), '{}') FROM finished)::text END
-FROM noted;
+FROM noted, places;
 
 WITH wanted AS (
     INSERT INTO pgqueue.archive_completed
         (state, finished_at, id, lease, run_at, enqueued_at, claimed_at, timeout_seconds, workflow, worker,
-         priority, attempt, max_attempts, rescues, queue, task, unique_key, args,
+         priority, attempt, max_attempts, rescues, queue, key, task, unique_key, args,
          result, errors, progress, metadata, tags)
     SELECT 'completed', coalesce(:now::timestamptz, clock_timestamp()), id, lease, run_at, enqueued_at, claimed_at,
-           timeout_seconds, workflow, worker, priority, attempt, max_attempts, rescues, queue, task, unique_key, args,
+           timeout_seconds, workflow, worker, priority, attempt, max_attempts, rescues, queue, key, task, unique_key, args,
            result, errors, progress, metadata, tags
     FROM jsonb_populate_recordset(NULL::pgqueue.archive, current_setting('pgqueue_local.unkept')::jsonb) AS j
     WHERE (SELECT d.child_id

@@ -1,9 +1,10 @@
--- elect: at most one leader; the one who asks stays it, or becomes it when there is none.
+-- elect: at most one leader; the asking worker stays leader, or becomes it when there is none.
 --
 -- in:   name text · worker integer · term_seconds · now
--- out:  worker: who leads now · elected: true for the one who asks · workers: how many there are
+-- out:  worker: who leads now · elected: whether that is the asking worker · workers: how many there are
 -- trap: a candidate that does not win writes nothing. A leader whose session is dead is replaced at
---       once, not at the end of its term. Only the term that was seen to be over is taken: the row may
+--       once, not at the end of its term; and so is one that spoke last in what is still the future: the
+--       clock was ahead, and its term would not end before that. Only the term that was seen to be over is taken: the row may
 --       have changed while we waited for it, because its leader has just renewed, or another has won.
 WITH clock AS MATERIALIZED (
     SELECT coalesce(:now::timestamptz, clock_timestamp()) AS instant
@@ -13,11 +14,11 @@ WITH clock AS MATERIALIZED (
     WHERE l.name = :name::text AND l.worker <> :worker::integer AND l.until > instant
       AND NOT EXISTS (
           SELECT FROM pgqueue.worker AS w
-          WHERE w.id = l.worker AND w.session AND NOT EXISTS (
+          WHERE w.id = l.worker AND (w.heartbeat_at > instant + interval '1 second' OR w.session AND NOT EXISTS (
               SELECT FROM pg_locks
               WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND objid::bigint = w.id
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                AND classid::bigint = hashtext('pgqueue')::bigint & 4294967295))
+                AND classid::bigint = hashtext('pgqueue')::bigint & 4294967295)))
 ), won AS (
     INSERT INTO pgqueue.leader AS l (name, worker, elected_at, until)
     SELECT :name::text, :worker::integer, instant, instant + make_interval(secs => :term_seconds::float8)

@@ -1,13 +1,14 @@
 -- enqueue_alike: many jobs that differ in their arguments alone and can run at once, as enqueue does it.
 --
 -- in:   args   JSON array of objects
---       task, queue, priority, max_attempts, timeout_seconds
+--       task, queue, key, priority, max_attempts, timeout_seconds, metadata, keep
 --       notify, now   as for enqueue
 -- out:  id, one row a job, in the order given
 -- trap: OFFSET 0 keeps the subquery, and so `woken`, which nobody reads: one look for sleepers, not one a job.
-INSERT INTO pgqueue.job (state, run_at, enqueued_at, task, args, queue, priority, max_attempts, timeout_seconds)
-SELECT 'available', arrived, arrived, :task::text, args, :queue::text, :priority::smallint, :max_attempts::smallint,
-       :timeout_seconds::float8
+INSERT INTO pgqueue.job (state, run_at, enqueued_at, task, args, queue, key, priority, max_attempts, timeout_seconds,
+                         metadata, keep)
+SELECT 'available', arrived, arrived, :task::text, args, :queue::text, :key::text, :priority::smallint, :max_attempts::smallint,
+       :timeout_seconds::float8, :metadata::jsonb, :keep::boolean
 FROM (
     SELECT coalesce(:now::timestamptz, clock_timestamp()) AS arrived,
            CASE WHEN :notify::boolean THEN pgqueue.wake(:queue::text) END AS woken

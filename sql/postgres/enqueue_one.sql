@@ -1,15 +1,16 @@
 -- enqueue_one: one job that can run at once, as enqueue does it, in half the time.
 --
--- in:   task, args, queue, priority, max_attempts, timeout_seconds
+-- in:   task, args, queue, key, priority, max_attempts, timeout_seconds, metadata, keep
 --       notify, now   as for enqueue
 -- out:  id
 -- trap: that nobody sleeps is found out here, as `pgqueue.asleep` does at its first try: two functions cost
 --       more than what they do. Each way ends in the id, as a second column costs the client more than that. And
 --       a subquery for the instant costs more than to look at the clock twice.
-INSERT INTO pgqueue.job (state, run_at, enqueued_at, task, args, queue, priority, max_attempts, timeout_seconds)
+INSERT INTO pgqueue.job (state, run_at, enqueued_at, task, args, queue, key, priority, max_attempts, timeout_seconds,
+                         metadata, keep)
 VALUES ('available', coalesce(:now::timestamptz, clock_timestamp()), coalesce(:now::timestamptz, clock_timestamp()),
-        :task::text, :args::jsonb, :queue::text, :priority::smallint, :max_attempts::smallint,
-        :timeout_seconds::float8)
+        :task::text, :args::jsonb, :queue::text, :key::text, :priority::smallint, :max_attempts::smallint,
+        :timeout_seconds::float8, :metadata::jsonb, :keep::boolean)
 RETURNING CASE
     WHEN NOT :notify::boolean THEN id
     WHEN pg_try_advisory_lock(int4not(hashtext('pgqueue')), hashtext(:queue::text)) THEN

@@ -1,15 +1,20 @@
 -- fail: ends attempts that went wrong: `retryable`, or `discarded` when the attempts are used up.
 --
 -- in:   jobs   JSON array of {id, lease, verdict, retry_in_seconds, reason, error}, in id order; verdict is
---              'retry', 'discard' or 'cancel'; error {type, message, traceback} or null
+--              'retry', 'discard', 'cancel' or 'expire' (the attempt did not begin, and is not spent); error {type, message, traceback} or null
 --       keep, now   as for complete
--- out:  id, lease, state: what became of each; a missing one was lost to another owner
--- then: archive, settle
--- trap: a job that was asked to cancel is not tried again.
+-- out:  id, lease, state of each afterwards; a missing one was lost to another owner
+-- then: parts/archive, parts/settle
+-- trap: a job that was asked to cancel is not tried again; nor is one that will have expired by then.
 WITH held AS MATERIALIZED (
-    SELECT g.id, g.lease, g.verdict, g.reason, g.retry_in_seconds, g.error, g.arrived,
-           CASE WHEN g.verdict = 'cancel' OR j.cancel_requested THEN 'cancelled'
+    SELECT g.id, g.lease, g.verdict, g.retry_in_seconds, g.error, g.arrived,
+           CASE WHEN g.verdict = 'expire' OR g.verdict = 'retry' AND NOT j.cancel_requested AND j.attempt < j.max_attempts
+                     AND j.expires_at < g.arrived + make_interval(secs => coalesce(g.retry_in_seconds, 0))
+                THEN 'expired: no attempt was to begin after ' || to_char(j.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+                ELSE g.reason END AS reason,
+           CASE WHEN g.verdict IN ('cancel', 'expire') OR j.cancel_requested THEN 'cancelled'
                 WHEN g.verdict = 'discard' OR j.attempt >= j.max_attempts THEN 'discarded'
+                WHEN j.expires_at < g.arrived + make_interval(secs => coalesce(g.retry_in_seconds, 0)) THEN 'cancelled'
                 WHEN coalesce(g.retry_in_seconds, 0) > 0 THEN 'retryable'
                 ELSE 'available' END AS next
     FROM (
@@ -20,7 +25,7 @@ WITH held AS MATERIALIZED (
         ORDER BY g.id
     ) AS g
     CROSS JOIN LATERAL (
-        SELECT cancel_requested, attempt, max_attempts
+        SELECT cancel_requested, attempt, max_attempts, expires_at
         FROM pgqueue.job AS j WHERE j.id = g.id AND j.lease = g.lease FOR NO KEY UPDATE
     ) AS j
 ), placed AS MATERIALIZED (
@@ -36,10 +41,12 @@ WITH held AS MATERIALIZED (
         lease = CASE WHEN h.next IN ('retryable', 'available') THEN NULL ELSE j.lease END,
         run_at = CASE WHEN h.next IN ('retryable', 'available')
                       THEN h.arrived + make_interval(secs => coalesce(h.retry_in_seconds, 0)) ELSE j.run_at END,
+        due_at = NULL,
+        attempt = CASE h.verdict WHEN 'expire' THEN j.attempt - 1 ELSE j.attempt END,
         position = coalesce(h.position, j.position)
     FROM placed AS h
     WHERE j.id = ANY (ARRAY[h.id])
-    RETURNING j.id, h.lease, h.next, h.reason, j.queue, j.run_at < h.arrived + interval '30 seconds' AS soon
+    RETURNING j.id, h.lease, h.next, h.reason, j.queue, j.permit, j.run_at < h.arrived + interval '30 seconds' AS soon
 ), noted AS (
     SELECT set_config('pgqueue_local.ending', coalesce(
                jsonb_agg(jsonb_build_object('id', id, 'state', next, 'reason', reason))
@@ -49,6 +56,8 @@ WITH held AS MATERIALIZED (
     SELECT count(pgqueue.wake(topic))
     FROM (SELECT DISTINCT CASE next WHEN 'available' THEN queue ELSE '@' END
           FROM judged
-          WHERE next = 'available' OR next = 'retryable' AND soon) AS topics(topic)
+          WHERE next = 'available' OR next = 'retryable' AND soon
+          UNION
+          SELECT queue FROM judged WHERE permit IS NOT NULL) AS topics(topic)
 )
 SELECT judged.id, judged.lease, judged.next FROM noted, woken LEFT JOIN judged ON true;

@@ -1,4 +1,4 @@
--- hold: keeps parents as they are until this transaction ends, so that a child can be added to them.
+-- hold: keeps parents from ending until this transaction ends, so that a child can be added to them.
 --
 -- in:   ids    JSON array of job ids
 -- out:  id of each that exists, live or in the archive; one may come twice

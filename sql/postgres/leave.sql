@@ -1,4 +1,4 @@
--- leave: a worker process goes, with nothing left in its hands.
+-- leave: a worker process that holds no job any more unregisters.
 --
 -- in:   worker integer
 -- out:  nothing

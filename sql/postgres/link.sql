@@ -1,4 +1,4 @@
--- link: makes edges from parents to children this transaction has just enqueued as blocked.
+-- link: makes edges from parents to children that this transaction has just enqueued as blocked.
 --
 -- in:   edges  JSON array of {child, parent, policy, name}
 --       merged JSON array of {child, blocked_by}: children with fewer edges than they were enqueued

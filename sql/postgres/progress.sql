@@ -1,9 +1,24 @@
 -- progress: keeps what running jobs report of themselves, for people and for their next attempt.
 --
 -- in:   jobs   JSON array of {id, lease, progress}, in id order; progress {fraction, note, checkpoint}
--- out:  id, lease of those whose lease still holds
-UPDATE pgqueue.job AS j
-SET progress = coalesce(j.progress, '{}') || g.progress
-FROM jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint, progress jsonb)
-WHERE j.id = ANY (ARRAY[g.id]) AND j.lease = g.lease
-RETURNING j.id, j.lease;
+-- out:  id, lease, kept of those whose lease still holds; not kept: somebody else's transaction holds the job
+-- trap: waits for nobody: one job that is held would keep the reports of all others, and their endings, waiting.
+WITH free AS MATERIALIZED (
+    SELECT g.id, g.lease, g.progress
+    FROM jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint, progress jsonb)
+    CROSS JOIN LATERAL (
+        SELECT FROM pgqueue.job AS j WHERE j.id = g.id AND j.lease = g.lease FOR NO KEY UPDATE SKIP LOCKED
+    ) AS j
+), kept AS (
+    UPDATE pgqueue.job AS j
+    SET progress = coalesce(j.progress, '{}') || free.progress
+    FROM free
+    WHERE j.id = ANY (ARRAY[free.id])
+    RETURNING j.id, j.lease
+)
+SELECT id, lease, true FROM kept
+UNION ALL
+SELECT g.id, g.lease, false
+FROM jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint)
+CROSS JOIN LATERAL (SELECT FROM pgqueue.job AS j WHERE j.id = g.id AND j.lease = g.lease OFFSET 0) AS j
+WHERE g.id NOT IN (SELECT id FROM free);

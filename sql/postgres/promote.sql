@@ -2,8 +2,9 @@
 --
 -- in:   limit  integer · now
 -- out:  queue, count, next_seconds: how many became available in each queue; and in the row without a
---       queue, the seconds until the next job is due (0: more are due already; NULL: none is waiting)
--- walks: job_due from its beginning; no sort
+--       queue, the seconds until the next job is due (0: more are due already; NULL: none is waiting), and until the next
+--       schedule is, as text (0 or less: one is, or has no next instant yet; NULL: there is none)
+-- walks: job_due and schedule_due from their beginning; no sort
 -- trap: its commit waits for no disk: a promotion that a crash undoes is one that is still due.
 WITH clock AS MATERIALIZED (
     SELECT coalesce(:now::timestamptz, clock_timestamp()) AS instant,
@@ -36,5 +37,10 @@ WITH clock AS MATERIALIZED (
 SELECT queue, count, NULL::float8, woken::text FROM by_queue
 UNION ALL
 SELECT NULL, 0, CASE WHEN (SELECT count(*) FROM due) >= :limit::integer THEN 0
-                     ELSE extract(epoch FROM (SELECT run_at FROM upcoming) - instant)::float8 END, NULL
+                     ELSE extract(epoch FROM (SELECT run_at FROM upcoming) - instant)::float8 END,
+       (SELECT coalesce(extract(epoch FROM s.next_at - instant), 0)::text
+        FROM pgqueue.schedule AS s
+        WHERE s.paused_at IS NULL AND s.retired_at IS NULL
+        ORDER BY s.next_at NULLS FIRST
+        LIMIT 1)
 FROM clock;

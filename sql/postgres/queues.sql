@@ -1,8 +1,9 @@
 -- queues: every queue that has jobs waiting, a worker, or a setting.
 --
 -- in:   nothing
--- out:  queue, paused_at, workers
--- walks: job_claim by leaps, from one queue's name to the next
+-- out:  queue, paused_at, workers, waits: whether it has jobs that could be claimed
+--       limits, declared, changes (JSON), running: how many are counted for the limits
+-- walks: job_turn by leaps, from one queue's name to the next
 WITH RECURSIVE waiting AS (
     (SELECT queue FROM pgqueue.job WHERE state = 'available' ORDER BY queue LIMIT 1)
     UNION ALL
@@ -13,7 +14,12 @@ WITH RECURSIVE waiting AS (
 ), served AS (
     SELECT unnest(queues) AS queue, count(*) AS workers FROM pgqueue.worker GROUP BY 1
 )
-SELECT queue, q.paused_at, coalesce(served.workers, 0)
+SELECT queue, to_jsonb(q.paused_at) #>> '{}', coalesce(served.workers, 0),
+       queue IN (SELECT w.queue FROM waiting AS w WHERE w.queue IS NOT NULL),
+       q.limits::text, q.declared::text, q.changes::text,
+       CASE WHEN q.limits IS NOT NULL THEN (
+           SELECT count(*) FROM pgqueue.job AS j
+           WHERE j.queue = known.queue AND j.permit IS NOT NULL AND j.state = 'running') END
 FROM (SELECT queue FROM waiting WHERE queue IS NOT NULL
       UNION SELECT queue FROM served
       UNION SELECT name FROM pgqueue.queue

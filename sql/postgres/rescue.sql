@@ -1,17 +1,26 @@
 -- rescue: the jobs of dead workers become available, or are discarded when they keep killing workers.
 --
 -- in:   patience_seconds  how long a worker's presence lock must have been free
---       frozen_seconds    how long a worker may go without a heartbeat, whatever its lock says
+--       silent  JSON {worker: beat} of those that were seen to be silent for too long, as watch says it;
+--               or null: all that have sent no heartbeat for frozen_seconds by the store's clock
+--       gone    JSON array or null: the workers whose session a rescuer has seen missing for patience_seconds: if
+--               somebody holds such a worker's row, nothing can be noted there
+--       frozen_seconds
+--       ends    integer: take at most so many whose time is up (cancelled, discarded); null: all
 --       max_rescues       integer · keep, now   as for complete
 -- out:  id, state, worker, task of each job taken from a dead worker; and one row without an id whose
 --       state is the number of other workers, as text
--- unless: calm
--- then: archive, settle
+-- unless: parts/all_workers_present
+-- then: parts/archive, parts/settle
 -- trap: a process is dead when its session is dead: the kernel closes a killed process's socket, and that
 --       frees its lock, however busy the interpreter was. The second sighting counts, because a
 --       live worker that lost its connection takes the lock again at once; after a restart of the
---       server all have lost theirs, and have ten seconds. The scan for a dead worker's
+--       server all have lost theirs, and have ten seconds. An instant in the future is none: the
+--       clock was ahead. A job that somebody holds is passed over; its worker stays dead, with the
+--       jobs that remain, until the last one is taken. A worker whose row somebody holds cannot speak, so its
+--       silence says nothing, but its session does. The scan for a dead worker's
 --       jobs reads the live table once: lease columns have no index, as claims are many and deaths few.
+--       Only the children of jobs that end may still have to be waited for: not for long.
 WITH clock AS MATERIALIZED (
     SELECT coalesce(:now::timestamptz, clock_timestamp()) AS instant
 ), present AS MATERIALIZED (
@@ -20,39 +29,87 @@ WITH clock AS MATERIALIZED (
     WHERE locktype = 'advisory' AND granted AND objsubid = 2
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND classid::bigint = hashtext('pgqueue')::bigint & 4294967295
+), doubtful AS MATERIALIZED (
+    SELECT w.id, w.name, w.remaining, w.suspected_at, w.session AND w.id NOT IN (SELECT worker FROM present) AS absent,
+           CASE WHEN :silent::jsonb IS NULL
+                THEN w.heartbeat_at <= instant - make_interval(secs => :frozen_seconds::float8)
+                ELSE coalesce(:silent::jsonb ->> w.id::text = extract(epoch FROM w.heartbeat_at)::text, false) END AS frozen
+    FROM pgqueue.worker AS w, clock
+    WHERE w.suspected_at IS NOT NULL
+       OR w.remaining IS NOT NULL
+       OR w.session AND w.id NOT IN (SELECT worker FROM present)
+       OR CASE WHEN :silent::jsonb IS NULL
+               THEN w.heartbeat_at <= instant - make_interval(secs => :frozen_seconds::float8)
+               ELSE :silent::jsonb ->> w.id::text = extract(epoch FROM w.heartbeat_at)::text END
+    ORDER BY w.id
+    FOR UPDATE OF w SKIP LOCKED
 ), suspected AS (
     UPDATE pgqueue.worker AS w
-    SET suspected_at = CASE WHEN w.suspected_at IS NULL THEN instant END
-    FROM clock
-    WHERE w.session
-      AND (w.suspected_at IS NULL) = (w.id NOT IN (SELECT worker FROM present))
-      AND (w.suspected_at IS NOT NULL
-           OR pg_postmaster_start_time() < instant - interval '10 seconds')
+    SET suspected_at = CASE WHEN d.absent THEN instant END
+    FROM doubtful AS d, clock
+    WHERE w.id = d.id
+      AND CASE WHEN d.absent
+               THEN (d.suspected_at IS NULL OR d.suspected_at > instant)
+                    AND pg_postmaster_start_time() NOT BETWEEN instant - interval '10 seconds' AND instant
+               ELSE d.suspected_at IS NOT NULL END
 ), dead AS (
-    DELETE FROM pgqueue.worker AS w
-    USING clock
-    WHERE w.heartbeat_at <= instant - make_interval(secs => :frozen_seconds::float8)
-       OR w.session AND w.suspected_at <= instant - make_interval(secs => :patience_seconds::float8)
-          AND w.id NOT IN (SELECT worker FROM present)
-    RETURNING w.id, w.name
+    SELECT d.*
+    FROM doubtful AS d, clock
+    WHERE d.frozen OR d.remaining IS NOT NULL
+       OR d.absent AND d.suspected_at <= instant - make_interval(secs => :patience_seconds::float8)
+), out_of_reach AS (
+    SELECT w.id, w.name, w.remaining
+    FROM pgqueue.worker AS w, clock
+    WHERE w.id = ANY (ARRAY(SELECT jsonb_array_elements_text(:gone::jsonb)::integer))
+      AND w.session AND w.id NOT IN (SELECT worker FROM present) AND w.id NOT IN (SELECT id FROM doubtful)
+      AND pg_postmaster_start_time() NOT BETWEEN instant - interval '10 seconds' AND instant
 )
-SELECT set_config('pgqueue_local.dead', coalesce(jsonb_object_agg(id, name), '{}')::text, true),
+SELECT set_config('lock_timeout', '100ms', true),
+       set_config('pgqueue_local.dead', coalesce(jsonb_object_agg(
+           id, jsonb_build_object('name', name, 'remaining', remaining, 'ours', ours)), '{}')::text, true),
        set_config('pgqueue_local.ending', '[]', true)
-FROM dead;
+FROM (SELECT id, name, remaining, true AS ours FROM dead
+      UNION ALL
+      SELECT id, name, remaining, false FROM out_of_reach) AS dead;
 
-WITH orphaned AS MATERIALIZED (
-    SELECT j.id, j.worker, current_setting('pgqueue_local.dead')::jsonb ->> j.worker::text AS name,
+WITH dead AS MATERIALIZED (
+    SELECT key::integer AS worker, value ->> 'name' AS name, nullif(value -> 'remaining', 'null') AS remaining,
+           (value ->> 'ours')::boolean AS ours
+    FROM jsonb_each(current_setting('pgqueue_local.dead')::jsonb)
+), held AS MATERIALIZED (
+    SELECT j.id, j.worker
+    FROM pgqueue.job AS j
+    WHERE EXISTS (SELECT FROM dead WHERE remaining IS NULL)
+      AND j.state = 'running'
+      AND j.worker = ANY (ARRAY(SELECT worker FROM dead WHERE remaining IS NULL))
+    UNION ALL
+    SELECT j.id, dead.worker
+    FROM dead
+    CROSS JOIN LATERAL jsonb_array_elements_text(dead.remaining) AS r(id)
+    CROSS JOIN LATERAL (
+        SELECT j.id FROM pgqueue.job AS j
+        WHERE j.id = r.id::bigint AND j.state = 'running' AND j.worker = dead.worker OFFSET 0
+    ) AS j
+), orphaned AS MATERIALIZED (
+    SELECT j.*, dead.name,
            CASE WHEN j.cancel_requested THEN 'cancelled'
                 WHEN j.rescues >= :max_rescues::integer THEN 'discarded'
                 ELSE 'available' END AS next
-    FROM pgqueue.job AS j
-    WHERE current_setting('pgqueue_local.dead') <> '{}'
-      AND j.state = 'running'
-      AND j.worker = ANY (ARRAY(SELECT jsonb_object_keys(current_setting('pgqueue_local.dead')::jsonb)::integer))
-    ORDER BY j.id
-    FOR NO KEY UPDATE
+    FROM (SELECT * FROM held ORDER BY id) AS h
+    CROSS JOIN LATERAL (
+        SELECT j.id, j.worker, j.cancel_requested, j.rescues
+        FROM pgqueue.job AS j
+        WHERE j.id = h.id AND j.state = 'running' AND j.worker = h.worker
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS j
+    JOIN dead ON dead.worker = h.worker
+), chosen AS MATERIALIZED (
+    SELECT *
+    FROM (SELECT o.*, row_number() OVER (PARTITION BY next = 'available' ORDER BY random()) AS n FROM orphaned AS o) AS o
+    WHERE next = 'available' OR :ends::integer IS NULL OR n <= :ends::integer
+    ORDER BY id
 ), placed AS MATERIALIZED (
-    SELECT orphaned.*, nextval('pgqueue.position') AS position FROM orphaned
+    SELECT chosen.*, nextval('pgqueue.position') AS position FROM chosen
 ), rescued AS (
     UPDATE pgqueue.job AS j
     SET state = CASE o.next WHEN 'available' THEN 'available' ELSE j.state END,
@@ -67,7 +124,24 @@ WITH orphaned AS MATERIALIZED (
                         'at', coalesce(:now::timestamptz, clock_timestamp()))
     FROM placed AS o
     WHERE j.id = ANY (ARRAY[o.id])
-    RETURNING j.id, j.queue, j.task, o.worker, o.next
+    RETURNING j.id, j.queue, j.task, j.permit, o.worker, o.next
+), remains AS MATERIALIZED (
+    SELECT dead.worker, array_agg(h.id ORDER BY h.id) FILTER (WHERE h.id IS NOT NULL AND c.id IS NULL) AS jobs
+    FROM dead
+    LEFT JOIN held AS h ON h.worker = dead.worker
+    LEFT JOIN chosen AS c ON c.id = h.id
+    WHERE dead.ours
+    GROUP BY dead.worker
+), gone AS (
+    DELETE FROM pgqueue.worker AS w
+    USING remains AS r
+    WHERE w.id = r.worker AND r.jobs IS NULL
+    RETURNING w.id
+), stays AS (
+    UPDATE pgqueue.worker AS w
+    SET remaining = r.jobs
+    FROM remains AS r
+    WHERE w.id = r.worker AND r.jobs IS NOT NULL AND w.remaining IS DISTINCT FROM r.jobs
 ), noted AS (
     SELECT set_config('pgqueue_local.ending', coalesce(
                jsonb_agg(jsonb_build_object('id', id, 'state', next, 'reason', CASE next
@@ -75,8 +149,8 @@ WITH orphaned AS MATERIALIZED (
                    FILTER (WHERE next <> 'available'), '[]')::text, true)
     FROM rescued
 ), woken AS (
-    SELECT count(pgqueue.wake(queue)) FROM (SELECT DISTINCT queue FROM rescued WHERE next = 'available') AS queues
+    SELECT count(pgqueue.wake(queue)) FROM (SELECT DISTINCT queue FROM rescued WHERE next = 'available' OR permit IS NOT NULL) AS queues
 )
 SELECT id, next, worker, task FROM rescued
 UNION ALL
-SELECT NULL, (SELECT count(*) FROM pgqueue.worker)::text, NULL, NULL FROM noted, woken;
+SELECT NULL, ((SELECT count(*) FROM pgqueue.worker) - (SELECT count(*) FROM gone))::text, NULL, NULL FROM noted, woken;

@@ -1,4 +1,4 @@
--- resign: the leader steps down; whoever asks next leads.
+-- resign: the leader steps down; the next candidate to ask leads.
 --
 -- in:   name text · worker integer
 -- out:  nothing

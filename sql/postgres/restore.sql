@@ -7,8 +7,8 @@
 --       workflows JSON array of {id, name, tags, created_at} of these jobs
 --       keep, now as for complete
 -- out:  id there, id here of each job that this call brought
--- then: settle, archive
--- trap: numbers and jobs in one transaction, so that whoever asks again after a crash brings none twice. A parent whose
+-- then: parts/settle, parts/archive
+-- trap: numbers and jobs in one transaction, so that a copy repeated after a crash brings no job twice. A parent whose
 --       edge is not decided must be here already: edges of jobs that are not would look stranded to the sweep. It may
 --       have finished here meanwhile: locked and decided as in link. A unique key that is held here
 --       answers with its holder, as in enqueue; then the children wait for that one.
@@ -47,23 +47,52 @@ FROM (
 ) AS known
 ON CONFLICT DO NOTHING;
 
+UPDATE pgqueue.job AS j
+SET next_key = NULL
+FROM jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, unique_key text, edges jsonb, finished_at bigint)
+CROSS JOIN jsonb_to_recordset(g.edges) AS e(parent bigint, outcome text)
+CROSS JOIN LATERAL (
+    SELECT c.id FROM pgqueue.copied AS c WHERE c.source = :source::text AND c.source_id = e.parent OFFSET 0) AS c
+WHERE j.id = ANY (ARRAY[c.id]) AND e.outcome IS NULL AND g.finished_at IS NULL
+  AND j.unique_key = g.unique_key AND j.next_key = g.unique_key
+  AND current_setting('pgqueue_local.bringing')::jsonb ? g.id::text;
+
 WITH given AS MATERIALIZED (
     SELECT g.*, (current_setting('pgqueue_local.bringing')::jsonb ->> g.id::text)::bigint AS number
     FROM ROWS FROM (jsonb_to_recordset(:jobs::jsonb) AS (
-             id bigint, state text, task text, queue text, priority smallint, args jsonb, attempt smallint,
+             id bigint, state text, task text, queue text, key text, priority smallint, args jsonb, attempt smallint,
              max_attempts smallint, rescues smallint, run_at bigint, enqueued_at bigint,
              finished_at bigint, timeout_seconds float8, unique_key text, workflow bigint, reason text,
-             errors jsonb, progress jsonb, metadata jsonb, tags text[])) WITH ORDINALITY AS g
+             errors jsonb, progress jsonb, metadata jsonb, tags text[], expires_at bigint, keep boolean, edges jsonb, due_at bigint)) WITH ORDINALITY AS g
     WHERE current_setting('pgqueue_local.bringing')::jsonb ? g.id::text AND g.finished_at IS NULL
     ORDER BY g.ordinality
+), keyed AS MATERIALIZED (
+    SELECT g.id, f.follows,
+           count(*) OVER (PARTITION BY g.unique_key) > 1 AND NOT f.follows AS is_followed
+    FROM given AS g
+    CROSS JOIN LATERAL (
+        SELECT EXISTS (
+            SELECT FROM jsonb_to_recordset(g.edges) AS e(parent bigint, outcome text)
+            WHERE e.outcome IS NULL
+              AND (e.parent IN (SELECT o.id FROM given AS o WHERE o.unique_key = g.unique_key)
+                   OR (SELECT (SELECT j.unique_key FROM pgqueue.job AS j WHERE j.id = c.id)
+                       FROM pgqueue.copied AS c WHERE c.source = :source::text AND c.source_id = e.parent) = g.unique_key)
+        ) AS follows
+    ) AS f
+    WHERE g.unique_key IS NOT NULL
 ), inserted AS (
     INSERT INTO pgqueue.job (id, position, run_at, enqueued_at, timeout_seconds, workflow, blocked_by, priority, attempt,
-                             max_attempts, rescues, state, queue, task, unique_key, args, errors, progress, metadata, tags)
+                             max_attempts, rescues, state, queue, key, task, unique_key, next_key, args, errors, progress, metadata, tags,
+                             expires_at, keep, due_at)
     SELECT g.number, nextval('pgqueue.position'), 'epoch'::timestamptz + g.run_at * interval '1 microsecond',
            'epoch'::timestamptz + g.enqueued_at * interval '1 microsecond', g.timeout_seconds, w.id,
            CASE g.state WHEN 'blocked' THEN 1 ELSE 0 END, g.priority, g.attempt,
-           g.max_attempts, g.rescues, g.state, g.queue, g.task, g.unique_key, g.args, g.errors, g.progress, g.metadata, g.tags
+           g.max_attempts, g.rescues, g.state, g.queue, coalesce(g.key, ''), g.task,
+           CASE WHEN NOT k.follows THEN g.unique_key END, CASE WHEN NOT k.is_followed THEN g.unique_key END,
+           g.args, g.errors, g.progress, g.metadata, g.tags, 'epoch'::timestamptz + g.expires_at * interval '1 microsecond', g.keep,
+           'epoch'::timestamptz + nullif(g.due_at, g.run_at) * interval '1 microsecond'
     FROM given AS g
+    LEFT JOIN keyed AS k ON k.id = g.id
     LEFT JOIN LATERAL (
         SELECT c.id FROM pgqueue.copied AS c
         WHERE c.source = :source::text || ' workflow' AND c.source_id = g.workflow OFFSET 0) AS w ON true
@@ -78,7 +107,8 @@ SELECT set_config('pgqueue_local.brought', coalesce((SELECT jsonb_agg(id) FROM i
 FROM woken;
 
 UPDATE pgqueue.copied AS c
-SET id = (SELECT j.id FROM pgqueue.job AS j WHERE j.unique_key = g.unique_key)
+SET id = least((SELECT j.id FROM pgqueue.job AS j WHERE j.unique_key = g.unique_key),
+               (SELECT j.id FROM pgqueue.job AS j WHERE j.next_key = g.unique_key))
 FROM jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, unique_key text, finished_at bigint)
 WHERE c.source = :source::text
   AND c.source_id = g.id
@@ -88,17 +118,17 @@ WHERE c.source = :source::text
 
 WITH archived AS (
     INSERT INTO pgqueue.archive (id, run_at, enqueued_at, claimed_at, finished_at, timeout_seconds, workflow, cause, priority,
-                                 attempt, max_attempts, rescues, state, queue, task, unique_key, reason, args, result,
+                                 attempt, max_attempts, rescues, state, queue, key, task, unique_key, reason, args, result,
                                  errors, progress, metadata, tags)
     SELECT (current_setting('pgqueue_local.bringing')::jsonb ->> g.id::text)::bigint,
            'epoch'::timestamptz + g.run_at * interval '1 microsecond', 'epoch'::timestamptz + g.enqueued_at * interval '1 microsecond',
            'epoch'::timestamptz + g.claimed_at * interval '1 microsecond', 'epoch'::timestamptz + g.finished_at * interval '1 microsecond',
            g.timeout_seconds, w.id, p.id, g.priority,
-           g.attempt, g.max_attempts, g.rescues, g.state, g.queue, g.task, g.unique_key,
+           g.attempt, g.max_attempts, g.rescues, g.state, g.queue, coalesce(g.key, ''), g.task, g.unique_key,
            CASE WHEN p.id IS NULL THEN g.reason ELSE replace(g.reason, 'parent ' || g.cause || ' ', 'parent ' || p.id || ' ') END,
            g.args, nullif(g.result, 'null'), g.errors, g.progress, g.metadata, g.tags
     FROM jsonb_to_recordset(:jobs::jsonb) AS g(
-             id bigint, state text, task text, queue text, priority smallint, args jsonb, attempt smallint,
+             id bigint, state text, task text, queue text, key text, priority smallint, args jsonb, attempt smallint,
              max_attempts smallint, rescues smallint, run_at bigint, enqueued_at bigint, claimed_at bigint,
              finished_at bigint, timeout_seconds float8, unique_key text, workflow bigint, cause bigint, reason text,
              result jsonb, errors jsonb, progress jsonb, metadata jsonb, tags text[])

@@ -6,8 +6,8 @@
 --       keep, now   as for complete
 -- out:  id, state of each that was asked for: 'available', or 'blocked' (it waits for parents), 'running', 'held'
 --       (its unique key now belongs to another job); a missing one never was, or is past its retention
--- then: retry, archive, settle
--- trap: whoever adds a child to a finished job holds that job's row. So the finished ones are locked first, and all of
+-- then: retry, parts/archive, parts/settle
+-- trap: a transaction that adds a child to a finished job holds that job's row. So finished jobs are locked first, and all of
 --       this runs again until a new snapshot shows no other descendant. What comes back waits for whichever of its
 --       parents have not finished: those are kept from finishing, those that failed from being
 --       retried, and all counted by a new statement. A descendant with another parent that failed stays
@@ -29,7 +29,8 @@ WITH RECURSIVE asked AS MATERIALIZED (
     FROM (SELECT id FROM asked
           UNION
           SELECT unnest(nullif(current_setting('pgqueue_local.known', true), '')::bigint[])) AS known
-    WHERE (SELECT (SELECT j.id FROM pgqueue.job AS j WHERE j.unique_key = a.unique_key)
+    WHERE (SELECT least((SELECT j.id FROM pgqueue.job AS j WHERE j.unique_key = a.unique_key),
+                        (SELECT j.id FROM pgqueue.job AS j WHERE j.next_key = a.unique_key))
            FROM pgqueue.archive AS a
            WHERE a.id = known.id) IS NULL
     UNION
@@ -40,7 +41,8 @@ WITH RECURSIVE asked AS MATERIALIZED (
         SELECT a.id
         FROM pgqueue.archive AS a
         WHERE a.id = d.child_id AND a.cause = again.id
-          AND (SELECT j.id FROM pgqueue.job AS j WHERE j.unique_key = a.unique_key) IS NULL
+          AND least((SELECT j.id FROM pgqueue.job AS j WHERE j.unique_key = a.unique_key),
+                    (SELECT j.id FROM pgqueue.job AS j WHERE j.next_key = a.unique_key)) IS NULL
         OFFSET 0
     ) AS a
 ), locked AS (
@@ -78,12 +80,13 @@ ORDER BY p.id
 FOR KEY SHARE;
 
 WITH RECURSIVE candidate AS MATERIALIZED (
-    SELECT a.*, a.id = ANY ((SELECT current_setting('pgqueue_local.asked')::bigint[])::bigint[]) AS asked,
+    SELECT a.*, a.id IN (SELECT unnest(current_setting('pgqueue_local.asked')::bigint[])) AS asked,
            a.unique_key IS NOT NULL
            AND (row_number() OVER (
                     PARTITION BY a.unique_key
-                    ORDER BY a.id <> ALL ((SELECT current_setting('pgqueue_local.asked')::bigint[])::bigint[]), a.id) > 1
-                OR (SELECT j.id FROM pgqueue.job AS j WHERE j.unique_key = a.unique_key) IS NOT NULL) AS held
+                    ORDER BY a.id NOT IN (SELECT unnest(current_setting('pgqueue_local.asked')::bigint[])), a.id) > 1
+                OR least((SELECT j.id FROM pgqueue.job AS j WHERE j.unique_key = a.unique_key),
+                         (SELECT j.id FROM pgqueue.job AS j WHERE j.next_key = a.unique_key)) IS NOT NULL) AS held
     FROM pgqueue.archive AS a
     WHERE a.id = ANY ((SELECT current_setting('pgqueue_local.reviving')::bigint[])::bigint[])
 ), edge AS MATERIALIZED (
@@ -103,10 +106,10 @@ WITH RECURSIVE candidate AS MATERIALIZED (
     JOIN edge AS e ON e.parent_id = hopeless.id AND e.outcome <> 'completed'
 ), revived AS (
     INSERT INTO pgqueue.job (id, run_at, enqueued_at, timeout_seconds, workflow, blocked_by, priority, attempt,
-                             max_attempts, state, queue, task, unique_key, args, errors, progress, metadata, tags)
+                             max_attempts, state, queue, key, task, unique_key, next_key, args, errors, progress, metadata, tags)
     SELECT id, coalesce(:now::timestamptz, clock_timestamp()), enqueued_at, timeout_seconds, workflow, 1,
            priority, attempt, greatest(max_attempts, attempt + 1), 'blocked',
-           queue, task, unique_key, args, errors, progress, metadata, tags
+           queue, key, task, unique_key, unique_key, args, errors, progress, metadata, tags
     FROM candidate
     WHERE NOT held AND id NOT IN (SELECT id FROM hopeless)
     ORDER BY id
@@ -147,7 +150,7 @@ WITH counted AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE d.outcome IS NULL)::integer AS blocked_by,
                min(d.parent_id) FILTER (WHERE d.policy = 'cancel' AND d.outcome <> 'completed'
-                                          AND j.id <> ALL ((SELECT current_setting('pgqueue_local.asked')::bigint[])::bigint[])) AS spoiled_by
+                                          AND j.id NOT IN (SELECT unnest(current_setting('pgqueue_local.asked')::bigint[]))) AS spoiled_by
         FROM pgqueue.dependency AS d
         WHERE d.child_id = j.id
     ) AS parents

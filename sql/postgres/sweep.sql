@@ -1,16 +1,18 @@
--- sweep: finds what should not exist, mends it and counts it: blocked jobs whose parents have all
+-- sweep: finds, counts and repairs what should not exist: blocked jobs whose parents have all
 -- finished, and running jobs whose worker is unknown.
 --
 -- in:   limit integer · keep, now   as for complete
 -- out:  stranded, orphaned: how many of each
--- then: settle, archive
--- trap: orphans come from a worker that was taken for dead and claimed once more before it died.
+-- then: parts/settle, parts/archive
+-- trap: orphans come from a worker that was taken for dead and claimed once more before it died. A claim dated in
+--       the future counts as old: the clock was ahead.
 WITH late AS MATERIALIZED (
     SELECT j.id
     FROM pgqueue.job AS j
     WHERE j.state = 'running'
       AND NOT EXISTS (SELECT FROM pgqueue.worker AS w WHERE w.id = j.worker)
-      AND j.claimed_at < coalesce(:now::timestamptz, clock_timestamp()) - interval '1 minute'
+      AND NOT j.claimed_at BETWEEN coalesce(:now::timestamptz, clock_timestamp()) - interval '1 minute'
+                               AND coalesce(:now::timestamptz, clock_timestamp()) + interval '1 second'
     LIMIT :limit::integer
     FOR NO KEY UPDATE SKIP LOCKED
 ), placed AS MATERIALIZED (

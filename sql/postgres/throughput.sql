@@ -1,4 +1,4 @@
--- throughput: what has finished lately, and how long it took.
+-- throughput: what has finished lately, and how long that took.
 --
 -- in:   seconds float8: look back so far · limit integer: at so many jobs at the most
 -- out:  state, count, waited p50, p99 in seconds from due to claimed, ran p50, p99 from claimed to finished

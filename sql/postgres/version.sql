@@ -2,4 +2,22 @@
 --
 -- in:   nothing
 -- out:  version
-SELECT max(version) FROM pgqueue.migration;
+-- trap: a dump without data, and a test suite that truncates all tables, leave the tables and empty this one: then
+--       the version is what the catalog shows of each schema file.
+SELECT coalesce(max(version), (
+    SELECT CASE WHEN to_regclass('pgqueue.recent') IS NOT NULL THEN '0010'
+                WHEN to_regclass('pgqueue.tally') IS NOT NULL THEN '0009'
+                WHEN to_regclass('pgqueue.queue_key') IS NOT NULL THEN '0008'
+                WHEN to_regclass('pgqueue.job_expires') IS NOT NULL THEN '0007'
+                WHEN to_regclass('pgqueue.firing') IS NOT NULL THEN '0006'
+                WHEN EXISTS (SELECT FROM pg_attribute AS a
+                             WHERE a.attrelid = c.oid AND a.attname = 'key' AND NOT a.attisdropped) THEN '0005'
+                WHEN c.relreplident = 'f' THEN '0004'
+                WHEN EXISTS (SELECT FROM pg_class AS d
+                             WHERE d.oid = to_regclass('pgqueue.dependency') AND 'fillfactor=40' = ANY (d.reloptions)) THEN '0003'
+                WHEN EXISTS (SELECT FROM pg_attribute AS a
+                             WHERE a.attrelid = c.oid AND a.attname = 'args' AND a.attstorage = 'e') THEN '0002'
+                ELSE '0001' END
+    FROM pg_class AS c
+    WHERE c.oid = to_regclass('pgqueue.archive')))
+FROM pgqueue.migration;

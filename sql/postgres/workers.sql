@@ -5,4 +5,4 @@
 SELECT (to_jsonb(w) || jsonb_build_object(
            'leads', EXISTS (SELECT FROM pgqueue.leader AS l WHERE l.worker = w.id AND l.until > clock_timestamp())))::text
 FROM pgqueue.worker AS w
-ORDER BY w.id;
+ORDER BY w.started_at, w.id;

@@ -1,9 +1,9 @@
--- begin: a workflow exists: a name, and an id for jobs to share.
+-- begin: makes a workflow: a name, and an id for jobs to share.
 --
 -- in:   name · tags list · now
 --       first  its id, if `prepare` has taken a number for it
 -- out:  id
--- uses: store
+-- uses: lib/store
 local id = given.first or call('INCR', root .. 'id')
 call('HSET', root .. 'workflow', id, cmsgpack.pack({given.name, given.tags, clock(given)}))
 call('ZADD', root .. 'workflows', id, id)

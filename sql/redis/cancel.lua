@@ -1,31 +1,37 @@
--- cancel: waiting jobs are cancelled at once, a running one is told through its worker.
+-- cancel: waiting jobs are cancelled at once; the worker of a running one is asked to stop it.
 --
--- in:   ids    list of job ids
---       workflow all of its jobs too
+-- in:   ids    list of job ids, a thousand at the most unless there is a workflow
+--       workflow all of its jobs too · before  how far earlier runs came
+--       states   list: only those that are in one of these by now
 --       reason
 --       keep, now   as for complete
--- out:  id, state: 'cancelled', or 'running' for one that was told; a missing one had finished or never was
--- uses: settle
+-- out:  id, state: 'cancelled', or 'running' for one whose worker was asked; a missing one had finished, never existed,
+--       or is in another state
+-- uses: lib/settle
+-- full: goes on
 -- trap: the youngest first, so that a large workflow, which takes several runs, frees no child in between.
 local CHUNK = 1000
 if not is_settled(given) then return end
-local asked, ids = {}, {}
-for _, id in ipairs(given.ids) do asked[id] = true end
+local ids, known, members, last = {}, {}, {}, nil
 if given.workflow then
-    for _, id in ipairs(numbers(call('ZRANGE', root .. 'members:' .. text(given.workflow), 0, -1))) do
-        asked[id] = true
-    end
+    local from = given.before and '(' .. text(given.before) or '+inf'
+    members = numbers(call('ZREVRANGEBYSCORE', root .. 'members:' .. text(given.workflow), from, '-inf', 'LIMIT', 0, CHUNK))
+    if #members == CHUNK then last = members[CHUNK] end
 end
-for id in pairs(asked) do ids[#ids + 1] = id end
+for _, id in ipairs(members) do known[id] = true end
+for _, id in ipairs(given.ids) do
+    if (not last or id >= last) and (not given.before or id < given.before) then known[id] = true end
+end
+for id in pairs(known) do ids[#ids + 1] = id end
 table.sort(ids, function(one, other) return one > other end)
 
 local reason = given.reason or 'cancelled on request'
-local rows, rest, workers = {}, {}, {}
+local rows, workers, is_meant = {}, {}, {}
 local told, told_ids, ended, ended_ids, endings = {}, {}, {}, {}, {}
-for n = CHUNK + 1, #ids do rest[#rest + 1] = ids[n] end
-for n = #ids, CHUNK + 1, -1 do ids[n] = nil end
+for _, state in ipairs(given.states or {}) do is_meant[state] = true end
 for n, job in ipairs(read(ids)) do
     local id = ids[n]
+    if job and given.states and not is_meant[job[STATE]] then job = false end
     if job and job[STATE] == 'running' then
         job[CANCEL_REQUESTED], job[REASON] = true, reason
         told[#told + 1], told_ids[#told_ids + 1] = job, id
@@ -44,4 +50,4 @@ for worker in pairs(workers) do
     call('PUBLISH', channel .. topic, topic)
 end
 settle(clock(given), not given.now)
-return {rows}, #rest > 0 and {ids = rest, workflow = false} or nil
+return {rows}, last and {before = last} or nil

@@ -1,46 +1,36 @@
 -- claim: each job to one worker, most urgent first, attempt + 1, under the caller's lease.
 --
 -- in:   queue · worker · limit · now
+--       strays take so many of jobs that have keys first; then their queue is one for claim_in_turn. A queue with limits
+--              gives none to this claim
 --       lease  a number of the worker's block that no other claim was given
---       floors list of {priority, position, below}, ascending and without gaps: look at what lies above
---              (priority, position) and has a priority smaller than *below*
+--       floors list of {priority, position, below}: look, in each in turn, at what lies above (priority, position)
+--              and has a priority smaller than *below*
 -- out:  id, priority, position, attempt, task, args, max_attempts, timeout_seconds, run_at in seconds since the
---       epoch, rescues, progress, metadata, tags, workflow, queue; in order
--- uses: place, claimed
+--       epoch, rescues, progress, metadata, tags, workflow, queue, key, expires_in (seconds; what is below zero must
+--       not begin); in order
+-- uses: lib/hand_out
 -- walks: the queue's priorities, and each one's order from its floor upwards
+-- full: goes on
 local queue, limit = given.queue, given.limit
-if call('HEXISTS', root .. 'paused', queue) == 1 then return {{}} end
+if call('HEXISTS', root .. 'paused', queue) == 1 or call('HEXISTS', root .. 'limits', queue) == 1 then return {{}} end
 
 local ids = {}
-local priorities = root .. 'priorities:' .. queue
-for _, floor in ipairs(given.floors) do
-    if #ids >= limit then break end
-    for _, priority in ipairs(call('ZRANGEBYSCORE', priorities, floor.priority, '(' .. text(floor.below))) do
-        if #ids >= limit then break end
-        local at = root .. 'queue:' .. priority .. ':' .. queue
-        local from = tonumber(priority) == floor.priority and '(' .. text(floor.position) or '-inf'
-        local found = call('ZRANGEBYSCORE', at, from, '+inf', 'LIMIT', 0, limit - #ids)
-        for n = 1, #found do ids[#ids + 1] = tonumber(found[n]) end
-        -- They stand next to each other.
-        if #found > 0 then many('ZREM', at, found) end
-        if call('EXISTS', at) == 0 then call('ZREM', priorities, priority) end
+if given.strays > 0 then
+    local keys = root .. 'keys:' .. queue
+    for _, key in ipairs(call('ZRANGE', keys, 0, given.strays - 1)) do
+        if #ids >= given.strays then break end
+        local line = line_of(queue, key)
+        for _, id in ipairs(first_of(line, given.strays - #ids)) do ids[#ids + 1] = id end
+        if call('EXISTS', root .. 'priorities:' .. line) == 0 then call('ZREM', keys, key) end
     end
 end
+for _, id in ipairs(first_of(queue, limit - #ids, given.floors)) do ids[#ids + 1] = id end
 if #ids == 0 then
-    if call('EXISTS', priorities) == 0 then call('SREM', root .. 'queues', queue) end
+    if call('EXISTS', root .. 'priorities:' .. queue, root .. 'keys:' .. queue) == 0 then
+        call('SREM', root .. 'queues', queue)
+    end
     return {{}}
 end
-
 local now = clock(given)
-local jobs, running, records = read(ids), {}, {}
-for n, id in ipairs(ids) do
-    local job = jobs[n]
-    job[STATE], job[LEASE], job[WORKER], job[CLAIMED_AT] = 'running', given.lease, given.worker, now
-    job[ATTEMPT] = job[ATTEMPT] + 1
-    records[2 * n - 1], records[2 * n] = id, cmsgpack.pack(job)
-    running[2 * n - 1], running[2 * n] = given.lease, id
-end
-many('HSET', root .. 'job', records)
-many('ZADD', root .. 'running:' .. text(given.worker), running)
-call('SADD', root .. 'runners', given.worker)
-return {claimed(ids, jobs)}
+return {claimed(ids, hand_out(given, ids, now), now)}

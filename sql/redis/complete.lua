@@ -7,7 +7,8 @@
 -- out:  what PostgreSQL says of its isolation level; and null if all of them are completed now, else {id: lease}
 --       of those that are, as JSON. Then id, lease of each that an earlier call completed; what is missing was lost
 --       to another owner; then again, and the queues in which children can run now
--- uses: settle
+-- uses: lib/settle
+-- full: goes on
 if not is_settled(given) then return end
 local now = clock(given)
 local done, seen, ids, jobs, endings, missing, leases, asked = {}, {}, {}, {}, {}, {}, {}, 0

@@ -4,7 +4,7 @@
 -- in:   jobs   as for enqueue, with unique_key
 --       notify, first, now   as for enqueue
 -- out:  ordinal, id of each job that was created; then unique_key, id of each key's holder
--- uses: create
+-- uses: lib/create
 local keys = {}
 for _, row in ipairs(given.jobs) do
     if row.unique_key then keys[#keys + 1] = row.unique_key end

@@ -3,7 +3,7 @@
 -- in:   id, lease  the running job, which is about to be completed together with this
 --       jobs       list of the ids of jobs that were just enqueued
 -- out:  id, if the lease still holds
--- uses: settle
+-- uses: lib/settle
 -- trap: a child that was cancelled gets its edges all the same: it may be revived.
 if not is_settled(given) then return end
 local parent = read({given.id})[1]

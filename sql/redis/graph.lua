@@ -3,7 +3,7 @@
 -- in:   workflow, job  one of them
 --       limit so many jobs at the most, and ten times as many edges
 -- out:  nothing; then one JSON document a job; then parent, child, policy, outcome, name of each edge
--- uses: view
+-- uses: lib/view
 local members, ids = {}, {}
 local function meet(id)
     if not members[id] and #ids < given.limit then

@@ -1,10 +1,11 @@
--- heartbeat: this worker lives; says what it still holds.
+-- heartbeat: this worker lives, and still holds these jobs.
 --
 -- in:   worker · session boolean: its presence shows · running · now
---       profile JSON text, as it joined; info as it is now
+--       profile JSON text, as it joined; queues and info as they are now
 --       jobs    list of {id, lease}
 -- out:  id, lease, cancel_requested of those that are still held; a missing one was lost
--- uses: worker, job
+-- uses: lib/worker, lib/job
+-- full: goes on
 local worker = read_worker(given.worker) or {}
 worker[PROFILE] = given.profile
 worker[RUNNING], worker[HEARTBEAT_AT], worker[SUSPECTED_AT] = given.running, clock(given), false

@@ -1,13 +1,16 @@
--- hold: which of these jobs exist, so that a child can be added to them.
+-- hold: which of these jobs exist, so that a child can be added to them within the hour.
 --
 -- in:   ids    list of job ids
 -- out:  id of each that exists, live or finished
--- uses: store, job
--- trap: nothing is held: a parent that finishes before its child is linked is found finished by `link`, as
---       no script is interrupted by another.
+-- uses: lib/store, lib/job
+-- trap: nothing is kept from finishing: a parent that does before its child is linked is found finished by `link`. What
+--       finishes may be gone by then, if it is not kept, or not for long: so how it ends is noted for those who hold it.
 local jobs, ended = fetch(root .. 'job', given.ids), read_ended(given.ids)
 local rows = {}
 for n, id in ipairs(given.ids) do
-    if jobs[n] or ended[n] then rows[#rows + 1] = {id} end
+    if jobs[n] or ended[n] then
+        rows[#rows + 1] = {id}
+        note_held(id, not jobs[n] and ended[n][ENDED_JOB][STATE] or 'live')
+    end
 end
 return {rows}

@@ -1,7 +1,8 @@
--- leave: a worker process goes, with nothing left in its hands.
+-- leave: a worker process that holds no job any more unregisters.
 --
 -- in:   worker
 -- out:  nothing
--- uses: store
+-- uses: lib/store
+-- full: goes on
 call('HDEL', root .. 'worker', given.worker)
 return {}

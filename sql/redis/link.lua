@@ -6,9 +6,10 @@
 --       elsewhere list of the parents that were not enqueued together with them
 --       keep, now   as for complete
 -- out:  nothing
--- uses: settle
+-- uses: lib/settle
 -- trap: a parent may have finished: such edges are decided at once, as all others are. One that is neither live
---       nor kept was the holder of a unique key, finished since: it counts as completed.
+--       nor kept ended as was noted for those who held it; if nothing was, it held a unique key, finished
+--       since, and counts as completed.
 if not is_settled(given) then return end
 local children, parents, edges, first = {}, {}, {}, {}
 
@@ -53,7 +54,8 @@ for _, parent in ipairs(given.elsewhere) do
 end
 for n, ended in ipairs(read_ended(finished)) do
     local parent = finished[n]
-    local state = 'completed'
+    local state = call('GET', root .. 'held:' .. text(parent))
+    if not state or state == 'live' then state = 'completed' end
     if ended then
         local at = root .. 'ended:' .. text(parent)
         state = ended[ENDED_JOB][STATE]

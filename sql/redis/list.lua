@@ -2,7 +2,7 @@
 --
 -- in:   state, queue, task, tag, workflow  only these · before only ids below it · limit
 -- out:  one JSON document a job
--- uses: view
+-- uses: lib/view
 -- walks: the ids of live jobs and of those that ended in one way, from their ends
 local CHUNK, MOST = 200, 1000
 local ended_as = {completed = true, cancelled = true, discarded = true}
@@ -13,32 +13,17 @@ elseif given.state then
     sources = {ended_as[given.state] and given.state or 'live'}
 end
 
-local function has_tag(body)
-    for _, tag in ipairs(body[TAGS] or {}) do
-        if tag == given.tag then return true end
-    end
-    return false
-end
-
 local function is_wanted(job, body)
     return (not given.state or job[STATE] == given.state) and (not given.queue or job[QUEUE] == given.queue)
-        and (not given.task or body[TASK] == given.task) and (not given.tag or has_tag(body))
+        and (not given.task or body[TASK] == given.task) and (not given.tag or has_tag(body, given.tag))
         and (not given.workflow or job[WORKFLOW] == given.workflow)
 end
 
 local rows, before, looked = {}, given.before, 0
 while #rows < given.limit do
     if looked >= MOST then return {rows}, {before = before, limit = given.limit - #rows} end
-    local ids = {}
-    for _, source in ipairs(sources) do
-        local from = before and '(' .. text(before) or '+inf'
-        for _, id in ipairs(call('ZREVRANGEBYSCORE', root .. source, from, '-inf', 'LIMIT', 0, CHUNK)) do
-            ids[#ids + 1] = tonumber(id)
-        end
-    end
+    local ids = newest_ids(sources, before, CHUNK)
     if #ids == 0 then break end
-    table.sort(ids, function(one, other) return one > other end)
-    for n = #ids, CHUNK + 1, -1 do ids[n] = nil end
     for n, seen in ipairs(look_up(ids)) do
         if seen and #rows < given.limit and is_wanted(seen[1], seen[2]) then
             rows[#rows + 1] = {view(ids[n], unpack(seen))}

@@ -4,7 +4,7 @@
 --       after  of the parents of one child, only those with a greater id, for the next page
 --       limit  or none for all
 -- out:  child_id, parent_id, name, outcome, task, result, policy; outcome is null while the parent has not finished
--- uses: store, job
+-- uses: lib/store, lib/job
 local rows = {}
 table.sort(given.ids)
 for _, child in ipairs(given.ids) do

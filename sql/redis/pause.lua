@@ -2,7 +2,8 @@
 --
 -- in:   queue · now
 -- out:  nothing
--- uses: store
+-- uses: lib/store
+-- full: goes on
 call('HSETNX', root .. 'paused', given.queue, clock(given))
 call('SADD', root .. 'settings', given.queue)
 return {}

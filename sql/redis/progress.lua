@@ -1,8 +1,9 @@
 -- progress: keeps what running jobs report of themselves, for people and for their next attempt.
 --
 -- in:   jobs   list of {id, lease, progress}, in id order; progress {fraction, note, checkpoint}, each as JSON text
--- out:  id, lease of those whose lease still holds
--- uses: store, job
+-- out:  id, lease, kept of those whose lease still holds; kept: always
+-- uses: lib/store, lib/job
+-- full: goes on
 local ids, rows, seen, changed, changed_ids = {}, {}, {}, {}, {}
 for n, row in ipairs(given.jobs) do ids[n] = row.id end
 for n, job in ipairs(read(ids)) do
@@ -15,7 +16,7 @@ for n, job in ipairs(read(ids)) do
             seen[row.id] = job
             changed[#changed + 1], changed_ids[#changed_ids + 1] = job, row.id
         end
-        rows[#rows + 1] = {row.id, row.lease}
+        rows[#rows + 1] = {row.id, row.lease, true}
     end
 end
 write(changed_ids, changed)

@@ -2,9 +2,11 @@
 --
 -- in:   limit · now
 -- out:  queue, count, null, null: how many became available in each queue; and in the row without a queue the
---       seconds until the next job is due (0: more are due already; null: none is waiting)
--- uses: settle
+--       seconds until the next job is due (0: more are due already; null: none is waiting), and until the next schedule
+--       is (0 or less: one is, or has no next instant yet; null: there is none)
+-- uses: lib/settle, lib/schedule
 -- walks: what is due, from its beginning
+-- full: goes on
 is_settled(given)
 local now = clock(given)
 local found = numbers(call('ZRANGEBYSCORE', root .. 'due', '-inf', now, 'WITHSCORES', 'LIMIT', 0, given.limit))
@@ -25,5 +27,5 @@ write(ids, due)
 for queue, count in pairs(counts) do rows[#rows + 1] = {queue, count, null, null} end
 local upcoming = call('ZRANGE', root .. 'due', 0, 0, 'WITHSCORES')[2]
 local seconds = #ids >= given.limit and 0 or upcoming and (tonumber(upcoming) - now) / 1000000 or null
-rows[#rows + 1] = {null, 0, seconds, null}
+rows[#rows + 1] = {null, 0, seconds, schedule_seconds(now)}
 return {rows}

@@ -3,8 +3,10 @@
 -- in:   retention {state: seconds, or false for ever}; a state that is missing, or 0, is not kept
 --       now
 --       deleted, passed  how far earlier runs came
--- out:  0, deleted: how many jobs went
--- uses: archive
+--       limit  of no use here: a script looks at few at a time, and runs again
+-- out:  0, 0, deleted: how many jobs went, {}
+-- uses: lib/archive
+-- full: goes on
 -- trap: what an unfinished child may still want to read stays. From now on completions know how long they are kept,
 --       and most expire without us.
 local CHUNK = 500
@@ -32,13 +34,7 @@ for _, state in ipairs({'completed', 'cancelled', 'discarded'}) do
             if job and job[CHILDREN] and is_wanted(id) then
                 passed[state] = (passed[state] or 0) + 1
             else
-                call('UNLINK', root .. 'ended:' .. text(id))
-                call('ZREM', by_time, id)
-                call('ZREM', root .. state, id)
-                if job then
-                    forget(id, job)
-                    if job[CHILDREN] then call('UNLINK', root .. 'children:' .. text(id)) end
-                end
+                erase(id, job, state)
                 deleted = deleted + 1
             end
         end
@@ -46,11 +42,4 @@ for _, state in ipairs({'completed', 'cancelled', 'discarded'}) do
 end
 if looked >= CHUNK then return {{}}, {deleted = deleted, passed = passed} end
 
-for _, workflow in ipairs(call('SMEMBERS', root .. 'emptied')) do
-    if call('EXISTS', root .. 'members:' .. workflow) == 0 then
-        call('HDEL', root .. 'workflow', workflow)
-        call('ZREM', root .. 'workflows', workflow)
-    end
-    call('SREM', root .. 'emptied', workflow)
-end
-return {{{0, deleted}}}
+return {{{0, 0, deleted, '{}'}}}

@@ -2,6 +2,6 @@
 --
 -- in:   worker · lease   the claim's
 -- out:  as claim
--- uses: claimed
+-- uses: lib/claimed
 local ids = numbers(call('ZRANGEBYSCORE', root .. 'running:' .. text(given.worker), given.lease, given.lease))
-return {claimed(ids, read(ids))}
+return {claimed(ids, read(ids), clock(given))}

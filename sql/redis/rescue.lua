@@ -1,14 +1,17 @@
 -- rescue: the jobs of dead workers become available, or are discarded when they keep killing workers.
 --
 -- in:   patience_seconds  how long a worker must have been absent
---       frozen_seconds    how long a worker may go without a heartbeat, present or not
+--       silent  {worker: beat} of those that were seen to be silent for too long, as watch says it; or
+--               nothing: all that have sent no heartbeat for frozen_seconds by the store's clock
+--       frozen_seconds
 --       max_rescues       · keep, now   as for complete
 -- out:  id, state, worker, task of each job taken from a dead worker; and one row without an id whose state is
 --       the number of other workers, as text
--- uses: settle, worker, identity
+-- uses: lib/settle, lib/worker, lib/identity
+-- full: goes on
 -- trap: the second sighting counts, because a live worker that lost its connection is present again at once. After a
 --       restart, or on a replica that has become the primary, nobody is: that is another run_id, and gives
---       them ten seconds.
+--       them ten seconds. An instant in the future is none: the clock was ahead.
 local CHUNK, GRACE = 1000, 10 * 1000000
 if not is_settled(given) then return end
 local now = clock(given)
@@ -17,18 +20,24 @@ local known = call('HGET', root .. 'server', 'run_id')
 if known ~= run then
     call('HSET', root .. 'server', 'run_id', run, 'since', known and now or 0)
 end
-local settled_in = now >= tonumber(call('HGET', root .. 'server', 'since')) + GRACE
+local since = tonumber(call('HGET', root .. 'server', 'since'))
+local settled_in = since > now or now >= since + GRACE
+
+local function is_frozen(id, worker)
+    if given.silent then return given.silent[text(id)] == text(worker[HEARTBEAT_AT]) end
+    return now - worker[HEARTBEAT_AT] >= micro(given.frozen_seconds)
+end
 
 local rows, alive = {}, 0
 local jobs, back_ids, back, ended, ended_ids, endings = {}, {}, {}, {}, {}, {}
 for _, entry in ipairs(read_workers()) do
     local id, worker = entry[1], entry[2]
     local present = not worker[SESSION] or is_present(id)
-    local dead = now - worker[HEARTBEAT_AT] >= micro(given.frozen_seconds)
+    local dead = is_frozen(id, worker)
     if not dead and present and worker[SUSPECTED_AT] then
         worker[SUSPECTED_AT] = false
         write_worker(id, worker)
-    elseif not dead and not present and worker[SUSPECTED_AT] then
+    elseif not dead and not present and worker[SUSPECTED_AT] and worker[SUSPECTED_AT] <= now then
         dead = settled_in and now - worker[SUSPECTED_AT] >= micro(given.patience_seconds)
     elseif not dead and not present and settled_in then
         worker[SUSPECTED_AT] = now

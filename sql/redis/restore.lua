@@ -6,7 +6,7 @@
 --       workflows list of {id, name, tags, created_at} of these jobs
 --       keep, now as for complete
 -- out:  id there, id here of each job that this call brought
--- uses: settle
+-- uses: lib/settle
 -- runs: link
 -- trap: a number below zero is that of a job that is not here yet: the outcome of an edge is kept under it. A parent
 --       whose edge is not decided must be here already: others would look stranded to the sweep. A unique key
@@ -35,6 +35,12 @@ for _, row in ipairs(by_number) do
         row.number = known and -known or call('INCR', root .. 'id')
         if not row.finished_at and row.unique_key then
             local holder = tonumber(call('HGET', root .. 'unique', row.unique_key) or nil)
+            for _, edge in ipairs(row.edges) do
+                if holder and not edge.outcome and tonumber(call('HGET', copied, edge.parent) or nil) == holder
+                    and call('HEXISTS', root .. 'unique_next', row.unique_key) == 0 then
+                    holder = nil  -- it waits behind the one that has the key
+                end
+            end
             if holder then row.number, row.held = holder, true end
         end
         call('HSET', copied, row.id, row.number)
@@ -79,7 +85,7 @@ for _, row in ipairs(given.jobs) do
         local job = {row.state, row.queue, row.priority, false, false,
                      false, row.attempt, row.max_attempts, row.rescues, row.run_at,
                      row.claimed_at or false, waits, false, row.reason or false, row.errors or false,
-                     row.progress or false, flow, row.unique_key or false, next(edges) ~= nil, false}
+                     row.progress or false, flow, row.unique_key or false, next(edges) ~= nil, false, false, row.key or false}
         local body = cmsgpack.pack({row.task, row.args, row.timeout_seconds or false,
                                     row.metadata or false, row.tags or false, row.enqueued_at})
         if row.finished_at then
@@ -96,10 +102,19 @@ for _, row in ipairs(given.jobs) do
             call('ZADD', root .. 'ended_at:' .. row.state, row.finished_at, id)
         else
             ids[#ids + 1], jobs[#jobs + 1] = id, job
+            if row.keep == false then job[UNKEPT] = true end
+            if row.expires_at then
+                job[EXPIRES_AT] = row.expires_at
+                call('ZADD', root .. 'expires', row.expires_at, id)
+            end
             bodies[#bodies + 1], bodies[#bodies + 2] = id, body
             live[#live + 1], live[#live + 2] = id, id
             job[CLAIMED_AT] = false
-            if row.unique_key then call('HSET', root .. 'unique', row.unique_key, id) end
+            job[DUE_AT] = row.due_at ~= row.run_at and row.due_at or false
+            if row.unique_key then
+                local is_held = call('HEXISTS', root .. 'unique', row.unique_key) == 1
+                call('HSET', root .. (is_held and 'unique_next' or 'unique'), row.unique_key, id)
+            end
         end
     end
 end

@@ -1,8 +1,8 @@
--- result: how a job ended, for whoever waits for it.
+-- result: how a job ended, for callers that wait for its result.
 --
 -- in:   id
 -- out:  task, state, result, reason, the last error; no row when there is no such job
--- uses: view
+-- uses: lib/view
 local seen = look_up({given.id})[1]
 if not seen then return {{}} end
 local job, body, ended = unpack(seen)

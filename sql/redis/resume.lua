@@ -2,7 +2,8 @@
 --
 -- in:   queue
 -- out:  nothing
--- uses: store
+-- uses: lib/store
+-- full: goes on
 call('HDEL', root .. 'paused', given.queue)
 wake(given.queue)
 return {}

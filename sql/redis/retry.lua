@@ -6,7 +6,8 @@
 --       keep, now   as for complete
 -- out:  id, state of each that was asked for: 'available', or 'blocked' (it waits for parents), 'running', 'held' (its
 --       unique key now belongs to another job); a missing one never was, or is past its retention; then nothing
--- uses: settle
+-- uses: lib/settle
+-- full: goes on
 -- trap: what comes back waits for whichever of its parents have not finished. A descendant with another parent that
 --       failed stays cancelled, now because of that one; a job that was asked for itself comes back anyway. A
 --       unique key that was taken meanwhile must not fail the others: whose it is stays, with what is below it. Where
@@ -97,7 +98,7 @@ local function spoiled(candidates, edges, held)
     return hopeless
 end
 
--- They come back, and wait for the parents that have not finished. Those that stay have another to blame now.
+-- Revived descendants wait for their unfinished parents. Those that stay cancelled name another failed parent as their cause.
 local function revive(hurried_ids, hurried)
     local candidates, order, edges = reach(), {}, {}
     for id, ended in pairs(candidates) do
@@ -124,7 +125,7 @@ local function revive(hurried_ids, hurried)
             call('ZADD', root .. 'live', id, id)
             if job[UNIQUE] then call('HSET', root .. 'unique', job[UNIQUE], id) end
             job[LEASE], job[WORKER], job[CLAIMED_AT], job[REASON], job[RESCUES] = false, false, false, false, 0
-            job[MAX_ATTEMPTS], job[RUN_AT] = math.max(job[MAX_ATTEMPTS], job[ATTEMPT] + 1), now
+            job[MAX_ATTEMPTS], job[RUN_AT], job[DUE_AT] = math.max(job[MAX_ATTEMPTS], job[ATTEMPT] + 1), now, false
             revived[id] = job
             back_ids[#back_ids + 1] = id
             bodies[#bodies + 1] = id

@@ -1,11 +1,13 @@
--- sweep: finds what should not exist, mends it and counts it: blocked jobs whose parents have all finished, and
+-- sweep: finds, counts and repairs what should not exist: blocked jobs whose parents have all finished, and
 -- running jobs whose worker is unknown.
 --
 -- in:   limit · keep, now   as for complete
 -- out:  stranded, orphaned: how many of each
--- uses: settle, worker
--- trap: orphans come from a worker that was taken for dead and claimed once more before it died.
-local MINUTE = 60 * 1000000
+-- uses: lib/settle, lib/worker
+-- full: goes on
+-- trap: orphans come from a worker that was taken for dead and claimed once more before it died. A claim in the
+--       future was none: the clock was ahead.
+local SECOND, MINUTE = 1000000, 60 * 1000000
 if not is_settled(given) then return end
 local now = clock(given)
 local found = {}
@@ -16,7 +18,8 @@ for _, member in ipairs(call('SMEMBERS', root .. 'runners')) do
     elseif not read_worker(tonumber(member)) and #found < given.limit then
         local ids = numbers(call('ZRANGE', at, 0, given.limit - #found - 1))
         for n, job in ipairs(read(ids)) do
-            if job[CLAIMED_AT] < now - MINUTE then found[#found + 1] = {ids[n], job} end
+            local ago = now - job[CLAIMED_AT]
+            if ago > MINUTE or ago < -SECOND then found[#found + 1] = {ids[n], job} end
         end
     end
 end

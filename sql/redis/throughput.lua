@@ -1,8 +1,8 @@
--- throughput: what has finished lately, and how long it took.
+-- throughput: what has finished lately, and how long that took.
 --
 -- in:   seconds look back so far · limit at so many jobs at the most
 -- out:  state, count, waited p50, p99 in seconds from due to claimed, ran p50, p99 from claimed to finished
--- uses: store, job
+-- uses: lib/store, lib/job
 -- walks: what ended, from its end
 -- trap: a job that ended while it waited for its next attempt has kept its last claim: only one that
 --       ended in a worker's hands has a lease.

@@ -2,5 +2,5 @@
 --
 -- in:   nothing
 -- out:  version
--- uses: store
+-- uses: lib/store
 return {{{'0001'}}}

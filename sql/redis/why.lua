@@ -2,9 +2,9 @@
 --
 -- in:   id · now
 -- out:  one JSON document: job, now, the parents it waits for (five of them, running ones first), paused_at of its
---       queue, the workers that serve it, its own worker, and how many jobs are ahead of it (up to 1,000); no row
+--       queue, bounds: its limits and how much of them is used, the workers that serve it, its own worker, and how many jobs are ahead of it (up to 1,000); no row
 --       when there is no such job
--- uses: view, worker, place
+-- uses: lib/view, lib/worker, lib/place, lib/limits
 local AHEAD = 1000
 local seen = look_up({given.id})[1]
 if not seen then return {{}} end
@@ -32,7 +32,8 @@ local function waited_for()
         texts[n] = joined({
             '"id":' .. text(id), '"task":' .. quoted(read_body(id)[TASK]), '"state":' .. quoted(parent[STATE]),
             '"run_at":' .. moment(parent[RUN_AT]), '"claimed_at":' .. moment(parent[CLAIMED_AT]),
-            '"worker":' .. quoted(parent[STATE] == 'running' and name_of(parent[WORKER]))})
+            '"worker":' .. quoted(parent[STATE] == 'running' and name_of(parent[WORKER])),
+            '"same_key":' .. (job[UNIQUE] and job[UNIQUE] == parent[UNIQUE] and 'true' or 'false')})
     end
     return '[' .. table.concat(texts, ',') .. ']'
 end
@@ -57,12 +58,35 @@ end
 local function ahead()
     if job[STATE] ~= 'available' then return 0 end
     local before, queue = 0, job[QUEUE]
-    for _, priority in ipairs(call('ZRANGEBYSCORE', root .. 'priorities:' .. queue, '-inf', job[PRIORITY])) do
-        local at, most = order(queue, tonumber(priority)), '+inf'
+    local line = line_of(queue, job[KEY])
+    for _, priority in ipairs(call('ZRANGEBYSCORE', root .. 'priorities:' .. line, '-inf', job[PRIORITY])) do
+        local at, most = order(line, tonumber(priority)), '+inf'
         if tonumber(priority) == job[PRIORITY] then most = '(' .. text(job[POSITION]) end
         before = before + call('ZCOUNT', at, '-inf', most)
     end
     return math.min(AHEAD, before)
+end
+
+local function bounds()
+    local queue, key = job[QUEUE], job[KEY] or ''
+    local limits = job[STATE] == 'available' and limits_of(queue)
+    if not limits then return 'null' end
+    local line = line_of(queue, job[KEY])
+    local own = own_limits(queue, key, limits, true)
+    local function freed(scope, rate, per)
+        return rate and starts_left(scope, rate, per, now) <= 0 and free_at(scope, rate, per, now)
+    end
+    local rate = limits.rate or {}
+    local id = limits.ordered and tonumber(call('ZRANGE', root .. 'holders:' .. line, 0, 0)[1] or nil)
+    local holder = id and read({id})[1]
+    return joined({
+        '"limits":' .. call('HGET', root .. 'limits', queue),
+        '"own":' .. (key ~= '' and call('HGET', root .. 'key_limits:' .. queue, key) or '{}'),
+        '"running":' .. text(call('SCARD', root .. 'permits:' .. queue)),
+        '"key_running":' .. text(key ~= '' and call('SCARD', root .. 'permits_of:' .. line) or 0),
+        '"free_at":' .. moment(freed(queue, rate[1], rate[2] and micro(rate[2]))),
+        '"key_free_at":' .. moment(freed(line, own.rate, own.per)),
+        '"holder":' .. number(holder and id), '"holder_state":' .. quoted(holder and holder[STATE])})
 end
 
 local paused = call('HGET', root .. 'paused', job[QUEUE])
@@ -71,4 +95,4 @@ return {{{joined({
     '"now":' .. moment(now), '"job":' .. view(given.id, job, body, ended, true), '"parents":' .. waited_for(),
     '"paused_at":' .. moment(paused and tonumber(paused)), '"workers":' .. serving(),
     '"worker":' .. (own and worker_text(job[WORKER], own) or 'null'), '"led":' .. tostring(is_led()),
-    '"ahead":' .. text(ahead())})}}}
+    '"ahead":' .. text(ahead()), '"bounds":' .. bounds()})}}}

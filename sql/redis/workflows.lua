@@ -4,7 +4,7 @@
 --       name, tag · limit
 --       look        so many jobs of each are counted at the most
 -- out:  one JSON document a workflow: id, name, tags, created_at, states
--- uses: view
+-- uses: lib/view
 -- walks: their ids, from the end
 local CHUNK = 100
 

@@ -1,8 +1,8 @@
--- begin: a workflow exists: a name, and an id for jobs to share.
+-- begin: makes a workflow: a name, and an id for jobs to share.
 --
 -- in:   name text · tags JSON array · now
 -- out:  id
-UPDATE pgqueue_sequence SET value = (SELECT number FROM pgqueue_last) + 1 WHERE name = 'job' RETURNING value AS ":id";
+UPDATE pgqueue_sequence SET value = (SELECT max(number, pgqueue_drawn()) FROM pgqueue_last) + 1 WHERE name = 'job' RETURNING value AS ":id";
 
 INSERT INTO pgqueue_workflow (id, name, tags, created_at)
 VALUES (:id, :name, nullif(:tags, '[]'), :now)

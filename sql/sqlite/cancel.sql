@@ -1,11 +1,13 @@
--- cancel: waiting jobs are cancelled at once, a running one is told through its worker.
+-- cancel: waiting jobs are cancelled at once; the worker of a running one is asked to stop it.
 --
 -- in:   ids    JSON array of job ids
 --       workflow integer or null: all of its jobs too
+--       states   JSON array or null: only those that are in one of these by now
 --       reason text or null
 --       keep, now   as for complete
--- out:  id, state: 'cancelled', or 'running' for one that was told; a missing one had finished or never was
--- then: archive, settle
+-- out:  id, state: 'cancelled', or 'running' for one whose worker was asked; a missing one had finished, never existed,
+--       or is in another state
+-- then: parts/archive, parts/settle
 -- walks: the primary key, pgqueue_job_workflow
 SELECT json_group_array(json_object(
            'id', id, 'state', iif(state = 'running', 'running', 'cancelled'),
@@ -13,7 +15,8 @@ SELECT json_group_array(json_object(
 FROM pgqueue_job
 WHERE id IN (SELECT value FROM json_each(:ids)
              UNION ALL
-             SELECT w.id FROM pgqueue_job AS w WHERE w.workflow = CAST(:workflow AS INTEGER));
+             SELECT w.id FROM pgqueue_job AS w WHERE w.workflow = CAST(:workflow AS INTEGER))
+  AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)));
 
 UPDATE pgqueue_job
 SET cancel_requested = 1, reason = coalesce(:reason, 'cancelled on request')

@@ -7,30 +7,33 @@
 -- out:  'read committed', as no child can be added meanwhile; and NULL if all of them are completed now, else
 --       {id: lease} of those that are. Then id, lease of each that an earlier call completed; what is missing was
 --       lost to another owner
--- then: settle
+-- then: parts/settle
 -- trap: a job that is not to be kept is kept all the same while a child has not finished, which may want its
---       result. Prune knows when not. One that is named twice in a call is finished once.
+--       result. Prune knows when not. One that is named twice in a call is finished once. What a claim took is
+--       one document: LIMIT -1 has it read once, and not for each of its ids.
 SELECT json_group_object(id, 'completed') AS ":finished",
        CASE WHEN count(*) < (SELECT sum(json_array_length(value, '$.ids')) FROM json_each(:jobs))
-            THEN json_group_object(id, lease) END AS ":done"
+            THEN json_group_object(id, lease) END AS ":done",
+       max(keep IS 0) AS ":unkept"
 FROM (
-    SELECT DISTINCT j.id, j.lease
-    FROM json_each(:jobs) AS c, json_each(c.value, '$.ids') AS i
+    SELECT DISTINCT j.id, j.lease, j.keep
+    FROM (SELECT value ->> '$.lease' AS claim, value -> '$.ids' AS ids FROM json_each(:jobs) LIMIT -1), json_each(ids) AS i
     CROSS JOIN pgqueue_job AS j ON j.id = i.value
-    WHERE j.lease = c.value ->> '$.lease'
+    WHERE j.lease = claim
 );
 
 INSERT INTO pgqueue_archive
     (state, finished_at, id, lease, run_at, enqueued_at, claimed_at, timeout_seconds, workflow, worker,
-     priority, attempt, max_attempts, rescues, queue, task, unique_key, args,
+     priority, attempt, max_attempts, rescues, queue, key, task, unique_key, args,
      result, errors, progress, metadata, tags)
 SELECT 'completed', :now, j.id, j.lease, j.run_at, j.enqueued_at, j.claimed_at, j.timeout_seconds, j.workflow, j.worker,
-       j.priority, j.attempt, j.max_attempts, j.rescues, j.queue, j.task, j.unique_key, j.args,
-       nullif(c.value -> ('$.results."' || j.id || '"'), 'null'), j.errors, j.progress, j.metadata, j.tags
-FROM json_each(:jobs) AS c, json_each(c.value, '$.ids') AS i
+       j.priority, j.attempt, j.max_attempts, j.rescues, j.queue, j.key, j.task, coalesce(j.unique_key, j.next_key), j.args,
+       CASE WHEN results <> '{}' THEN nullif(results -> ('$."' || j.id || '"'), 'null') END, j.errors, j.progress, j.metadata, j.tags
+FROM (SELECT value ->> '$.lease' AS claim, value -> '$.ids' AS ids, value -> '$.results' AS results FROM json_each(:jobs) LIMIT -1),
+     json_each(ids) AS i
 CROSS JOIN pgqueue_job AS j ON j.id = i.value
-WHERE j.lease = c.value ->> '$.lease'
-  AND ('completed' IN (SELECT value FROM json_each(:keep))
+WHERE j.lease = claim
+  AND ('completed' IN (SELECT value FROM json_each(:keep)) AND j.keep IS NOT 0
        OR EXISTS (
            SELECT 1 FROM pgqueue_dependency AS d
            CROSS JOIN pgqueue_job AS unfinished ON unfinished.id = d.child_id
@@ -40,17 +43,17 @@ ON CONFLICT (id) DO NOTHING;
 
 UPDATE pgqueue_sequence
 SET value = (SELECT number FROM pgqueue_last)
-WHERE name = 'job' AND 'completed' NOT IN (SELECT value FROM json_each(:keep));
+WHERE name = 'job' AND (:unkept OR 'completed' NOT IN (SELECT value FROM json_each(:keep)));
 
 DELETE FROM pgqueue_job
 WHERE id IN (SELECT CAST(key AS INTEGER) FROM json_each(:finished));
 
 SELECT 'read committed', :done;
 
-SELECT i.value, c.value ->> '$.lease'
-FROM json_each(:jobs) AS c, json_each(c.value, '$.ids') AS i
+SELECT i.value, claim
+FROM (SELECT value ->> '$.lease' AS claim, value -> '$.ids' AS ids FROM json_each(:jobs) LIMIT -1), json_each(ids) AS i
 CROSS JOIN pgqueue_archive AS a ON a.id = i.value
 WHERE :done IS NOT NULL
-  AND a.lease = c.value ->> '$.lease'
+  AND a.lease = claim
   AND a.state = 'completed'
   AND i.value NOT IN (SELECT CAST(key AS INTEGER) FROM json_each(:finished));

@@ -1,10 +1,10 @@
--- elect: at most one leader; the one who asks stays it, or becomes it when there is none.
+-- elect: at most one leader; the asking worker stays leader, or becomes it when there is none.
 --
 -- in:   name text · worker integer · term_seconds · now
 --       present JSON array of the workers whose presence locks are held
--- out:  worker: who leads now · elected: true for the one who asks · workers: how many there are
+-- out:  worker: who leads now · elected: whether that is the asking worker · workers: how many there are
 -- trap: a candidate that does not win writes nothing. A leader whose session is dead is replaced at
---       once, not at the end of its term.
+--       once, not at the end of its term; and so is one that spoke last in what is still the future.
 INSERT INTO pgqueue_leader (name, worker, elected_at, until)
 SELECT :name, CAST(:worker AS INTEGER), :now, :now + CAST(:term_seconds * 1000000 AS INTEGER)
 WHERE NOT EXISTS (
@@ -13,7 +13,8 @@ WHERE NOT EXISTS (
     WHERE l.name = :name AND l.worker <> CAST(:worker AS INTEGER) AND l.until > :now
       AND NOT EXISTS (
           SELECT 1 FROM pgqueue_worker AS w
-          WHERE w.id = l.worker AND w.session AND w.id NOT IN (SELECT value FROM json_each(:present))))
+          WHERE w.id = l.worker
+            AND (w.heartbeat_at > :now + 1000000 OR w.session AND w.id NOT IN (SELECT value FROM json_each(:present)))))
 ON CONFLICT (name) DO UPDATE
 SET worker = excluded.worker,
     until = excluded.until,

@@ -1,18 +1,20 @@
 -- enqueue: all the jobs or none, in order.
 --
--- in:   jobs   JSON array of {task, args, queue, priority, run_at, delay_seconds, max_attempts,
---              timeout_seconds, tags, metadata, workflow, blocked_by}; what is missing takes the default
+-- in:   jobs   JSON array of {task, args, queue, key, priority, run_at, delay_seconds, max_attempts,
+--              timeout_seconds, tags, metadata, workflow, blocked_by, expires_at in microseconds since 1970,
+--              expires_seconds after it is due, keep}; what is missing takes the default
 --       now
--- out:  id, one row a job, in the order given
+-- out:  id, enqueued_at in microseconds since 1970; one row a job, in the order given
 -- trap: run_at is text, and strftime rounds to milliseconds: the fraction is taken off and added.
-INSERT INTO pgqueue_job (id, position, state, task, args, queue, priority, run_at, enqueued_at, max_attempts,
-                         timeout_seconds, tags, metadata, workflow, blocked_by)
+INSERT INTO pgqueue_job (id, position, state, task, args, queue, key, priority, run_at, enqueued_at, max_attempts,
+                         timeout_seconds, tags, metadata, workflow, blocked_by, expires_at, keep)
 SELECT first + n, first + n,
        CASE WHEN job ->> '$.blocked_by' > 0 THEN 'blocked' WHEN due > :now THEN 'scheduled' ELSE 'available' END,
-       job ->> '$.task', coalesce(job -> '$.args', '{}'), coalesce(job ->> '$.queue', 'default'),
+       job ->> '$.task', coalesce(job -> '$.args', '{}'), coalesce(job ->> '$.queue', 'default'), coalesce(job ->> '$.key', ''),
        coalesce(job ->> '$.priority', 0), due, :now, coalesce(job ->> '$.max_attempts', 10),
        job ->> '$.timeout_seconds', job -> '$.tags', job -> '$.metadata', job ->> '$.workflow',
-       coalesce(job ->> '$.blocked_by', 0)
+       coalesce(job ->> '$.blocked_by', 0),
+       coalesce(job ->> '$.expires_at', due + CAST(round((job ->> '$.expires_seconds') * 1000000) AS INTEGER)), job ->> '$.keep'
 FROM (
     SELECT first, key AS n, value AS job,
            CASE WHEN run_at IS NULL THEN :now + CAST(round(coalesce(value ->> '$.delay_seconds', 0) * 1000000) AS INTEGER)
@@ -20,7 +22,7 @@ FROM (
                      + iif(substr(run_at, 20, 1) = '.', substr(run_at, 21, 6), 0) END AS due
     FROM (
         SELECT first, key, value, value ->> '$.run_at' AS run_at
-        FROM (SELECT number + 1 AS first FROM pgqueue_last) CROSS JOIN json_each(:jobs)
+        FROM (SELECT max(number, pgqueue_drawn()) + 1 AS first FROM pgqueue_last) CROSS JOIN json_each(:jobs)
     )
 )
-RETURNING id;
+RETURNING id, enqueued_at;

@@ -1,7 +1,7 @@
--- heartbeat: this worker lives; says what it still holds.
+-- heartbeat: this worker lives, and still holds these jobs.
 --
 -- in:   worker  integer · session boolean: its presence lock is held · running integer · now
---       profile JSON {name, host, pid, queues, started_at, info}: as it joined, should its row be gone; info as it is now
+--       profile JSON {name, host, pid, queues, started_at, info}: to insert the row again if it is gone; of a row that is there only queues and info change
 --       jobs    JSON array of {id, lease}
 -- out:  id, lease, cancel_requested of those that are still held; a missing one was lost
 INSERT INTO pgqueue_worker (id, running, pid, started_at, heartbeat_at, session, name, host, queues, info)
@@ -14,7 +14,7 @@ FROM (SELECT :profile ->> '$.started_at' AS at)
 WHERE true
 ON CONFLICT (id) DO UPDATE
 SET heartbeat_at = excluded.heartbeat_at, session = excluded.session, running = excluded.running,
-    suspected_at = NULL, info = excluded.info;
+    suspected_at = NULL, queues = excluded.queues, info = excluded.info;
 
 SELECT j.id, j.lease, j.cancel_requested
 FROM json_each(:jobs) AS g

@@ -1,17 +1,18 @@
--- join: a worker process enters, under an identity that never was and never will be again.
+-- join: a worker process registers, under an identity that it has drawn itself.
 --
--- in:   profile JSON {name, host, pid, queues, started_at, info} · session boolean: it holds a presence
---       lock · now
--- out:  id, and the first lease of a block of ten million
-UPDATE pgqueue_sequence SET value = value + 10000000 WHERE name = 'lease' RETURNING value AS ":lease";
-
-UPDATE pgqueue_sequence SET value = value + 1 WHERE name = 'worker' RETURNING value AS ":worker";
-
-INSERT INTO pgqueue_worker (id, pid, started_at, heartbeat_at, session, name, host, queues, info)
-SELECT :worker, :profile ->> '$.pid',
+-- in:   worker integer · profile JSON {name, host, pid, queues, started_at, info} · session boolean: it
+--       holds a presence lock · now
+-- out:  id, unless another worker has it
+-- trap: who asks again, as the answer was lost, is the same worker.
+INSERT INTO pgqueue_worker AS w (id, pid, started_at, heartbeat_at, session, name, host, queues, info)
+SELECT CAST(:worker AS INTEGER), :profile ->> '$.pid',
        strftime('%s', substr(at, 1, 19) || substr(at, iif(substr(at, 20, 1) = '.', 27, 20))) * 1000000
            + iif(substr(at, 20, 1) = '.', substr(at, 21, 6), 0),
        :now, :session = 'true', :profile ->> '$.name', :profile ->> '$.host', :profile -> '$.queues',
        coalesce(:profile -> '$.info', '{}')
 FROM (SELECT :profile ->> '$.started_at' AS at)
-RETURNING id, :lease;
+WHERE true
+ON CONFLICT (id) DO UPDATE
+SET heartbeat_at = excluded.heartbeat_at
+WHERE (w.pid, w.started_at, w.host) = (excluded.pid, excluded.started_at, excluded.host)
+RETURNING id;

@@ -6,7 +6,7 @@
 --       elsewhere JSON array of the parents that this transaction has not enqueued itself
 --       keep, now   as for complete
 -- out:  nothing
--- then: settle, archive
+-- then: parts/settle, parts/archive
 -- trap: a parent may have finished: such edges are decided at once, by the same statements as all others.
 --       One that is in neither table was the holder of a unique key, finished since, and was not kept:
 --       it counts as completed.

@@ -1,7 +1,7 @@
 -- progress: keeps what running jobs report of themselves, for people and for their next attempt.
 --
 -- in:   jobs   JSON array of {id, lease, progress}, in id order; progress {fraction, note, checkpoint}
--- out:  id, lease of those whose lease still holds
+-- out:  id, lease, kept of those whose lease still holds; kept: always, as who writes holds the whole file
 -- trap: key by key: json_patch would merge a checkpoint into the one before it, and drop its nulls.
 UPDATE pgqueue_job
 SET progress = (
@@ -15,4 +15,4 @@ SET progress = (
     ))
 FROM json_each(:jobs) AS g
 WHERE pgqueue_job.id = g.value ->> '$.id' AND lease = g.value ->> '$.lease'
-RETURNING pgqueue_job.id, lease;
+RETURNING pgqueue_job.id, lease, true;

@@ -2,8 +2,9 @@
 --
 -- in:   limit  integer · now
 -- out:  queue, count, next_seconds: how many became available in each queue; and in the row without a
---       queue, the seconds until the next job is due (0: more are due already; NULL: none is waiting)
--- walks: pgqueue_job_due from its beginning; no sort
+--       queue, the seconds until the next job is due (0: more are due already; NULL: none is waiting), and until the next
+--       schedule is (0 or less: one is, or has no next instant yet; NULL: there is none)
+-- walks: pgqueue_job_due and pgqueue_schedule_due from their beginning; no sort
 SELECT json_group_array(id) AS ":due"
 FROM (
     SELECT id
@@ -34,4 +35,8 @@ SELECT NULL, 0,
                   WHERE state IN ('scheduled', 'retryable') AND run_at > :now
                   ORDER BY run_at
                   LIMIT 1) END,
-       NULL;
+       (SELECT coalesce((next_at - :now) / 1000000.0, 0.0)
+        FROM pgqueue_schedule
+        WHERE paused_at IS NULL AND retired_at IS NULL
+        ORDER BY next_at
+        LIMIT 1);

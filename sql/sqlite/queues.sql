@@ -1,7 +1,8 @@
 -- queues: every queue that has jobs waiting, a worker, or a setting.
 --
 -- in:   nothing
--- out:  queue, paused_at, workers
+-- out:  queue, paused_at, workers, waits: whether it has jobs that could be claimed
+--       limits, declared, changes (JSON), running: how many are counted for the limits
 -- walks: pgqueue_job_claim by leaps, from one queue's name to the next
 WITH RECURSIVE waiting(queue) AS (
     SELECT min(queue) FROM pgqueue_job WHERE state = 'available'
@@ -16,7 +17,11 @@ WITH RECURSIVE waiting(queue) AS (
 )
 SELECT known.queue,
        strftime('%Y-%m-%dT%H:%M:%S', q.paused_at / 1000000, 'unixepoch') || printf('.%06dZ', q.paused_at % 1000000),
-       coalesce(served.workers, 0)
+       coalesce(served.workers, 0),
+       known.queue IN (SELECT queue FROM waiting WHERE queue IS NOT NULL), q.limits, q.declared, q.changes,
+       CASE WHEN q.limits IS NOT NULL THEN (
+           SELECT count(*) FROM pgqueue_job AS j
+           WHERE j.queue = known.queue AND j.permit IS NOT NULL AND j.state = 'running') END
 FROM (SELECT queue FROM waiting WHERE queue IS NOT NULL
       UNION SELECT queue FROM served
       UNION SELECT name FROM pgqueue_queue

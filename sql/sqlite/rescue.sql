@@ -1,22 +1,26 @@
 -- rescue: the jobs of dead workers become available, or are discarded when they keep killing workers.
 --
 -- in:   patience_seconds  how long a worker's presence lock must have been free
---       frozen_seconds    how long a worker may go without a heartbeat, whatever its lock says
+--       silent  JSON {worker: beat} of those that were seen to be silent for too long, as watch says it;
+--               or null: all that have sent no heartbeat for frozen_seconds by the store's clock
+--       frozen_seconds
 --       max_rescues       integer · keep, now   as for complete
 --       present JSON array of the workers whose presence locks are held
 -- out:  id, state, worker, task of each job taken from a dead worker; and one row without an id whose
 --       state is the number of other workers, as text
--- then: archive, settle
+-- then: parts/archive, parts/settle
 -- trap: a process is dead when the kernel has freed its lock. The second sighting counts, because a live
---       worker that reopens its session takes the lock again at once. The scan for a dead worker's jobs
+--       worker that reopens its session takes the lock again at once; an instant in the future is none. The scan for a dead worker's jobs
 --       reads the live table once: lease columns have no index, as claims are many and deaths few.
 UPDATE pgqueue_worker
-SET suspected_at = iif(suspected_at IS NULL, :now, NULL)
-WHERE session AND (suspected_at IS NULL) = (id NOT IN (SELECT value FROM json_each(:present)));
+SET suspected_at = iif(id IN (SELECT value FROM json_each(:present)), NULL, :now)
+WHERE session AND iif(id IN (SELECT value FROM json_each(:present)),
+                      suspected_at IS NOT NULL, suspected_at IS NULL OR suspected_at > :now);
 
 SELECT json_group_object(id, name) AS ":dead"
 FROM pgqueue_worker
-WHERE heartbeat_at <= :now - CAST(:frozen_seconds * 1000000 AS INTEGER)
+WHERE CASE WHEN :silent IS NULL THEN heartbeat_at <= :now - CAST(:frozen_seconds * 1000000 AS INTEGER)
+           ELSE json_extract(:silent, '$."' || id || '"') = CAST(heartbeat_at AS TEXT) END
    OR session AND suspected_at <= :now - CAST(:patience_seconds * 1000000 AS INTEGER)
       AND id NOT IN (SELECT value FROM json_each(:present));
 

@@ -7,7 +7,7 @@
 --       workflows JSON array of {id, name, tags, created_at} of these jobs
 --       keep, now as for complete
 -- out:  id there, id here of each job that this call brought
--- then: settle, archive
+-- then: parts/settle, parts/archive
 -- trap: a parent whose edge is not decided must be here already: edges of jobs that are not would look stranded to
 --       the sweep. It may have finished here meanwhile. A unique key that is held here answers with its
 --       holder, as in enqueue; then the children wait for that one.
@@ -57,25 +57,54 @@ UPDATE pgqueue_copied
 SET here = 1
 WHERE source = :source AND source_id IN (SELECT value ->> '$.id' FROM json_each(:jobs));
 
+SELECT json_group_array(j.value ->> '$.id') AS ":following"
+FROM json_each(:jobs) AS j
+WHERE j.value ->> '$.unique_key' IS NOT NULL AND j.value ->> '$.finished_at' IS NULL
+  AND EXISTS (
+      SELECT 1 FROM json_each(j.value, '$.edges') AS e
+      WHERE e.value ->> '$.outcome' IS NULL
+        AND (EXISTS (SELECT 1 FROM json_each(:jobs) AS o
+                     WHERE o.value ->> '$.id' = e.value ->> '$.parent' AND o.value ->> '$.unique_key' = j.value ->> '$.unique_key')
+             OR EXISTS (SELECT 1 FROM pgqueue_copied AS c CROSS JOIN pgqueue_job AS p ON p.id = c.id
+                        WHERE c.source = :source AND c.source_id = e.value ->> '$.parent'
+                          AND p.unique_key = j.value ->> '$.unique_key')));
+
+UPDATE pgqueue_job
+SET next_key = NULL
+WHERE unique_key = next_key
+  AND unique_key IN (SELECT j.value ->> '$.unique_key'
+                     FROM json_each(:jobs) AS j CROSS JOIN json_each(:following) AS f ON f.value = j.value ->> '$.id'
+                     CROSS JOIN pgqueue_copied AS c ON c.source = :source AND c.source_id = j.value ->> '$.id'
+                     WHERE c.id IN (SELECT value FROM json_each(:bringing)));
+
 INSERT INTO pgqueue_job (id, position, run_at, enqueued_at, timeout_seconds, workflow, blocked_by, priority, attempt,
-                         max_attempts, rescues, state, queue, task, unique_key, args, errors, progress, metadata, tags)
+                         max_attempts, rescues, state, queue, key, task, unique_key, next_key, args, errors, progress, metadata, tags,
+                         expires_at, keep, due_at)
 SELECT c.id, :place + j.key, job ->> '$.run_at', job ->> '$.enqueued_at', job ->> '$.timeout_seconds',
        (SELECT w.id FROM pgqueue_copied AS w
         WHERE w.source = :source || ' workflow' AND w.source_id = job ->> '$.workflow'),
        job ->> '$.state' = 'blocked', job ->> '$.priority', job ->> '$.attempt', job ->> '$.max_attempts',
-       job ->> '$.rescues', job ->> '$.state', job ->> '$.queue', job ->> '$.task', job ->> '$.unique_key',
+       job ->> '$.rescues', job ->> '$.state', job ->> '$.queue', coalesce(job ->> '$.key', ''),
+       job ->> '$.task', iif(job ->> '$.id' IN (SELECT value FROM json_each(:following)), NULL, job ->> '$.unique_key'),
+       iif(job ->> '$.id' IN (SELECT value FROM json_each(:following))
+           OR job ->> '$.unique_key' NOT IN (
+               SELECT o.value ->> '$.unique_key'
+               FROM json_each(:following) AS f CROSS JOIN json_each(:jobs) AS o ON o.value ->> '$.id' = f.value),
+           job ->> '$.unique_key', NULL),
        job -> '$.args', nullif(job -> '$.errors', 'null'), nullif(job -> '$.progress', 'null'),
-       nullif(job -> '$.metadata', 'null'), nullif(job -> '$.tags', 'null')
+       nullif(job -> '$.metadata', 'null'), nullif(job -> '$.tags', 'null'), job ->> '$.expires_at', job ->> '$.keep',
+       nullif(job ->> '$.due_at', job ->> '$.run_at')
 FROM (SELECT key, value AS job FROM json_each(:jobs)) AS j
 CROSS JOIN pgqueue_copied AS c ON c.source = :source AND c.source_id = job ->> '$.id'
 WHERE c.id IN (SELECT value FROM json_each(:bringing)) AND job ->> '$.finished_at' IS NULL
-ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING;
+ON CONFLICT DO NOTHING;
 
 SELECT json_group_array(json_array(c.source_id, holder.id)) AS ":held"
 FROM (SELECT value AS job FROM json_each(:jobs)) AS j
 CROSS JOIN pgqueue_copied AS c ON c.source = :source AND c.source_id = job ->> '$.id'
-CROSS JOIN pgqueue_job AS holder ON holder.unique_key = job ->> '$.unique_key'
-WHERE c.id IN (SELECT value FROM json_each(:bringing)) AND job ->> '$.finished_at' IS NULL AND holder.id <> c.id;
+CROSS JOIN pgqueue_job AS holder ON holder.unique_key = job ->> '$.unique_key' OR holder.next_key = job ->> '$.unique_key'
+WHERE c.id IN (SELECT value FROM json_each(:bringing)) AND job ->> '$.finished_at' IS NULL
+  AND NOT EXISTS (SELECT 1 FROM pgqueue_job AS own WHERE own.id = c.id);
 
 UPDATE pgqueue_copied
 SET id = h.value ->> 1
@@ -83,14 +112,14 @@ FROM json_each(:held) AS h
 WHERE source = :source AND source_id = h.value ->> 0;
 
 INSERT INTO pgqueue_archive (id, run_at, enqueued_at, claimed_at, finished_at, timeout_seconds, workflow, cause, priority,
-                             attempt, max_attempts, rescues, state, queue, task, unique_key, reason, args, result,
+                             attempt, max_attempts, rescues, state, queue, key, task, unique_key, reason, args, result,
                              errors, progress, metadata, tags)
 SELECT c.id, job ->> '$.run_at', job ->> '$.enqueued_at', job ->> '$.claimed_at', job ->> '$.finished_at',
        job ->> '$.timeout_seconds',
        (SELECT w.id FROM pgqueue_copied AS w
         WHERE w.source = :source || ' workflow' AND w.source_id = job ->> '$.workflow'),
        cause.id, job ->> '$.priority', job ->> '$.attempt', job ->> '$.max_attempts', job ->> '$.rescues',
-       job ->> '$.state', job ->> '$.queue', job ->> '$.task', job ->> '$.unique_key',
+       job ->> '$.state', job ->> '$.queue', coalesce(job ->> '$.key', ''), job ->> '$.task', job ->> '$.unique_key',
        CASE WHEN cause.id IS NULL THEN job ->> '$.reason'
             ELSE replace(job ->> '$.reason', 'parent ' || cause.source_id || ' ', 'parent ' || cause.id || ' ') END,
        job -> '$.args', nullif(job -> '$.result', 'null'), nullif(job -> '$.errors', 'null'),

@@ -1,4 +1,4 @@
--- result: how a job ended, for whoever waits for it.
+-- result: how a job ended, for callers that wait for its result.
 --
 -- in:   id   integer
 -- out:  task, state, result, reason, the last error; no row when there is no such job

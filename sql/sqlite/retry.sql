@@ -6,7 +6,7 @@
 --       keep, now   as for complete
 -- out:  id, state of each that was asked for: 'available', or 'blocked' (it waits for parents), 'running', 'held'
 --       (its unique key now belongs to another job); a missing one never was, or is past its retention
--- then: retry, archive, settle
+-- then: retry, parts/archive, parts/settle
 -- trap: what comes back waits for whichever of its parents have not finished. A descendant with another
 --       parent that failed stays cancelled, now because of that one; a job that was asked for itself comes
 --       back anyway. A unique key that was taken meanwhile must not fail the others: whose it is stays, with what is
@@ -22,14 +22,14 @@ WITH RECURSIVE again(id) AS (
     FROM (SELECT value FROM json_each(:asked) UNION SELECT value FROM json_each(:known)) AS known
     WHERE NOT EXISTS (
         SELECT 1 FROM pgqueue_archive AS a
-        CROSS JOIN pgqueue_job AS j ON j.unique_key = a.unique_key
+        CROSS JOIN pgqueue_job AS j ON j.unique_key = a.unique_key OR j.next_key = a.unique_key
         WHERE a.id = known.value)
     UNION
     SELECT a.id
     FROM again
     CROSS JOIN pgqueue_dependency AS d ON d.parent_id = again.id
     CROSS JOIN pgqueue_archive AS a ON a.id = d.child_id AND a.cause = again.id
-    WHERE NOT EXISTS (SELECT 1 FROM pgqueue_job AS j WHERE j.unique_key = a.unique_key)
+    WHERE NOT EXISTS (SELECT 1 FROM pgqueue_job AS j WHERE j.unique_key = a.unique_key OR j.next_key = a.unique_key)
 )
 SELECT json_group_array(id) AS ":reviving" FROM (
     SELECT a.id FROM again CROSS JOIN pgqueue_archive AS a ON a.id = again.id ORDER BY a.id);
@@ -60,9 +60,9 @@ SELECT (SELECT json_group_array(id)
         FROM (SELECT id, min(cause) AS cause, outcome FROM hopeless GROUP BY id)) AS ":hopeless";
 
 INSERT INTO pgqueue_job (id, position, run_at, enqueued_at, timeout_seconds, workflow, blocked_by, priority, attempt,
-                         max_attempts, state, queue, task, unique_key, args, errors, progress, metadata, tags)
+                         max_attempts, state, queue, key, task, unique_key, next_key, args, errors, progress, metadata, tags)
 SELECT a.id, 0, :now, a.enqueued_at, a.timeout_seconds, a.workflow, 1, a.priority, a.attempt,
-       max(a.max_attempts, a.attempt + 1), 'blocked', a.queue, a.task, a.unique_key, a.args, a.errors, a.progress,
+       max(a.max_attempts, a.attempt + 1), 'blocked', a.queue, a.key, a.task, a.unique_key, a.unique_key, a.args, a.errors, a.progress,
        a.metadata, a.tags
 FROM json_each(:revived) AS r CROSS JOIN pgqueue_archive AS a ON a.id = r.value;
 

@@ -1,17 +1,18 @@
--- sweep: finds what should not exist, mends it and counts it: blocked jobs whose parents have all
+-- sweep: finds, counts and repairs what should not exist: blocked jobs whose parents have all
 -- finished, and running jobs whose worker is unknown.
 --
 -- in:   limit integer · keep, now   as for complete
 -- out:  stranded, orphaned: how many of each
--- then: settle, archive
--- trap: orphans come from a worker that was taken for dead and claimed once more before it died.
+-- then: parts/settle, parts/archive
+-- trap: orphans come from a worker that was taken for dead and claimed once more before it died. A claim in the
+--       future was none: the clock was ahead.
 SELECT json_group_array(id) AS ":late"
 FROM (
     SELECT j.id
     FROM pgqueue_job AS j
     WHERE j.state = 'running'
       AND NOT EXISTS (SELECT 1 FROM pgqueue_worker AS w WHERE w.id = j.worker)
-      AND j.claimed_at < :now - 60000000
+      AND j.claimed_at NOT BETWEEN :now - 60000000 AND :now + 1000000
     LIMIT CAST(:limit AS INTEGER)
 );
 

@@ -1,4 +1,4 @@
--- throughput: what has finished lately, and how long it took.
+-- throughput: what has finished lately, and how long that took.
 --
 -- in:   seconds real: look back so far · limit integer: at so many jobs at the most
 --       now

@@ -2,4 +2,14 @@
 --
 -- in:   nothing
 -- out:  version
-SELECT max(version) FROM pgqueue_migration;
+-- trap: a test suite that empties all tables leaves the tables and not the note: then what a file has made says it.
+SELECT coalesce(max(version), (
+    SELECT max(CASE WHEN EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'pgqueue_recent') THEN '0010'
+                    WHEN EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'pgqueue_tally') THEN '0009'
+                    WHEN EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'pgqueue_queue_key') THEN '0008'
+                    WHEN EXISTS (SELECT 1 FROM pragma_table_info('pgqueue_job') WHERE name = 'keep') THEN '0007'
+                    WHEN name = 'pgqueue_firing' THEN '0006'
+                    WHEN EXISTS (SELECT 1 FROM pragma_table_info('pgqueue_archive') WHERE name = 'key') THEN '0005'
+                    WHEN name = 'pgqueue_home' THEN '0004' ELSE '0003' END)
+    FROM sqlite_master WHERE type = 'table' AND name IN ('pgqueue_archive', 'pgqueue_home', 'pgqueue_firing')))
+FROM pgqueue_migration;

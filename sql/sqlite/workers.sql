@@ -10,4 +10,4 @@ SELECT json_object(
            'session', json(iif(w.session, 'true', 'false')), 'info', json(w.info),
            'leads', json(iif(EXISTS (SELECT 1 FROM pgqueue_leader AS l WHERE l.worker = w.id AND l.until > :now), 'true', 'false')))
 FROM pgqueue_worker AS w
-ORDER BY w.id;
+ORDER BY w.started_at, w.id;

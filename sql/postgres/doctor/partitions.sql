@@ -14,8 +14,8 @@ FROM (VALUES ('completed', 'pgqueue.archive_completed'::regclass),
              ('discarded', 'pgqueue.archive_discarded'::regclass)) AS ended(state, parent)
 CROSS JOIN (SELECT extract(epoch FROM coalesce(:now::timestamptz, clock_timestamp())) AS instant) AS clock
 LEFT JOIN LATERAL (
-    SELECT (regexp_match(c.relname, '_(\d+)_(\d+)$'))[1]::bigint AS first,
-           (regexp_match(c.relname, '_(\d+)_(\d+)$'))[2]::bigint AS last
+    SELECT (regexp_match(c.relname, '_([0-9]+)_([0-9]+)$'))[1]::bigint AS first,
+           (regexp_match(c.relname, '_([0-9]+)_([0-9]+)$'))[2]::bigint AS last
     FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
     WHERE i.inhparent = ended.parent
 ) AS part ON true

@@ -8,7 +8,8 @@ WITH orphaned AS (
     FROM pgqueue.job AS j
     WHERE j.state = 'running'
       AND NOT EXISTS (SELECT FROM pgqueue.worker AS w WHERE w.id = j.worker)
-      AND j.claimed_at < coalesce(:now::timestamptz, clock_timestamp()) - interval '1 minute'
+      AND NOT j.claimed_at BETWEEN coalesce(:now::timestamptz, clock_timestamp()) - interval '1 minute'
+                               AND coalesce(:now::timestamptz, clock_timestamp()) + interval '1 second'
     LIMIT :limit::integer
 ), stranded AS (
     SELECT j.id

@@ -1,28 +1,36 @@
 -- grant: roles may do what their part of an application does, and nothing else.
 --
--- in:   roles    JSON array of {part, role}: part 'enqueuer', 'worker' or 'reader'; role null is whoever asks
+-- in:   roles    JSON array of {part, role}: part 'enqueuer', 'worker' or 'reader'; role null is the caller's role
 --       stripped JSON array of roles that first lose all they may do in this schema
 --       pretend  boolean: only say
 -- out:  part, role, command, held: one row for each right, in the order in which they are given; held: the role
 --       has it now. What a role loses has no part
 -- trap: names of roles are quoted by format(%I) and must exist, or "public" would be everybody. GRANT by
 --       somebody else than the owner is a mere warning of the server's: here it is an error. An enqueuer
---       reads no column but those that RETURNING needs, and unique_key; it may not name a lease or a worker.
+--       reads no column but those that RETURNING needs, and unique keys; it may not name an id, a place, a lease or a
+--       worker.
 WITH right_of AS (
     SELECT row_number() OVER () AS n, needs.*
     FROM (VALUES
     ('enqueuer', 'USAGE', 'SCHEMA', 'pgqueue', NULL),
     ('enqueuer', 'SELECT', 'TABLE', 'pgqueue.migration', NULL),
     ('enqueuer', 'INSERT', 'TABLE', 'pgqueue.job',
-     'id, position, state, task, args, queue, priority, run_at, enqueued_at, max_attempts, timeout_seconds, '
-     'unique_key, tags, metadata, workflow, blocked_by'),
-    ('enqueuer', 'SELECT', 'TABLE', 'pgqueue.job', 'id, queue, state, run_at, enqueued_at, unique_key'),
+     'state, task, args, queue, key, priority, run_at, enqueued_at, max_attempts, timeout_seconds, '
+     'unique_key, next_key, tags, metadata, workflow, blocked_by, expires_at, keep'),
+    ('enqueuer', 'SELECT', 'TABLE', 'pgqueue.job', 'id, queue, state, run_at, due_at, enqueued_at, unique_key, next_key'),
     ('enqueuer', 'INSERT', 'TABLE', 'pgqueue.workflow', 'name, tags, created_at'),
     ('enqueuer', 'SELECT', 'TABLE', 'pgqueue.workflow', 'id'),
     ('enqueuer', 'USAGE', 'SEQUENCE', 'pgqueue.job_id', NULL),
     ('enqueuer', 'USAGE', 'SEQUENCE', 'pgqueue.position', NULL),
     ('enqueuer', 'EXECUTE', 'FUNCTION', 'pgqueue.hold(bigint[])', NULL),
     ('enqueuer', 'EXECUTE', 'FUNCTION', 'pgqueue.link(jsonb, jsonb, jsonb, jsonb, timestamptz)', NULL),
+    ('enqueuer', 'EXECUTE', 'FUNCTION', 'pgqueue.enqueue_unique(jsonb, boolean, timestamptz)', NULL),
+    ('enqueuer', 'EXECUTE', 'FUNCTION', 'pgqueue.enqueue_once(jsonb, boolean, timestamptz)', NULL),
+    ('enqueuer', 'SELECT', 'TABLE', 'pgqueue.schedule', NULL),
+    ('enqueuer', 'INSERT, UPDATE, DELETE', 'TABLE', 'pgqueue.schedule', NULL),
+    ('enqueuer', 'SELECT', 'TABLE', 'pgqueue.firing', NULL),
+    ('enqueuer', 'INSERT, UPDATE, DELETE', 'TABLE', 'pgqueue.firing', NULL),
+    ('enqueuer', 'INSERT', 'TABLE', 'pgqueue.audit', 'at, who, verb, target, filter, count, answer, reason'),
     ('worker', 'USAGE', 'SCHEMA', 'pgqueue', NULL),
     ('worker', 'SELECT', 'TABLE', 'pgqueue.migration', NULL),
     ('worker', 'SELECT', 'TABLE', 'pgqueue.jobs', NULL),
@@ -35,14 +43,27 @@ WITH right_of AS (
     ('worker', 'SELECT, INSERT, UPDATE, DELETE', 'TABLE', 'pgqueue.dependency', NULL),
     ('worker', 'SELECT, INSERT, UPDATE, DELETE', 'TABLE', 'pgqueue.workflow', NULL),
     ('worker', 'SELECT, INSERT, UPDATE, DELETE', 'TABLE', 'pgqueue.queue', NULL),
+    ('worker', 'SELECT, INSERT, UPDATE, DELETE', 'TABLE', 'pgqueue.queue_key', NULL),
+    ('worker', 'SELECT, INSERT, UPDATE, DELETE', 'TABLE', 'pgqueue.start', NULL),
+    ('worker', 'SELECT, INSERT, UPDATE, DELETE', 'TABLE', 'pgqueue.recent', NULL),
+    ('worker', 'USAGE', 'SEQUENCE', 'pgqueue.permit', NULL),
+    ('worker', 'SELECT, INSERT, UPDATE, DELETE', 'TABLE', 'pgqueue.tally', NULL),
+    ('worker', 'SELECT, INSERT, DELETE', 'TABLE', 'pgqueue.audit', NULL),
     ('worker', 'SELECT, INSERT, UPDATE, DELETE', 'TABLE', 'pgqueue.worker', NULL),
     ('worker', 'SELECT, INSERT, UPDATE, DELETE', 'TABLE', 'pgqueue.leader', NULL),
+    ('worker', 'SELECT, INSERT, UPDATE', 'TABLE', 'pgqueue.home', NULL),
+    ('worker', 'SELECT', 'TABLE', 'pgqueue.schedule', NULL),
+    ('worker', 'INSERT, UPDATE, DELETE', 'TABLE', 'pgqueue.schedule', NULL),
+    ('worker', 'SELECT', 'TABLE', 'pgqueue.firing', NULL),
+    ('worker', 'INSERT, UPDATE, DELETE', 'TABLE', 'pgqueue.firing', NULL),
     ('worker', 'USAGE', 'SEQUENCE', 'pgqueue.job_id', NULL),
     ('worker', 'USAGE', 'SEQUENCE', 'pgqueue.position', NULL),
     ('worker', 'USAGE', 'SEQUENCE', 'pgqueue.lease', NULL),
     ('worker', 'USAGE', 'SEQUENCE', 'pgqueue.worker_id', NULL),
     ('worker', 'EXECUTE', 'FUNCTION', 'pgqueue.hold(bigint[])', NULL),
     ('worker', 'EXECUTE', 'FUNCTION', 'pgqueue.link(jsonb, jsonb, jsonb, jsonb, timestamptz)', NULL),
+    ('worker', 'EXECUTE', 'FUNCTION', 'pgqueue.enqueue_unique(jsonb, boolean, timestamptz)', NULL),
+    ('worker', 'EXECUTE', 'FUNCTION', 'pgqueue.enqueue_once(jsonb, boolean, timestamptz)', NULL),
     ('worker', 'EXECUTE', 'FUNCTION', 'pgqueue.add_partition(text, bigint, bigint)', NULL),
     ('worker', 'EXECUTE', 'FUNCTION', 'pgqueue.drop_partition(regclass)', NULL),
     ('reader', 'USAGE', 'SCHEMA', 'pgqueue', NULL),
@@ -53,8 +74,16 @@ WITH right_of AS (
     ('reader', 'SELECT', 'TABLE', 'pgqueue.dependency', NULL),
     ('reader', 'SELECT', 'TABLE', 'pgqueue.workflow', NULL),
     ('reader', 'SELECT', 'TABLE', 'pgqueue.queue', NULL),
+    ('reader', 'SELECT', 'TABLE', 'pgqueue.queue_key', NULL),
+    ('reader', 'SELECT', 'TABLE', 'pgqueue.start', NULL),
+    ('reader', 'SELECT', 'TABLE', 'pgqueue.recent', NULL),
     ('reader', 'SELECT', 'TABLE', 'pgqueue.worker', NULL),
-    ('reader', 'SELECT', 'TABLE', 'pgqueue.leader', NULL)
+    ('reader', 'SELECT', 'TABLE', 'pgqueue.leader', NULL),
+    ('reader', 'SELECT', 'TABLE', 'pgqueue.home', NULL),
+    ('reader', 'SELECT', 'TABLE', 'pgqueue.schedule', NULL),
+    ('reader', 'SELECT', 'TABLE', 'pgqueue.firing', NULL),
+    ('reader', 'SELECT', 'TABLE', 'pgqueue.tally', NULL),
+    ('reader', 'SELECT', 'TABLE', 'pgqueue.audit', NULL)
     ) AS needs(part, privilege, kind, object, columns)
 ), wanted AS (
     SELECT n, NULL AS part, role, NULL AS privilege, NULL AS kind, NULL AS object, NULL AS columns,
@@ -66,7 +95,8 @@ WITH right_of AS (
                        (4, 'REVOKE ALL ON SCHEMA %I FROM %I')) AS lost(n, command)
     UNION ALL
     SELECT r.n, r.part, g.role, privilege, kind, object, columns,
-           format('GRANT %s%s ON %s %s TO %I', privilege, ' (' || columns || ')', kind, object, g.role)
+           format('GRANT %s%s ON %s %s TO %I', privilege, ' (' || columns || ')', kind,
+                  CASE kind WHEN 'SCHEMA' THEN quote_ident(object) ELSE object END, g.role)
     FROM (SELECT g.part, coalesce(g.role, current_user) AS role
           FROM jsonb_to_recordset(:roles::jsonb) AS g(part text, role text)) AS g
     JOIN right_of AS r ON r.part = g.part

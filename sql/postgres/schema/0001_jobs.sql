@@ -206,8 +206,8 @@ COMMENT ON VIEW pgqueue.jobs IS 'Every job, live or finished: for people, psql a
 -- topic; that we can take it exclusively says that nobody sleeps, and we give it back at once. No table
 -- is read or written, so no snapshot hides a sleeper and no vacuum is needed. Two who ask at the same
 -- instant see each other: hence the second and third try; a wake-up too many is harmless.
--- A strict function with a CASE is never inlined, so that a pinned search_path costs no plan: 1 µs of 3 a call.
--- Topics: a queue's name · '@' what is due has changed · '#7' job 7 has finished.
+-- A strict function with a CASE is never inlined, so that a pinned search_path costs no plan: 1 us of 3 a call.
+-- Topics: a queue's name; '@' what is due has changed; '#7' job 7 has finished.
 CREATE FUNCTION pgqueue.asleep(topic text) RETURNS boolean
 LANGUAGE sql VOLATILE STRICT
 SET search_path = pg_catalog, pg_temp
@@ -359,7 +359,7 @@ COMMENT ON FUNCTION pgqueue.enqueue IS 'Enqueues one job in the caller''s transa
 -- Keeps parents as they are until this transaction ends; answers which of them exist, one perhaps twice.
 -- FOR KEY SHARE: a parent can still be claimed and can fail its attempt, but not finish, and a finished one
 -- cannot be retried. Locked in id order. One that finished while we waited is found by the second
--- statement, one that was retried by the third: a volatile function's statements have a snapshot each. ARRAY(…) keeps
+-- statement, one that was retried by the third: a volatile function's statements have a snapshot each. ARRAY(...) keeps
 -- from the planner how many there are: it would read the whole of a table it believes to be small.
 CREATE FUNCTION pgqueue.hold(ids bigint[]) RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER

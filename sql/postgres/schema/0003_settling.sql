@@ -4,7 +4,7 @@
 -- A session plans the function's statements once, perhaps in an idle hour. With one job in the table it costs nothing to
 -- read all of it: a plan that does so for each child would still do it when the store is full.
 -- All of a parent's edges are decided in one statement, which no cleaning up can interrupt: with more than half a page
--- free each finds room beside the row as it was, and neither index needs an entry. 3.0 µs an edge became 1.1.
+-- free each finds room beside the row as it was, and neither index needs an entry. 3.0 us an edge became 1.1.
 
 ALTER TABLE pgqueue.dependency SET (fillfactor = 40);
 

@@ -13,7 +13,7 @@ CREATE TABLE pgqueue_migration (
 
 -- job: ids, workflows' ids and positions, but for those that rows show to be taken, see pgqueue_last;
 -- worker: identities; lease: blocks of ten million, one for each worker. A number that was rolled back is
--- given again, but nobody has seen it. origin: what those who copy from this file call it.
+-- given again, unless somebody has seen it: backends/sqlite/numbers.py. origin: what those who copy from this file call it.
 CREATE TABLE pgqueue_sequence (
     name  TEXT    PRIMARY KEY,
     value INTEGER NOT NULL

@@ -1,0 +1,14 @@
+-- alive: this worker lives: a heartbeat that reads nothing else, so that it waits for nothing else.
+--
+-- in:   worker  integer · session boolean: its presence lock is held · running integer · now
+--       profile JSON {name, host, pid, queues, started_at, info}: to insert the row again if it is gone; of a row that is there only queues and info change
+-- out:  nothing
+-- trap: reads no other table: a job table that is locked, or one row of it, must not make a worker look dead.
+INSERT INTO pgqueue.worker AS w (id, running, pid, started_at, heartbeat_at, session, name, host, queues, info)
+SELECT :worker::integer, :running::integer, p.pid, p.started_at, coalesce(:now::timestamptz, clock_timestamp()),
+       :session::boolean, p.name, p.host, p.queues, coalesce(p.info, '{}')
+FROM jsonb_to_record(:profile::jsonb)
+     AS p(pid integer, started_at timestamptz, name text, host text, queues text[], info jsonb)
+ON CONFLICT (id) DO UPDATE
+SET heartbeat_at = excluded.heartbeat_at, session = excluded.session, running = excluded.running,
+    suspected_at = NULL, remaining = NULL, queues = excluded.queues, info = excluded.info;

@@ -1,9 +1,0 @@
--- answering: since when the server has had nothing to do for these sessions.
---
--- in:   pids JSON array of integer: sessions of the role that asks
--- out:  pid, the instant as text, NULL while it works; a session that has ended has no row
--- trap: of other roles' sessions the server tells no state; then, or with track_activities off, nothing is known:
---       NULL.
-SELECT a.pid, CASE WHEN a.state LIKE 'idle%' THEN a.state_change::text END
-FROM pg_stat_activity AS a
-WHERE a.pid IN (SELECT pid::integer FROM jsonb_array_elements_text(:pids::jsonb) AS pid);

@@ -1,0 +1,127 @@
+-- browse: a page of jobs that a filter means, brief, in one of three orders.
+--
+-- in:   order    newest: by id, downwards · due: scheduled and retryable ones by run_at · next: of one queue, as claimed
+--       states, queue, task, tag, key, error, workflow, args, older_seconds, newer_seconds, running_seconds  as for choose
+--       after, after_priority, after_at  the place of the last job of the page before: id, or position; priority; run_at
+--       limit    integer: so many jobs at the most · look integer: of so many rows at the most
+--       now
+-- out:  a JSON document of each job; then a row without one: null, how many were looked at, and the place of the last
+--       of them, or null when there is no more
+-- walks: the primary key and archive_id of the wanted states' partitions from their ends; job_due; job_turn, by leaps
+--        from one key of the queue to the next
+-- trap: as choose: a filter is asked of so many rows and no more, planned for its values, without sorting. The view's two
+--       halves are merged by their indexes only as long as neither has a condition of its own. Large arguments are left
+--       out, and errors read of a page's rows alone: both may lie elsewhere.
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true),
+       set_config('pgqueue_local.sort', current_setting('enable_sort'), true),
+       set_config('enable_sort', 'off', true);
+
+WITH RECURSIVE keys AS (
+    (SELECT j.key, 1 AS n
+     FROM pgqueue.job AS j
+     WHERE :order::text = 'next' AND j.state = 'available' AND j.queue = :queue::text
+       AND (:key::text IS NULL OR j.key = :key::text)
+     ORDER BY j.key
+     LIMIT 1)
+    UNION ALL
+    SELECT (SELECT j.key
+            FROM pgqueue.job AS j
+            WHERE j.state = 'available' AND j.queue = :queue::text AND j.key > keys.key
+            ORDER BY j.key
+            LIMIT 1), keys.n + 1
+    FROM keys
+    WHERE keys.key IS NOT NULL AND keys.n < 20 AND :key::text IS NULL
+), looked AS MATERIALIZED (
+    (SELECT j.id, j.queue, j.priority, j.position, j.state, j.task, j.args, j.attempt, j.max_attempts, j.rescues, j.run_at,
+            j.enqueued_at, j.claimed_at, j.finished_at, j.worker, j.unique_key, j.key, j.blocked_by, j.cancel_requested,
+            j.reason, j.errors, j.tags, j.workflow
+     FROM pgqueue.jobs AS j
+     WHERE :order::text = 'newest'
+       AND (j.state IN ('blocked', 'scheduled', 'available', 'running', 'retryable')
+                AND :states::jsonb ?| ARRAY['blocked', 'scheduled', 'available', 'running', 'retryable']
+            OR j.state = 'completed' AND :states::jsonb ? 'completed'
+            OR j.state = 'cancelled' AND :states::jsonb ? 'cancelled'
+            OR j.state = 'discarded' AND :states::jsonb ? 'discarded')
+       AND (:after::bigint IS NULL OR j.id < :after::bigint)
+     ORDER BY j.id DESC
+     LIMIT :look::integer)
+    UNION ALL
+    (SELECT j.id, j.queue, j.priority, j.position, j.state, j.task, j.args, j.attempt, j.max_attempts, j.rescues, j.run_at,
+            j.enqueued_at, j.claimed_at, NULL, j.worker, j.unique_key, j.key, j.blocked_by, j.cancel_requested,
+            j.reason, j.errors, j.tags, j.workflow
+     FROM pgqueue.job AS j
+     WHERE :order::text = 'due' AND j.state IN ('scheduled', 'retryable')
+       AND (:after_at::timestamptz IS NULL OR (j.run_at, j.id) > (:after_at::timestamptz, :after::bigint))
+     ORDER BY j.run_at, j.id
+     LIMIT :look::integer)
+    UNION ALL
+    (SELECT j.id, j.queue, j.priority, j.position, j.state, j.task, j.args, j.attempt, j.max_attempts, j.rescues, j.run_at,
+            j.enqueued_at, j.claimed_at, NULL, j.worker, j.unique_key, j.key, j.blocked_by, j.cancel_requested,
+            j.reason, j.errors, j.tags, j.workflow
+     FROM keys
+     CROSS JOIN LATERAL (
+         SELECT *
+         FROM pgqueue.job AS j
+         WHERE :order::text = 'next' AND j.state = 'available' AND j.queue = :queue::text AND j.key = keys.key
+           AND (:after::bigint IS NULL OR (j.priority, j.position) > (:after_priority::smallint, :after::bigint))
+         ORDER BY j.priority, j.position
+         LIMIT :limit::integer) AS j
+     WHERE keys.key IS NOT NULL
+     ORDER BY j.priority, j.position
+     LIMIT :limit::integer)
+), found AS MATERIALIZED (
+    SELECT *
+    FROM (SELECT *, row_number() OVER () AS n FROM looked) AS numbered
+    WHERE :states::jsonb ? state
+      AND (:queue::text IS NULL OR queue = :queue::text)
+      AND (:task::text IS NULL OR task = :task::text)
+      AND (:key::text IS NULL OR key = :key::text)
+      AND (:tag::text IS NULL OR :tag::text = ANY (tags))
+      AND (:workflow::bigint IS NULL OR workflow = :workflow::bigint)
+      AND (:error::text IS NULL OR errors -> -1 ->> 'type' = :error::text)
+      AND (:args::jsonb IS NULL OR args @> :args::jsonb)
+      AND (:older_seconds::float8 IS NULL
+           OR coalesce(finished_at, enqueued_at) <= coalesce(:now::timestamptz, clock_timestamp()) - make_interval(secs => :older_seconds::float8))
+      AND (:newer_seconds::float8 IS NULL
+           OR coalesce(finished_at, enqueued_at) > coalesce(:now::timestamptz, clock_timestamp()) - make_interval(secs => :newer_seconds::float8))
+      AND (:running_seconds::float8 IS NULL
+           OR state = 'running'
+          AND claimed_at <= coalesce(:now::timestamptz, clock_timestamp()) - make_interval(secs => :running_seconds::float8))
+    LIMIT :limit::integer
+), reached AS MATERIALIZED (
+    SELECT f.rows = :limit::integer AS full_page
+    FROM (SELECT count(*) AS rows FROM found) AS f
+), last AS MATERIALIZED (
+    SELECT id, position, priority, run_at
+    FROM (
+        SELECT id, position, priority, run_at FROM found WHERE (SELECT full_page FROM reached)
+        UNION ALL
+        SELECT id, position, priority, run_at
+        FROM looked
+        WHERE CASE WHEN (SELECT full_page FROM reached) OR :order::text = 'next' THEN false
+                   ELSE (SELECT count(*) FROM looked) = :look::integer END
+    ) AS ends
+    ORDER BY CASE WHEN :order::text = 'newest' THEN id END,
+             CASE WHEN :order::text = 'due' THEN run_at ELSE '-infinity' END DESC,
+             CASE WHEN :order::text = 'next' THEN priority ELSE 0 END DESC,
+             CASE WHEN :order::text = 'next' THEN position ELSE id END DESC
+    LIMIT 1
+), restored AS MATERIALIZED (
+    SELECT set_config('enable_sort', current_setting('pgqueue_local.sort'), true)
+)
+SELECT to_jsonb(shown)::text, NULL::bigint, NULL::bigint, NULL::integer, NULL::text
+FROM found AS f
+CROSS JOIN LATERAL (
+    SELECT f.id, f.queue, f.priority, f.position, f.state, f.task, f.attempt, f.max_attempts, f.rescues, f.run_at, f.enqueued_at,
+           f.claimed_at, f.finished_at, f.worker, f.unique_key, nullif(f.key, '') AS key, f.blocked_by, f.cancel_requested,
+           f.reason, f.tags, f.workflow,
+           CASE WHEN pg_column_size(f.args) <= 2000 THEN left(f.args::text, 200) END AS args,
+           e.last ->> 'type' AS error_type, left(e.last ->> 'message', 200) AS error_message
+    FROM (SELECT CASE WHEN pg_column_size(f.errors) <= 16000 THEN f.errors -> -1 END AS last) AS e
+) AS shown
+UNION ALL
+SELECT NULL, CASE WHEN reached.full_page THEN (SELECT max(n) FROM found) ELSE (SELECT count(*) FROM looked) END,
+       CASE WHEN :order::text = 'next' THEN last.position ELSE last.id END, last.priority, to_jsonb(last.run_at) #>> '{}'
+FROM restored
+CROSS JOIN reached
+LEFT JOIN last ON true;

@@ -1,0 +1,97 @@
+-- choose: the jobs that a filter means, a portion at a time, in the order of their ids.
+--
+-- in:   states   JSON array: only jobs in one of these
+--       queue, task, tag, key, error  text or null: only these; error is the type of the last error
+--       workflow bigint or null · args JSON object or null: what the job's own contain
+--       older_seconds, newer_seconds  or null: since the job ended; since it was enqueued, if it has not
+--       running_seconds  or null: at least so long ago it was claimed, and runs
+--       newest   boolean: downwards, from the newest
+--       after    bigint: only ids above it · until bigint or null: and up to it; null: all that there are now
+--       limit    integer: so many jobs at the most · look integer: of so many rows at the most
+--       now
+-- out:  id, state, lease, worker of each job; then a row without an id: null, null, the last id that was looked
+--       at, or null when there is no more, until
+-- walks: the primary key of the live table and archive_id of the wanted states' partitions, from one end
+-- trap: a filter is asked of so many rows and no more, whatever it means: what a portion costs is not a matter of
+--       luck. Planned anew for its values each time, as list; and without sorting, or a partition that the planner
+--       believes to be small would be read whole, and sorted.
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true),
+       set_config('pgqueue_local.sort', current_setting('enable_sort'), true),
+       set_config('enable_sort', 'off', true);
+
+WITH looked AS MATERIALIZED (
+    SELECT *
+    FROM (
+        (SELECT j.id, j.state, j.lease, j.worker, j.queue, j.task, j.tags, j.key, j.workflow, j.args, j.errors, j.claimed_at,
+                j.enqueued_at AS since
+         FROM pgqueue.job AS j
+         WHERE NOT :newest::boolean
+           AND :states::jsonb ?| ARRAY['blocked', 'scheduled', 'available', 'running', 'retryable']
+           AND j.id > :after::bigint AND (:until::bigint IS NULL OR j.id <= :until::bigint)
+         ORDER BY j.id
+         LIMIT :look::integer)
+        UNION ALL
+        (SELECT j.id, j.state, j.lease, j.worker, j.queue, j.task, j.tags, j.key, j.workflow, j.args, j.errors, j.claimed_at,
+                j.enqueued_at
+         FROM pgqueue.job AS j
+         WHERE :newest::boolean
+           AND :states::jsonb ?| ARRAY['blocked', 'scheduled', 'available', 'running', 'retryable']
+           AND j.id > :after::bigint AND (:until::bigint IS NULL OR j.id <= :until::bigint)
+         ORDER BY j.id DESC
+         LIMIT :look::integer)
+        UNION ALL
+        (SELECT a.id, a.state, NULL, NULL, a.queue, a.task, a.tags, a.key, a.workflow, a.args, a.errors, a.claimed_at, a.finished_at
+         FROM pgqueue.archive AS a
+         WHERE NOT :newest::boolean
+           AND (a.state = 'completed' AND :states::jsonb ? 'completed'
+                OR a.state = 'cancelled' AND :states::jsonb ? 'cancelled'
+                OR a.state = 'discarded' AND :states::jsonb ? 'discarded')
+           AND a.id > :after::bigint AND (:until::bigint IS NULL OR a.id <= :until::bigint)
+         ORDER BY a.id
+         LIMIT :look::integer)
+        UNION ALL
+        (SELECT a.id, a.state, NULL, NULL, a.queue, a.task, a.tags, a.key, a.workflow, a.args, a.errors, a.claimed_at, a.finished_at
+         FROM pgqueue.archive AS a
+         WHERE :newest::boolean
+           AND (a.state = 'completed' AND :states::jsonb ? 'completed'
+                OR a.state = 'cancelled' AND :states::jsonb ? 'cancelled'
+                OR a.state = 'discarded' AND :states::jsonb ? 'discarded')
+           AND a.id > :after::bigint AND (:until::bigint IS NULL OR a.id <= :until::bigint)
+         ORDER BY a.id DESC
+         LIMIT :look::integer)
+    ) AS walked
+    ORDER BY CASE WHEN :newest::boolean THEN -id ELSE id END
+    LIMIT :look::integer
+), found AS MATERIALIZED (
+    SELECT id, state, lease, worker
+    FROM looked
+    WHERE :states::jsonb ? state
+      AND (:queue::text IS NULL OR queue = :queue::text)
+      AND (:task::text IS NULL OR task = :task::text)
+      AND (:key::text IS NULL OR key = :key::text)
+      AND (:tag::text IS NULL OR :tag::text = ANY (tags))
+      AND (:workflow::bigint IS NULL OR workflow = :workflow::bigint)
+      AND (:error::text IS NULL OR errors -> -1 ->> 'type' = :error::text)
+      AND (:args::jsonb IS NULL OR args @> :args::jsonb)
+      AND (:older_seconds::float8 IS NULL
+           OR since <= coalesce(:now::timestamptz, clock_timestamp()) - make_interval(secs => :older_seconds::float8))
+      AND (:newer_seconds::float8 IS NULL
+           OR since > coalesce(:now::timestamptz, clock_timestamp()) - make_interval(secs => :newer_seconds::float8))
+      AND (:running_seconds::float8 IS NULL
+           OR state = 'running'
+          AND claimed_at <= coalesce(:now::timestamptz, clock_timestamp()) - make_interval(secs => :running_seconds::float8))
+    ORDER BY CASE WHEN :newest::boolean THEN -id ELSE id END
+    LIMIT :limit::integer
+), restored AS MATERIALIZED (
+    SELECT set_config('enable_sort', current_setting('pgqueue_local.sort'), true)
+)
+SELECT id, state, lease, worker::bigint FROM found
+UNION ALL
+SELECT NULL, NULL,
+       CASE WHEN (SELECT count(*) FROM found) = :limit::integer
+                THEN (SELECT CASE WHEN :newest::boolean THEN min(id) ELSE max(id) END FROM found)
+            WHEN (SELECT count(*) FROM looked) = :look::integer
+                THEN (SELECT CASE WHEN :newest::boolean THEN min(id) ELSE max(id) END FROM looked) END,
+       coalesce(:until::bigint,
+                greatest((SELECT max(id) FROM pgqueue.job), (SELECT max(id) FROM pgqueue.archive)), 0)
+FROM restored;

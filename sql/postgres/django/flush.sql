@@ -1,0 +1,6 @@
+-- flush: jobs and schedules are gone, and what was said about them; the tables and their version stay.
+--
+-- in:   nothing
+-- out:  nothing
+TRUNCATE pgqueue.job, pgqueue.archive, pgqueue.dependency, pgqueue.workflow, pgqueue.queue,
+         pgqueue.schedule, pgqueue.firing, pgqueue.tally, pgqueue.audit;

@@ -1,0 +1,8 @@
+-- constraints: which were added to a large table without looking at the rows that it had.
+--
+-- in:   nothing
+-- out:  table, constraint, what helps
+SELECT conrelid::regclass::text, conname::text, format('ALTER TABLE %s VALIDATE CONSTRAINT %I', conrelid::regclass, conname)
+FROM pg_constraint
+WHERE connamespace = 'pgqueue'::regnamespace AND NOT convalidated
+ORDER BY 1, 2;

@@ -1,0 +1,16 @@
+-- indexes: which a claim needs and a large table lacks, as migrate does not read one; and which nobody needs any more.
+--
+-- in:   nothing
+-- out:  index, there: does it exist · what helps
+SELECT i.name, i.there, i.cure
+FROM (
+    SELECT w.name, to_regclass(format('pgqueue.%I', w.name)) IS NOT NULL AS there, w.wanted,
+           CASE WHEN w.wanted
+                THEN format('CREATE INDEX CONCURRENTLY %I ON %s %s', w.name, 'pgqueue.job'::regclass, w.definition)
+                ELSE format('DROP INDEX CONCURRENTLY %s', to_regclass(format('pgqueue.%I', w.name))) END AS cure
+    FROM (VALUES ('job_turn', true, '(queue, key, priority, position) WHERE state = ''available'''),
+                 ('job_permit', true, '(queue, key, permit) WHERE permit IS NOT NULL'),
+                 ('job_claim', false, '')) AS w(name, wanted, definition)
+) AS i
+WHERE i.there <> i.wanted
+ORDER BY i.there, i.name;

@@ -1,0 +1,5 @@
+-- exceptions: the keys that are treated in another way than the others of their queues.
+--
+-- in:   nothing
+-- out:  queue, key, limits (JSON)
+SELECT queue, key, limits::text FROM pgqueue.queue_key ORDER BY queue, key;

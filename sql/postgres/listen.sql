@@ -1,6 +1,0 @@
--- listen: this session is told the topics it sleeps on.
---
--- in:   nothing
--- out:  nothing
--- trap: useless behind a pooler in transaction mode: it succeeds, and nothing ever arrives.
-LISTEN pgqueue;

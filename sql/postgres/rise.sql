@@ -1,6 +1,0 @@
--- rise: awake again, and no need to be notified.
---
--- in:   topics JSON array of text, as given to sleep
--- out:  nothing
-SELECT count(pg_advisory_unlock_shared(int4not(hashtext('pgqueue')), hashtext(topic)))
-FROM jsonb_array_elements_text(:topics::jsonb) AS topic;

@@ -1,0 +1,6 @@
+-- 0009_tally, undone: the counts and the audit go with it.
+
+DROP TABLE pgqueue.audit;
+DROP TABLE pgqueue.tally;
+
+DELETE FROM pgqueue.migration WHERE version = '0009';

@@ -1,0 +1,8 @@
+-- tally: what a process has counted is noted, a row a queue and task and minute; said again, it is the same.
+--
+-- in:   rows JSON array of {at, seconds, worker, queue, task, figures}: instants are microseconds since the epoch
+-- out:  nothing
+INSERT INTO pgqueue.tally (at, seconds, worker, queue, task, figures)
+SELECT 'epoch'::timestamptz + r.at * interval '1 microsecond', r.seconds, r.worker, r.queue, r.task, r.figures
+FROM jsonb_to_recordset(:rows::jsonb) AS r(at bigint, seconds integer, worker integer, queue text, task text, figures jsonb)
+ON CONFLICT (seconds, at, worker, queue, task) DO UPDATE SET figures = excluded.figures;

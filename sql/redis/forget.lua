@@ -1,0 +1,40 @@
+-- forget: what became of instants long ago goes, the oldest of a schedule that has very many, and unique keys whose time is
+-- over, a portion a call.
+--
+-- in:   limit · days: how long it is kept · most: so many of each schedule · now
+-- out:  how many went
+-- uses: lib/schedule
+-- full: goes on
+-- trap: the watermark, not this history, is what keeps an instant from firing again.
+local MOST = 2000
+local now, budget, gone, seen = clock(given), math.min(given.limit, MOST), 0, {}
+
+local function delete(name, instant, key)
+    call('HDEL', root .. 'firing:' .. name, instant)
+    call('ZREM', root .. 'firings:' .. name, instant)
+    call('ZREM', root .. 'fired_at', key)
+    gone = gone + 1
+end
+
+local old = call('ZRANGEBYSCORE', root .. 'fired_at', '-inf', '(' .. text(now - given.days * 86400000000), 'LIMIT', 0, budget)
+for _, key in ipairs(old) do
+    local instant, name = key:match('^(%S+) (.*)$')
+    delete(name, instant, key)
+end
+local recent = call('ZREVRANGEBYSCORE', root .. 'fired_at', '+inf', now - 3600000000, 'LIMIT', 0, budget)
+for _, key in ipairs(recent) do
+    local name = key:match('^%S+ (.*)$')
+    if not seen[name] and gone < budget then
+        seen[name] = true
+        local beyond = call('ZCARD', root .. 'firings:' .. name) - given.most
+        if beyond > 0 then
+            for _, instant in ipairs(call('ZRANGE', root .. 'firings:' .. name, 0, math.min(beyond, budget - gone) - 1)) do
+                delete(name, instant, instant .. ' ' .. name)
+            end
+        end
+    end
+end
+local over = call('ZRANGEBYSCORE', root .. 'recent_until', '-inf', now, 'LIMIT', 0, budget)
+many('ZREM', root .. 'recent_until', over)
+many('HDEL', root .. 'recent', over)
+return {{{gone + #over}}}

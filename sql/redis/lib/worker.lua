@@ -1,0 +1,33 @@
+-- worker: the records of worker processes.
+--
+-- in:   id
+-- out:  functions
+-- uses: lib/store, lib/instant
+-- trap: a profile {name, host, pid, queues, started_at, info} is the JSON text that the worker gave.
+local PROFILE, RUNNING, HEARTBEAT_AT, SUSPECTED_AT, SESSION = 1, 2, 3, 4, 5
+
+local function read_worker(id)
+    local packed = id and call('HGET', root .. 'worker', id)
+    return packed and cmsgpack.unpack(packed)
+end
+
+local function write_worker(id, worker)
+    call('HSET', root .. 'worker', id, cmsgpack.pack(worker))
+end
+
+-- {id, record} in the order of the ids.
+local function read_workers()
+    local workers, fields = {}, call('HGETALL', root .. 'worker')
+    for n = 1, #fields, 2 do workers[#workers + 1] = {tonumber(fields[n]), cmsgpack.unpack(fields[n + 1])} end
+    table.sort(workers, function(one, other) return one[1] < other[1] end)
+    return workers
+end
+
+local function profile_of(worker) return cjson.decode(worker[PROFILE]) end
+
+local function worker_text(id, worker, more)
+    return joined({'"id":' .. text(id), inside(worker[PROFILE]), '"running":' .. text(worker[RUNNING]),
+                   '"heartbeat_at":"' .. iso(worker[HEARTBEAT_AT]) .. '"',
+                   '"suspected_at":' .. (worker[SUSPECTED_AT] and '"' .. iso(worker[SUSPECTED_AT]) .. '"' or 'null'),
+                   '"session":' .. tostring(worker[SESSION]), more or ''})
+end

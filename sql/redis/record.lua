@@ -1,0 +1,15 @@
+-- record: what became of firings: their jobs are known now.
+--
+-- in:   firings list of {schedule, instant, job, outcome}
+-- out:  nothing
+-- uses: lib/schedule
+for _, row in ipairs(given.firings) do
+    local at, field = root .. 'firing:' .. row.schedule, text(row.instant)
+    local packed = call('HGET', at, field)
+    if packed then
+        local firing = cmsgpack.unpack(packed)
+        firing[1], firing[2] = row.job or false, row.outcome
+        call('HSET', at, field, cmsgpack.pack(firing))
+    end
+end
+return {}

@@ -1,7 +1,0 @@
--- rise: awake again, and no need to be notified.
---
--- in:   topics list · session who slept
--- out:  nothing
--- uses: store
-for _, topic in ipairs(given.topics) do call('SREM', root .. 'asleep:' .. topic, given.session) end
-return {}

@@ -1,0 +1,14 @@
+-- subscribe: from now on, an enqueue for one of these topics notifies this session.
+--
+-- in:   topics list · session that sleeps · seconds the subscription lasts unless it is renewed
+-- out:  nothing
+-- uses: lib/store
+-- full: goes on
+-- trap: a sleeper that died costs notifications that nobody hears, until its time has run out. Subscribe
+--       first; look for work once more after this, and then trust the notification.
+for _, topic in ipairs(given.topics) do
+    local at = root .. 'asleep:' .. topic
+    call('SADD', at, given.session)
+    call('PEXPIRE', at, given.seconds * 1000)
+end
+return {}

@@ -1,0 +1,8 @@
+-- unsubscribe: awake again, and no need to be notified.
+--
+-- in:   topics list · session who slept
+-- out:  nothing
+-- uses: lib/store
+-- full: goes on
+for _, topic in ipairs(given.topics) do call('SREM', root .. 'asleep:' .. topic, given.session) end
+return {}

@@ -1,0 +1,11 @@
+-- turns: which of these queues are served by claim_in_turn, as they have limits; and which have a lowest share.
+--
+-- in:   queues list
+-- out:  name, limited, lowest_share: a part of one, or null; no row of a queue that has neither
+-- uses: lib/meant
+local rows = {}
+for _, queue in ipairs(given.queues) do
+    local limited, share = call('HEXISTS', root .. 'limits', queue) == 1, meant_of(queue).lowest_share
+    if limited or share then rows[#rows + 1] = {queue, limited, share or null} end
+end
+return {rows}

@@ -1,0 +1,13 @@
+-- watch: what a rescuer sees of each worker.
+--
+-- in:   nothing
+-- out:  id · beat: text that changes with each sign of life · well: its session, if it has one, is there, and
+--       nobody has suspected it
+-- uses: lib/worker
+local rows = {}
+for n, entry in ipairs(read_workers()) do
+    local id, worker = entry[1], entry[2]
+    local well = not worker[SUSPECTED_AT] and (not worker[SESSION] or is_present(id))
+    rows[n] = {id, text(worker[HEARTBEAT_AT]), well}
+end
+return {rows}

@@ -1,0 +1,27 @@
+-- adopt: the store's home is where it is now, in this environment; its identity is no longer that of the store it was copied from.
+--
+-- in:   environment text or null: workers name it first · paused boolean: and no queue hands out jobs · now
+--       place JSON, put in by the backend
+-- out:  name of each queue that is paused; then text: what the store is called from now on
+-- walks: all of pgqueue_job, once, if *paused*
+INSERT INTO pgqueue_queue (name, paused_at)
+SELECT name, :now
+FROM (SELECT queue AS name FROM pgqueue_job
+      UNION SELECT q.value FROM pgqueue_worker AS w, json_each(w.queues) AS q
+      UNION SELECT name FROM pgqueue_queue) AS known
+WHERE :paused = 'true'
+ON CONFLICT (name) DO UPDATE SET paused_at = coalesce(paused_at, excluded.paused_at);
+
+INSERT INTO pgqueue_home (one, place, environment)
+VALUES (1, :place, :environment)
+ON CONFLICT (one) DO UPDATE
+SET place = excluded.place, environment = excluded.environment;
+
+INSERT INTO pgqueue_sequence (name, value)
+VALUES ('origin', random())
+ON CONFLICT (name) DO UPDATE
+SET value = excluded.value;
+
+SELECT name FROM pgqueue_queue WHERE :paused = 'true' AND paused_at IS NOT NULL ORDER BY name;
+
+SELECT 'sqlite ' || value FROM pgqueue_sequence WHERE name = 'origin';

@@ -1,5 +1,0 @@
--- busy: which of these running jobs somebody else holds at this moment, so that finishing them would wait.
---
--- in:   jobs   JSON array of {id, lease}
--- out:  id, lease of each that is held: none, ever. Who writes holds the whole file, and nobody else writes
-SELECT value ->> '$.id', value ->> '$.lease' FROM json_each(:jobs) WHERE false;

@@ -1,0 +1,89 @@
+-- choose: the jobs that a filter means, a portion at a time, in the order of their ids.
+--
+-- in:   states   JSON array: only jobs in one of these
+--       queue, task, tag, key, error  text or null: only these; error is the type of the last error
+--       workflow integer or null · args JSON object or null: what the job's own contain
+--       older_seconds, newer_seconds  or null: since the job ended; since it was enqueued, if it has not
+--       running_seconds  or null: at least so long ago it was claimed, and runs
+--       newest   boolean: downwards, from the newest
+--       after    integer: only ids above it · until integer or null: and up to it; null: all that there are now
+--       limit    integer: so many jobs at the most · look integer: of so many rows at the most
+--       now
+-- out:  id, state, lease, worker of each job; then a row without an id: null, null, the last id that was looked
+--       at, or null when there is no more, until
+-- walks: both primary keys, from one end
+-- trap: a filter is asked of so many rows and no more, whatever it means: what a portion costs is not a matter of luck.
+WITH looked AS MATERIALIZED (
+    SELECT *
+    FROM (
+        SELECT * FROM (
+            SELECT id, state, lease, worker, queue, task, tags, key, workflow, args, errors, claimed_at, enqueued_at AS since
+            FROM pgqueue_job
+            WHERE :newest = 'false' AND id > CAST(:after AS INTEGER)
+              AND id <= coalesce(CAST(:until AS INTEGER), 9007199254740992)
+              AND EXISTS (SELECT 1 FROM json_each(:states) WHERE value NOT IN ('completed', 'cancelled', 'discarded'))
+            ORDER BY id
+            LIMIT CAST(:look AS INTEGER))
+        UNION ALL
+        SELECT * FROM (
+            SELECT id, state, lease, worker, queue, task, tags, key, workflow, args, errors, claimed_at, enqueued_at
+            FROM pgqueue_job
+            WHERE :newest = 'true' AND id > CAST(:after AS INTEGER)
+              AND id <= coalesce(CAST(:until AS INTEGER), 9007199254740992)
+              AND EXISTS (SELECT 1 FROM json_each(:states) WHERE value NOT IN ('completed', 'cancelled', 'discarded'))
+            ORDER BY id DESC
+            LIMIT CAST(:look AS INTEGER))
+        UNION ALL
+        SELECT * FROM (
+            SELECT id, state, NULL, NULL, queue, task, tags, key, workflow, args, errors, claimed_at, finished_at
+            FROM pgqueue_archive
+            WHERE :newest = 'false' AND id > CAST(:after AS INTEGER)
+              AND id <= coalesce(CAST(:until AS INTEGER), 9007199254740992)
+              AND EXISTS (SELECT 1 FROM json_each(:states) WHERE value IN ('completed', 'cancelled', 'discarded'))
+            ORDER BY id
+            LIMIT CAST(:look AS INTEGER))
+        UNION ALL
+        SELECT * FROM (
+            SELECT id, state, NULL, NULL, queue, task, tags, key, workflow, args, errors, claimed_at, finished_at
+            FROM pgqueue_archive
+            WHERE :newest = 'true' AND id > CAST(:after AS INTEGER)
+              AND id <= coalesce(CAST(:until AS INTEGER), 9007199254740992)
+              AND EXISTS (SELECT 1 FROM json_each(:states) WHERE value IN ('completed', 'cancelled', 'discarded'))
+            ORDER BY id DESC
+            LIMIT CAST(:look AS INTEGER))
+    )
+    ORDER BY iif(:newest = 'true', -id, id)
+    LIMIT CAST(:look AS INTEGER)
+), found AS MATERIALIZED (
+    SELECT id, state, lease, worker
+    FROM looked AS l
+    WHERE state IN (SELECT value FROM json_each(:states))
+      AND (:queue IS NULL OR queue = :queue)
+      AND (:task IS NULL OR task = :task)
+      AND (:key IS NULL OR key = :key)
+      AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(l.tags) AS t WHERE t.value = :tag))
+      AND (:workflow IS NULL OR workflow = CAST(:workflow AS INTEGER))
+      AND (:error IS NULL OR errors ->> '$[#-1].type' = :error)
+      AND NOT EXISTS (
+          SELECT 1 FROM json_tree(:args) AS w
+          WHERE w.type <> 'object'
+            AND NOT coalesce(
+                CASE WHEN w.type IN ('integer', 'real')
+                     THEN json_type(l.args, w.fullkey) IN ('integer', 'real') AND json_extract(l.args, w.fullkey) = w.value
+                     ELSE json_type(l.args, w.fullkey) = w.type AND json_extract(l.args, w.fullkey) IS w.value END, 0))
+      AND (:older_seconds IS NULL OR since <= :now - CAST(round(:older_seconds * 1000000) AS INTEGER))
+      AND (:newer_seconds IS NULL OR since > :now - CAST(round(:newer_seconds * 1000000) AS INTEGER))
+      AND (:running_seconds IS NULL
+           OR state = 'running' AND claimed_at <= :now - CAST(round(:running_seconds * 1000000) AS INTEGER))
+    ORDER BY iif(:newest = 'true', -id, id)
+    LIMIT CAST(:limit AS INTEGER)
+)
+SELECT id, state, lease, worker FROM found
+UNION ALL
+SELECT NULL, NULL,
+       CASE WHEN (SELECT count(*) FROM found) = CAST(:limit AS INTEGER)
+                THEN (SELECT iif(:newest = 'true', min(id), max(id)) FROM found)
+            WHEN (SELECT count(*) FROM looked) = CAST(:look AS INTEGER)
+                THEN (SELECT iif(:newest = 'true', min(id), max(id)) FROM looked) END,
+       coalesce(CAST(:until AS INTEGER),
+                max(coalesce((SELECT max(id) FROM pgqueue_job), 0), coalesce((SELECT max(id) FROM pgqueue_archive), 0)));

@@ -1,0 +1,8 @@
+-- recollect: all that the store holds for a worker, who looks whether it knows of each.
+--
+-- in:   worker integer
+-- out:  id, lease
+-- trap: reads the live table once, as recall does: lease columns have no index. Ask seldom.
+SELECT id, lease
+FROM pgqueue_job
+WHERE state = 'running' AND worker = CAST(:worker AS INTEGER);

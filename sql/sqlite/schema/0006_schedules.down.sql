@@ -1,0 +1,7 @@
+-- 0006_schedules, undone: schedules, and what became of their instants, go with it.
+
+DROP VIEW pgqueue_schedule_document;
+DROP TABLE pgqueue_firing;
+DROP TABLE pgqueue_schedule;
+
+DELETE FROM pgqueue_migration WHERE version = '0006';

@@ -1,0 +1,6 @@
+-- 0009_tally, undone: the counts and the audit go with it.
+
+DROP TABLE pgqueue_audit;
+DROP TABLE pgqueue_tally;
+
+DELETE FROM pgqueue_migration WHERE version = '0009';

@@ -1,0 +1,8 @@
+-- watch: what a rescuer sees of each worker.
+--
+-- in:   present JSON array of the workers whose presence locks are held
+-- out:  id · beat: text that changes with each sign of life · well: its lock, if it has one, is held, and
+--       nobody has suspected it
+SELECT id, CAST(heartbeat_at AS TEXT),
+       suspected_at IS NULL AND (NOT session OR id IN (SELECT value FROM json_each(:present)))
+FROM pgqueue_worker;
