@@ -5,19 +5,27 @@
     ├── InvalidJob (ValueError)             a job that cannot be enqueued; nothing was
     │   ├── InvalidArguments                its arguments do not fit the task's signature
     │   ├── JobTooLarge                     its arguments or its metadata pass the limit
-    │   └── UnknownParent                   it waits for a job that does not exist
+    │   ├── UnknownParent                   it waits for a job that does not exist
+    │   ├── DuplicateJob                    another job has its unique key
+    │   └── UnstorableText                  the database's encoding has no such character
+    ├── InvalidSchedule (ValueError)        when a job is to run again, and again, cannot be read
+    ├── InvalidFilter (ValueError)          a filter that cannot mean any jobs
     ├── InvalidResult                       what a task returned cannot be kept
     │   ├── ResultNotSerialisable
     │   └── ResultTooLarge
     ├── UnknownTask (LookupError)           no task of that name here
     ├── UnknownJob (LookupError)            no job of that id
+    ├── UnknownSchedule (LookupError)       no schedule of that name
     ├── SchemaError                         the database is not ready for this version
     │   ├── SchemaMissing
     │   └── SchemaOutOfDate
+    ├── NotAtHome                           the store is a copy, or another environment's
+    ├── SequencesBehind                     the store would give numbers twice
     ├── NotPermitted (PermissionError)      this role may not do that
     ├── InvalidUrl (ValueError)             a store's URL that cannot be read
     ├── StoreUnavailable (ConnectionError)  the database cannot be reached, for now
     ├── StoreBusy                           another transaction, or a full disk, is in the way
+    │   └── StatementTimeout                a setting allows it less time than it takes
     ├── UnsupportedConnection (TypeError)   not a connection pgqueue can write through
     ├── MissingCapability                   this store cannot do that
     ├── LeaseLost                           the job belongs to another worker by now
@@ -36,12 +44,15 @@ from typing import Any
 
 
 class PgqueueError(Exception):
-    """Something went wrong in pgqueue."""
+    """Something went wrong in pgqueue.
+
+    The message can be written anywhere: of what it repeats, lone surrogates are escaped.
+    """
 
     def __init__(self, message: str | None = None) -> None:
         if message is None:
             message = (type(self).__doc__ or type(self).__name__).partition("\n")[0]
-        super().__init__(message)
+        super().__init__(message.encode("utf-8", "backslashreplace").decode())
 
 
 class InvalidTask(PgqueueError, TypeError):
@@ -79,6 +90,33 @@ class UnknownParent(InvalidJob, LookupError):
     """The job waits for a parent that neither exists nor comes earlier in the same call."""
 
 
+class DuplicateJob(InvalidJob):
+    """Another job has its unique key; *id* is that job's."""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        task: str | None = None,
+        parameter: str | None = "unique",
+        id: int | None = None,
+    ) -> None:
+        super().__init__(message, task=task, parameter=parameter)
+        self.id = id
+
+
+class UnstorableText(InvalidJob):
+    """The database's encoding has no such character; one in UTF-8 has them all."""
+
+
+class InvalidSchedule(PgqueueError, ValueError):
+    """This schedule cannot be kept as it is declared."""
+
+
+class InvalidFilter(PgqueueError, ValueError):
+    """This filter cannot mean any jobs."""
+
+
 class InvalidResult(PgqueueError):
     """What the task returned cannot be kept as its result."""
 
@@ -97,6 +135,10 @@ class UnknownTask(PgqueueError, LookupError):
 
 class UnknownJob(PgqueueError, LookupError):
     """There is no job of this id; it may have been pruned."""
+
+
+class UnknownSchedule(PgqueueError, LookupError):
+    """There is no schedule of this name; see `pgqueue schedules list`."""
 
 
 class SchemaError(PgqueueError):
@@ -118,6 +160,14 @@ class InvalidUrl(PgqueueError, ValueError):
     """
 
 
+class NotAtHome(PgqueueError):
+    """This store is a copy, or another environment's; `pgqueue adopt` makes it at home here."""
+
+
+class SequencesBehind(PgqueueError):
+    """A sequence gives numbers that rows have already; the message has the statement that helps."""
+
+
 class NotPermitted(PgqueueError, PermissionError):
     """The database role may not do that; the schema's owner runs `pgqueue grant`."""
 
@@ -128,6 +178,13 @@ class StoreUnavailable(PgqueueError, ConnectionError):
 
 class StoreBusy(PgqueueError):
     """Another transaction, or a full disk, is in the way; nothing was changed, ask again."""
+
+
+class StatementTimeout(StoreBusy, TimeoutError):
+    """The database's statement_timeout allows this less time than it takes; nothing was changed.
+
+    To ask again does not help. The message names the setting's value, and what does.
+    """
 
 
 class UnsupportedConnection(PgqueueError, TypeError):

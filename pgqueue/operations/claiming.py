@@ -1,9 +1,9 @@
-"""Jobs come into a worker's hands, under a lease."""
+"""Give jobs to a worker, under a lease."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,7 +13,10 @@ from pgqueue.operations.params import as_json, instant
 
 
 class ClaimedJob(msgspec.Struct, frozen=True, gc=False):
-    """A job in a worker's hands: what it takes to run it, and the lease to finish it."""
+    """A job that a worker has claimed: what it takes to run it, and the lease to finish it.
+
+    *expires_in*: within how many seconds of the claim the attempt must have begun.
+    """
 
     id: int
     priority: int
@@ -30,10 +33,12 @@ class ClaimedJob(msgspec.Struct, frozen=True, gc=False):
     tags: list[str] | None
     workflow: int | None
     queue: str
+    key: str
+    expires_in: float | None
     lease: int
 
     def __repr__(self) -> str:
-        """Without its arguments: a log should not know them."""
+        """Leave the arguments out: a repr may end in a log."""
         return f"<ClaimedJob {self.id}, {self.task}, attempt {self.attempt}>"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
@@ -41,10 +46,38 @@ class ClaimedJob(msgspec.Struct, frozen=True, gc=False):
 
 
 class Floor(NamedTuple):
-    """Everything of this queue up to *position* at *priority* is taken, as far as one knows."""
+    """A hint: at *priority*, nothing up to *position* is left to claim, as far as is known."""
 
     priority: int
     position: int
+
+
+class Lower(NamedTuple):
+    """Priorities lower than *than*: first those that are lower than *after*, then the others."""
+
+    than: int
+    after: int
+
+
+class ClaimedInTurn(NamedTuple):
+    """What a claim in turn took, and where the next one begins: *after* this key.
+
+    *more*: not all keys were looked at. *contended*: another worker was claiming. *free_in*: until
+    a rate allows more. *limited*: the queue has limits; *keyed*: it has keys.
+    """
+
+    jobs: list[ClaimedJob]
+    after: str
+    more: bool = False
+    contended: bool = False
+    free_in: timedelta | None = None
+    limited: bool = False
+    keyed: bool = False
+
+
+LAST = 2**53  # no position is beyond it
+QUANTUM = 8
+STEPS = 2_000
 
 
 def claim(
@@ -54,12 +87,15 @@ def claim(
     limit: int,
     *,
     floors: Sequence[Floor] = (),
+    lower: Lower | None = None,
     now: datetime | None = None,
 ) -> Operation[list[ClaimedJob]]:
-    """Up to *limit* jobs for *worker*, most urgent first, attempt + 1, under *lease*.
+    """Claim up to *limit* jobs for *worker*, most urgent first, under *lease*; an attempt begins.
 
     *lease* is a number of the worker's block that no other claim was given. *floors*, ascending by
-    priority, say where to start; without them the whole queue is looked at.
+    priority, say where to start; without them the whole queue is looked at, and jobs that have keys
+    come first: from then on `claim_in_turn` serves their queue. One with limits answers with none.
+    *lower*: only jobs of such priorities.
     """
 
     def decode(answers: Answers) -> list[ClaimedJob]:
@@ -72,14 +108,59 @@ def claim(
         "worker": str(worker),
         "lease": str(lease),
         "limit": str(limit),
-        "floors": _segments(floors),
+        "floors": as_json([part for ends in _ranges(lower) for part in _segments(floors, *ends)]),
+        "strays": "0" if floors or lower else str(limit),
         "now": instant(now),
     }
     return Operation("claim", params, decode)
 
 
+def claim_in_turn(
+    queue: str,
+    worker: int,
+    lease: int,
+    limit: int,
+    *,
+    after: str = "",
+    quantum: int = QUANTUM,
+    steps: int = STEPS,
+    now: datetime | None = None,
+) -> Operation[ClaimedInTurn]:
+    """Claim up to *limit* jobs key by key, beginning *after* a key, within the queue's limits.
+
+    *quantum*: so many of a key at a turn, times its weight, as long as others wait. *steps*: look
+    at so many keys at the most.
+    """
+
+    def decode(answers: Answers) -> ClaimedInTurn:
+        if not answers[0]:
+            return ClaimedInTurn([], after)
+        [(keys, *said, seconds, limited, keyed)] = answers[0]
+        places = {key: n for n, key in enumerate(keys)}
+        jobs = [ClaimedJob(*row, lease) for row in answers[1]]  # type: ignore[call-arg]
+        jobs.sort(key=lambda job: (places[job.key], job.priority, job.position))
+        at, more, contended = said
+        free_in = None if seconds is None else timedelta(seconds=max(0.0, seconds))
+        return ClaimedInTurn(
+            *(jobs, at, bool(more), bool(contended)),
+            *(free_in, bool(limited), bool(keyed)),
+        )
+
+    params = {
+        "queue": queue,
+        "worker": str(worker),
+        "lease": str(lease),
+        "limit": str(limit),
+        "last_key": after,
+        "quantum": str(quantum),
+        "steps": str(steps),
+        "now": instant(now),
+    }
+    return Operation("claim_in_turn", params, decode)
+
+
 def recall(worker: int, lease: int) -> Operation[list[ClaimedJob]]:
-    """What the claim under *lease* took, if its answer never came because the connection broke."""
+    """Read what the claim under *lease* took, when its answer was lost with the connection."""
     return Operation(
         "recall",
         {"worker": str(worker), "lease": str(lease)},
@@ -87,14 +168,29 @@ def recall(worker: int, lease: int) -> Operation[list[ClaimedJob]]:
     )
 
 
-def _segments(floors: Sequence[Floor]) -> str:
-    """The whole order of a queue, cut at the floors, without gaps: an unknown priority is found
-    too."""
-    starts = [Floor(-32_769, 0), *floors]
-    ends = [*(floor.priority for floor in floors), 32_768]
-    return as_json(
-        [
-            {"priority": priority, "position": position, "below": below}
-            for (priority, position), below in zip(starts, ends, strict=True)
-        ]
-    )
+def recollect(worker: int) -> Operation[set[tuple[int, int]]]:
+    """Read (id, lease) of every job that the store says *worker* holds."""
+    return Operation("recollect", {"worker": str(worker)}, lambda a: {(id, ls) for id, ls in a[0]})
+
+
+def _ranges(lower: Lower | None) -> list[tuple[Floor, int]]:
+    """Return from where to where priorities are looked at, one range after the other."""
+    if lower is None:
+        return [(Floor(-32_769, 0), 32_768)]
+    ranges = [(Floor(max(lower), LAST), 32_768)]
+    if lower.after > lower.than:
+        ranges.append((Floor(lower.than, LAST), lower.after + 1))
+    return ranges
+
+
+def _segments(floors: Sequence[Floor], low: Floor, high: int) -> list[dict[str, int]]:
+    """Return the order of a queue from *low* to the priority *high*, cut at *floors*.
+
+    There are no gaps between the pieces: a priority that the worker has never seen is in one, too.
+    """
+    within = [floor for floor in floors if low.priority < floor.priority < high]
+    ends = [*(floor.priority for floor in within), high]
+    return [
+        {"priority": priority, "position": position, "below": below}
+        for (priority, position), below in zip([low, *within], ends, strict=True)
+    ]

@@ -1,31 +1,35 @@
-"""What people ask for: of a job, of a workflow, of a queue."""
+"""What people ask for: cancel, retry, move and purge jobs, pause and resume queues."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
 from typing import Any
 
-from pgqueue.jobs import Handle, State, job_id
+from pgqueue.jobs import checks
+from pgqueue.jobs.job import Handle, State, job_id
 from pgqueue.operations.operation import Answers, Operation, nothing
-from pgqueue.operations.params import EVERYTHING, as_json, instant, of_ending
+from pgqueue.operations.params import EVERYTHING, as_json, instant, number, of_ending
 
 
 def cancel(
     ids: Iterable[int | Handle[Any]] = (),
     *,
     workflow: int | None = None,
+    states: Collection[State] | None = None,
     reason: str | None = None,
     keep: frozenset[State] = EVERYTHING,
     now: datetime | None = None,
 ) -> Operation[dict[int, State]]:
-    """Waiting jobs are cancelled at once; a running one is told and answers ``running``.
+    """Cancel jobs, and with *workflow* all of its jobs; answer the state of each.
 
-    With *workflow* all of its jobs, too.
+    What waits is cancelled at once. A running job is asked to stop, and answers ``running``. With
+    *states*, a job that is in none of these by now is left alone.
     """
     params = {
         "ids": _ids(ids),
-        "workflow": _text(workflow),
+        "workflow": number(workflow),
+        "states": None if states is None else as_json(sorted(states)),
         "reason": reason,
         **of_ending(keep, now),
     }
@@ -39,34 +43,69 @@ def retry(
     keep: frozenset[State] = EVERYTHING,
     now: datetime | None = None,
 ) -> Operation[dict[int, str]]:
-    """Waiting jobs run now, finished ones become available again.
+    """Run waiting jobs now, make finished ones available again; with *workflow* all that failed.
 
-    With them come back the descendants that were cancelled because of them. With *workflow* all of
-    its jobs that failed, too. Answers, for what was asked, ``available``, ``blocked``, ``running``,
-    or ``held`` for one whose unique key now belongs to another job.
+    Descendants that were cancelled because of them come back, too. Answers, for what was asked,
+    ``available``, ``blocked``, ``running``, or ``held`` for one whose unique key now belongs to
+    another job.
     """
-    params = {"ids": _ids(ids), "workflow": _text(workflow), **of_ending(keep, now)}
+    params = {"ids": _ids(ids), "workflow": number(workflow), **of_ending(keep, now)}
     return Operation(
         "retry", params, lambda a: {id: state for rows in a[-2:] for id, state in rows if id}
     )
 
 
+def move(
+    ids: Iterable[int | Handle[Any]], *, queue: str | None = None, priority: int | None = None
+) -> Operation[dict[int, State]]:
+    """Move waiting jobs to another *queue*, or give them another *priority*; answer their states.
+
+    They take new places there, in the order that they have among themselves. A running job is left
+    where it is, and answers ``running``.
+    """
+    if queue is not None:
+        checks.name("move", "queue", queue)
+    if priority is not None:
+        checks.integer("move", "priority", priority, checks.SMALLEST, checks.LARGEST)
+    params = {"ids": _ids(ids), "queue": queue, "priority": number(priority)}
+    return Operation("move", params, _states)
+
+
+def purge(ids: Iterable[int | Handle[Any]]) -> Operation[dict[int, str]]:
+    """Delete finished jobs now, whatever their retention.
+
+    Answers ``purged``, or ``wanted`` for one whose result an unfinished child may still read.
+    """
+    return Operation("purge", {"ids": _ids(ids)}, lambda answers: dict(answers[-1]))
+
+
+def purge_day(
+    states: Collection[State], older: timedelta, *, now: datetime | None = None
+) -> Operation[int | None]:
+    """Delete the oldest day of finished jobs in *states*, if all of it is *older*, as a whole.
+
+    Answers how many jobs went; None when no such day is left, or none that can go as a whole.
+    """
+    params = {
+        "states": as_json(sorted(states)),
+        "older_seconds": str(older.total_seconds()),
+        "now": instant(now),
+    }
+    return Operation("purge_day", params, lambda answers: answers[-1][0][0])
+
+
 def pause(queue: str, *, now: datetime | None = None) -> Operation[None]:
-    """Claim hands out nothing from *queue*; what runs goes on."""
+    """Let nobody claim from *queue*; what runs goes on."""
     return Operation("pause", {"queue": queue, "now": instant(now)}, nothing)
 
 
 def resume(queue: str) -> Operation[None]:
-    """Claim hands out *queue*'s jobs again."""
+    """Let workers claim from *queue* again."""
     return Operation("resume", {"queue": queue}, nothing)
 
 
 def _ids(ids: Iterable[int | Handle[Any]]) -> str:
     return as_json(sorted({job_id(id) for id in ids}))
-
-
-def _text(number: int | None) -> str | None:
-    return None if number is None else str(number)
 
 
 def _states(answers: Answers) -> dict[int, State]:

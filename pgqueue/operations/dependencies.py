@@ -1,4 +1,4 @@
-"""Parents and children: held, linked, grafted."""
+"""Parents and children: hold parents, link children to them, graft jobs between the two."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pgqueue.errors import UnknownParent
-from pgqueue.jobs import Edge, Handle, NewJob, job_id
+from pgqueue.jobs.job import Edge, Handle, NewJob, job_id
 from pgqueue.operations.claiming import ClaimedJob
 from pgqueue.operations.operation import Operation, Plan, nothing
 from pgqueue.operations.params import EVERYTHING, as_json, of_ending
@@ -15,12 +15,12 @@ from pgqueue.operations.rows import CHUNK
 
 
 def hold(ids: Sequence[int]) -> Operation[set[int]]:
-    """Keeps jobs from finishing until the transaction ends; answers which of *ids* exist."""
+    """Keep jobs *ids* from finishing until the transaction ends; answer which of them exist."""
     return Operation("hold", {"ids": as_json(ids)}, lambda a: {id for rows in a for (id,) in rows})
 
 
 def graft(job: ClaimedJob, ids: Sequence[int]) -> Operation[bool]:
-    """The children of *job* wait for jobs *ids* too, which this transaction has enqueued.
+    """Let the children of *job* wait for jobs *ids*, too, which this transaction has enqueued.
 
     Answers False when the lease is lost: then the transaction must be rolled back.
     """
@@ -29,7 +29,10 @@ def graft(job: ClaimedJob, ids: Sequence[int]) -> Operation[bool]:
 
 
 def parents_of(jobs: Sequence[NewJob[Any]]) -> list[list[tuple[int, Edge]]]:
-    """Each job's parents: the id of one that exists, or minus its place in the call, from 0."""
+    """Return each job's parents: a job's id, or minus its place in the call, from 0.
+
+    Raises UnknownParent for one that comes later in the call, or is not in it.
+    """
     if not any(job.edges for job in jobs):
         return [[]] * len(jobs)
     places: dict[int, int] = {}
@@ -59,6 +62,11 @@ def linking(
     parents: Sequence[Sequence[tuple[int, Edge]]],
     now: datetime | None,
 ) -> Plan[None]:
+    """Write the edges of those of *handles* that this call created.
+
+    A parent may be given twice, as a job and as a handle: of two edges to it the first counts, and
+    the child, enqueued as waiting for both, is *merged* to wait once.
+    """
     rows: list[dict[str, Any]] = []
     merged: list[dict[str, Any]] = []
     new = {handle.id for handle in handles if handle.created}
@@ -88,7 +96,7 @@ def _edge(child: int, parent: int, edge: Edge) -> dict[str, Any]:
 
 
 def ends_of(jobs: Sequence[NewJob[Any]]) -> set[int]:
-    """Which of *jobs* no other one waits for, by identity."""
+    """Return `id()` of each job that is a parent of no other job in *jobs*."""
     return {id(job) for job in jobs} - {id(edge.parent) for job in jobs for edge in job.edges}
 
 

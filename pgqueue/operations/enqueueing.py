@@ -1,4 +1,4 @@
-"""Jobs come into being, with their edges and their workflow, and whoever sleeps is woken."""
+"""Make jobs, with their edges and their workflow, and wake who waits for them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,24 @@ from itertools import chain
 from typing import Any
 
 from pgqueue.errors import UnknownParent
-from pgqueue.graphs import Workflow
-from pgqueue.jobs import Handle, NewJob
+from pgqueue.jobs import checks
+from pgqueue.jobs.graphs import Workflow
+from pgqueue.jobs.job import Edge, Handle, NewJob
+from pgqueue.jobs.unique import Unique
 from pgqueue.operations.dependencies import hold, linking, parents_of
+from pgqueue.operations.duplicates import Met, check_rules, enqueue_keyed
 from pgqueue.operations.operation import Answers, Operation, Param, Plan, Together, nothing
-from pgqueue.operations.params import Later, as_json, boolean, instant
-from pgqueue.operations.rows import CHUNK, are_alike, chunks, columns, is_plain, rows_of
+from pgqueue.operations.params import Later, as_json, from_microseconds, instant
+from pgqueue.operations.rows import (
+    CHUNK,
+    are_alike,
+    chunks,
+    columns,
+    document,
+    is_plain,
+    rows_of,
+)
+from pgqueue.operations.topics import DUE
 
 
 def enqueue(
@@ -23,19 +35,22 @@ def enqueue(
     notify: bool = True,
     now: datetime | None = None,
 ) -> Plan[list[Handle[Any]]]:
-    """All of *jobs* or none, in order, with their edges; in a new *workflow*, or one that exists.
+    """Enqueue all of *jobs* or none, in order; in a new *workflow*, or the one of that id.
 
-    A unique key that an unfinished job holds answers with that job. Raises UnknownParent, before
-    anything is written, for a parent that is neither earlier in the call nor in the store.
+    A job whose unique key another job holds is not made, unless its rule says so: its handle is
+    that job's. Raises UnknownParent, before anything is written, for a parent that is neither
+    earlier in the call nor in the store; DuplicateJob and JobTooLarge, of a rule, when earlier jobs
+    of the call may be written: then the transaction is to be rolled back.
     """
     if len(jobs) == 1 and workflow is None and is_plain(jobs[0]):
         [id] = yield _enqueue_one(jobs[0], notify, now)
         return [Handle(id, jobs[0].task)]
+    check_rules(jobs)
     parents = parents_of(jobs)
     elsewhere = sorted({p for edges in parents for p, _ in edges if p > 0})
     if elsewhere:
-        found: set[int] = yield hold(elsewhere)
-        if missing := [p for p in elsewhere if p not in found]:
+        existing: set[int] = yield hold(elsewhere)
+        if missing := [p for p in elsewhere if p not in existing]:
             raise UnknownParent(
                 f"no job {missing[0]}: a parent is a job of this call or one that exists; "
                 "it may be past its retention"
@@ -45,22 +60,24 @@ def enqueue(
     )
     handles: list[Handle[Any]] = []
     if len(jobs) > CHUNK and not any(job.unique is not None for job in jobs):
-        answered: list[list[int]] = yield Together(
+        chunks_of_ids: list[list[int]] = yield Together(
             _enqueue_many(jobs[start:end], parents[start:end], joined, notify, now)
             for start, end in chunks(jobs)
         )
-        handles = _handles(jobs, chain.from_iterable(answered), joined)
+        handles = _handles(jobs, chain.from_iterable(chunks_of_ids), joined)
     else:
         for start, end in chunks(jobs):
             chunk = jobs[start:end]
-            keys = [job.unique for job in chunk]
-            if any(keys):
+            if any(job.unique for job in chunk):
                 rows = rows_of(chunk, parents[start:end], joined)
-                answers = yield from _enqueue_unique(rows, keys, notify, now)
+                met = yield from enqueue_keyed(chunk, rows, notify, now)
                 handles += [
-                    Handle(id, job.task, created, joined if created else None)
-                    for job, (id, created) in zip(chunk, answers, strict=True)
+                    Handle(
+                        one.id, job.task, one.created, joined if one.created else None, one.outcome
+                    )
+                    for job, one in zip(chunk, met, strict=True)
                 ]
+                parents = _with_those_behind(parents, start, met)
             else:
                 ids = yield _enqueue_many(chunk, parents[start:end], joined, notify, now)
                 handles += _handles(chunk, ids, joined)
@@ -69,24 +86,70 @@ def enqueue(
     return handles
 
 
+def enqueue_dated(
+    job: NewJob[Any], *, notify: bool = True, now: datetime | None = None
+) -> Operation[tuple[int, datetime]]:
+    """Enqueue one job without parents and without a unique key; answer its id, and when it was."""
+
+    def decode(answers: Answers) -> tuple[int, datetime]:
+        id, at = answers[0][0]
+        return id, from_microseconds(at)
+
+    return Operation("enqueue", document(rows_of([job], [()], None), notify, now), decode)
+
+
+def door(job: NewJob[Any]) -> Operation[int]:
+    """Enqueue *job* as SQL does, through the schema's own function; answer its id.
+
+    Raises InvalidJob when it waits for others, or is more than that function can say.
+    """
+    if job.edges:
+        checks.refuse(job.task, "after", "a statement makes one job; use `pgqueue.enqueue`")
+    rule = job.uniqueness or Unique()
+    for given, parameter in (
+        (job.expires is not None, "expires"),
+        (not job.keep, "keep"),
+        (rule.conflict != "return", "unique: conflict"),
+    ):
+        if given:
+            checks.refuse(job.task, parameter, "the SQL function has none; use `pgqueue.enqueue`")
+    params: dict[str, Param] = {
+        "task": job.task,
+        "args": job.args,
+        "queue": job.queue,
+        "priority": str(job.priority),
+        "run_at": instant(job.run_at),
+        "delay_seconds": None if job.delay is None else str(job.delay.total_seconds()),
+        "max_attempts": str(job.max_attempts),
+        "timeout_seconds": None if job.timeout is None else str(job.timeout.total_seconds()),
+        "unique_key": job.unique_key,
+        "unique_until": f"{rule.until}" if rule.seconds is None else f"{rule.seconds} seconds",
+        "tags": as_json(job.tags),
+        "metadata": job.metadata,
+        "key": job.key,
+    }
+    return Operation("door", params, lambda a: int(a[0][0][0]))
+
+
 def begin(workflow: Workflow, *, now: datetime | None = None) -> Operation[int]:
-    """A workflow exists, with its name and tags; answers the id that its jobs share."""
+    """Make *workflow*, its name and tags; answer the id that its jobs share."""
     params = {"name": workflow.name, "tags": as_json(workflow.tags), "now": instant(now)}
     return Operation("begin", params, lambda a: int(a[0][0][0]))
 
 
-def topics(jobs: Iterable[NewJob[Any]]) -> set[str]:
-    """Whom a client that owns its commit should wake after enqueueing *jobs*.
+def topics_to_wake(jobs: Iterable[NewJob[Any]]) -> set[str]:
+    """Return the topics to wake once *jobs* are committed, by a client that owns the commit.
 
-    One with a *run_at* may be due already: the store's clock knows, so both are told.
+    A job with a *run_at* may be due already, by the store's clock: its queue and the promoter are
+    both woken.
     """
     free = [job for job in jobs if not job.edges]
-    later = {"@" for job in free if job.run_at or job.delay}
+    later = {DUE for job in free if job.run_at or job.delay}
     return later | {job.queue for job in free if not job.delay}
 
 
 def wake(topics: Iterable[str]) -> Operation[None]:
-    """Notifies those who sleep on one of *topics*: queues' names, ``@`` for the promoter."""
+    """Wake those who sleep on one of *topics*: queues' names, DUE for the promoter."""
     return Operation("wake", {"topics": as_json(sorted(topics))}, nothing)
 
 
@@ -97,24 +160,24 @@ def _enqueue_many(
     notify: bool,
     now: datetime | None,
 ) -> Operation[list[int]]:
-    """One statement's worth of jobs without unique keys."""
+    """Enqueue jobs without unique keys, as many as one statement takes."""
 
     def write() -> dict[str, Param]:
-        return _document(rows_of(jobs, parents, workflow), notify, now)
+        return document(rows_of(jobs, parents, workflow), notify, now)
 
     if workflow is not None or not are_alike(jobs):
         return Operation("enqueue", write(), _numbers)
     args = f"[{','.join([job.args for job in jobs])}]"
-    brief = Operation("enqueue_alike", columns(jobs[0], args, notify, now), _numbers)
-    return Operation("enqueue", Later(write), _numbers, brief)
+    shortcut = Operation("enqueue_alike", columns(jobs[0], args, notify, now), _numbers)
+    return Operation("enqueue", Later(write), _numbers, shortcut)
 
 
 def _enqueue_one(job: NewJob[Any], notify: bool, now: datetime | None) -> Operation[list[int]]:
     def write() -> dict[str, Param]:
-        return _document(rows_of([job], [()], None), notify, now)
+        return document(rows_of([job], [()], None), notify, now)
 
-    brief = Operation("enqueue_one", columns(job, job.args, notify, now), _numbers)
-    return Operation("enqueue", Later(write), _numbers, brief)
+    shortcut = Operation("enqueue_one", columns(job, job.args, notify, now), _numbers)
+    return Operation("enqueue", Later(write), _numbers, shortcut)
 
 
 def _handles(
@@ -123,24 +186,17 @@ def _handles(
     return [Handle(id, job.task, True, workflow) for job, id in zip(jobs, ids, strict=True)]
 
 
-def _document(rows: Sequence[str], notify: bool, now: datetime | None) -> dict[str, Param]:
-    return {"jobs": f"[{','.join(rows)}]", "notify": boolean(notify), "now": instant(now)}
-
-
-def _enqueue_unique(
-    rows: Sequence[str], keys: Sequence[str | None], notify: bool, now: datetime | None
-) -> Plan[list[tuple[int, bool]]]:
-    """Asks until every key is either ours or held; a holder that finishes meanwhile makes room."""
-    answers: dict[int, tuple[int, bool]] = {}
-    while asked := [n for n in range(len(rows)) if n not in answers]:
-        params = _document([rows[n] for n in asked], notify, now)
-        created, holders = yield Operation("enqueue_unique", params, lambda a: a)
-        answers |= {asked[ordinal - 1]: (id, True) for ordinal, id in created}
-        held = dict(holders)
-        answers |= {
-            n: (held[keys[n]], False) for n in asked if n not in answers and keys[n] in held
-        }
-    return [answers[n] for n in range(len(rows))]
+def _with_those_behind(
+    parents: list[list[tuple[int, Edge]]], start: int, met: Sequence[Met]
+) -> list[list[tuple[int, Edge]]]:
+    """Return *parents*, and for each that is next in line, from *start* on, who runs before it."""
+    if not any(one.behind for one in met):
+        return parents
+    parents = list(parents)
+    for n, one in enumerate(met, start):
+        if one.behind is not None:
+            parents[n] = [*parents[n], (one.behind, Edge(one.behind, "run"))]
+    return parents
 
 
 def _numbers(answers: Answers) -> list[int]:

@@ -1,9 +1,9 @@
-"""An attempt ends: it succeeded, it failed, or it is handed back."""
+"""End attempts: they succeeded, they failed, or they are handed back."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any, Literal
@@ -11,8 +11,8 @@ from typing import Any, Literal
 import msgspec
 
 from pgqueue.errors import LeaseLost, PgqueueError
-from pgqueue.hands import Completion
-from pgqueue.jobs import State
+from pgqueue.jobs.completion import Completion
+from pgqueue.jobs.job import State
 from pgqueue.operations.claiming import ClaimedJob
 from pgqueue.operations.dependencies import ends_of, follow, graft
 from pgqueue.operations.enqueueing import enqueue
@@ -23,7 +23,7 @@ _id, _lease = attrgetter("id"), attrgetter("lease")
 
 
 class _Ending(msgspec.Struct, frozen=True, gc=False):
-    """How a job leaves the hands of the worker that holds it under *lease*."""
+    """How an attempt ended, of the job that its worker holds under *lease*."""
 
     id: int
     lease: int
@@ -46,24 +46,34 @@ class Completed(_Ending, frozen=True, gc=False):
 
 
 class Failed(_Ending, frozen=True, gc=False):
-    """An attempt that did not; *error* is JSON text {type, message, traceback}."""
+    """An attempt that failed; *error* is JSON text {type, message, traceback}.
 
-    verdict: Literal["retry", "discard", "cancel"]
+    Or one that did not begin, as the job had expired: "expire".
+    """
+
+    verdict: Literal["retry", "discard", "cancel", "expire"]
     retry_in: timedelta | None = None
     reason: str | None = None
     error: str | None = None
 
 
-class Told(dict[tuple[int, int], bool]):
-    """What was completed; *freed*: the queues in which children can run now."""
+class CompletedLeases(dict[tuple[int, int], bool]):
+    """(id, lease) of what is completed: True by this call, False by an earlier one.
+
+    *freed*: the queues in which children can run now.
+    """
 
     freed: Sequence[str] = ()
 
 
 class Released(_Ending, frozen=True, gc=False):
-    """A job handed back, to run again after *delay*."""
+    """A job handed back, to run again after *delay*; *unknown*: whoever had it does not know its
+    task, so that it is late from when it was due first; *unstarted*: the attempt has not begun, and
+    counts for no rate."""
 
     delay: timedelta | None = None
+    unknown: bool = False
+    unstarted: bool = False
 
 
 def complete(
@@ -71,11 +81,11 @@ def complete(
     *,
     keep: frozenset[State] = EVERYTHING,
     now: datetime | None = None,
-) -> Operation[Told]:
-    """Finishes *jobs* and unblocks their children.
+) -> Operation[CompletedLeases]:
+    """Finish *jobs* and unblock their children.
 
-    Answers for (id, lease) of those completed under that lease: True by this call, False by an
-    earlier one; and where there is new work now.
+    A job whose lease is another's is left alone, and is missing in the answer. Raises PgqueueError
+    in a transaction whose isolation would let it miss a child.
     """
     claimed = []
     for lease, group in itertools.groupby(sorted(jobs, key=_id), _lease):
@@ -85,20 +95,20 @@ def complete(
         claimed.append(f'{{"lease":{lease},"ids":[{ids}],"results":{{{results}}}}}')
     params = {"jobs": f"[{','.join(claimed)}]", **of_ending(keep, now)}
 
-    def decode(answers: Answers) -> Told:
+    def decode(answers: Answers) -> CompletedLeases:
         [(isolation, done)], earlier, [(_, queues)] = answers
         if isolation != "read committed":
             raise PgqueueError(
                 f"a job cannot be completed in a {isolation} transaction: it would miss a child "
                 "that is added meanwhile; roll back, and use READ COMMITTED"
             )
-        told = Told(dict.fromkeys(earlier, False))
+        completed = CompletedLeases(dict.fromkeys(earlier, False))
         if done is None:
-            told |= dict.fromkeys([(job.id, job.lease) for job in jobs], True)
+            completed |= dict.fromkeys([(job.id, job.lease) for job in jobs], True)
         else:
-            told |= {(int(id), lease): True for id, lease in msgspec.json.decode(done).items()}
-        told.freed = queues or ()
-        return told
+            completed |= {(int(id), lease): True for id, lease in msgspec.json.decode(done).items()}
+        completed.freed = queues or ()
+        return completed
 
     return Operation("complete", params, decode)
 
@@ -110,11 +120,12 @@ def completing(
     *,
     now: datetime | None = None,
 ) -> Plan[None]:
-    """Completes *job*, with the jobs that appear with it, in a transaction of the task's own.
+    """Complete *job*, with the jobs that appear with it, in a transaction of the task's own.
 
     Raises LeaseLost when it is another worker's by now: then the transaction must be rolled back.
     """
-    # After it, its unique key is free; before it, it can be a parent, also where it is not kept.
+    # New jobs come after it, since its unique key is free then. Those that wait for it, or are
+    # grafted, come before it: it may not be kept at all, and then is no parent afterwards.
     before = completion.jobs if completion.graft or follow(completion.jobs, job.id) else ()
     after = () if before else completion.jobs
     handles = yield from enqueue(before, workflow=job.workflow, now=now)
@@ -135,10 +146,10 @@ def completing(
 def fail(
     jobs: Sequence[Failed], *, keep: frozenset[State] = EVERYTHING, now: datetime | None = None
 ) -> Operation[dict[tuple[int, int], State]]:
-    """Ends attempts that went wrong; answers what became of each whose lease held.
+    """End attempts that went wrong; answer what became of each job whose lease held.
 
-    A retry is ``retryable`` (``available`` without a delay), or ``discarded`` when the attempts are
-    used up.
+    A retry is ``retryable`` (``available`` without a delay), ``discarded`` when the attempts are
+    used up, ``cancelled`` when the job will have expired by then.
     """
     rows = [
         {
@@ -154,18 +165,35 @@ def fail(
     return Operation("fail", {"jobs": as_json(rows), **of_ending(keep, now)}, _states_by_lease)
 
 
-def busy(leases: Iterable[tuple[int, int]]) -> Operation[set[tuple[int, int]]]:
-    """Which of *leases*, (job id, lease), somebody else's transaction keeps from finishing now."""
-    rows = [{"id": id, "lease": lease} for id, lease in leases]
-    return Operation("busy", {"jobs": as_json(rows)}, lambda a: {(id, lse) for id, lse in a[0]})
+def locked(
+    leases: Iterable[tuple[int, int]], *, staying: Collection[tuple[int, int]] = ()
+) -> Operation[set[tuple[int, int]]]:
+    """Find which of *leases*, (job id, lease), cannot be finished now without waiting.
+
+    Another transaction has locked the job, or a child of it. *staying* are those that are to be
+    tried again. In a transaction this one locks all others, so finishing them does not wait long.
+    """
+    stays = frozenset(staying)
+    rows = [{"id": id, "lease": lse, "stays": (id, lse) in stays} for id, lse in sorted(leases)]
+    return Operation(
+        "locked",
+        {"jobs": as_json(rows)},
+        lambda answers: {(id, lease) for rows in answers for id, lease in rows},
+    )
 
 
 def release(
     jobs: Sequence[Released], *, keep: frozenset[State] = EVERYTHING, now: datetime | None = None
 ) -> Operation[dict[tuple[int, int], State]]:
-    """Hands *jobs* back without spending the attempt; one that was asked to cancel is cancelled."""
+    """Hand *jobs* back without spending the attempt; one that was asked to cancel is cancelled."""
     rows = [
-        {"id": job.id, "lease": job.lease, "delay_seconds": _seconds(job.delay)}
+        {
+            "id": job.id,
+            "lease": job.lease,
+            "delay_seconds": _seconds(job.delay),
+            "unknown": job.unknown,
+            "unstarted": job.unstarted,
+        }
         for job in sorted(jobs, key=_id)
     ]
     return Operation("release", {"jobs": as_json(rows), **of_ending(keep, now)}, _states_by_lease)

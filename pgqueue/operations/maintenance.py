@@ -1,21 +1,34 @@
-"""What the leader does, and who leads."""
+"""The leader's duties, and who leads."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from pgqueue import checks
-from pgqueue.jobs import State
-from pgqueue.operations.operation import Answers, Operation, nothing
-from pgqueue.operations.params import EVERYTHING, as_json, instant, of_ending
+import msgspec
+
+from pgqueue.jobs.job import State
+from pgqueue.jobs.retention import Retention
+from pgqueue.operations.operation import Answers, Operation, Plan, nothing
+from pgqueue.operations.params import EVERYTHING, as_json, instant, number, of_ending
 
 
 class Promoted(NamedTuple):
-    """How many jobs became available, by queue; *next_due* is None when none is waiting."""
+    """How many jobs became available, by queue; *next_due* is None when no other is waiting.
+
+    *next_schedule*: when the next schedule fires; 0 or less if one is due, None if there is none.
+    """
 
     queues: dict[str, int]
+    next_due: timedelta | None
+    next_schedule: timedelta | None = None
+
+
+class Expired(NamedTuple):
+    """How many *jobs* expired; *next_due* is None when no other will."""
+
+    jobs: int
     next_due: timedelta | None
 
 
@@ -28,6 +41,17 @@ class Rescued(NamedTuple):
     task: str
 
 
+class Sighting(NamedTuple):
+    """What a rescuer sees of a worker: *beat* changes with each sign of life.
+
+    *well* is false once the worker's session is gone.
+    """
+
+    worker: int
+    beat: str
+    well: bool
+
+
 class Rescue(NamedTuple):
     """What was rescued, and how many workers are left."""
 
@@ -35,76 +59,106 @@ class Rescue(NamedTuple):
     workers: int
 
 
+class Pruned(NamedTuple):
+    """What one call of `prune` did: partitions *dropped* and *made*, rows *deleted*.
+
+    *failed* says, by state, what was in the way of more.
+    """
+
+    dropped: int
+    made: int
+    deleted: int
+    failed: dict[str, str]
+
+    def any(self) -> bool:
+        """Was anything done? Then there may be more to do."""
+        return self.dropped + self.made + self.deleted > 0
+
+
+class Trimmed(NamedTuple):
+    """How far `trim` has come: the last edge and the last workflow that it looked at."""
+
+    child: int = 0
+    parent: int = 0
+    workflow: int = 0
+
+
+BEGINNING = Trimmed()
+
+
 class Sweep(NamedTuple):
-    """What should not exist, and was mended."""
+    """How many jobs were found in a state that should not exist, and mended."""
 
     stranded: int
     orphaned: int
 
 
 class Leadership(NamedTuple):
-    """Who leads, of how many; *worker* is None when another candidate won in this very moment."""
+    """Who leads, of how many; *worker* is None when another candidate has just won."""
 
     elected: bool
     worker: int | None
     workers: int
 
 
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """How long finished jobs are kept, by how they ended; 0 is not at all, None for ever.
-
-    Durations are timedeltas or seconds. Raises TypeError or ValueError for what is none.
-    """
-
-    completed: timedelta | float | None = timedelta(days=1)
-    cancelled: timedelta | float | None = timedelta(days=7)
-    discarded: timedelta | float | None = timedelta(days=30)
-
-    def __post_init__(self) -> None:
-        for state in ("completed", "cancelled", "discarded"):
-            if (kept := getattr(self, state)) is not None:
-                try:
-                    object.__setattr__(self, state, checks.to_duration(kept))
-                except (TypeError, ValueError) as error:
-                    raise type(error)(f"Retention: {state}: {error}") from None
-
-    def seconds(self) -> dict[str, float | None]:
-        """Seconds by state."""
-        durations = {
-            state: getattr(self, state) for state in ("completed", "cancelled", "discarded")
-        }
-        return {state: d if d is None else d.total_seconds() for state, d in durations.items()}
-
-    def kept(self) -> frozenset[State]:
-        """The states whose jobs are kept at all."""
-        return frozenset(State(state) for state, kept in self.seconds().items() if kept != 0)
-
-
 def promote(limit: int = 1_000, *, now: datetime | None = None) -> Operation[Promoted]:
-    """Due scheduled and retryable jobs become available, the longest due first."""
+    """Make up to *limit* due jobs available, scheduled or retryable, the longest due first."""
 
     def decode(answers: Answers) -> Promoted:
-        *queues, (_, _, seconds, _) = answers[0]
+        *queues, (_, _, seconds, schedule) = answers[0]
         next_due = None if seconds is None else timedelta(seconds=seconds)
-        return Promoted({queue: count for queue, count, _, _ in queues}, next_due)
+        next_schedule = None if schedule is None else timedelta(seconds=float(schedule))
+        return Promoted({queue: count for queue, count, _, _ in queues}, next_due, next_schedule)
 
     return Operation("promote", {"limit": str(limit), "now": instant(now)}, decode)
+
+
+def expire(
+    limit: int = 1_000,
+    *,
+    skip: int = 0,
+    keep: frozenset[State] = EVERYTHING,
+    now: datetime | None = None,
+) -> Operation[Expired]:
+    """Cancel up to *limit* waiting jobs that have expired, the longest first, but for *skip*.
+
+    Running jobs are their workers'. Those that another transaction has locked are passed over.
+    """
+
+    def decode(answers: Answers) -> Expired:
+        [(count, seconds)] = answers[0]
+        return Expired(count, None if seconds is None else timedelta(seconds=seconds))
+
+    params = {"limit": str(limit), "skip": str(skip), **of_ending(keep, now)}
+    return Operation("expire", params, decode)
+
+
+def watch() -> Operation[list[Sighting]]:
+    """Read every worker, as a rescuer sees it now."""
+    return Operation(
+        "watch", {}, lambda a: [Sighting(id, beat, bool(well)) for id, beat, well in a[0]]
+    )
 
 
 def rescue(
     *,
     patience: timedelta = timedelta(seconds=1),
     frozen: timedelta = timedelta(seconds=60),
+    silent: Mapping[int, str] | None = None,
+    gone: Collection[int] = (),
+    ends: int | None = None,
     max_rescues: int = 3,
     keep: frozenset[State] = EVERYTHING,
     now: datetime | None = None,
 ) -> Operation[Rescue]:
-    """The jobs of dead workers become available, or discarded after *max_rescues*.
+    """Make the jobs of dead workers available, or discard them after *max_rescues*.
 
-    Dead is a worker whose presence lock has been seen free for *patience*, or who gave no heartbeat
-    for
-    *frozen*, whatever its lock says.
+    A worker is dead when its presence lock has been free for *patience*, or when it is *silent*:
+    its beat is still the one that the rescuer has seen for too long. Without *silent*, as nobody
+    has watched, a worker is silent that gave no heartbeat for *frozen*, by the store's clock. Jobs
+    that another transaction has locked are passed over; where it has locked a worker's row, nothing
+    can be noted there, and the worker is dead if the rescuer has seen its lock free for *patience*:
+    *gone*. At most *ends* of the jobs whose time is up are ended.
     """
 
     def decode(answers: Answers) -> Rescue:
@@ -117,23 +171,66 @@ def rescue(
     params = {
         "patience_seconds": str(patience.total_seconds()),
         "frozen_seconds": str(frozen.total_seconds()),
+        "silent": None if silent is None else as_json({str(id): silent[id] for id in silent}),
+        "gone": as_json(sorted(gone)) if gone else None,
+        "ends": number(ends),
         "max_rescues": str(max_rescues),
         **of_ending(keep, now),
     }
     return Operation("rescue", params, decode)
 
 
-def prune(retention: Retention, *, now: datetime | None = None) -> Operation[tuple[int, int]]:
-    """What is past its retention goes; answers how many partitions, and how many single rows."""
-    params = {"retention": as_json(retention.seconds()), "now": instant(now)}
-    return Operation("prune", params, lambda a: (a[-1][0][0], a[-1][0][1]))
+def prune(
+    retention: Retention, limit: int = 5_000, *, now: datetime | None = None
+) -> Operation[Pruned]:
+    """Remove, of each state, a portion of what is past *retention*; there may be more."""
+
+    def decode(answers: Answers) -> Pruned:
+        [(dropped, made, deleted, failed)] = answers[-1]
+        return Pruned(dropped, made, deleted, msgspec.json.decode(failed, type=dict[str, str]))
+
+    params = {
+        "retention": as_json(retention.seconds()),
+        "limit": str(limit),
+        "now": instant(now),
+    }
+    return Operation("prune", params, decode)
+
+
+def trim(after: Trimmed = BEGINNING, limit: int = 5_000) -> Operation[Trimmed | None]:
+    """Remove edges and workflows that have no jobs, looking at a portion, from *after* on.
+
+    Answers how far it came; None when it has seen all.
+    """
+
+    def decode(answers: Answers) -> Trimmed | None:
+        [came_to] = answers[-1]
+        if came_to == (None, None, None):
+            return None
+        return Trimmed(*(b if a is None else a for a, b in zip(came_to, after, strict=True)))
+
+    params = {name: str(value) for name, value in after._asdict().items()}
+    return Operation("trim", {**params, "limit": str(limit)}, decode)
+
+
+def tidy(retention: Retention, *, now: datetime | None = None) -> Plan[tuple[int, int]]:
+    """Carry out all of `prune`, then of `trim`; answer how many partitions and rows are gone."""
+    dropped = deleted = 0
+    while (pruned := (yield prune(retention, now=now))).any():
+        dropped, deleted = dropped + pruned.dropped, deleted + pruned.deleted
+    came_to: Trimmed | None = BEGINNING
+    while came_to is not None:
+        came_to = yield trim(came_to)
+    return dropped, deleted
 
 
 def sweep(
     limit: int = 1_000, *, keep: frozenset[State] = EVERYTHING, now: datetime | None = None
 ) -> Operation[Sweep]:
-    """Finds, mends and counts what should not exist: stranded children, running jobs without a
-    worker."""
+    """Find, mend and count what should not exist.
+
+    That is blocked jobs without an unfinished parent, and running jobs without a worker.
+    """
     return Operation(
         "sweep", {"limit": str(limit), **of_ending(keep, now)}, lambda a: Sweep(*a[0][0])
     )
@@ -142,7 +239,7 @@ def sweep(
 def elect(
     name: str, worker: int, term: timedelta, *, now: datetime | None = None
 ) -> Operation[Leadership]:
-    """*worker* stays or becomes the leader, unless another one is."""
+    """Make *worker* the leader *name* for *term*, anew if it leads, unless another worker does."""
 
     def decode(answers: Answers) -> Leadership:
         for leader, elected, workers in answers[0]:
@@ -159,5 +256,5 @@ def elect(
 
 
 def resign(name: str, worker: int) -> Operation[None]:
-    """The leader steps down; whoever asks next leads."""
+    """Let *worker* step down, if it leads; whoever asks next leads."""
     return Operation("resign", {"name": name, "worker": str(worker)}, nothing)

@@ -19,11 +19,11 @@ class Operation(msgspec.Struct, Generic[T], frozen=True):
     name: str
     params: Mapping[str, Param]
     decode: Callable[[Answers], T]
-    brief: Operation[T] | None = None
-    """The same in fewer words, for a store that has a shorter statement for it."""
+    shortcut: Operation[T] | None = None
+    """The same by a shorter statement, for the stores that have one."""
 
     def __repr__(self) -> str:
-        """Without its parameters: a log should not know them."""
+        """Leave the parameters out: a repr may end in a log."""
         return f"Operation(name={self.name!r})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
@@ -31,9 +31,9 @@ class Operation(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Together(msgspec.Struct, Generic[T], frozen=True):
-    """Operations of which none needs another's answer; sent back are the answers of all.
+    """Operations of which none needs another's answer; the plan is sent the answers of all.
 
-    A store may begin with the first while the second is being described.
+    A store may carry out the first while the second is being written.
     """
 
     operations: Iterable[Operation[T]]

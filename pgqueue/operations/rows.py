@@ -8,9 +8,10 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
-from pgqueue.jobs import NewJob
+from pgqueue.jobs.job import NewJob
+from pgqueue.jobs.unique import Merge, Unique
 from pgqueue.operations.operation import Param
-from pgqueue.operations.params import as_json, boolean, instant
+from pgqueue.operations.params import as_json, boolean, instant, microseconds
 
 CHUNK = 1_000
 CHUNK_CHARACTERS = 16_000_000  # a JSON document has its limits, 256 MiB in PostgreSQL
@@ -27,7 +28,7 @@ def is_simple(jobs: Sequence[NewJob[Any]]) -> bool:
 
 
 def chunks(jobs: Sequence[NewJob[Any]]) -> Iterator[tuple[int, int]]:
-    """Where to cut *jobs*, so that each piece is a document of moderate size."""
+    """Yield the (start, end) of pieces of *jobs*, each a document of moderate size."""
     if len(jobs) == 1:
         yield 0, 1
         return
@@ -42,8 +43,10 @@ def chunks(jobs: Sequence[NewJob[Any]]) -> Iterator[tuple[int, int]]:
         yield start, len(jobs)
 
 
-_shared = attrgetter("task", "queue", "priority", "max_attempts", "timeout")
-_unusual = attrgetter("edges", "tags", "unique", "run_at", "delay", "metadata")
+_shared = attrgetter(
+    "task", "queue", "key", "priority", "max_attempts", "timeout", "metadata", "keep"
+)
+_unusual = attrgetter("edges", "tags", "unique", "run_at", "delay", "expires")
 _NOTHING_UNUSUAL = ((), (), None, None, None, None)
 
 
@@ -60,14 +63,17 @@ def are_alike(jobs: Sequence[NewJob[Any]]) -> bool:
 
 
 def columns(job: NewJob[Any], args: str, notify: bool, now: datetime | None) -> dict[str, Param]:
-    """What a plain job has, as parameters of their own, beside *args*, perhaps those of many."""
+    """Return the fields of a plain job as parameters; *args* may be those of many like it."""
     return {
         "task": job.task,
         "args": args,
         "queue": job.queue,
+        "key": job.key or "",
         "priority": str(job.priority),
         "max_attempts": str(job.max_attempts),
         "timeout_seconds": None if job.timeout is None else str(job.timeout.total_seconds()),
+        "metadata": job.metadata,
+        "keep": None if job.keep else "false",
         "notify": boolean(notify),
         "now": instant(now),
     }
@@ -76,12 +82,13 @@ def columns(job: NewJob[Any], args: str, notify: bool, now: datetime | None) -> 
 def rows_of(
     jobs: Sequence[NewJob[Any]], parents: Sequence[Sequence[object]], workflow: int | None
 ) -> list[str]:
-    """What the statement needs to know of each job, as JSON; what is left out takes the default.
+    """Return each job as JSON, as the statement reads it; what is left out takes the default.
 
-    The first of those that become available alike wakes sleepers for all of them.
+    Of jobs that become available alike, in one queue at one time, only the first says *wake*: one
+    notification is enough for all.
     """
     rows = []
-    told = set()
+    woken = set()
     for job, edges in zip(jobs, parents, strict=True):
         row = _beginning(
             job.task, job.queue, job.priority, job.max_attempts, job.timeout, job.tags, workflow
@@ -93,16 +100,50 @@ def rows_of(
         if delay is not None:
             row += f',"delay_seconds":{delay.total_seconds()}'
         if job.unique is not None:
-            row += f',"unique_key":{as_json(job.unique)}'
+            row += f',"unique_key":{as_json(job.unique_key)}'
+            if job.uniqueness is not None:
+                row += _ruled(job.uniqueness)
+        if job.key is not None:
+            row += f',"key":{as_json(job.key)}'
         if job.metadata is not None:
             row += f',"metadata":{job.metadata}'
+        if isinstance(job.expires, timedelta):
+            row += f',"expires_seconds":{job.expires.total_seconds()}'
+        elif job.expires is not None:
+            row += f',"expires_at":{microseconds(job.expires)}'
+        if not job.keep:
+            row += ',"keep":false'
         if edges:
             row += f',"blocked_by":{len(edges)}'
-        elif (topic := (job.queue, run_at, delay)) not in told:
-            told.add(topic)
+        elif (topic := (job.queue, run_at, delay)) not in woken:
+            woken.add(topic)
             row += ',"wake":true'
         rows.append(f"{row}}}")
     return rows
+
+
+def document(rows: Sequence[str], notify: bool, now: datetime | None) -> dict[str, Param]:
+    """Return the parameters of a statement that enqueues *rows*."""
+    return {"jobs": f"[{','.join(rows)}]", "notify": boolean(notify), "now": instant(now)}
+
+
+@lru_cache(64)
+def _ruled(rule: Unique) -> str:
+    """Return what `enqueue_once` is told of a rule."""
+    row: dict[str, Any] = {}
+    if rule.seconds is not None:
+        row["until_seconds"] = rule.seconds
+    elif rule.until == "started":
+        row["until"] = "started"
+    if rule.replaces:
+        row["conflict"] = "replace"
+    if isinstance(rule.conflict, Merge):
+        row["merged"] = rule.conflict.arguments
+    if rule.keep:
+        row["kept"] = rule.keep
+    if rule.at_most is not None:
+        row["at_most_seconds"] = rule.at_most
+    return f",{as_json(row)[1:-1]}" if row else ""
 
 
 @lru_cache(256)
@@ -115,7 +156,7 @@ def _beginning(
     tags: tuple[str, ...],
     workflow: int | None,
 ) -> str:
-    """A row up to its arguments: what the jobs of a task share is written once."""
+    """Return a row up to its arguments, cached: the jobs of a task share it."""
     row: dict[str, Any] = {"task": task}
     if queue != "default":
         row["queue"] = queue

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from pgqueue.operations.operation import Operation, nothing
+import msgspec
+
+from pgqueue.errors import SequencesBehind, StoreBusy
+from pgqueue.operations.leases import draw_block
+from pgqueue.operations.operation import Answers, Operation, nothing
 from pgqueue.operations.params import as_json, boolean, instant, raw
 
 
-class Progress(NamedTuple):
+class ProgressReport(NamedTuple):
     """What a running job says of itself; *progress* is JSON text {fraction, note, checkpoint}."""
 
     id: int
@@ -33,10 +38,47 @@ class Membership(NamedTuple):
     lease: int
 
 
-def progress(jobs: Sequence[Progress]) -> Operation[set[tuple[int, int]]]:
-    """Keeps what running jobs report; answers (id, lease) of those whose lease still holds."""
+class Behind(msgspec.Struct, frozen=True):
+    """A sequence whose *last* number is smaller than the *newest* in the rows."""
+
+    sequence: str
+    last: int
+    newest: int
+    cure: str
+
+
+class Kept(set[tuple[int, int]]):
+    """Whose report was kept; *held*: whose was not, as somebody else's transaction holds the job.
+
+    What is in neither was lost to another owner.
+    """
+
+    held: frozenset[tuple[int, int]] = frozenset()
+
+
+def progress(jobs: Sequence[ProgressReport]) -> Operation[Kept]:
+    """Keeps what running jobs report, of those whose lease, (id, lease), still holds."""
     rows = [{"id": id, "lease": lease, "progress": raw(text)} for id, lease, text in sorted(jobs)]
-    return Operation("progress", {"jobs": as_json(rows)}, lambda a: {(id, lse) for id, lse in a[0]})
+    return Operation("progress", {"jobs": as_json(rows)}, _kept)
+
+
+def alive(
+    worker: int,
+    running: int,
+    profile: Mapping[str, Any],
+    *,
+    session: bool = False,
+    now: datetime | None = None,
+) -> Operation[None]:
+    """This worker lives, with so many jobs in its hands; waits for nothing that concerns jobs."""
+    params = {
+        "worker": str(worker),
+        "running": str(running),
+        "profile": as_json(profile),
+        "session": boolean(session),
+        "now": instant(now),
+    }
+    return Operation("alive", params, nothing)
 
 
 def heartbeat(
@@ -63,9 +105,32 @@ def heartbeat(
 def join(
     profile: Mapping[str, Any], *, session: bool = False, now: datetime | None = None
 ) -> Operation[Membership]:
-    """A worker process enters. *profile*: name, host, pid, queues, started_at, info."""
-    params = {"profile": as_json(profile), "session": boolean(session), "now": instant(now)}
-    return Operation("join", params, lambda a: Membership(*a[0][0][:2]))
+    """A worker process enters. *profile*: name, host, pid, queues, started_at, info.
+
+    Its identity is drawn here, at random, and asking again with the same operation enters no second
+    one. What a store counts begins again when the store goes back (a restored backup, a lost
+    failover, an emptied server), while the workers of before live on. Beyond the numbers that the
+    stores once counted, and a positive 32-bit integer, as PostgreSQL's advisory locks take it.
+    Raises StoreBusy when another worker has that identity, and SequencesBehind when the store would
+    give numbers that rows have already; a sequence that is less far behind is moved.
+    """
+    worker = secrets.randbelow(2**30) + 2**30
+
+    def decode(answers: Answers) -> Membership:
+        *checked, joined = answers
+        if checked:
+            _refuse_behind(msgspec.json.decode(str(checked[0][0][0]), type=list[Behind]))
+        if not joined:
+            raise StoreBusy("another worker has drawn the same identity; join again")
+        return Membership(worker, draw_block())
+
+    params = {
+        "worker": str(worker),
+        "profile": as_json(profile),
+        "session": boolean(session),
+        "now": instant(now),
+    }
+    return Operation("join", params, decode)
 
 
 def leave(worker: int) -> Operation[None]:
@@ -73,6 +138,15 @@ def leave(worker: int) -> Operation[None]:
     return Operation("leave", {"worker": str(worker)}, nothing)
 
 
-def reserve() -> Operation[int]:
-    """Another block of ten million leases; answers the first."""
-    return Operation("reserve", {}, lambda a: int(a[0][0][0]))
+def _refuse_behind(sequences: Iterable[Behind]) -> None:
+    for behind in sequences:
+        raise SequencesBehind(
+            f"{behind.sequence} is at {behind.last}, but a job has the number {behind.newest}, so "
+            f"numbers would be given twice; its owner runs {behind.cure}"
+        )
+
+
+def _kept(answers: Answers) -> Kept:
+    kept = Kept((id, lease) for id, lease, is_kept in answers[0] if is_kept)
+    kept.held = frozenset((id, lease) for id, lease, is_kept in answers[0] if not is_kept)
+    return kept

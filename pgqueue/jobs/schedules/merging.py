@@ -1,0 +1,134 @@
+"""What is in force of a schedule when code, people and a deploy each have said something.
+
+By field: what code last said (*declared*), what it says now, and what people have *changed* at run
+time. A field that code says otherwise than before wins, and drops that change; other changes stay,
+until `reset`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from pgqueue.errors import InvalidJob, InvalidSchedule
+from pgqueue.jobs import checks
+from pgqueue.jobs.schedules.rows import Declaration
+from pgqueue.jobs.schedules.timing import Timing
+
+TIMED: Final = frozenset({"said", "cron", "every_seconds", "anchor"})
+"""These say one thing together: they change as one."""
+WHEN: Final = TIMED | {"zone", "starts_at", "ends_at"}
+DEPENDENT: Final = (TIMED, {"missed", "catch_up_seconds", "overlap"}, {"starts_at", "ends_at"})
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a row is to hold: *declared*, *changes*, and *in_force*, the two together."""
+
+    declared: Declaration
+    changes: Mapping[str, Any]
+    in_force: Declaration
+
+
+def merge(declared: Declaration | None, code: Declaration, changes: Mapping[str, Any]) -> Merged:
+    """Return what is in force when code says *code* where it said *declared*, beside *changes*.
+
+    Changes that make no schedule together with what code says now are dropped, too.
+    """
+    if declared is None:
+        return Merged(code, {}, code)
+    said_anew = {
+        column
+        for column in Declaration.__struct_fields__
+        if getattr(declared, column) != getattr(code, column)
+    }
+    if said_anew & TIMED:
+        said_anew |= TIMED
+    kept = {column: value for column, value in changes.items() if column not in said_anew}
+    for dropped in (frozenset(), *DEPENDENT, frozenset(kept)):
+        left = {column: value for column, value in kept.items() if column not in dropped}
+        try:
+            return Merged(code, left, _with(code, left))
+        except InvalidSchedule:
+            continue
+    raise AssertionError("what code says was checked when it was said")
+
+
+def change(declared: Declaration, changes: Mapping[str, Any], new: Mapping[str, Any]) -> Merged:
+    """Return what is in force when somebody changes the columns in *new*, beside *changes*.
+
+    Raises InvalidSchedule when the whole would make no schedule.
+    """
+    changed: dict[str, Any] = {**changes, **msgspec.to_builtins(dict(new))}
+    in_force = _with(declared, changed)
+    said = msgspec.to_builtins(declared)
+    kept = {column: value for column, value in changed.items() if value != said[column]}
+    return Merged(declared, kept, in_force)
+
+
+def reset(declared: Declaration) -> Merged:
+    """Return what is in force when all that people have changed is taken back."""
+    return Merged(declared, {}, declared)
+
+
+def fires_otherwise(before: Declaration, after: Declaration) -> bool:
+    """Must *next_at* be computed anew, strictly after now?"""
+    return any(getattr(before, column) != getattr(after, column) for column in WHEN)
+
+
+def _with(declared: Declaration, changes: Mapping[str, Any]) -> Declaration:
+    if unknown := changes.keys() - set(Declaration.__struct_fields__):
+        raise InvalidSchedule(f"{min(unknown)}: a schedule has no such column")
+    try:
+        changed = msgspec.convert(msgspec.to_builtins(declared) | dict(changes), Declaration)
+    except msgspec.ValidationError as error:
+        raise InvalidSchedule(str(error)) from None
+    changed.check("schedule")
+    return changed
+
+
+def columns_of(
+    name: str,
+    when: str | timedelta | Timing | None,
+    zone: str | ZoneInfo | None,
+    anchor: datetime | None,
+    said: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the columns of what a person says anew of the schedule *name*.
+
+    *said*: options of a schedule by name. Raises InvalidSchedule.
+    """
+    columns: dict[str, Any] = {}
+    try:
+        if when is not None:
+            timing = Timing.parse(when, zone=zone, anchor=anchor)
+            every = None if timing.every is None else timing.every.total_seconds()
+            columns = {"said": timing.said, "cron": timing.cron, "every_seconds": every}
+            columns |= {"anchor": timing.anchor}
+            if zone is not None or timing.zone != "UTC":
+                columns["zone"] = timing.zone
+        elif zone is not None:
+            columns["zone"] = Timing.parse("@daily", zone=zone).zone
+        for field, value in said.items():
+            match field:
+                case "catch_up":
+                    columns["catch_up_seconds"] = (
+                        None
+                        if value is None
+                        else checks.positive_duration(name, field, value).total_seconds()
+                    )
+                case "jitter":
+                    columns["jitter_seconds"] = checks.duration(name, field, value).total_seconds()
+                case "starts" | "ends":
+                    known = None if value is None else checks.instant(name, field, value)
+                    columns[f"{field}_at"] = known
+                case _:
+                    columns[field] = value
+    except InvalidJob as error:
+        raise InvalidSchedule(str(error)) from None
+    return columns

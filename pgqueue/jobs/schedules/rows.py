@@ -1,0 +1,176 @@
+"""A schedule as a store keeps it: what was declared, what people have changed, where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal, NoReturn, TypeAlias, get_args
+
+import msgspec
+
+from pgqueue.errors import InvalidJob, InvalidSchedule
+from pgqueue.jobs.job import NewJob
+from pgqueue.jobs.schedules.timing import Timing
+from pgqueue.jobs.shown import Shown
+
+Missed: TypeAlias = Literal["latest", "all", "skip"]
+Overlap: TypeAlias = Literal["skip", "next", "allow", "replace"]
+Source: TypeAlias = Literal["code", "api"]
+FiringOutcome: TypeAlias = Literal["fired", "skipped", "missed", "manual", "backfill"]
+
+SCHEDULED: Final = "schedule"
+"""The key in a job's metadata under which it finds its `Scheduled`."""
+NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""The *next_at* of a schedule that is over; none at all means that the leader computes it."""
+
+
+class Declaration(msgspec.Struct, frozen=True, kw_only=True):
+    """The columns that a declaration fills, and that a change at run time may fill otherwise.
+
+    *cron*, or *every_seconds* with *anchor*, or neither: then *said* is read. *job* is an element
+    of the document that `enqueue` takes.
+    """
+
+    said: str = ""
+    cron: str | None = None
+    every_seconds: float | None = None
+    anchor: datetime | None = None
+    zone: str = "UTC"
+    job: dict[str, Any]
+    missed: Missed = "latest"
+    catch_up_seconds: float | None = None
+    overlap: Overlap = "skip"
+    jitter_seconds: float = 0
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+
+    def timing(self) -> Timing:
+        """Return when it fires; raises InvalidSchedule for what cannot be read."""
+        every = None if self.every_seconds is None else timedelta(seconds=self.every_seconds)
+        return Timing.kept(self.said, self.cron, every, self.anchor, self.zone)
+
+    def first_after(self, instant: datetime) -> datetime:
+        """Return the first instant strictly after *instant* and before the end, or NEVER."""
+        if self.starts_at is not None and self.starts_at > instant:
+            instant = self.starts_at - timedelta(microseconds=1)
+        first = self.timing().next_after(instant)
+        if first is None or (self.ends_at is not None and first >= self.ends_at):
+            return NEVER
+        return first
+
+    def check(self, name: str) -> None:
+        """Raise InvalidSchedule, about the schedule *name*, when this cannot be one."""
+        try:
+            self.timing()
+        except InvalidSchedule as error:
+            raise InvalidSchedule(f"{name}: {error}") from None
+        try:
+            new_job(self.job)
+        except (InvalidJob, TypeError) as error:
+            _refuse(name, "job", str(error))
+        for field, value, allowed in (
+            ("missed", self.missed, get_args(Missed)),
+            ("overlap", self.overlap, get_args(Overlap)),
+        ):
+            if value not in allowed:
+                _refuse(name, field, f"{value!r:.40}; give one of {', '.join(allowed)}")
+        if self.missed == "all" and self.overlap == "skip":
+            _refuse(name, "overlap", 'with missed="all" each instant has a job; give "allow"')
+        if self.missed == "skip" and self.catch_up_seconds is not None:
+            _refuse(name, "catch_up", 'with missed="skip" nothing late is made up for; give none')
+        if self.job.get("unique_key") is not None and self.overlap != "skip":
+            _refuse(name, "overlap", 'the job has its own unique key, which allows only "skip"')
+        if self.starts_at and self.ends_at and self.ends_at <= self.starts_at:
+            _refuse(name, "ends", "it ends before it starts")
+
+
+class ScheduleRow(Shown, Declaration, frozen=True, kw_only=True):
+    """A row of the table: what is in force, and beside it where that comes from."""
+
+    name: str
+    owner: str | None = None
+    declared: Declaration | None = None
+    changes: dict[str, Any] = {}
+    source: Source = "code"
+    revision: int = 1
+    last_at: datetime | None = None
+    next_at: datetime | None = None
+    paused_at: datetime | None = None
+    paused_by: str | None = None
+    retired_at: datetime | None = None
+    problem: str | None = None
+    created_at: datetime | None = None
+
+    @property
+    def queue(self) -> str:
+        """The queue that its jobs go to."""
+        return str(self.job.get("queue", "default"))
+
+
+class Scheduled(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job knows of the firing that made it.
+
+    *instant* is the one that was due, *previous* the one before it that the schedule came to, none
+    at first. *missed* counts the instants between them for which there is no job, a thousand at
+    most. *manual*: somebody has asked for it, and *instant* is when.
+    """
+
+    name: str
+    instant: datetime
+    previous: datetime | None = None
+    missed: int = 0
+    manual: bool = False
+
+    def __post_init__(self) -> None:
+        """In UTC: a store answers in the zone that its role or database is set to."""
+        for field in ("instant", "previous"):
+            if (at := getattr(self, field)) is not None:
+                msgspec.structs.force_setattr(self, field, at.astimezone(UTC))
+
+
+def scheduled_by(metadata: Mapping[str, Any], task: str, run_at: datetime) -> Scheduled:
+    """Return the firing that made a job; a *manual* one, of its task's name, if none did."""
+    try:
+        return msgspec.convert(metadata.get(SCHEDULED), Scheduled)
+    except msgspec.ValidationError:
+        return Scheduled(name=task, instant=run_at, manual=True)
+
+
+def read_row(columns: Mapping[str, Any]) -> ScheduleRow:
+    """Return the row of these columns, whose JSON documents may be text.
+
+    Raises InvalidSchedule for what cannot be one: somebody has written it by hand.
+    """
+    parsed = {
+        column: msgspec.json.decode(value)
+        if column in ("job", "declared", "changes") and isinstance(value, (str, bytes))
+        else value
+        for column, value in columns.items()
+    }
+    try:
+        return msgspec.convert(parsed, ScheduleRow)
+    except msgspec.ValidationError as error:
+        raise InvalidSchedule(f"{columns.get('name')}: {error}") from None
+
+
+def new_job(element: Mapping[str, Any]) -> NewJob[Any]:
+    """Return the job that *element* describes, an element of the document that `enqueue` takes.
+
+    Raises InvalidJob or TypeError where that could not take it.
+    """
+    given = {**element}
+    for column, field in (
+        ("timeout_seconds", "timeout"),
+        ("expires_seconds", "expires"),
+        ("unique_key", "unique"),
+    ):
+        if column in given:
+            given[field] = given.pop(column)
+    for field in ("args", "metadata"):
+        if given.get(field) is not None:
+            given[field] = msgspec.json.encode(given[field]).decode()
+    return NewJob(**given)
+
+
+def _refuse(name: str, field: str, problem: str) -> NoReturn:
+    raise InvalidSchedule(f"{name}: {field}: {problem}")

@@ -1,0 +1,129 @@
+"""What became of jobs, as counts that can be added: by queue and task, of any number of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import ceil, log2
+from typing import Final, Self, TypeVar
+
+import msgspec
+
+K = TypeVar("K", int, str)
+OUTCOMES: Final = ("completed", "retried", "discarded", "cancelled", "snoozed")
+# Bucket n holds what took up to 2^(n/2) seconds: from 0.1 ms to three days.
+FIRST, LAST = -26, 36
+
+
+class Histogram(msgspec.Struct):
+    """Durations, in buckets √2 apart; a bucket that holds nothing is not there."""
+
+    counts: dict[int, int] = {}
+    seconds: float = 0.0
+
+    def add(self, seconds: float, times: int = 1) -> None:
+        n = FIRST if seconds <= 0 else min(max(ceil(2 * log2(seconds)), FIRST), LAST)
+        counts = self.counts
+        counts[n] = counts.get(n, 0) + times
+        self.seconds += seconds * times
+
+    def since(self, before: Histogram) -> Histogram:
+        """Return what has been added since *before*."""
+        return Histogram(_more(before.counts, self.counts), self.seconds - before.seconds)
+
+    def __iadd__(self, other: Histogram) -> Self:
+        for n, count in list(other.counts.items()):
+            self.counts[n] = self.counts.get(n, 0) + count
+        self.seconds += other.seconds
+        return self
+
+
+class Series(msgspec.Struct):
+    """What became of the jobs of one *task* in one *queue*: attempts by outcome, how long they
+    waited from due to start, and how long they ran."""
+
+    queue: str
+    task: str
+    outcomes: dict[str, int] = {}
+    waited: Histogram = msgspec.field(default_factory=Histogram)
+    ran: Histogram = msgspec.field(default_factory=Histogram)
+
+    def count(self, outcome: str, number: int = 1) -> None:
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + number
+
+    def __iadd__(self, other: Series) -> Self:
+        for outcome, count in list(other.outcomes.items()):
+            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + count
+        self.waited += other.waited
+        self.ran += other.ran
+        return self
+
+
+class Bridge(msgspec.Struct):
+    """An outlet, or an inlet, in one process: for how many seconds its broker has been *away*, the
+    longest; of an inlet whether it is *paused*, and how many messages it has *taken*, and of these
+    *unnamed* ones, which have no id, and *duplicates*, whose job was there."""
+
+    name: str
+    inlet: bool = False
+    away: float = 0.0
+    paused: bool = False
+    taken: int = 0
+    unnamed: int = 0
+    duplicates: int = 0
+
+    def __iadd__(self, other: Bridge) -> Self:
+        self.away = max(self.away, other.away)
+        self.paused |= other.paused
+        self.taken += other.taken
+        self.unnamed += other.unnamed
+        self.duplicates += other.duplicates
+        return self
+
+
+class Figures(msgspec.Struct):
+    """What worker processes have counted, and how they are now: *running* by queue, the *lag* of
+    the event loop in seconds, the longest of late."""
+
+    series: list[Series] = []
+    lost: int = 0
+    running: dict[str, int] = {}
+    slots: int = 0
+    lag: float = 0.0
+    bridges: list[Bridge] = []
+
+
+def added_since(before: Series, now: Series) -> Series:
+    """Return what *now* has more than *before*, which it has grown from, as a value of its own."""
+    outcomes = _more(before.outcomes, now.outcomes)
+    waited, ran = now.waited.since(before.waited), now.ran.since(before.ran)
+    return Series(now.queue, now.task, outcomes, waited, ran)
+
+
+def _more(before: dict[K, int], now: dict[K, int]) -> dict[K, int]:
+    grown = ((key, count - before.get(key, 0)) for key, count in list(now.items()))
+    return {key: count for key, count in grown if count}
+
+
+def added(all_figures: Iterable[Figures]) -> Figures:
+    """Return the sum; the lag is the longest."""
+    total = Figures()
+    series: dict[tuple[str, str], Series] = {}
+    bridges: dict[str, Bridge] = {}
+    for figures in all_figures:
+        for each in figures.series:
+            key = each.queue, each.task
+            if key not in series:
+                series[key] = Series(*key)
+            series[key] += each
+        for bridge in figures.bridges:
+            if bridge.name not in bridges:
+                bridges[bridge.name] = Bridge(bridge.name, bridge.inlet)
+            bridges[bridge.name] += bridge
+        total.lost += figures.lost
+        total.slots += figures.slots
+        total.lag = max(total.lag, figures.lag)
+        for queue, running in figures.running.items():
+            total.running[queue] = total.running.get(queue, 0) + running
+    total.series = [series[key] for key in sorted(series)]
+    total.bridges = [bridges[name] for name in sorted(bridges)]
+    return total

@@ -1,0 +1,1 @@
+"""What `app.jobs` and `app.schedules` are: acting on many jobs, on schedules."""

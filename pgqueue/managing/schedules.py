@@ -1,0 +1,196 @@
+"""`app.schedules`: what the store has of schedules, and what people do with them.
+
+    app.schedules.pause("digest", by="ann")
+    app.schedules.change("digest", "every weekday at 8:00", zone="Europe/Berlin")
+    app.schedules.preview("every 2 hours", count=10)
+
+These methods block; a coroutine calls them in a thread, or carries out `pgqueue.operations.editing`
+by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any, Final, TypeAlias, TypeVar, Unpack
+from zoneinfo import ZoneInfo
+
+from pgqueue import operations
+from pgqueue.backends.base import Backend
+from pgqueue.backends.plans import carry_out, patiently
+from pgqueue.errors import InvalidSchedule, StoreBusy, StoreUnavailable
+from pgqueue.jobs.job import NewJob, State
+from pgqueue.jobs.schedules.merging import columns_of
+from pgqueue.jobs.schedules.rows import Missed, Overlap, ScheduleRow
+from pgqueue.jobs.schedules.schedule import ScheduleOptions, make_schedule
+from pgqueue.jobs.schedules.timing import Timing
+from pgqueue.jobs.schedules.zones import zone_of
+from pgqueue.operations import Became, Fired, Firing, Plan, editing
+
+T = TypeVar("T")
+Rows: TypeAlias = list[ScheduleRow]  # `list` is a method below
+Firings: TypeAlias = list[Firing]
+Outcomes: TypeAlias = list[Became]
+Instants: TypeAlias = list[datetime]
+PAGE: Final = 1_000
+_UNSAID: Final[Any] = object()
+
+
+class Schedules:
+    """The schedules of a store. A name that it does not have raises UnknownSchedule."""
+
+    def __init__(self, backend: Callable[[], Backend], keep: frozenset[State]) -> None:
+        self._backend = backend
+        self._keep = keep
+
+    def list(self, *, owner: str | None = None) -> Rows:
+        """Return all schedules in the order of their names; of *owner* alone, if it is given.
+
+        A row that cannot be read is left out: `pgqueue doctor` names it.
+        """
+        return [*self._rows(owner)]
+
+    def show(self, name: str) -> ScheduleRow:
+        """Return the schedule *name*: what is in force, what was declared, what was changed."""
+        return self._carry(lambda: editing.read(name))
+
+    def history(self, name: str, *, limit: int = 50) -> Firings:
+        """Return what became of the latest instants of *name*, the latest first."""
+        return self._backend().execute(operations.firings(name, limit=limit))
+
+    def put(
+        self,
+        name: str,
+        when: str | timedelta | Timing,
+        job: NewJob[Any],
+        **options: Unpack[ScheduleOptions],
+    ) -> bool:
+        """As `pgqueue.schedule`, in a transaction of its own; return whether that changes anything.
+
+        The way for a store that has no transactions of the application's: Redis.
+        """
+        made = make_schedule(name, when, job, **options)
+        return self._carry(lambda: editing.put(made))
+
+    def remove(self, *names: str) -> set[str]:
+        """As `pgqueue.unschedule`, in a transaction of its own."""
+        return self._carry(lambda: editing.remove(names))
+
+    def pause(self, name: str, *, by: str | None = None) -> bool:
+        """Let *name* fire no more, through deploys and changes; return whether it did before."""
+        return self._carry(lambda: editing.pause(name, by))
+
+    def resume(self, name: str, *, catch_up: bool = False) -> bool:
+        """Let *name* fire again; return whether it was paused.
+
+        The instants of the pause are dropped; with *catch_up* they count as missed.
+        """
+        return self._carry(lambda: editing.resume(name, catch_up=catch_up))
+
+    def change(
+        self,
+        name: str,
+        when: str | timedelta | Timing | None = None,
+        *,
+        cron: str | None = None,
+        zone: str | ZoneInfo | None = None,
+        anchor: datetime | None = None,
+        missed: Missed = _UNSAID,
+        catch_up: timedelta | float | None = _UNSAID,
+        overlap: Overlap = _UNSAID,
+        jitter: timedelta | float = _UNSAID,
+        starts: datetime | None = _UNSAID,
+        ends: datetime | None = _UNSAID,
+    ) -> bool:
+        """Change *name* at run time, at once; return whether that changes anything.
+
+        It survives deploys, until `reset` or until code says that very thing otherwise. Raises
+        InvalidSchedule when the whole would make no schedule.
+        """
+        if when is not None and cron is not None:
+            raise InvalidSchedule(f"{name}: give when or cron, not both")
+        said = {
+            "missed": missed,
+            "catch_up": catch_up,
+            "overlap": overlap,
+            "jitter": jitter,
+            "starts": starts,
+            "ends": ends,
+        }
+        said = {field: value for field, value in said.items() if value is not _UNSAID}
+        columns = columns_of(name, when if cron is None else cron, zone, anchor, said)
+        return self._carry(lambda: editing.alter(name, columns))
+
+    def reset(self, name: str) -> bool:
+        """Take back all that people have changed of *name*; return whether there was something."""
+        return self._carry(lambda: editing.restore(name))
+
+    def run(self, name: str, *, force: bool = False) -> Became:
+        """Enqueue the job of *name* now, also while it is paused; its next instant stays.
+
+        The answer's *outcome* is "skipped" where an unfinished job stands in the way, by what the
+        schedule says of overlaps; *force* enqueues it all the same.
+        """
+        fired = self._fire(
+            lambda notify: editing.run_now(name, force=force, keep=self._keep, notify=notify)
+        )
+        return fired.became[0]
+
+    def backfill(
+        self, name: str, since: datetime, until: datetime, *, force: bool = False
+    ) -> Outcomes:
+        """Enqueue a job for each instant from *since* on and before *until* that had none.
+
+        Raises InvalidSchedule beyond what is remembered of earlier firings, thirty days and a
+        thousand instants, unless *force*.
+        """
+        fired = self._fire(
+            lambda notify: editing.make_up(name, since, until, force=force, notify=notify)
+        )
+        return fired.became
+
+    def preview(
+        self,
+        when: str | timedelta | Timing,
+        *,
+        zone: str | ZoneInfo | None = None,
+        anchor: datetime | None = None,
+        count: int = 10,
+        since: datetime | None = None,
+    ) -> Instants:
+        """Return the first *count* instants of *when* after *since*, now unless given, in *zone*.
+
+        Asks no store. Raises InvalidSchedule.
+        """
+        timing = Timing.parse(when, zone=zone, anchor=anchor)
+        tz = zone_of(timing.zone)
+        later = timing.after(since or datetime.now(UTC))
+        return [instant.astimezone(tz) for instant in islice(later, count)]
+
+    def _rows(self, owner: str | None) -> Iterator[ScheduleRow]:
+        after: str | None = None
+        while True:
+            page = operations.schedules(owner=owner, after=after, limit=PAGE)
+            found = self._backend().execute(page)
+            yield from found.rows
+            names = [row.name for row in found.rows] + [row.name for row in found.unreadable]
+            if len(names) < PAGE:
+                return
+            after = max(names)
+
+    def _fire(self, plan: Callable[[bool], Plan[Fired]]) -> Fired:
+        wakes_after = self._backend().wakes_after
+        fired = self._carry(lambda: plan(not wakes_after))
+        if wakes_after and fired.topics:
+            with contextlib.suppress(StoreUnavailable, StoreBusy):  # a hint: the jobs are there
+                self._backend().execute(operations.wake(fired.topics))
+        return fired
+
+    def _carry(self, plan: Callable[[], Plan[T]]) -> T:
+        def carried() -> T:
+            with self._backend().transaction() as executor:
+                return carry_out(plan(), executor.execute, getattr(executor, "together", None))
+
+        return patiently(carried)

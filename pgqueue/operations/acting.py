@@ -1,0 +1,265 @@
+"""What is done to many jobs, by their ids or by a filter: portion by portion, each of them atomic.
+
+A filter's jobs are chosen and acted on in portions. Jobs that are enqueued after the first portion
+was chosen are left alone, so that it ends; whoever is interrupted has done some portions, and asks
+again for the rest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
+
+from pgqueue.jobs.filters import UNFINISHED, WAITING, Filter
+from pgqueue.jobs.job import FINISHED, Handle, Job, State, job_id
+from pgqueue.operations import control, inspections
+from pgqueue.operations.choosing import PORTION, ChosenJob, Place, choose
+from pgqueue.operations.enqueueing import wake
+from pgqueue.operations.finishing import Released, release
+from pgqueue.operations.operation import Plan
+from pgqueue.operations.params import EVERYTHING
+from pgqueue.operations.topics import of_worker
+
+Which: TypeAlias = Filter | Iterable[int | Handle[Any]]
+Answers: TypeAlias = dict[int, str]
+
+
+class Act(NamedTuple):
+    """Something that can be done to jobs.
+
+    *do* answers with a word for each job that it found, *done* are those that mean that it worked;
+    *states* is what a filter means that names none; *newest*: children before their parents.
+    *days*: where a store has days of finished jobs, those that are old enough go as a whole.
+    """
+
+    name: str
+    do: Callable[[Sequence[ChosenJob], Collection[State] | None], Plan[Answers]]
+    done: frozenset[str]
+    states: Sequence[State]
+    newest: bool = False
+    days: bool = False
+
+
+class Portion(NamedTuple):
+    """What one step has done to the jobs that it chose, and where the next begins.
+
+    *day*: a whole day of so many jobs has gone.
+    """
+
+    jobs: list[ChosenJob]
+    answers: Answers
+    rest: Place | None
+    day: int | None = None
+
+
+class Acted(msgspec.Struct, frozen=True):
+    """What became of each job that was found: "cancelled" or "running", "available" or "held".
+
+    *days*: how many more have gone with their days, as a whole.
+    """
+
+    answers: dict[int, str] = {}
+    days: int = 0
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many jobs got each answer."""
+        return Counter(self.answers.values()) + Counter(purged=self.days)
+
+
+class Number(NamedTuple):
+    """How many *jobs* a filter means; not *exact* when there are more than were counted."""
+
+    jobs: int
+    exact: bool
+
+    def __str__(self) -> str:
+        return f"{self.jobs:,}" if self.exact else f"≥ {self.jobs:,}"
+
+
+COUNTED: Final = 10_000
+
+
+def cancelling(
+    reason: str | None = None,
+    *,
+    keep: frozenset[State] = EVERYTHING,
+    now: datetime | None = None,
+) -> Act:
+    """What waits is cancelled, what runs is asked to stop, and answers ``running``."""
+
+    def do(jobs: Sequence[ChosenJob], states: Collection[State] | None) -> Plan[Answers]:
+        told = yield control.cancel(_ids(jobs), states=states, reason=reason, keep=keep, now=now)
+        return {id: str(state) for id, state in told.items()}
+
+    done = frozenset({State.CANCELLED, State.RUNNING})
+    return Act("cancel", do, done, UNFINISHED, newest=True)
+
+
+def retrying(*, keep: frozenset[State] = EVERYTHING, now: datetime | None = None) -> Act:
+    """Finished jobs become available again, what waits for its time runs now."""
+
+    def do(jobs: Sequence[ChosenJob], states: Collection[State] | None) -> Plan[Answers]:
+        told: Answers = yield control.retry(_ids(jobs), keep=keep, now=now)
+        return told
+
+    return Act("retry", do, frozenset({State.AVAILABLE, State.BLOCKED}), (State.DISCARDED,))
+
+
+def releasing(*, keep: frozenset[State] = EVERYTHING, now: datetime | None = None) -> Act:
+    """Running jobs are taken from their workers, which are told; the attempt is not spent."""
+
+    def do(jobs: Sequence[ChosenJob], states: Collection[State] | None) -> Plan[Answers]:
+        held = [Released(job.id, job.lease) for job in jobs if job.lease is not None]
+        told = yield release(held, keep=keep, now=now)
+        taken = {id for id, _ in told}
+        workers = {job.worker for job in jobs if job.id in taken and job.worker is not None}
+        if workers:
+            yield wake([of_worker(worker) for worker in sorted(workers)])
+        return {id: str(state) for (id, _), state in told.items()}
+
+    done = frozenset({State.AVAILABLE, State.CANCELLED})
+    return Act("release", do, done, (State.RUNNING,))
+
+
+def moving(queue: str | None = None, priority: int | None = None) -> Act:
+    """Waiting jobs go to another queue, or get another priority, and new places there."""
+
+    def do(jobs: Sequence[ChosenJob], states: Collection[State] | None) -> Plan[Answers]:
+        told = yield control.move(_ids(jobs), queue=queue, priority=priority)
+        return {id: str(state) for id, state in told.items()}
+
+    name = "move" if priority is None else "reprioritise"
+    return Act(name, do, frozenset(WAITING), WAITING)
+
+
+def purging() -> Act:
+    """Finished jobs are deleted, whatever their retention."""
+
+    def do(jobs: Sequence[ChosenJob], states: Collection[State] | None) -> Plan[Answers]:
+        told: Answers = yield control.purge(_ids(jobs))
+        return told
+
+    return Act("purge", do, frozenset({"purged"}), sorted(FINISHED), newest=True, days=True)
+
+
+def portion(
+    act: Act, filter: Filter, place: Place, *, limit: int = PORTION, now: datetime | None = None
+) -> Plan[Portion]:
+    """Do *act* to the next jobs that *filter* means, from *place* on."""
+    chosen = yield choose(
+        filter, states=act.states, newest=act.newest, place=place, limit=limit, now=now
+    )
+    answers: Answers = {}
+    if chosen.jobs:
+        answers = yield from act.do(chosen.jobs, filter.states or act.states)
+    return Portion(chosen.jobs, answers, chosen.rest)
+
+
+def portion_of(act: Act, ids: Sequence[int]) -> Plan[Portion]:
+    """Do *act* to the jobs *ids*, whatever their state."""
+    jobs = [ChosenJob(id, State.AVAILABLE) for id in ids]
+    if act.states == (State.RUNNING,):
+        found = yield inspections.get(ids)
+        jobs = [ChosenJob(job.id, job.state, job.lease, job.worker) for job in found.values()]
+        jobs = [job for job in jobs if job.state == State.RUNNING]
+    answers = yield from act.do(jobs, None)
+    return Portion(jobs, answers, None)
+
+
+def day(
+    act: Act, filter: Filter, older: timedelta, *, now: datetime | None = None
+) -> Plan[Portion]:
+    """Do *act* to the oldest day that *filter* means all of."""
+    states = [state for state in filter.states or act.states if state.finished]
+    count = yield control.purge_day(states, older, now=now)
+    return Portion([], {}, None, count)
+
+
+Step: TypeAlias = Callable[[], Plan[Portion]]
+
+
+def steps(
+    act: Act, which: Which, *, partitions: bool = False, now: datetime | None = None
+) -> Generator[Step, Portion, Acted]:
+    """Do *act* to all that *which* means: yield what is to be done next, and be sent its portion.
+
+    Each step is atomic in a transaction of its own, and may be tried again. *partitions*: the store
+    has days that can go as a whole.
+    """
+    answers: Answers = {}
+    days = 0
+    if isinstance(which, Filter):
+        if partitions and act.days and (older := which.only_age) is not None:
+            while (gone := (yield partial(day, act, which, older, now=now))).day is not None:
+                days += gone.day
+        place: Place | None = Place()
+        while place is not None:
+            done = yield partial(portion, act, which, place, now=now)
+            answers |= done.answers
+            place = done.rest
+    else:
+        for ids in slices(which, newest=act.newest):
+            done = yield partial(portion_of, act, ids)
+            answers |= done.answers
+    return Acted(answers, days)
+
+
+def whole(act: Act, which: Which, *, now: datetime | None = None) -> Plan[Acted]:
+    """Do *act* to all that *which* means, in the transaction in which the plan is carried out."""
+    walk = steps(act, which, now=now)
+    try:
+        step = next(walk)
+        while True:
+            done = yield from step()
+            step = walk.send(done)
+    except StopIteration as end:
+        acted: Acted = end.value
+        return acted
+
+
+def slices(which: Iterable[int | Handle[Any]], *, newest: bool = False) -> Iterator[list[int]]:
+    """Yield the ids of *which*, each once, a portion at a time."""
+    ids = sorted({job_id(job) for job in which}, reverse=newest)
+    for start in range(0, len(ids), PORTION):
+        yield ids[start : start + PORTION]
+
+
+def counting(
+    filter: Filter,
+    states: Sequence[State] = tuple(State),
+    *,
+    most: int = COUNTED,
+    until: Callable[[], bool] = lambda: False,
+) -> Plan[Number]:
+    """Count the jobs that *filter* means, up to *most*, or until *until* says that it is enough."""
+    count, place = 0, Place()
+    while True:
+        chosen = yield choose(filter, states=states, place=place, limit=most - count)
+        count += len(chosen.jobs)
+        if chosen.rest is None:
+            return Number(count, True)
+        if count >= most or until():
+            return Number(count, False)
+        place = chosen.rest
+
+
+def listing(filter: Filter, *, before: int | None = None, limit: int = 50) -> Plan[list[Job]]:
+    """Read the jobs that *filter* means, the newest first; *before* an id for the next page."""
+    ids: list[int] = []
+    place: Place | None = Place(until=None if before is None else before - 1)
+    while place is not None and len(ids) < limit:
+        chosen = yield choose(filter, newest=True, place=place, limit=limit - len(ids))
+        ids += _ids(chosen.jobs)
+        place = chosen.rest
+    found = yield inspections.get(ids)
+    return [found[id] for id in ids if id in found]
+
+
+def _ids(jobs: Sequence[ChosenJob]) -> list[int]:
+    return [job.id for job in jobs]

@@ -1,0 +1,140 @@
+"""The tally: what workers have counted, minute by minute, and the sums of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from pgqueue.jobs.tally import Series
+from pgqueue.operations.operation import Answers, Operation, Plan, nothing
+from pgqueue.operations.params import EPOCH, as_json, from_microseconds, microseconds
+
+MINUTE: Final = timedelta(minutes=1)
+HOUR: Final = timedelta(hours=1)
+SETTLED: Final = timedelta(minutes=5)
+"""After so long no process adds to a minute any more."""
+MINUTES_KEPT: Final = timedelta(hours=48)
+HOURS_KEPT: Final = timedelta(days=90)
+FOLDED_BACK: Final = timedelta(hours=2)
+PORTION: Final = 10_000
+EVERYBODY: Final = 0
+
+
+class TallyRow(NamedTuple):
+    """What *worker* has counted of one task in one queue, from *at* on for a *span*: a minute or an
+    hour. Worker 0: all workers."""
+
+    at: datetime
+    span: timedelta
+    worker: int
+    series: Series
+
+
+def tally(rows: Iterable[TallyRow]) -> Operation[None]:
+    """Note *rows*; one that is noted again takes the place of the one before."""
+    return Operation("tally", {"rows": as_json([_document(row) for row in rows])}, nothing)
+
+
+def tallied(
+    since: datetime,
+    until: datetime,
+    *,
+    span: timedelta = MINUTE,
+    queue: str | None = None,
+    limit: int = PORTION,
+) -> Operation[list[TallyRow]]:
+    """Read what was counted from *since* on and before *until*, in the order of time."""
+    params = {
+        "seconds": str(int(span.total_seconds())),
+        "since": str(microseconds(since)),
+        "until": str(microseconds(until)),
+        "queue": queue,
+        "limit": str(limit),
+    }
+    return Operation("tallied", params, lambda answers: [_row(*row) for row in answers[0]])
+
+
+def fold(gone: Iterable[TallyRow], rows: Iterable[TallyRow], before: datetime) -> Operation[bool]:
+    """Put *rows*, sums, in the place of those that are *gone*, if all of these are still there, and
+    say whether they were. Hours that began *before* go too."""
+    keys = [_key(row) for row in gone]
+    params = {
+        "replaced": as_json(keys),
+        "rows": as_json([_document(row) for row in rows]),
+        "before": str(microseconds(before)),
+    }
+
+    def decode(answers: Answers) -> bool:
+        return bool(answers[-1][0][0])
+
+    return Operation("fold", params, decode)
+
+
+def folding(now: datetime) -> Plan[int]:
+    """Sum up the workers of minutes that are settled, and minutes that are old to hours; say how
+    many rows have gone."""
+    settled = _begin(now - SETTLED, MINUTE)
+    minutes = yield tallied(settled - FOLDED_BACK, settled)
+    old = _begin(now - MINUTES_KEPT, HOUR)
+    hours = yield tallied(EPOCH, old)
+    there: list[TallyRow] = []
+    if hours:
+        there = yield tallied(_begin(hours[0].at, HOUR), old, span=HOUR)
+    gone_minutes, sums = folded(minutes, MINUTE)
+    gone_hours, hour_sums = folded([*there, *hours], HOUR)
+    gone = [*gone_minutes, *gone_hours]
+    whole = yield fold(gone, [*sums, *hour_sums], now - HOURS_KEPT)
+    return len(gone) if whole else 0
+
+
+def folded(rows: Iterable[TallyRow], span: timedelta) -> tuple[list[TallyRow], list[TallyRow]]:
+    """Return which of *rows* a sum can take the place of, and these sums."""
+    groups: dict[tuple[datetime, str, str], list[TallyRow]] = {}
+    for row in rows:
+        key = _begin(row.at, span), row.series.queue, row.series.task
+        groups.setdefault(key, []).append(row)
+    gone: list[TallyRow] = []
+    sums: list[TallyRow] = []
+    for (at, queue, task), group in groups.items():
+        if all(row.worker == EVERYBODY and row.span == span for row in group):
+            continue
+        total = Series(queue, task)
+        for row in group:
+            total += row.series
+        gone += group
+        sums.append(TallyRow(at, span, EVERYBODY, total))
+    return gone, sums
+
+
+def minute_of(at: datetime) -> datetime:
+    """Return when the minute of *at* began."""
+    return _begin(at, MINUTE)
+
+
+def _begin(at: datetime, span: timedelta) -> datetime:
+    return at - (at - EPOCH) % span
+
+
+def _key(row: TallyRow) -> dict[str, Any]:
+    return {
+        "at": microseconds(row.at),
+        "seconds": int(row.span.total_seconds()),
+        "worker": row.worker,
+        "queue": row.series.queue,
+        "task": row.series.task,
+    }
+
+
+def _document(row: TallyRow) -> dict[str, Any]:
+    series = row.series
+    figures = {"outcomes": series.outcomes, "waited": series.waited, "ran": series.ran}
+    return {**_key(row), "figures": figures}
+
+
+def _row(at: int, seconds: int, worker: int, queue: str, task: str, figures: str) -> TallyRow:
+    counts = msgspec.json.decode(figures)
+    series = msgspec.convert({"queue": queue, "task": task, **counts}, Series, strict=False)
+    return TallyRow(from_microseconds(at), timedelta(seconds=seconds), worker, series)

@@ -1,0 +1,111 @@
+"""The figures behind `pgqueue status`: what is read, and its form as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from pgqueue.jobs.job import State
+from pgqueue.operations import Operation, inspections
+from pgqueue.operations.inspections import WorkerInfo
+from pgqueue.views.text import seconds
+
+MINUTE = timedelta(seconds=60)
+# Reading stays cheap, whatever there is: beyond so many rows the figures are lower bounds.
+MOST_COUNTED = 10_000
+MOST_MEASURED = 50_000
+
+
+class SchemaStatus(msgspec.Struct, frozen=True):
+    """The schema: *version* is what has been applied, *head* what this pgqueue needs."""
+
+    name: str
+    version: str | None
+    head: str
+
+
+class QueueStatus(msgspec.Struct, frozen=True):
+    """Live jobs by state; of those in *capped* there may be more. *oldest_due_seconds*: how late
+    the first is that is due and waits."""
+
+    name: str
+    paused_at: datetime | None
+    workers: int
+    counts: dict[str, int]
+    oldest_due_seconds: float | None
+    capped: tuple[str, ...] = ()
+
+
+class Lately(msgspec.Struct, frozen=True):
+    """Jobs that ended in one state; *waited* from due to claimed, *ran* from there to the end."""
+
+    count: int
+    per_second: float
+    waited_p50_seconds: float | None
+    waited_p99_seconds: float | None
+    ran_p50_seconds: float | None
+    ran_p99_seconds: float | None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """All that `pgqueue status` shows. Not *exact*: some counts are lower bounds, marked "≥"."""
+
+    at: datetime
+    schema: SchemaStatus
+    exact: bool
+    queues: list[QueueStatus]
+    last_minute_exact: bool
+    last_minute: dict[str, Lately]
+    leader: int | None
+    workers: list[WorkerInfo]
+
+
+def looking(
+    schema: str, head: str, most_counted: int, most_measured: int
+) -> Generator[Operation[Any], Any, Status]:
+    """Read everything that `pgqueue status` shows, as a plan of operations.
+
+    *head*: the schema version that this pgqueue needs. Raises SchemaMissing.
+    """
+    version = yield inspections.version()
+    counts: inspections.Counts = yield inspections.count(most_counted)
+    lately: list[inspections.Throughput] = yield inspections.throughput(MINUTE, most_measured)
+    workers: list[WorkerInfo] = yield inspections.workers()
+    queues: list[inspections.Queue] = yield inspections.queues()
+    return Status(
+        at=datetime.now(UTC),
+        schema=SchemaStatus(schema, version, head),
+        exact=counts.exact,
+        queues=[_queue(queue, counts.counts) for queue in queues],
+        last_minute_exact=sum(ended.count for ended in lately) < most_measured,
+        last_minute={
+            ended.state: Lately(
+                ended.count,
+                round(ended.count / MINUTE.total_seconds(), 3),
+                seconds(ended.waited_p50),
+                seconds(ended.waited_p99),
+                seconds(ended.ran_p50),
+                seconds(ended.ran_p99),
+            )
+            for ended in sorted(lately, key=lambda ended: ended.state)
+        },
+        leader=next((worker.id for worker in workers if worker.leads), None),
+        workers=workers,
+    )
+
+
+def _queue(queue: inspections.Queue, counts: list[inspections.Count]) -> QueueStatus:
+    mine = [count for count in counts if count.queue == queue.name]
+    waiting = (State.AVAILABLE, State.SCHEDULED, State.RETRYABLE)
+    late = [count.late for count in mine if count.state in waiting and count.late > timedelta(0)]
+    return QueueStatus(
+        queue.name,
+        queue.paused_at,
+        queue.workers,
+        {str(count.state): count.count for count in mine},
+        seconds(max(late, default=None)),
+        tuple(str(count.state) for count in mine if not count.exact),
+    )
