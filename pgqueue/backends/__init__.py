@@ -1,4 +1,4 @@
-"""The ports: what carries operations out, one package a store. Siblings never see one another.
+"""The ports: one package a store carries operations out there. None imports another.
 
 Another package adds a store by an entry point of the group ``pgqueue.backends``: its name is the
 URL's scheme, its object makes a `Backend` of ``(url, *, schema)``. docs/backends.md is the manual.
@@ -11,11 +11,13 @@ import re
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pgqueue.backends.base import Backend as Backend
 from pgqueue.errors import PgqueueError
+
+if TYPE_CHECKING:
+    from pgqueue.addresses import Url
 
 Opener: TypeAlias = Callable[..., Backend]
 
@@ -30,39 +32,46 @@ _STORES = {
     "valkeys": "redis",
     "unix": "redis",
 }
+_ASKING = ("postgres",)  # those that ask a function for the URL at every connect
 _GROUP = "pgqueue.backends"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9.-]*)(?:\+\w+)?:")
 
 
-def connect(url: str, **options: Any) -> Backend:
-    """The backend that *url* names; it connects when it is first used.
+def connect(url: Url, **options: Any) -> Backend:
+    """Return the backend that *url* names; it connects when it is first used.
 
-    *options* that are None are those nobody gave. Raises PgqueueError for an unknown store, and for
-    an option that it does not have.
+    A function is handed on to PostgreSQL's, which asks it at every connect; it answers with the
+    same store each time. Others are given its first answer.
+
+    *options* that are None count as not given. Raises PgqueueError for an unknown store, and for an
+    option that it does not have.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    opener = _opener(url)
+    named = url() if callable(url) else url
+    opener = _opener(named)
     known = inspect.signature(opener).parameters
     for name in given:
         if name not in known:
-            raise PgqueueError(f"{_scheme(url)}:// has no option {name}")
-    return opener(url, **given)
+            raise PgqueueError(f"{_scheme(named)}:// has no option {name}")
+    return opener(url if store_of(named) in _ASKING else named, **given)
 
 
 def store_of(url: str) -> str:
-    """The store that *url* names: the name of its folder of statement files, or another package's
-    scheme."""
+    """Return the name of the store that *url* names.
+
+    It is the folder of its statement files, or the scheme by which another package adds it.
+    """
     return _STORES.get(_scheme(url), _scheme(url))
 
 
 @cache
 def attached(store: str, schema: str) -> Backend:
-    """A backend without connections of its own, for those of the application."""
+    """Return a backend for the application's connections, which opens none itself."""
     return _module(store)("", schema=schema)
 
 
 def _scheme(url: str) -> str:
-    """What stands before the colon. No more of *url* is read here, nor said: it has a password."""
+    """Return what stands before the colon. The rest may hold a password: no message repeats it."""
     found = _SCHEME.match(url)
     return found[1].lower() if found else ""
 
@@ -71,6 +80,8 @@ def _opener(url: str) -> Opener:
     scheme = _scheme(url)
     if scheme in _STORES:
         return _module(_STORES[scheme])
+    from importlib.metadata import entry_points
+
     for entry in entry_points(group=_GROUP, name=scheme):
         opener: Opener = entry.load()
         return opener

@@ -14,8 +14,10 @@ from pgqueue.errors import MissingCapability
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """*means* what a store that has it does; *lacking*: why others do not, and what they do
-    instead."""
+    """Something that a store can or cannot do.
+
+    *means*: what a store that has it does; *lacking*: why others do not, and what they do instead.
+    """
 
     name: str
     means: str
@@ -69,12 +71,25 @@ _ALL: Final = (
         "Who can open a file or a Redis can do everything in it: its own means have to guard it.",
         ("PostgreSQL",),
     ),
+    Capability(
+        "limits",
+        "Queues have limits that hold for all workers together, and serve their keys in turn.",
+        "A store that cannot count what runs in the moment in which it hands out more would exceed "
+        "them.",
+        ("PostgreSQL", "SQLite", "Redis"),
+    ),
+    Capability(
+        "whereabouts",
+        "A worker notices that its store is a copy, or another environment's, and leaves it alone.",
+        "A store that keeps no note of where it is, and whose, works wherever it is put.",
+        ("PostgreSQL", "SQLite", "Redis"),
+    ),
 )
 CAPABILITIES: Final[Mapping[str, Capability]] = {capability.name: capability for capability in _ALL}
 
 
 class Capable(Protocol):
-    """A backend, as far as this matters."""
+    """The part of a backend that names its capabilities."""
 
     @property
     def store(self) -> str: ...
@@ -84,7 +99,7 @@ class Capable(Protocol):
 
 
 def require(backend: Capable, name: str) -> None:
-    """Raises MissingCapability, which names a store that has it, when *backend* has no *name*."""
+    """Raise MissingCapability, which names a store that has it, when *backend* has no *name*."""
     if name not in backend.capabilities:
         capability = CAPABILITIES[name]
         raise MissingCapability(

@@ -4,121 +4,172 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, ClassVar, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, Connection
-from psycopg.conninfo import conninfo_to_dict
 
-from pgqueue.backends.base import (
-    DEAF_WAIT_SECONDS,
-    AsyncExecutor,
-    Executor,
-    patiently,
-    patiently_async,
-)
+from pgqueue.addresses import KEEPALIVES, Url, asked_anew, settings
+from pgqueue.backends.base import DEAF_WAIT_SECONDS, AsyncOperationRunner, OperationRunner
+from pgqueue.backends.borrowing import AsyncBorrowed, Borrowed, Elsewhere, used_elsewhere
+from pgqueue.backends.plans import patiently, patiently_async
+from pgqueue.backends.postgres.answer_deadline import LastHangUp
+from pgqueue.backends.postgres.borrowed import borrowed, borrowed_async
+from pgqueue.backends.postgres.encodings import in_utf8, in_utf8_async, speaks_utf8
 from pgqueue.backends.postgres.errors import translate, translated
-from pgqueue.backends.postgres.executor import AsyncStatements, Statements, is_idle
-from pgqueue.backends.postgres.lane import PostgresLane
 from pgqueue.backends.postgres.pooler import is_direct
-from pgqueue.backends.postgres.pools import KEEPALIVES, WRITABLE, Pools
+from pgqueue.backends.postgres.pools import Pools
+from pgqueue.backends.postgres.running import AsyncioRunner, BlockingRunner, has_two_phases, is_idle
 from pgqueue.backends.postgres.session import PostgresSession
-from pgqueue.backends.postgres.silence import Silence
-from pgqueue.errors import InvalidUrl
+from pgqueue.backends.postgres.time_limit import in_time, in_time_async
+from pgqueue.backends.postgres.worker_connection import PostgresWorkerConnection
 from pgqueue.operations import Operation, as_json
-from pgqueue.statements import head, load
+from pgqueue.statements.files import head, load
 
 T = TypeVar("T")
+_QUIET: Operation[None] = Operation("session/quiet", {}, lambda _: None)
 
 
 class PostgresBackend:
     """Jobs in a schema of a PostgreSQL database, 14 or later."""
 
     store: ClassVar[str] = "postgres"
-    wakes_after: ClassVar[bool] = True  # a NOTIFY inside makes commits wait for each other
+    wakes_after: ClassVar[bool] = True  # commits with a NOTIFY inside wait for each other
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"transactions", "concurrency", "processes", "push", "sessions", "partitions", "roles"}
+        {
+            "transactions",
+            "concurrency",
+            "processes",
+            "push",
+            "sessions",
+            "partitions",
+            "roles",
+            "limits",
+            "whereabouts",
+        }
     )
     head: ClassVar[str] = head("postgres")
 
     def __init__(
         self,
-        url: str,
+        url: Url,
         *,
         schema: str = "pgqueue",
         listen_url: str | None = None,
         pool_size: int = 10,
     ) -> None:
         self.schema = schema
-        self.url = conninfo(url)
-        self.listen_url = conninfo(listen_url) if listen_url else self.url
+        self._address = asked_anew(url)
+        self._listen_address = asked_anew(listen_url) if listen_url else self._address
         self._statements = load("postgres", schema)
-        self._pools = Pools(self.url, pool_size, self._statements)
-        self._silence = Silence()
+        self._pools = Pools(self._address, pool_size, self._statements)
+        self._last_hang_up = LastHangUp()
+
+    @property
+    def url(self) -> str:
+        """Where to connect to now."""
+        return self._address()
+
+    @property
+    def listen_url(self) -> str:
+        """Where to connect to now, to listen."""
+        return self._listen_address()
 
     def execute(self, operation: Operation[T]) -> T:
         return patiently(self._once, operation)
 
     def _once(self, operation: Operation[T]) -> T:
-        with self._pools.connection() as connection, translated():
-            return Statements(connection, self._statements).execute(operation)
+        with self._pools.connection() as connection, in_time(connection, self._statements):
+            return BlockingRunner(connection, self._statements).execute(operation)
 
     async def execute_async(self, operation: Operation[T]) -> T:
         return await patiently_async(self._once_async, operation)
 
     async def _once_async(self, operation: Operation[T]) -> T:
-        async with self._pools.connection_async() as connection:
-            with translated():
-                return await AsyncStatements(connection, self._statements).execute(operation)
+        async with (
+            self._pools.connection_async() as connection,
+            in_time_async(connection, self._statements),
+        ):
+            return await AsyncioRunner(connection, self._statements).execute(operation)
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[Executor]:
-        with self._pools.connection() as connection, translated(), connection.transaction():
-            yield Statements(connection, self._statements)
+    def transaction(self) -> Iterator[OperationRunner]:
+        with (
+            self._pools.connection() as connection,
+            in_time(connection, self._statements),
+            connection.transaction(),
+        ):
+            yield BlockingRunner(connection, self._statements)
 
     @contextlib.asynccontextmanager
-    async def transaction_async(self) -> AsyncIterator[AsyncExecutor]:
-        async with self._pools.connection_async() as connection:
-            with translated():
-                async with connection.transaction():
-                    yield AsyncStatements(connection, self._statements)
+    async def transaction_async(self) -> AsyncIterator[AsyncOperationRunner]:
+        async with (
+            self._pools.connection_async() as connection,
+            in_time_async(connection, self._statements),
+            connection.transaction(),
+        ):
+            yield AsyncioRunner(connection, self._statements)
 
-    def on(self, connection: Connection[Any]) -> AbstractContextManager[Executor]:
-        statements = Statements(connection, self._statements)
-        return _alone(connection, statements) if is_idle(connection) else _Inside(statements)
+    def on(
+        self, connection: Connection[Any] | Borrowed, *, single: bool = False
+    ) -> AbstractContextManager[OperationRunner]:
+        if isinstance(connection, Borrowed):
+            statements = load("postgres", self.schema, connection.paramstyle)
+            return borrowed(connection, statements, single=single)
+        runner = BlockingRunner(connection, self._statements)
+        if not speaks_utf8(connection):
+            return _foreign(connection, runner)
+        if not single and _begins(connection):
+            return _alone(connection, runner)
+        return _As(runner, _QUIET if has_two_phases(connection) else None)
 
-    @contextlib.asynccontextmanager
-    async def on_async(self, connection: AsyncConnection[Any]) -> AsyncIterator[AsyncExecutor]:
-        together = connection.transaction() if is_idle(connection) else contextlib.nullcontext()
-        with translated(transient=False):
-            async with together:
-                yield AsyncStatements(connection, self._statements)
+    def on_async(
+        self,
+        connection: AsyncConnection[Any] | AsyncBorrowed | Elsewhere,
+        *,
+        single: bool = False,
+    ) -> AbstractAsyncContextManager[AsyncOperationRunner]:
+        if isinstance(connection, Elsewhere):
+            return used_elsewhere(self.on, connection, single=single)
+        if isinstance(connection, AsyncBorrowed):
+            statements = load("postgres", self.schema, connection.paramstyle)
+            return borrowed_async(connection, statements, single=single)
+        runner = AsyncioRunner(connection, self._statements)
+        if not speaks_utf8(connection):
+            return _foreign_async(connection, runner)
+        if not single and _begins(connection):
+            return _alone_async(connection, runner)
+        return _AsAsync(runner, _QUIET if has_two_phases(connection) else None)
 
     @contextlib.contextmanager
     def connect(self) -> Iterator[Connection[Any]]:
         with translated():
-            connection = Connection.connect(self.url, autocommit=True, **KEEPALIVES)
+            url = self._address()
+            connection = Connection.connect(url, autocommit=True, **settings(url, KEEPALIVES))
         with connection:
             with translated():
                 is_direct(connection, self._statements)
             yield connection
 
     @contextlib.contextmanager
-    def listen(self, topics: Collection[str]) -> Iterator[PostgresEar]:
+    def listen(self, topics: Collection[str]) -> Iterator[PostgresSubscription]:
         with translated():
-            connection = Connection.connect(self.listen_url, autocommit=True, **WRITABLE)
+            url = self._listen_address()
+            connection = Connection.connect(url, autocommit=True, **settings(url))
         with connection, translated():
             if not is_direct(connection, self._statements):
-                yield PostgresEar(None)
+                yield PostgresSubscription(None)
                 return
-            executor = Statements(connection, self._statements)
-            executor.execute(Operation("listen", {}, lambda _: None))
-            executor.execute(Operation("sleep", {"topics": as_json(list(topics))}, lambda _: None))
-            yield PostgresEar(connection)
+            executor = BlockingRunner(connection, self._statements)
+            executor.execute(Operation("session/listen", {}, lambda _: None))
+            sleep = Operation(
+                "session/subscribe", {"topics": as_json(list(topics))}, lambda a: len(a[0])
+            )
+            subscribed = executor.execute(sleep) == len(topics)
+            yield PostgresSubscription(connection if subscribed else None)
 
     @contextlib.contextmanager
     def user_connection(self) -> Iterator[Connection[Any]]:
@@ -130,12 +181,16 @@ class PostgresBackend:
         async with self._pools.connection_async() as connection, connection.transaction():
             yield connection
 
-    def lane(self, *, durable: bool = True) -> PostgresLane:
-        return PostgresLane(self.url, self._statements, durable, self._silence)
+    def worker_connection(self, *, durable: bool = True) -> PostgresWorkerConnection:
+        return PostgresWorkerConnection(
+            self._address, self._statements, durable, self._last_hang_up
+        )
 
     def session(self, woken: Callable[[str], None], lost: Callable[[], None]) -> PostgresSession:
-        lane = PostgresLane(self.listen_url, self._statements, True, self._silence, lost)
-        return PostgresSession(lane, woken)
+        connection = PostgresWorkerConnection(
+            self._listen_address, self._statements, True, self._last_hang_up, lost
+        )
+        return PostgresSession(connection, woken)
 
     def close(self) -> None:
         self._pools.close()
@@ -144,13 +199,32 @@ class PostgresBackend:
         await self._pools.close_async()
 
 
-class _Inside(AbstractContextManager[Executor]):
-    """The caller's transaction; in few steps, for one job."""
+def _begins(connection: Connection[Any] | AsyncConnection[Any]) -> bool:
+    """Do several operations need a transaction of their own?
 
-    def __init__(self, executor: Executor) -> None:
+    In a pipeline in autocommit they do: what lies between two syncs is a transaction only as long
+    as nobody asks for an answer. Where the caller has begun one there, this is a savepoint in it.
+    """
+    return is_idle(connection) or (
+        connection.autocommit and bool(connection.pgconn.pipeline_status)
+    )
+
+
+class _As(AbstractContextManager[OperationRunner]):
+    """Use the connection as it is, after carrying out *first*, if there is one.
+
+    The caller's transaction is open, or there is a single operation, which brings its own. A class,
+    since a generator with @contextmanager costs each job more.
+    """
+
+    def __init__(self, executor: OperationRunner, first: Operation[None] | None) -> None:
         self._executor = executor
+        self._first = first
 
-    def __enter__(self) -> Executor:
+    def __enter__(self) -> OperationRunner:
+        if self._first is not None:
+            with translated(transient=False):
+                self._executor.execute(self._first)
         return self._executor
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object, /) -> None:
@@ -158,15 +232,66 @@ class _Inside(AbstractContextManager[Executor]):
             translate(error, transient=False)
 
 
+class _AsAsync(AbstractAsyncContextManager[AsyncOperationRunner]):
+    """As `_As`, for asyncio."""
+
+    def __init__(self, runner: AsyncOperationRunner, first: Operation[None] | None) -> None:
+        self._runner = runner
+        self._first = first
+
+    async def __aenter__(self) -> AsyncOperationRunner:
+        if self._first is not None:
+            with translated(transient=False):
+                await self._runner.execute(self._first)
+        return self._runner
+
+    async def __aexit__(
+        self, kind: object, error: BaseException | None, traceback: object, /
+    ) -> None:
+        if error is not None:
+            translate(error, transient=False)
+
+
+@contextlib.asynccontextmanager
+async def _alone_async(
+    connection: AsyncConnection[Any], runner: AsyncOperationRunner
+) -> AsyncIterator[AsyncOperationRunner]:
+    with translated(transient=False):
+        async with connection.transaction():
+            yield runner
+
+
 @contextlib.contextmanager
-def _alone(connection: Connection[Any], executor: Executor) -> Iterator[Executor]:
+def _alone(connection: Connection[Any], executor: OperationRunner) -> Iterator[OperationRunner]:
     with translated(transient=False), connection.transaction():
         yield executor
 
 
-class PostgresEar:
-    """Hears NOTIFY on a blocking connection. Without one, behind a pooler, it waits for a moment;
-    once it is lost, it only waits."""
+@contextlib.contextmanager
+def _foreign(connection: Connection[Any], runner: BlockingRunner) -> Iterator[OperationRunner]:
+    with translated(transient=False), in_utf8(connection, runner):
+        if has_two_phases(connection):
+            runner.execute(_QUIET)
+        yield runner
+
+
+@contextlib.asynccontextmanager
+async def _foreign_async(
+    connection: AsyncConnection[Any], runner: AsyncioRunner
+) -> AsyncIterator[AsyncOperationRunner]:
+    with translated(transient=False):
+        async with in_utf8_async(connection, runner):
+            if has_two_phases(connection):
+                await runner.execute(_QUIET)
+            yield runner
+
+
+class PostgresSubscription:
+    """Wait for NOTIFY on a blocking connection.
+
+    There is none behind a pooler, or where somebody holds a topic's lock: then each wait is short.
+    Once the connection is lost, it waits for as long as it is asked to.
+    """
 
     def __init__(self, connection: Connection[Any] | None) -> None:
         self._connection = connection
@@ -182,24 +307,13 @@ class PostgresEar:
             time.sleep(seconds)
 
 
-def conninfo(url: str) -> str:
-    """*url* for libpq: SQLAlchemy's ``postgresql+psycopg://`` is understood too.
-
-    Raises InvalidUrl for what libpq would refuse, and repeat: a part of the password, say.
-    """
-    address = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
-    with contextlib.suppress(psycopg.Error, ValueError):
-        parts = conninfo_to_dict(address)
-        hosts = str(parts.get("host") or "").split(",")
-        ports = str(parts.get("port") or "").split(",")
-        if not any("@" in host[1:] for host in hosts) and all(p.isdigit() or not p for p in ports):
-            return address
-    raise InvalidUrl
-
-
 def open_backend(
-    url: str, *, schema: str = "pgqueue", listen_url: str | None = None, pool_size: int = 10
+    url: Url, *, schema: str = "pgqueue", listen_url: str | None = None, pool_size: int = 10
 ) -> PostgresBackend:
-    """*listen_url*, or PGQUEUE_LISTEN_URL: another way to the same database, for LISTEN."""
+    """Return the backend at *url*.
+
+    *listen_url*, else PGQUEUE_LISTEN_URL, is a way around a pooler, to the same database, for
+    LISTEN.
+    """
     listen_url = listen_url or os.environ.get("PGQUEUE_LISTEN_URL")
     return PostgresBackend(url, schema=schema, listen_url=listen_url, pool_size=pool_size)

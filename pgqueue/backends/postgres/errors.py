@@ -12,6 +12,7 @@ from pgqueue.errors import (
     SchemaOutOfDate,
     StoreBusy,
     StoreUnavailable,
+    UnstorableText,
 )
 
 _MISSING = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
@@ -21,10 +22,15 @@ _BUSY = (
     psycopg.errors.SerializationFailure,
     psycopg.errors.LockNotAvailable,
 )
+_TEXT = (psycopg.errors.UntranslatableCharacter, psycopg.errors.CharacterNotInRepertoire)
+_TELLING = frozenset(
+    kind.sqlstate for kind in (*_MISSING, *_OLD, *_TEXT, psycopg.errors.InsufficientPrivilege)
+)
 _CONNECTION = (psycopg.OperationalError, psycopg.InterfaceError)
 # Connection exceptions, too many connections, shutdowns and starts, a primary that became a
-# standby, and a session that was idle for too long, because its process was frozen.
-_AWAY = ("08", "53300", "57P", "25006", "25P03")
+# standby, a session that was idle for too long, because its process was frozen, and a transaction
+# that took too long.
+_AWAY = ("08", "53300", "57P", "25006", "25P03", "25P04")
 # A full or failing disk, no memory, and a statement that somebody cancelled: all of it was rolled
 # back, and nothing is wrong with it.
 _TROUBLE = ("53", "57014", "58")
@@ -62,7 +68,12 @@ def _ours(error: psycopg.Error, transient: bool) -> PgqueueError | None:
     if isinstance(error, _OLD):
         return SchemaOutOfDate()
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        # Told apart by the server's own function: its words are in its own language.
+        if error.diag.source_function == "ExecWithCheckOptions":
+            return NotPermitted(f"{error}; `pgqueue doctor` says what helps")
         return NotPermitted(f"{error}; the schema's owner runs `pgqueue grant`")
+    if isinstance(error, _TEXT):
+        return UnstorableText(f"the database's encoding cannot hold this text: {error}")
     if state.startswith(_AWAY):
         return StoreUnavailable(f"PostgreSQL cannot be reached: {error}")
     if isinstance(error, _BUSY) and transient:
@@ -70,6 +81,29 @@ def _ours(error: psycopg.Error, transient: bool) -> PgqueueError | None:
     if state.startswith(_TROUBLE) and transient:
         return StoreBusy(f"PostgreSQL is in trouble: {error}")
     return None
+
+
+def of_state(state: str | None, error: BaseException) -> PgqueueError | None:
+    """Return ours for *error* of any driver's, whose SQLSTATE says what is wrong with the queue."""
+    if state is None or state not in _TELLING:
+        return None
+    kind = psycopg.errors.lookup(state)
+    if issubclass(kind, _MISSING):
+        return SchemaMissing()
+    if issubclass(kind, _OLD):
+        return SchemaOutOfDate()
+    line = str(error).strip().partition("\n")[0]
+    if issubclass(kind, _TEXT):
+        return UnstorableText(f"the database's encoding cannot hold this text: {line}")
+    return NotPermitted(f"{line}; the schema's owner runs `pgqueue grant`")
+
+
+def is_read_only(error: BaseException) -> bool:
+    """Has the server refused a write, as one does that was the primary?"""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, psycopg.errors.ReadOnlySqlTransaction):
+        found = found.__cause__
+    return found is not None
 
 
 def _line(error: psycopg.Error) -> str:

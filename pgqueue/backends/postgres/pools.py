@@ -6,32 +6,32 @@ import asyncio
 import os
 import select
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
-from weakref import WeakKeyDictionary
+from time import monotonic
+from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import psycopg
 from psycopg import AsyncConnection, Connection, IsolationLevel
 from psycopg.pq import ConnStatus
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
-from pgqueue.backends.postgres.errors import translated
+from pgqueue.addresses import settings
+from pgqueue.backends.loops import PerLoop
+from pgqueue.backends.postgres.errors import is_read_only, translated
 from pgqueue.backends.postgres.pooler import is_direct, is_direct_async
-from pgqueue.backends.postgres.watch import Watch, WatchedAsyncConnection, WatchedConnection
-from pgqueue.errors import StoreUnavailable
-from pgqueue.statements import Statement
+from pgqueue.backends.postgres.stall_watch import (
+    StallWatch,
+    WatchedAsyncConnection,
+    WatchedConnection,
+)
+from pgqueue.errors import StoreBusy, StoreUnavailable
+from pgqueue.statements.sql import Statement
 
-KEEPALIVES: Mapping[str, Any] = {
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,  # keepalives are silent while an answer is due
-    "connect_timeout": 10,
-}
-# Of several hosts only the one that takes writes: a standby would refuse each statement.
-WRITABLE: Mapping[str, Any] = {"target_session_attrs": "read-write", **KEEPALIVES}
-WAIT_SECONDS = 30.0  # for a connection
+WAIT_SECONDS = 30.0  # for one of those that are in use
+AWAY_SECONDS = 5.0  # for a server that cannot be reached
+FIRST_WAIT_SECONDS = 1.0  # then one asks why there is none
 
 
 class Pools:
@@ -40,52 +40,90 @@ class Pools:
     A process that was forked makes its own: two on one socket would read each other's answers.
     """
 
-    def __init__(self, url: str, size: int, statements: Mapping[str, Statement]) -> None:
-        self._url = url
+    def __init__(
+        self, address: Callable[[], str], size: int, statements: Mapping[str, Statement]
+    ) -> None:
+        self._address = address
         self._size = size
         self._statements = statements
-        self._watch = Watch(url, statements)
+        self._watch = StallWatch(address, statements)
         self._making = threading.Lock()
-        self._pool: tuple[int, ConnectionPool[WatchedConnection]] | None = (
-            None  # and the process that made it
-        )
-        self._async_pools: WeakKeyDictionary[Any, AsyncConnectionPool[WatchedAsyncConnection]]
-        self._async_pools = WeakKeyDictionary()
+        # With the ids of those that are lent; and the process that made it.
+        self._pool: tuple[int, ConnectionPool[WatchedConnection], set[int]] | None = None
+        self._of_loops = PerLoop(LoopPool.close, LoopPool.hang_up)
 
     @contextmanager
     def connection(self) -> Iterator[Connection[Any]]:
         """A connection of this process's pool. Raises StoreUnavailable, and says why."""
+        pool, lent = self._of_this_process()
+        connection = self._take(pool, lent)
+        lent.add(id(connection))
         try:
-            with self._of_this_process().connection() as connection, self._watch.over(connection):
+            with connection, self._watch.over(connection):
                 yield connection
-        except PoolTimeout as error:
-            with translated():  # the reason why one cannot connect
-                Connection.connect(self._url, **WRITABLE).close()
-            raise self._all_in_use() from error
+        except BaseException as error:
+            if is_read_only(error):
+                connection.close()
+                pool.drain()
+                _ask_again(error)
+            raise
+        finally:
+            lent.discard(id(connection))
+            pool.putconn(connection)
+
+    def _take(self, pool: ConnectionPool[WatchedConnection], lent: set[int]) -> WatchedConnection:
+        wait = Wait(lent, self._size)
+        while True:
+            try:
+                return pool.getconn(wait.seconds())
+            except PoolTimeout:
+                if wait.is_for_others():
+                    continue
+                try:
+                    with translated():  # the reason why one cannot connect
+                        url = self._address()
+                        Connection.connect(url, **settings(url)).close()
+                except StoreUnavailable:
+                    wait.fails()
 
     @asynccontextmanager
     async def connection_async(self) -> AsyncIterator[AsyncConnection[Any]]:
         """A connection of this event loop's pool. Raises StoreUnavailable, and says why."""
-        loop = asyncio.get_running_loop()
-        pool = self._async_pools.get(loop)
-        if pool is None:
-            pool = self._async_pools[loop] = AsyncConnectionPool(
-                self._url,
-                connection_class=WatchedAsyncConnection,
-                configure=self._configure_async,
-                check=_check_async,
-                open=False,
-                **self._how(),
-            )
-            await pool.open()
+        of_loop = await self._of_this_loop()
+        pool, lent = of_loop.pool, of_loop.lent
+        connection = await self._take_async(pool, lent)
+        lent.add(id(connection))
         try:
-            async with pool.connection() as connection:
+            async with connection:
                 with self._watch.over(connection):
                     yield connection
-        except PoolTimeout as error:
-            with translated():
-                await (await AsyncConnection.connect(self._url, **WRITABLE)).close()
-            raise self._all_in_use() from error
+        except BaseException as error:
+            if is_read_only(error):
+                await connection.close()
+                await pool.drain()
+                _ask_again(error)
+            raise
+        finally:
+            lent.discard(id(connection))
+            await pool.putconn(connection)
+
+    async def _take_async(
+        self, pool: AsyncConnectionPool[WatchedAsyncConnection], lent: set[int]
+    ) -> WatchedAsyncConnection:
+        wait = Wait(lent, self._size)
+        while True:
+            try:
+                return await pool.getconn(wait.seconds())
+            except PoolTimeout:
+                if wait.is_for_others():
+                    continue
+                try:
+                    with translated():
+                        url = self._address()
+                        made = await AsyncConnection.connect(url, **settings(url))
+                        await made.close()
+                except StoreUnavailable:
+                    wait.fails()
 
     def close(self) -> None:
         """Close this process's pool."""
@@ -97,29 +135,48 @@ class Pools:
 
     async def close_async(self) -> None:
         """Close this event loop's pool."""
-        pool = self._async_pools.pop(asyncio.get_running_loop(), None)
-        if pool is not None:
-            await pool.close()
+        await self._of_loops.close()
 
-    def _of_this_process(self) -> ConnectionPool[WatchedConnection]:
+    async def _of_this_loop(self) -> LoopPool:
+        made = self._of_loops.get()
+        if made is None:
+            connections: WeakSet[WatchedAsyncConnection] = WeakSet()
+
+            async def configure(connection: WatchedAsyncConnection) -> None:
+                connections.add(connection)
+                await self._configure_async(connection)
+
+            pool = AsyncConnectionPool(
+                self._address,
+                connection_class=WatchedAsyncConnection,
+                configure=configure,
+                check=_check_async,
+                open=False,
+                **self._how(),
+            )
+            made = self._of_loops.put(LoopPool(pool, set(), connections))
+            await pool.open()
+        return made
+
+    def _of_this_process(self) -> tuple[ConnectionPool[WatchedConnection], set[int]]:
         process = os.getpid()
         if self._pool is None or self._pool[0] != process:
             with self._making:
                 if self._pool is None or self._pool[0] != process:
                     pool = ConnectionPool(
-                        self._url,
+                        self._address,
                         connection_class=WatchedConnection,
                         configure=self._configure,
                         check=_check,
                         open=True,
                         **self._how(),
                     )
-                    self._pool = (process, pool)
-        return self._pool[1]
+                    self._pool = (process, pool, set())
+        return self._pool[1:]
 
     def _how(self) -> dict[str, Any]:
         return {
-            "kwargs": {"autocommit": True, **WRITABLE},
+            "kwargs": {"autocommit": True, **settings(self._address())},
             "min_size": 0,
             "max_size": self._size,
             "timeout": WAIT_SECONDS,
@@ -134,11 +191,71 @@ class Pools:
         await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
         await is_direct_async(connection, self._statements)
 
-    def _all_in_use(self) -> StoreUnavailable:
-        return StoreUnavailable(
-            f"all {self._size} connections to PostgreSQL are in use, and none came back in "
-            f"{WAIT_SECONDS:g} s; App(pool_size=...) says how many there may be"
-        )
+
+class LoopPool(NamedTuple):
+    """An event loop's pool, the ids of those of its connections that are lent, and all of them."""
+
+    pool: AsyncConnectionPool[WatchedAsyncConnection]
+    lent: set[int]
+    connections: WeakSet[WatchedAsyncConnection]
+
+    async def close(self) -> None:
+        try:
+            await self.pool.close()
+        except asyncio.CancelledError:  # of the pool's own tasks, which end with the loop
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close all connections, without a loop."""
+        for connection in self.connections:
+            connection.pgconn.finish()
+
+
+class Wait:
+    """How long to wait for one of a pool's connections, of which some are *lent*.
+
+    For those that others use one waits in line. Where there is none because none can be made, one
+    connects by oneself, and hears why; and goes on for a moment, as a server may be starting.
+    """
+
+    def __init__(self, lent: set[int], size: int) -> None:
+        self._lent = lent
+        self._size = size
+        self._began = monotonic()
+
+    @property
+    def _spent(self) -> float:
+        return monotonic() - self._began
+
+    def seconds(self) -> float:
+        """So long at first, and then again."""
+        left = max(0.01, WAIT_SECONDS - self._spent)
+        return left if len(self._lent) >= self._size else min(FIRST_WAIT_SECONDS, left)
+
+    def is_for_others(self) -> bool:
+        """Are all of them in use? Raises StoreUnavailable when none came back in time."""
+        if self._spent >= WAIT_SECONDS:
+            if len(self._lent) >= self._size:
+                raise StoreUnavailable(
+                    f"all {self._size} connections to PostgreSQL are in use, and none came back in "
+                    f"{WAIT_SECONDS:g} s; App(pool_size=...) says how many there may be"
+                )
+            return False
+        return len(self._lent) >= self._size
+
+    def fails(self) -> None:
+        """One cannot connect. Raises the error that is being handled, unless there is time left:
+        more of it while others use what they have, and may give it back."""
+        if self._spent >= min(WAIT_SECONDS, WAIT_SECONDS if self._lent else AWAY_SECONDS):
+            raise
+
+
+def _ask_again(error: BaseException) -> None:
+    """Raises StoreBusy where *error* is pgqueue's own: nothing was written."""
+    if isinstance(error, StoreUnavailable):
+        raise StoreBusy(
+            "the server takes no writes any more; its connections are thrown away"
+        ) from error
 
 
 def _check(connection: Connection[Any] | AsyncConnection[Any]) -> None:

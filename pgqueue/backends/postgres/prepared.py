@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, TypeVar
 
@@ -15,27 +16,29 @@ from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready, Wait
 
-from pgqueue.backends.base import cancellable
-from pgqueue.backends.postgres.executor import BEGIN, flushed, says_again
-from pgqueue.backends.postgres.wire import Wire
+from pgqueue.backends.plans import cancellable
+from pgqueue.backends.postgres.running import flushed
+from pgqueue.backends.postgres.socket_waiter import SocketWaiter
 from pgqueue.operations import Operation, Rows
-from pgqueue.statements import Statement, Step, briefly
+from pgqueue.statements.rounds import asked_in_turn, rounds
+from pgqueue.statements.sql import Statement, Step, shortest
 
 T = TypeVar("T")
-_BEGIN = Step(BEGIN, ())
-_COMMIT = Step("COMMIT", ())
 _OPEN = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
 
-class PreparedStatements:
-    """What `AsyncStatements` does, for half of what psycopg's cursors and pipelines cost a batch.
+class PreparedRunner:
+    """Carry out operations as `AsyncioRunner` does, at half the cost of psycopg's cursors.
 
-    For a connection that is ours alone, in autocommit: nobody else may prepare anything there, or
+    The connection must be ours alone, and in autocommit: nobody else may prepare anything there, or
     begin a transaction.
     """
 
     def __init__(
-        self, connection: AsyncConnection[Any], wire: Wire, statements: Mapping[str, Statement]
+        self,
+        connection: AsyncConnection[Any],
+        wire: SocketWaiter,
+        statements: Mapping[str, Statement],
     ) -> None:
         self._connection = connection
         self._wire = wire
@@ -46,19 +49,20 @@ class PreparedStatements:
         self._encoding = connection.info.encoding
 
     async def execute(self, operation: Operation[T]) -> T:
-        """Runs the steps in one round trip, with a transaction around them if they are several."""
-        operation, statement = briefly(operation, self._statements)
+        """Run the steps in one round trip, with a transaction around them if they are several."""
+        operation, statement = shortest(operation, self._statements)
         try:
             return operation.decode(await self._answers(statement, operation))
         except InvalidSqlStatementName:
-            # psycopg follows a ROLLBACK by DEALLOCATE ALL when it had prepared something, too.
-            # Nothing has been done: all of it is prepared again.
+            # psycopg sends DEALLOCATE ALL after a ROLLBACK where it had prepared anything itself.
+            # Nothing has been carried out, so all is prepared again.
             self._names.clear()
             return operation.decode(await self._answers(statement, operation))
 
     async def _answers(self, statement: Statement, operation: Operation[Any]) -> list[Rows]:
         connection = self._connection
-        # psycopg first ends the query, and we its transaction: the connection may break meanwhile.
+        # When cancelled, psycopg ends the query and we the transaction. The connection may break
+        # there, and its error would replace the cancellation.
         with cancellable():
             try:
                 async with connection.lock:
@@ -70,24 +74,12 @@ class PreparedStatements:
 
     def _carry_out(self, statement: Statement, operation: Operation[Any]) -> PQGen[list[Rows]]:
         if statement.atomic:
-            return (yield from self._ask(statement.steps, operation))
-        if statement.unless is not None:
-            asked = yield from self._ask([statement.unless], operation)
-            if asked[0]:
-                return asked
-        steps, then = statement.steps, statement.followed_by
-        if not statement.repeats:
-            answers = yield from self._ask([_BEGIN, *steps, *then, _COMMIT], operation)
-            return answers[1:-1]
-        answers = yield from self._ask([_BEGIN, *steps, *then], operation)
-        said = answers[1 + len(steps) :]
-        while says_again(said):
-            said = yield from self._ask(then, operation)
-        yield from self._ask([_COMMIT], operation)
-        return answers[1 : 1 + len(steps)]
+            return (yield from self._ask(operation, statement.steps))
+        asking = rounds(statement, own=True)
+        return (yield from asked_in_turn(asking, partial(self._ask, operation)))
 
-    def _ask(self, steps: Sequence[Step], operation: Operation[Any]) -> PQGen[list[Rows]]:
-        """What the server answers to each of *steps*, which are one transaction if none is open."""
+    def _ask(self, operation: Operation[Any], steps: Sequence[Step]) -> PQGen[list[Rows]]:
+        """Return the answer to each of *steps*, which are one transaction if none is open."""
         pgconn = self._connection.pgconn
         bound = [self._bind(step, operation) for step in steps]
         pgconn.enter_pipeline_mode()
@@ -106,7 +98,9 @@ class PreparedStatements:
                 self._accept(next(answered))
                 self._names[step.text] = name
             answers.append(self._accept(next(answered)))
-        self._adapted.set_pgresult(None)  # not to be kept until the next one comes
+        for extra in answered:  # an error at commit comes after the last answer
+            self._accept(extra)
+        self._adapted.set_pgresult(None)  # frees the result: it may be large, and the next far off
         return answers
 
     def _bind(self, step: Step, operation: Operation[Any]) -> Sequence[Buffer | None]:
@@ -114,7 +108,7 @@ class PreparedStatements:
         return self._adapted.dump_sequence(values, [PyFormat.TEXT] * len(values))
 
     def _send(self, step: Step, params: Sequence[Buffer | None]) -> bytes | None:
-        """The name under which it is being prepared, if it was not."""
+        """Send *step*; return the name under which it is being prepared, None if it was already."""
         pgconn, new = self._connection.pgconn, None
         name = self._names.get(step.text)
         if name is None:
@@ -124,7 +118,7 @@ class PreparedStatements:
         return new
 
     def _results(self) -> PQGen[list[PGresult]]:
-        """All until the end of the pipeline."""
+        """Return all results up to the end of the pipeline."""
         pgconn = self._connection.pgconn
         results: list[PGresult] = []
         ended = False

@@ -17,18 +17,21 @@ from redis.retry import Retry
 from pgqueue.errors import InvalidUrl, PgqueueError, StoreUnavailable
 
 _SCHEMES = {"redis": "redis", "valkey": "redis", "rediss": "rediss", "valkeys": "rediss"}
-# What is not answered in this time is not answered: all scripts are bounded.
+# An answer that takes longer will not come: all scripts are bounded.
 SETTINGS: Mapping[str, Any] = {
     "socket_connect_timeout": 10,
     "socket_timeout": 25,
     "protocol": 2,
 }
+# Options of a URL that others share, which we set ourselves: notifications need RESP2 here, and
+# scripts answer bytes.
+_OURS = ("protocol", "decode_responses", "encoding", "encoding_errors")
 _PORT = 6379
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A server, or a cluster's *seeds*. *evictions*: may it throw jobs away when it is full?"""
+    """A server, or a cluster's *seeds*; with *evictions* it may throw jobs away when it is full."""
 
     seeds: tuple[str, ...]
     cluster: bool = False
@@ -37,20 +40,20 @@ class Address:
 
     @property
     def db(self) -> int:
-        """The number of the database at the server."""
+        """The number of the server's database."""
         pool = redis.ConnectionPool.from_url(self.seeds[0])
         return int(pool.connection_kwargs.get("db") or 0)
 
 
 def read(url: str) -> Address:
-    """What *url* says. Raises PgqueueError, InvalidUrl.
+    """Return the address that *url* names. Raises PgqueueError, InvalidUrl.
 
     ``redis://``, ``rediss://``, ``valkey://``, ``unix://``; ``redis+cluster://one:7000,two:7000``;
     ``?evictions=allowed``; all else of the query is redis-py's.
     """
     try:
         parts = urlsplit(url)
-    except ValueError:  # what it says would repeat a part of the URL
+    except ValueError:  # its message repeats a part of the URL, perhaps of the password
         raise InvalidUrl from None
     scheme, _, kind = parts.scheme.partition("+")
     if kind not in ("", "cluster") or (kind and scheme == "unix"):
@@ -58,6 +61,8 @@ def read(url: str) -> Address:
             f"{parts.scheme}://: give redis://, rediss://, redis+cluster:// or unix://"
         )
     query = dict(parse_qsl(parts.query))
+    for own in _OURS:
+        query.pop(own, None)
     evictions = query.pop("evictions", "refused")
     if evictions not in ("refused", "allowed"):
         raise PgqueueError(f"evictions={evictions}: give refused or allowed")
@@ -76,7 +81,7 @@ def read(url: str) -> Address:
 
 
 def _has_a_port(seed: str) -> bool:
-    """Or what stands in its place may be a part of the password."""
+    """Is the port of *seed* a number? If not, it may be a part of a password that has a colon."""
     try:
         return urlsplit(seed).port != 0
     except ValueError:
@@ -84,7 +89,7 @@ def _has_a_port(seed: str) -> bool:
 
 
 def blocking_pool(address: Address, node: str, size: int) -> redis.ConnectionPool:
-    """Connections to *node*; who wants one beyond *size* waits."""
+    """Return a pool of *size* connections to *node*; whoever wants another one waits."""
     return redis.BlockingConnectionPool.from_url(
         node, max_connections=size, timeout=30, retry=Retry(NoBackoff(), 0), **address.settings
     )
@@ -98,7 +103,7 @@ def asyncio_pool(address: Address, node: str, size: int) -> redis.asyncio.Connec
 
 
 def node_of(address: Address, key: str) -> str:
-    """The URL of the node that has *key*: in a cluster, the primary of its slot."""
+    """Return the URL of the node that has *key*: in a cluster, the primary of its slot."""
     if not address.cluster:
         return address.seeds[0]
     last: Exception | None = None
@@ -130,7 +135,7 @@ async def node_of_async(address: Address, key: str) -> str:
 
 
 def _primary(seed: str, slots: Iterable[Sequence[Any]], key: str) -> str:
-    """*seed*, with the host and port of the primary that has *key*'s slot."""
+    """Return *seed* with the host and port of the primary that has *key*'s slot."""
     slot = key_slot(key.encode())
     for first, last, primary, *_ in slots:
         if first <= slot <= last:

@@ -1,12 +1,11 @@
 """Redis and Valkey: the scripts of sql/redis, run through redis-py.
 
-All keys of a namespace carry its hash tag, so they are on one node of a cluster: once that is
-found, a cluster is a server.
+All keys of a namespace have its hash tag, so they are on one node of a cluster: once that node is
+found, the cluster is used like a single server.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from functools import partial
@@ -17,30 +16,26 @@ import redis
 import redis.asyncio
 
 from pgqueue.backends import capabilities
-from pgqueue.backends.base import (
-    AsyncExecutor,
-    Executor,
-    cancellable,
-    patiently,
-    patiently_async,
-)
+from pgqueue.backends.base import AsyncOperationRunner, OperationRunner
+from pgqueue.backends.loops import PerLoop
+from pgqueue.backends.plans import cancellable, patiently, patiently_async
 from pgqueue.backends.redis import address as redis_address
 from pgqueue.backends.redis.errors import is_called, require_safe, translated
-from pgqueue.backends.redis.exchange import (
-    SCRIPTS,
-    Exchange,
-    carry,
-    carry_async,
-    exchange,
-    packed,
-)
-from pgqueue.backends.redis.lane import RedisLane
 from pgqueue.backends.redis.namespace import Namespace
-from pgqueue.backends.redis.session import RedisEar, RedisSession
-from pgqueue.backends.redis.transaction import AsyncGathering, Gathering, Transaction
+from pgqueue.backends.redis.script_plans import (
+    SCRIPTS,
+    ScriptPlan,
+    packed,
+    run_plan,
+    run_plan_async,
+    script_plan,
+)
+from pgqueue.backends.redis.session import RedisSession, RedisSubscription
+from pgqueue.backends.redis.transaction import AsyncBufferedRunner, BufferedRunner, Transaction
+from pgqueue.backends.redis.worker_connection import RedisWorkerConnection
 from pgqueue.errors import StoreUnavailable, UnsupportedConnection
 from pgqueue.operations import Operation
-from pgqueue.statements import Script
+from pgqueue.statements.lua import Script
 
 T = TypeVar("T")
 
@@ -53,7 +48,7 @@ class RedisBackend:
     store: ClassVar[str] = "redis"
     wakes_after: ClassVar[bool] = False
     capabilities: ClassVar[frozenset[str]] = frozenset(
-        {"concurrency", "processes", "push", "sessions"}
+        {"concurrency", "limits", "processes", "push", "sessions", "whereabouts"}
     )
     head: ClassVar[str] = "0001"
 
@@ -64,71 +59,76 @@ class RedisBackend:
         self.namespace = Namespace(schema, self.address.db)
         self._pool_size = pool_size
         self._client: redis.Redis | None = None
-        self._async_clients: WeakKeyDictionary[Any, redis.asyncio.Redis] = WeakKeyDictionary()
+        self._async_clients = PerLoop(_disconnect, lambda client: None)
         self._pipelines: WeakKeyDictionary[Any, list[tuple[bytes, frozenset[int]]]] = (
             WeakKeyDictionary()
         )
         self._is_safe = False
 
     def execute(self, operation: Operation[T]) -> T:
-        return patiently(lambda: self._carry(exchange(operation)))
+        return patiently(lambda: self._carry(script_plan(operation)))
 
     async def execute_async(self, operation: Operation[T]) -> T:
-        return await patiently_async(lambda: self._carry_async(exchange(operation)))
+        return await patiently_async(lambda: self._carry_async(script_plan(operation)))
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[Executor]:
+    def transaction(self) -> Iterator[OperationRunner]:
         transaction = Transaction()
-        yield Gathering(transaction, self._carry)
+        yield BufferedRunner(transaction, self._carry)
         self._carry(transaction.commit())
 
     @contextlib.asynccontextmanager
-    async def transaction_async(self) -> AsyncIterator[AsyncExecutor]:
+    async def transaction_async(self) -> AsyncIterator[AsyncOperationRunner]:
         transaction = Transaction()
-        yield AsyncGathering(transaction, self._carry_async)
+        yield AsyncBufferedRunner(transaction, self._carry_async)
         await self._carry_async(transaction.commit())
 
     @contextlib.contextmanager
-    def on(self, connection: Any) -> Iterator[Executor]:
-        """*connection* is a pipeline, which then carries the jobs out together with what else it
-        queues; or a client, on which they are a transaction of their own."""
+    def on(self, connection: Any, *, single: bool = False) -> Iterator[OperationRunner]:
+        """Return a runner whose operations *connection* carries out.
+
+        A pipeline carries them out together with its other commands; on a client they are a
+        transaction of their own.
+        """
         pipelined = isinstance(connection, redis.client.Pipeline)
         client = redis.Redis(connection_pool=connection.connection_pool)
         namespace = self._namespace_of(connection)
         transaction = Transaction(self._queued_on(connection), pipelined=pipelined)
 
-        def run(asked: Exchange[T]) -> T:
+        def run(asked: ScriptPlan[T]) -> T:
             with translated(transient=False):
-                return carry(asked, partial(namespace.call, client))
+                return run_plan(asked, partial(namespace.call, client))
 
         if pipelined:
             _require_queueing(connection)
-        yield Gathering(transaction, run)
+        yield BufferedRunner(transaction, run)
         if not pipelined:
             run(transaction.commit())
         elif transaction:
-            connection.scripts.add(client.register_script(SCRIPTS["commit"].text))
+            connection.scripts.add(client.register_script(SCRIPTS["parts/commit"].text))
             connection.execute_command(*self._queued(namespace, transaction, connection))
 
     @contextlib.asynccontextmanager
-    async def on_async(self, connection: Any) -> AsyncIterator[AsyncExecutor]:
+    async def on_async(
+        self, connection: Any, *, single: bool = False
+    ) -> AsyncIterator[AsyncOperationRunner]:
         """As `on`."""
         pipelined = isinstance(connection, redis.asyncio.client.Pipeline)
         client = redis.asyncio.Redis(connection_pool=connection.connection_pool)
         namespace = self._namespace_of(connection)
         transaction = Transaction(self._queued_on(connection), pipelined=pipelined)
 
-        async def run(asked: Exchange[T]) -> T:
+        async def run(asked: ScriptPlan[T]) -> T:
             with translated(transient=False):
-                return await carry_async(asked, partial(namespace.call_async, client))
+                return await run_plan_async(asked, partial(namespace.call_async, client))
 
         if pipelined:
             _require_queueing(connection)
-        yield AsyncGathering(transaction, run)
+        yield AsyncBufferedRunner(transaction, run)
         if not pipelined:
             await run(transaction.commit())
         elif transaction:
-            connection.scripts.add(client.register_script(SCRIPTS["commit"].text))
+            connection.scripts.add(client.register_script(SCRIPTS["parts/commit"].text))
             connection.execute_command(*self._queued(namespace, transaction, connection))
 
     @contextlib.contextmanager
@@ -141,15 +141,17 @@ class RedisBackend:
             client.connection_pool.disconnect()
 
     @contextlib.contextmanager
-    def listen(self, topics: Collection[str]) -> Iterator[RedisEar]:
+    def listen(self, topics: Collection[str]) -> Iterator[RedisSubscription]:
         with self.connect() as client, translated():
             connection = client.connection_pool.make_connection()
             connection.connect()
             try:
-                ear = RedisEar(connection, partial(self._said, client), self.namespace.channel)
-                ear.listen(topics)
-                yield ear
-                ear.close()
+                subscription = RedisSubscription(
+                    connection, partial(self._said, client), self.namespace.channel
+                )
+                subscription.listen(topics)
+                yield subscription
+                subscription.close()
             finally:
                 connection.disconnect()
 
@@ -161,12 +163,12 @@ class RedisBackend:
         capabilities.require(self, "transactions")
         raise AssertionError
 
-    def lane(self, *, durable: bool = True) -> RedisLane:
-        """How durable it is, the server's `appendfsync` says, for all alike."""
-        return RedisLane(partial(self._open_async, size=2), self.namespace)
+    def worker_connection(self, *, durable: bool = True) -> RedisWorkerConnection:
+        """Return a worker's connection; the server's `appendfsync`, not *durable*, decides."""
+        return RedisWorkerConnection(partial(self._open_async, size=2), self.namespace)
 
     def session(self, woken: Callable[[str], None], lost: Callable[[], None]) -> RedisSession:
-        return RedisSession(self.lane(), self.namespace.channel, woken, lost)
+        return RedisSession(self.worker_connection(), self.namespace.channel, woken, lost)
 
     def close(self) -> None:
         client, self._client = self._client, None
@@ -174,12 +176,10 @@ class RedisBackend:
             client.connection_pool.disconnect()
 
     async def close_async(self) -> None:
-        client = self._async_clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.connection_pool.disconnect()
+        await self._async_clients.close()
 
     async def _open_async(self, size: int) -> redis.asyncio.Redis:
-        """A client with connections of its own, to the node that has the namespace."""
+        """Return a client with connections of its own, to the node that has the namespace."""
         node = await redis_address.node_of_async(self.address, self.namespace.tag)
         pool = redis_address.asyncio_pool(self.address, node, size)
         client = redis.asyncio.Redis(connection_pool=pool)
@@ -210,16 +210,19 @@ class RedisBackend:
             raise
         return client
 
-    def _carry(self, asked: Exchange[T]) -> T:
+    def _carry(self, asked: ScriptPlan[T]) -> T:
         with translated():
-            return carry(asked, self._call)
+            return run_plan(asked, self._call)
 
-    async def _carry_async(self, asked: Exchange[T]) -> T:
+    async def _carry_async(self, asked: ScriptPlan[T]) -> T:
         with translated():
-            return await carry_async(asked, self._call_async)
+            return await run_plan_async(asked, self._call_async)
 
     def _call(self, script: Script, wanted: bytes) -> bytes:
-        """Runs *script* where the namespace is: it may have moved, and then nothing was done."""
+        """Run *script* where the namespace is; where it has moved, look for it and run it there.
+
+        A node that answers MOVED has done nothing.
+        """
         for _ in range(_MOVES):
             if (client := self._client) is None:
                 client = self._client = self._open(self._pool_size)
@@ -230,16 +233,16 @@ class RedisBackend:
                     raise
                 self.close()
             except (redis.ConnectionError, redis.TimeoutError):
-                if self.address.cluster:  # another may be the primary by now
+                if self.address.cluster:  # another node may be the primary by now
                     self.close()
                 raise
         raise StoreUnavailable(f"the Redis cluster does not agree where {self.namespace.tag} is")
 
     async def _call_async(self, script: Script, wanted: bytes) -> bytes:
-        loop = asyncio.get_running_loop()
         for _ in range(_MOVES):
-            if (client := self._async_clients.get(loop)) is None:
-                client = self._async_clients[loop] = await self._open_async(self._pool_size)
+            if (client := self._async_clients.get()) is None:
+                client = await self._open_async(self._pool_size)
+                self._async_clients.put(client)
             try:
                 return await self.namespace.call_async(client, script, wanted)
             except redis.ResponseError as error:
@@ -252,19 +255,19 @@ class RedisBackend:
                 raise
         raise StoreUnavailable(f"the Redis cluster does not agree where {self.namespace.tag} is")
 
-    def _said(self, client: redis.Redis, asked: Exchange[T]) -> T:
-        return carry(asked, partial(self.namespace.call, client))
+    def _said(self, client: redis.Redis, asked: ScriptPlan[T]) -> T:
+        return run_plan(asked, partial(self.namespace.call, client))
 
     def _queued(
         self, namespace: Namespace, transaction: Transaction, pipeline: Any
     ) -> tuple[Any, ...]:
-        """The command that carries *transaction* out, when *pipeline* is executed."""
+        """Return the command that carries *transaction* out when *pipeline* is executed."""
         document = packed(transaction.document())
         self._pipelines.setdefault(pipeline, []).append((document, transaction.new))
-        return namespace.command(SCRIPTS["commit"], document, "quiet")
+        return namespace.command(SCRIPTS["parts/commit"], document, "quiet")
 
     def _queued_on(self, connection: Any) -> frozenset[int]:
-        """The jobs that *connection*, a pipeline, has not carried out yet: parents of others."""
+        """Return the jobs that *connection*, a pipeline, has still to make: parents of others."""
         waiting = [
             word for command in getattr(connection, "command_stack", ()) for word in command[0]
         ]
@@ -286,5 +289,9 @@ def _require_queueing(pipeline: Any) -> None:
 
 
 def open_backend(url: str, *, schema: str = "pgqueue", pool_size: int = 10) -> RedisBackend:
-    """See `RedisBackend`; the URLs are those of `redis_address.read`."""
+    """Return a `RedisBackend`; see `redis_address.read` for URLs."""
     return RedisBackend(url, schema=schema, pool_size=pool_size)
+
+
+async def _disconnect(client: redis.asyncio.Redis) -> None:
+    await client.connection_pool.disconnect()

@@ -10,7 +10,7 @@ import redis
 
 from pgqueue.errors import NotPermitted, PgqueueError, StoreBusy, StoreUnavailable
 
-# It was not carried out: the server is a replica, starts, is full, or has handed the namespace on.
+# Nothing was carried out: the server is a replica, starting, full, or the namespace has moved.
 _AWAY = (
     "ASK",
     "CLUSTERDOWN",
@@ -29,8 +29,10 @@ _OLDEST = (6, 2)
 
 @contextmanager
 def translated(*, transient: bool = True) -> Iterator[None]:
-    """Maps what redis-py raises. Not *transient*: the caller owns the pipeline, and the driver's
-    own errors."""
+    """Raise pgqueue's errors for redis-py's.
+
+    Not *transient*: the pipeline is the caller's, who gets the server's errors as they are.
+    """
     try:
         yield
     except redis.exceptions.NoPermissionError as error:
@@ -46,21 +48,23 @@ def translated(*, transient: bool = True) -> Iterator[None]:
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise StoreUnavailable(f"Redis cannot be reached: {error}") from error
     except RuntimeError as error:
-        if "closed" not in str(error):  # uvloop's word for a connection that has broken meanwhile
+        if "closed" not in str(error):  # so uvloop calls a connection that has broken
             raise
         raise StoreUnavailable(f"Redis cannot be reached: {error}") from error
 
 
 def is_called(error: Exception, *codes: str) -> bool:
-    """Did the server answer with one of *codes*? In a script, they are inside the message."""
+    """Did the server answer with one of *codes*? A script's error has it inside its message."""
     kind = type(error).__name__.removesuffix("Error").upper()
     words = str(error).replace("-", " ").split()[:12]
     return kind in codes or any(word.strip(".,:") in codes for word in words)
 
 
 def require_safe(info: dict[str, Any], *, evictions: bool) -> None:
-    """Raises PgqueueError when *info*, of INFO, shows a server too old, or one that throws jobs
-    away."""
+    """Raise PgqueueError when *info*, the answer to INFO, is of a server that is not safe for jobs.
+
+    It may be too old, or evict keys when it is full, unless *evictions* are allowed.
+    """
     version = str(info.get("redis_version", ""))
     if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < _OLDEST and version:
         raise PgqueueError(f"Redis {version} is too old: 6.2 or later, or Valkey, is needed")

@@ -1,4 +1,4 @@
-"""Where the keys are, and how a script is run there."""
+"""A namespace of keys, and how a script is run on it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import redis
 import redis.asyncio
 from redis.client import NEVER_DECODE
 
-from pgqueue.backends.base import cancellable
-from pgqueue.statements import Script, in_schema
+from pgqueue.backends.plans import cancellable
+from pgqueue.statements.files import in_schema
+from pgqueue.statements.lua import Script
 
-_RAW: Mapping[str, Any] = {NEVER_DECODE: True}  # also where the application decodes its own
+_RAW: Mapping[str, Any] = {NEVER_DECODE: True}  # also on a client of the application's that decodes
 
 
 class Namespace:
-    """Where one queue's keys are: their hash tag, and the channels that go with them.
+    """The hash tag of a queue's keys, and the prefix of its channels.
 
-    Channels know no databases, so they bear their number.
+    Redis's channels are common to all its databases, so the prefix has the database's number.
     """
 
     def __init__(self, schema: str, db: int) -> None:
@@ -27,11 +28,11 @@ class Namespace:
         self.channel = f"{self.tag}@{db}:"
 
     def command(self, script: Script, wanted: bytes, *more: str) -> tuple[Any, ...]:
-        """How *script* is called by its hash."""
+        """Return the command that runs *script* by its hash."""
         return ("EVALSHA", script.sha, 1, self.tag, wanted, self.channel, *more)
 
     def call(self, client: redis.Redis, script: Script, wanted: bytes) -> bytes:
-        """Runs *script*; loads it where it is not known yet."""
+        """Run *script*, and load it where the server does not know it yet."""
         name, sha, *rest = self.command(script, wanted)
         try:
             answer: bytes = client.execute_command(name, sha, *rest, **_RAW)
@@ -42,7 +43,7 @@ class Namespace:
     async def call_async(self, client: redis.asyncio.Redis, script: Script, wanted: bytes) -> bytes:
         """As `call`, without blocking the event loop."""
         name, sha, *rest = self.command(script, wanted)
-        with cancellable():  # before Python 3.12, redis-py's time limits are not
+        with cancellable():  # before Python 3.12, redis-py's time-outs can lose a cancellation
             try:
                 answer: bytes = await client.execute_command(name, sha, *rest, **_RAW)
             except redis.exceptions.NoScriptError:

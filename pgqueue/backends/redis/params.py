@@ -1,7 +1,7 @@
-"""What an operation gives, as its script takes it: one MessagePack document.
+"""Write an operation's parameters as its script takes them: one MessagePack document.
 
-Instants become microseconds since the epoch. JSON that only passes through, arguments and results
-say, becomes text and stays so: no script ever decodes it.
+Instants become microseconds since the epoch. JSON that a script only passes on, as arguments and
+results, becomes text: no script ever decodes it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,53 @@ from pgqueue.operations import Operation, Param
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _TEXTS: Final = frozenset(
-    {"name", "profile", "queue", "reason", "session", "source", "state", "tag", "task"}
+    {
+        "answer",
+        "args",
+        "changed",
+        "declared",
+        "environment",
+        "error",
+        "filter",
+        "key",
+        "last_key",
+        "limits",
+        "name",
+        "order",
+        "owner",
+        "profile",
+        "queue",
+        "reason",
+        "session",
+        "source",
+        "state",
+        "tag",
+        "target",
+        "task",
+        "verb",
+        "who",
+    }
 )
+_BOOLEANS: Final = frozenset({"newest", "notify", "paused", "reset", "session"})
 _DOCUMENTS: Final = frozenset(
-    {"edges", "elsewhere", "floors", "ids", "keep", "merged", "tags", "topics", "workflows"}
+    {
+        "edges",
+        "elsewhere",
+        "floors",
+        "gone",
+        "ids",
+        "keep",
+        "keys",
+        "merged",
+        "names",
+        "queues",
+        "replaced",
+        "silent",
+        "states",
+        "tags",
+        "topics",
+        "workflows",
+    }
 )
 
 
@@ -34,10 +77,20 @@ class _Row(msgspec.Struct, gc=False):
     max_attempts: int | None = None
     timeout_seconds: float | None = None
     unique_key: str | None = None
+    key: str | None = None
     tags: list[str] | None = None
     metadata: msgspec.Raw = msgspec.Raw()
     workflow: int | None = None
     blocked_by: int | None = None
+    expires_at: int | None = None
+    expires_seconds: float | None = None
+    keep: bool | None = None
+    until: str | None = None
+    until_seconds: float | None = None
+    conflict: str | None = None
+    merged: list[str] | None = None
+    kept: list[str] | None = None
+    at_most_seconds: float | None = None
 
 
 class _Completed(msgspec.Struct, gc=False):
@@ -52,20 +105,45 @@ _PLAIN: Final = (
     "max_attempts",
     "timeout_seconds",
     "unique_key",
+    "key",
     "tags",
     "workflow",
     "blocked_by",
+    "expires_at",
+    "expires_seconds",
+    "keep",
+    "until",
+    "until_seconds",
+    "conflict",
+    "merged",
+    "kept",
+    "at_most_seconds",
 )
 _rows: Final = msgspec.json.Decoder(list[_Row])
 _completed: Final = msgspec.json.Decoder(list[_Completed])
 _objects: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _raws: Final = msgspec.json.Decoder(list[msgspec.Raw])
+# Of a schedule: what scripts look at, and instants that they only pass on.
+_CHANGING: Final = (
+    "name",
+    "owner",
+    "source",
+    "revision",
+    "moved",
+    "last_at",
+    "next_at",
+    "paused_at",
+    "paused_by",
+    "retired_at",
+    "problem",
+)
+_INSTANTS: Final = frozenset({"anchor", "starts_at", "ends_at"})
 _PASSING: Final = frozenset({"args", "errors", "metadata", "progress", "result"})
 
 
 def given(operation: Operation[Any]) -> dict[str, Any]:
-    """What *operation* gives its script; what is None is left out."""
+    """Return the parameters of *operation* for its script; what is None is left out."""
     return {
         name: _value(operation.name, name, text)
         for name, text in operation.params.items()
@@ -74,25 +152,31 @@ def given(operation: Operation[Any]) -> dict[str, Any]:
 
 
 def instant(at: datetime) -> int:
-    """Microseconds since the epoch."""
+    """Return *at* as microseconds since the epoch."""
     return (at - _EPOCH) // _MICROSECOND
 
 
 def datetime_of(instant: int) -> datetime:
-    """The instant so many microseconds after the epoch."""
+    """Return the instant that is so many microseconds after the epoch."""
     return _EPOCH + instant * _MICROSECOND
 
 
 def _value(operation: str, name: str, text: str) -> Any:
     if name == "jobs":
         return _JOBS.get(operation, msgspec.json.decode)(text)
-    if name == "now":
+    if name == "rows":
+        return _counted(text)
+    if name in ("schedules", "firings"):
+        return (_schedules if operation == "schedule" else _without_nulls)(text)
+    if name == "after":
+        return text if operation == "schedules" else int(text)
+    if name == "now" or (operation == "firings" and name in ("since", "until")):
         return instant(datetime.fromisoformat(text))
     if name in _DOCUMENTS:
         return msgspec.json.decode(text)
-    if name == "retention":  # MessagePack's nil would be no field at all
+    if name == "retention":  # nil would be no field in a Lua table
         return {k: False if v is None else v for k, v in msgspec.json.decode(text).items()}
-    if text in ("true", "false") and name in ("notify", "session"):
+    if text in ("true", "false") and name in _BOOLEANS:
         return text == "true"
     if name in _TEXTS:
         return text
@@ -104,17 +188,17 @@ def _new(text: str) -> list[dict[str, Any]]:
 
 
 def _row(row: _Row) -> dict[str, Any]:
-    seen: dict[str, Any] = {"task": row.task, "args": str(row.args, "utf-8")}
+    fields: dict[str, Any] = {"task": row.task, "args": str(row.args, "utf-8")}
     for name in _PLAIN:
         if (value := getattr(row, name)) is not None:
-            seen[name] = value
+            fields[name] = value
     if metadata := _text(row.metadata):
-        seen["metadata"] = metadata
+        fields["metadata"] = metadata
     if row.run_at is not None:
-        seen["run_at"] = instant(row.run_at)
+        fields["run_at"] = instant(row.run_at)
     if row.delay_seconds is not None:
-        seen["delay_seconds"] = row.delay_seconds
-    return seen
+        fields["delay_seconds"] = row.delay_seconds
+    return fields
 
 
 def _done(text: str) -> list[dict[str, Any]]:
@@ -151,7 +235,7 @@ def _reported(text: str) -> list[dict[str, Any]]:
 
 
 def _restored(text: str) -> list[dict[str, Any]]:
-    """What is JSON in a job stays text; its errors one by one, its progress field by field."""
+    """Return jobs to restore; their JSON stays text: errors one by one, progress field by field."""
     rows = []
     for raw in _objects.decode(text):
         row: dict[str, Any] = {
@@ -168,9 +252,34 @@ def _restored(text: str) -> list[dict[str, Any]]:
     return rows
 
 
+def _schedules(text: str) -> list[dict[str, Any]]:
+    """Return schedules to write; what a declaration fills stays the text of a JSON object."""
+    rows = []
+    for raw in _objects.decode(text):
+        fields: dict[str, Any] = {
+            name: value for name, value in raw.items() if bytes(value) != b"null"
+        }
+        row: dict[str, Any] = {
+            k: msgspec.json.decode(fields.pop(k)) for k in _CHANGING if k in fields
+        }
+        for name in _INSTANTS & fields.keys():
+            at = datetime_of(msgspec.json.decode(fields[name]))
+            fields[name] = msgspec.Raw(msgspec.json.encode(at))
+        rows.append({**row, "definition": msgspec.json.encode(fields).decode()})
+    return rows
+
+
 def _without_nulls(text: str) -> list[dict[str, Any]]:
     rows: Iterable[Mapping[str, Param]] = msgspec.json.decode(text)
     return [{name: value for name, value in row.items() if value is not None} for row in rows]
+
+
+def _counted(text: str) -> list[dict[str, Any]]:
+    """Return rows of the tally; their figures stay text."""
+    return [
+        {k: _text(v) if k == "figures" else msgspec.json.decode(v) for k, v in row.items()}
+        for row in _objects.decode(text)
+    ]
 
 
 def _text(raw: msgspec.Raw) -> str:
@@ -180,6 +289,7 @@ def _text(raw: msgspec.Raw) -> str:
 _JOBS: Final[Mapping[str, Callable[[str], Any]]] = {
     "enqueue": _new,
     "enqueue_unique": _new,
+    "enqueue_once": _new,
     "complete": _done,
     "fail": _failed,
     "progress": _reported,

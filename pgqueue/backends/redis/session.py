@@ -1,8 +1,9 @@
-"""A worker's ear and its life: a connection that is subscribed.
+"""A worker's subscribed connection: it is notified there, and it shows that the worker lives.
 
 Whoever sleeps on a topic is subscribed to its channel, and says so in the store, so that nobody
-publishes for nothing. A worker's own channel, ``!7``, is also its life: the kernel closes a killed
-process's socket, the server then ends the subscription, and everybody can see that.
+publishes where nobody listens. The subscription to a worker's own channel, ``!7``, shows that it
+lives: the kernel closes a killed process's socket, the server then ends the subscription, and
+PUBSUB NUMSUB shows that to everybody.
 """
 
 from __future__ import annotations
@@ -17,106 +18,116 @@ from uuid import uuid4
 
 import redis
 
-from pgqueue.backends.base import AsyncExecutor, cancellable
+from pgqueue.backends.base import AsyncOperationRunner
+from pgqueue.backends.forks import abandon, on_fork
+from pgqueue.backends.plans import cancellable
 from pgqueue.backends.redis.errors import translated
-from pgqueue.backends.redis.exchange import Exchange, ask
-from pgqueue.backends.redis.lane import RedisLane
-from pgqueue.errors import StoreUnavailable
+from pgqueue.backends.redis.script_plans import ScriptPlan, ask
+from pgqueue.backends.redis.worker_connection import RedisWorkerConnection
+from pgqueue.errors import PgqueueError, StoreUnavailable
 from pgqueue.operations import Operation
+from pgqueue.operations.topics import of_worker
 
 T = TypeVar("T")
 
-SLEEP_SECONDS = 60  # who has not said for so long that it sleeps is dead
+SLEEP_SECONDS = 60  # the store forgets a sleeper that has not declared itself for so long
 SAY_AGAIN_SECONDS = 20.0
 ANSWER_SECONDS = 5.0
 
 
 class RedisSession:
-    """Runs scripts like any lane, and hears what is published on a second connection."""
+    """Runs scripts like any worker's connection, and is notified on a second one."""
 
     def __init__(
         self,
-        lane: RedisLane,
+        connection: RedisWorkerConnection,
         channel: str,
         woken: Callable[[str], None],
         lost: Callable[[], None],
     ) -> None:
-        self._lane = lane
+        self._connection = connection
         self._channel = channel
-        self._woken = woken
+        self._wake = woken
         self._lost = lost
         self._name = uuid4().hex
-        self._ear: Any = None
+        self._subscriber: Any = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._subscribed: dict[str, asyncio.Event] = {}
         self._pong = asyncio.Event()
-        self._asleep: frozenset[str] = frozenset()
+        self._sleeps_on: frozenset[str] = frozenset()
         self._worker: int | None = None
         self._declaring = asyncio.Lock()
 
     async def open(self) -> None:
-        """Connects and listens. Whoever calls this wakes everything: what was said meanwhile is
-        gone."""
+        """Connect and listen.
+
+        The caller must wake every part of the worker: notifications sent meanwhile are lost.
+        """
         await self.close()
-        await self._lane.open()
-        assert self._lane.client is not None
+        await self._connection.open()
+        assert self._connection.client is not None
         with translated(), cancellable():
-            self._ear = self._lane.client.connection_pool.make_connection()
-            self._ear.socket_timeout = None  # silence is no fault
-            await self._ear.connect()
+            self._subscriber = self._connection.client.connection_pool.make_connection()
+            self._subscriber.socket_timeout = None  # nothing may be published for hours
+            await self._subscriber.connect()
+        on_fork(self, lambda session: abandon(session._socket()))
         self._tasks = (asyncio.ensure_future(self._hear()), asyncio.ensure_future(self._repeat()))
+
+    def _socket(self) -> int:
+        return int(self._subscriber._writer.get_extra_info("socket").fileno())
 
     async def close(self) -> None:
         tasks, self._tasks = self._tasks, ()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._asleep and self._lane.client is not None:
+        if self._sleeps_on and self._connection.client is not None:
             with contextlib.suppress(StoreUnavailable, TimeoutError):
                 async with asyncio.timeout(1):
-                    await self._say("rise", self._asleep)
-        self._asleep, self._worker = frozenset(), None
+                    await self._say("session/unsubscribe", self._sleeps_on)
+        self._sleeps_on, self._worker = frozenset(), None
         self._subscribed.clear()
-        ear, self._ear = self._ear, None
-        if ear is not None:
-            await ear.disconnect(nowait=True)
-        await self._lane.close()
+        subscriber, self._subscriber = self._subscriber, None
+        if subscriber is not None:
+            await subscriber.disconnect(nowait=True)
+        await self._connection.close()
 
     async def execute(self, operation: Operation[T]) -> T:
-        return await self._lane.execute(operation)
+        return await self._connection.execute(operation)
 
-    def transaction(self) -> AbstractAsyncContextManager[AsyncExecutor]:
-        return self._lane.transaction()
+    def transaction(self) -> AbstractAsyncContextManager[AsyncOperationRunner]:
+        return self._connection.transaction()
 
     async def present(self, worker: int) -> bool:
-        """Is *worker* while this session lives. False when another session is."""
+        """Hold *worker*'s presence while this session lives; False if another session holds it."""
         async with self._declaring:
             if self._worker == worker:
                 return True
             if await self._count(worker) > 0:
                 return False
-            await self._subscribe({f"!{worker}"})
+            await self._subscribe({of_worker(worker)})
             if await self._count(worker) == 1:
                 self._worker = worker
                 return True
-            await self._unsubscribe({f"!{worker}"})
+            await self._unsubscribe({of_worker(worker)})
             return False
 
-    async def sleep(self, topics: Collection[str]) -> bool:
-        """From now on *topics* wake us, and no others."""
+    async def subscribe(self, topics: Collection[str]) -> bool:
+        """Be woken by *topics* from now on, and by no others."""
         async with self._declaring:
             wanted = frozenset(topics)
-            if new := wanted - self._asleep:
+            if new := wanted - self._sleeps_on:
                 await self._subscribe(new)
-                await self._say("sleep", new)
-            if old := self._asleep - wanted:
-                await self._say("rise", old)
+                await self._say("session/subscribe", new)
+            if old := self._sleeps_on - wanted:
+                await self._say("session/unsubscribe", old)
                 await self._unsubscribe(old)
-            self._asleep = wanted
+            self._sleeps_on = wanted
             return True
 
     async def check(self) -> None:
-        """Raises StoreUnavailable when this session hears nothing, or is not its worker's life."""
+        """Raise StoreUnavailable when this session hears nothing, or shows no longer that its
+        worker lives."""
         self._pong.clear()
         await self._send("PING")
         try:
@@ -128,18 +139,18 @@ class RedisSession:
             raise StoreUnavailable("the subscription is not where the namespace is")
 
     async def _count(self, worker: int) -> int:
-        [[(count,)]] = await self._run(ask("present", {"worker": worker}))
+        [[(count,)]] = await self._run(ask("session/present", {"worker": worker}))
         return int(count)
 
     async def _say(self, verb: str, topics: Collection[str]) -> None:
-        said = {"topics": list(topics), "session": self._name, "seconds": SLEEP_SECONDS}
-        await self._run(ask(verb, said))
+        params = {"topics": list(topics), "session": self._name, "seconds": SLEEP_SECONDS}
+        await self._run(ask(verb, params))
 
-    async def _run(self, asked: Exchange[T]) -> T:
-        return await self._lane.carry_alone(asked)
+    async def _run(self, asked: ScriptPlan[T]) -> T:
+        return await self._connection.carry_alone(asked)
 
     async def _subscribe(self, topics: Collection[str]) -> None:
-        """Returns when the server has confirmed it."""
+        """Subscribe to *topics*, and return when the server has confirmed it."""
         for topic in topics:
             self._subscribed[topic] = asyncio.Event()
         await self._send("SUBSCRIBE", *(self._channel + topic for topic in topics))
@@ -156,19 +167,19 @@ class RedisSession:
         await self._send("UNSUBSCRIBE", *(self._channel + topic for topic in topics))
 
     async def _send(self, *command: str) -> None:
-        if self._ear is None:
+        if self._subscriber is None:
             raise StoreUnavailable("the connection to Redis is lost")
         with translated(), cancellable():
-            await self._ear.send_command(*command, check_health=False)
+            await self._subscriber.send_command(*command, check_health=False)
 
     async def _hear(self) -> None:
         try:
             while True:
-                kind, *rest = await self._ear.read_response(disable_decoding=True)
+                kind, *rest = await self._subscriber.read_response(disable_decoding=True)
                 if kind == b"pong":
                     self._pong.set()
                 elif kind == b"message":
-                    self._woken(rest[1].decode())
+                    self._wake(rest[1].decode())
                 elif kind == b"subscribe":
                     topic = rest[0].decode().removeprefix(self._channel)
                     if topic in self._subscribed:
@@ -177,19 +188,22 @@ class RedisSession:
             self._lost()
 
     async def _repeat(self) -> None:
-        """Says again and again that we sleep: who died would be notified for ever."""
+        """Declare every so often that we sleep: the store forgets whoever does not."""
         while True:
             await asyncio.sleep(SAY_AGAIN_SECONDS)
             async with self._declaring:
-                if self._asleep:
-                    with contextlib.suppress(StoreUnavailable):
-                        await self._say("sleep", self._asleep)
+                if self._sleeps_on:
+                    # An error is no matter: the next declaration comes before the store forgets.
+                    with contextlib.suppress(PgqueueError, redis.RedisError):
+                        await self._say("session/subscribe", self._sleeps_on)
 
 
-class RedisEar:
-    """Hears on a blocking connection; once that is lost, it only waits."""
+class RedisSubscription:
+    """Wait for topics on a blocking connection; once that is lost, only let time pass."""
 
-    def __init__(self, connection: Any, run: Callable[[Exchange[Any]], Any], channel: str) -> None:
+    def __init__(
+        self, connection: Any, run: Callable[[ScriptPlan[Any]], Any], channel: str
+    ) -> None:
         self._connection = connection
         self._run = run
         self._channel = channel
@@ -198,33 +212,33 @@ class RedisEar:
         self._say_at = 0.0
 
     def listen(self, topics: Collection[str]) -> None:
-        """Subscribes to *topics*, and then says so."""
+        """Subscribe to *topics*, and then declare it in the store."""
         self._topics = list(topics)
         channels = [self._channel + topic for topic in self._topics]
         self._connection.send_command("SUBSCRIBE", *channels, check_health=False)
         for _ in channels:
             self._connection.read_response(disable_decoding=True)
-        self._say("sleep")
+        self._say("session/subscribe")
 
     def wait(self, seconds: float) -> None:
-        """Returns when a topic was notified, or after *seconds*."""
+        """Return when a topic was notified, or after *seconds*."""
         until = time.monotonic() + seconds
         try:
             while (left := until - time.monotonic()) > 0:
                 if time.monotonic() >= self._say_at:
-                    self._say("sleep")
+                    self._say("session/subscribe")
                 if self._connection.can_read(min(left, SAY_AGAIN_SECONDS)):
                     self._connection.read_response(disable_decoding=True)
                     return
-        except (redis.RedisError, OSError):
+        except (redis.RedisError, PgqueueError, OSError):
             time.sleep(max(0.0, until - time.monotonic()))
 
     def close(self) -> None:
-        """Nobody needs to notify us any more."""
-        with contextlib.suppress(redis.RedisError, OSError):
-            self._say("rise")
+        """Declare that nobody needs to notify us any more."""
+        with contextlib.suppress(redis.RedisError, PgqueueError, OSError):
+            self._say("session/unsubscribe")
 
     def _say(self, verb: str) -> None:
-        said = {"topics": self._topics, "session": self._name, "seconds": SLEEP_SECONDS}
-        self._run(ask(verb, said))
+        params = {"topics": self._topics, "session": self._name, "seconds": SLEEP_SECONDS}
+        self._run(ask(verb, params))
         self._say_at = time.monotonic() + SAY_AGAIN_SECONDS

@@ -10,28 +10,30 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, Final, TypeVar
 
-from pgqueue.backends.base import AsyncExecutor, Executor
+from pgqueue.backends.base import AsyncOperationRunner, OperationRunner
+from pgqueue.backends.borrowing import Borrowed, Elsewhere, used_elsewhere
 from pgqueue.backends.sqlite import file as sqlite_file
+from pgqueue.backends.sqlite.borrowed import borrowed
 from pgqueue.backends.sqlite.errors import is_busy, translated
-from pgqueue.backends.sqlite.executor import SILENT, SqliteExecutor
 from pgqueue.backends.sqlite.file import MEMORY, SYNCHRONOUS
-from pgqueue.backends.sqlite.lane import SqliteLane
-from pgqueue.backends.sqlite.pool import FilePool, MemoryPool, Pool, Seat, patiently
-from pgqueue.backends.sqlite.session import SqliteEar, SqliteSession
+from pgqueue.backends.sqlite.pool import FilePool, MemoryPool, Pool, PooledConnection, patiently
+from pgqueue.backends.sqlite.running import SILENT, SqliteRunner
+from pgqueue.backends.sqlite.session import SqliteSession, SqliteSubscription
+from pgqueue.backends.sqlite.worker_connection import SqliteWorkerConnection
 from pgqueue.errors import PgqueueError
 from pgqueue.operations import Operation
-from pgqueue.statements import head, load
+from pgqueue.statements.files import head, load
 
 T = TypeVar("T")
 
-_CAPABILITIES: Final = frozenset({"transactions", "processes", "sessions"})
+_CAPABILITIES: Final = frozenset({"transactions", "processes", "sessions", "limits", "whereabouts"})
 
 
 class SqliteBackend:
     """Jobs in tables of a SQLite file, 3.35 or later; ``:memory:`` for those of this process alone.
 
-    Each operation takes its turn to write, which the processes wait for in line. *synchronous*:
-    "normal", by which a power cut, not a crash, may undo the last commits, or "full".
+    Writers of all processes queue for one lock. *synchronous*: "normal", by which a power cut, but
+    no crash of the process, may undo the last commits, or "full".
     """
 
     store: ClassVar[str] = "sqlite"
@@ -43,8 +45,8 @@ class SqliteBackend:
     ) -> None:
         self.url = url
         self.schema = schema
-        self.path, said = sqlite_file.parse(url)
-        synchronous = (synchronous or said or "normal").lower()
+        self.path, from_url = sqlite_file.parse(url)
+        synchronous = (synchronous or from_url or "normal").lower()
         if synchronous not in SYNCHRONOUS:
             raise PgqueueError(f"synchronous is {' or '.join(SYNCHRONOUS)}, not {synchronous}")
         self._synchronous = synchronous
@@ -53,7 +55,7 @@ class SqliteBackend:
 
     @functools.cached_property
     def _pool(self) -> Pool:
-        """Made when it is first needed: who lends us connections needs none of ours."""
+        """The pool, made at its first use: who brings connections of their own needs none."""
         if self.path == MEMORY:
             return MemoryPool(self.schema, self._statements)
         return FilePool(self.path, self.schema, self._synchronous, self._statements)
@@ -69,11 +71,11 @@ class SqliteBackend:
         return answer
 
     def _once(self, operation: Operation[T]) -> T:
-        seat = self._pool.take()
+        pooled = self._pool.take()
         try:
-            return seat.execute(operation)
+            return pooled.execute(operation)
         finally:
-            self._pool.give(seat)
+            self._pool.give(pooled)
 
     async def execute_async(self, operation: Operation[T]) -> T:
         if operation.name in SILENT:
@@ -87,24 +89,35 @@ class SqliteBackend:
         return self._threads
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[Executor]:
-        with self._borrowed() as seat, seat.transaction():
-            yield seat.executor
+    def transaction(self) -> Iterator[OperationRunner]:
+        with self._borrowed() as pooled, pooled.transaction():
+            yield pooled.executor
 
     @contextlib.asynccontextmanager
-    async def transaction_async(self) -> AsyncIterator[AsyncExecutor]:
-        async with self._own_lane() as lane, lane.transaction() as executor:
+    async def transaction_async(self) -> AsyncIterator[AsyncOperationRunner]:
+        async with self._own_connection() as connection, connection.transaction() as executor:
             yield executor
 
     @contextlib.contextmanager
-    def on(self, connection: sqlite3.Connection) -> Iterator[Executor]:
-        """In the transaction of *connection*; begun here when there is none, and ended only where
-        the connection commits each statement by itself."""
+    def on(
+        self, connection: sqlite3.Connection | Borrowed, *, single: bool = False
+    ) -> Iterator[OperationRunner]:
+        """Work in the transaction of *connection*, which is begun here when there is none.
+
+        It is ended here only where the connection would commit each statement by itself.
+        """
+        if isinstance(connection, Borrowed):
+            statements = load("sqlite", self.schema, connection.paramstyle)
+            present = self._present_beside(connection.driver)
+            with borrowed(connection, statements, present, single=single) as runner:
+                yield runner
+            return
         alone = not connection.in_transaction and _autocommits(connection)
         try:
             if not connection.in_transaction:
-                connection.execute("BEGIN IMMEDIATE")  # or a write after a read might be refused
-            yield SqliteExecutor(connection, self._statements, self._present_beside(connection))
+                # Not BEGIN: a transaction that reads first may be refused its write.
+                connection.execute("BEGIN IMMEDIATE")
+            yield SqliteRunner(connection, self._statements, self._present_beside(connection))
             if alone:
                 connection.execute("COMMIT")
         except BaseException as error:
@@ -115,7 +128,13 @@ class SqliteBackend:
             raise
 
     @contextlib.asynccontextmanager
-    async def on_async(self, connection: sqlite3.Connection) -> AsyncIterator[AsyncExecutor]:
+    async def on_async(
+        self, connection: sqlite3.Connection | Elsewhere, *, single: bool = False
+    ) -> AsyncIterator[AsyncOperationRunner]:
+        if isinstance(connection, Elsewhere):
+            async with used_elsewhere(self.on, connection, single=single) as runner:
+                yield runner
+            return
         with self.on(connection) as executor:
             yield _Inline(executor)
 
@@ -130,28 +149,31 @@ class SqliteBackend:
 
     @contextlib.contextmanager
     def user_connection(self) -> Iterator[sqlite3.Connection]:
-        with self._borrowed() as seat, seat.transaction():
-            yield seat.connection
+        with self._borrowed() as pooled, pooled.transaction():
+            yield pooled.connection
 
     @contextlib.asynccontextmanager
     async def user_connection_async(self) -> AsyncIterator[sqlite3.Connection]:
-        """sqlite3's own, blocking: a statement takes microseconds, and only the beginning waits."""
-        async with self._own_lane() as lane, lane.borrowed() as seat:
-            yield seat.connection
+        """Return sqlite3's own connection, which blocks.
+
+        Its statements take microseconds: only the BEGIN may wait, and it runs on a thread.
+        """
+        async with self._own_connection() as connection, connection.borrowed() as pooled:
+            yield pooled.connection
 
     @contextlib.contextmanager
-    def listen(self, topics: Collection[str]) -> Iterator[SqliteEar]:
-        ear = SqliteEar(self._pool, topics)
+    def listen(self, topics: Collection[str]) -> Iterator[SqliteSubscription]:
+        subscription = SqliteSubscription(self._pool, topics)
         try:
-            yield ear
+            yield subscription
         finally:
-            ear.close()
+            subscription.close()
 
-    def lane(self, *, durable: bool = True) -> SqliteLane:
-        return SqliteLane(self._pool, durable)
+    def worker_connection(self, *, durable: bool = True) -> SqliteWorkerConnection:
+        return SqliteWorkerConnection(self._pool, durable)
 
     def session(self, woken: Callable[[str], None], lost: Callable[[], None]) -> SqliteSession:
-        return SqliteSession(self.lane(), self._pool, woken, lost)
+        return SqliteSession(self.worker_connection(), self._pool, woken, lost)
 
     def close(self) -> None:
         self._pool.close()
@@ -163,22 +185,22 @@ class SqliteBackend:
         pass
 
     @contextlib.asynccontextmanager
-    async def _own_lane(self) -> AsyncIterator[SqliteLane]:
-        """A thread that nobody else keeps waiting."""
-        lane = self.lane()
-        await lane.open()
+    async def _own_connection(self) -> AsyncIterator[SqliteWorkerConnection]:
+        """Open a connection with a thread of its own: the shared threads might all be waiting."""
+        connection = self.worker_connection()
+        await connection.open()
         try:
-            yield lane
+            yield connection
         finally:
-            await lane.close()
+            await connection.close()
 
     @contextlib.contextmanager
-    def _borrowed(self) -> Iterator[Seat]:
-        seat = self._pool.take()
+    def _borrowed(self) -> Iterator[PooledConnection]:
+        pooled = self._pool.take()
         try:
-            yield seat
+            yield pooled
         finally:
-            self._pool.give(seat)
+            self._pool.give(pooled)
 
     def _present_beside(self, connection: sqlite3.Connection) -> Callable[[], list[int]]:
         def present() -> list[int]:
@@ -191,9 +213,9 @@ class SqliteBackend:
 
 
 class _Inline:
-    """A blocking executor, for coroutines."""
+    """Run operations at once, in a coroutine: sqlite3 blocks, for microseconds."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: OperationRunner) -> None:
         self._executor = executor
 
     async def execute(self, operation: Operation[T]) -> T:
@@ -201,7 +223,7 @@ class _Inline:
 
 
 def _autocommits(connection: sqlite3.Connection) -> bool:
-    """Does each statement commit by itself? By `autocommit` of Python 3.12, or by the older way."""
+    """Does each statement commit by itself, by `autocommit` of Python 3.12 or `isolation_level`?"""
     autocommit = getattr(connection, "autocommit", -1)
     return connection.isolation_level is None if autocommit == -1 else bool(autocommit)
 

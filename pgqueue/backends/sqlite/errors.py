@@ -23,12 +23,12 @@ _SPOILED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Has somebody else the lock?"""
+    """Does another connection hold the lock?"""
     return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def translated(error: sqlite3.Error) -> Exception:
-    """What pgqueue raises instead of *error*; that itself, when it is no matter of ours."""
+    """Return what to raise instead of *error*; *error* itself where pgqueue has nothing better."""
     text = str(error)
     if is_busy(error):
         return StoreBusy(
@@ -49,5 +49,5 @@ def translated(error: sqlite3.Error) -> Exception:
 
 
 def _code(error: sqlite3.Error) -> int:
-    """The primary one of its result codes."""
+    """Return its primary result code, without the extension."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF

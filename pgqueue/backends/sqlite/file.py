@@ -1,7 +1,7 @@
-"""A SQLite file and what lies beside it: connections, whose turn it is to write, who lives.
+"""A SQLite file and the locks beside it: who may write next, and which workers live.
 
-Beside `jobs.db` is the folder `jobs.db-locks`. Never is another descriptor of the database file
-itself opened: closing it would drop the locks that SQLite holds on it for the whole process.
+The locks of `jobs.db` are files in the folder `jobs.db-locks`. The database file itself must never
+be opened here: closing it would drop the locks that SQLite holds for the whole process.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from pgqueue.backends.forks import on_fork
 from pgqueue.errors import PgqueueError, SchemaMissing, StoreBusy
 
 MEMORY: Final = ":memory:"
@@ -28,7 +30,7 @@ _CACHED_STATEMENTS: Final = 256
 
 
 def parse(url: str) -> tuple[str, str | None]:
-    """The path that *url* names, absolute, and its *synchronous*. Raises PgqueueError."""
+    """Return the path that *url* names, absolute, and its *synchronous*. Raises PgqueueError."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     synchronous = query.pop("synchronous", None)
@@ -44,9 +46,9 @@ def parse(url: str) -> tuple[str, str | None]:
 
 
 def connect(path: str, synchronous: str = "normal", *, create: bool = True) -> sqlite3.Connection:
-    """A connection that begins and ends its transactions when it is told to, in WAL mode.
+    """Return a connection in WAL mode, which begins and ends transactions only when told to.
 
-    Raises SchemaMissing when there is no file, and it is not to *create* one.
+    Raises SchemaMissing when there is no file and *create* is false.
     """
     if not create and path != MEMORY and not Path(path).exists():
         raise SchemaMissing(f"there is no file {path} yet; run `pgqueue migrate`")
@@ -70,36 +72,52 @@ def connect(path: str, synchronous: str = "normal", *, create: bool = True) -> s
 
 
 def use_wal(connection: sqlite3.Connection) -> None:
-    """The mode is the file's, and stays. While somebody uses the file it cannot be changed: then
-    the next who connects does it, and meanwhile readers and writers wait for each other."""
+    """Set WAL mode, which the file keeps; do nothing while another connection uses the file.
+
+    Then the next connection sets it, and until then readers and writers wait for each other.
+    """
     if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
         with contextlib.suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA journal_mode = wal")
 
 
 def path_of(connection: sqlite3.Connection) -> str:
-    """The file below *connection*."""
+    """Return the path of the file below *connection*."""
     cursor = connection.cursor()
     cursor.row_factory = None
     paths = {name: path for _, name, path in cursor.execute("PRAGMA database_list")}
     return paths.get("main") or MEMORY
 
 
-class Turn(Protocol):
-    """Whoever wants to write waits for it: in a line, not by trying again and again."""
+class WriteLock(Protocol):
+    """A lock that writers queue for, instead of trying SQLite's own again and again."""
 
     def take(self) -> None: ...
 
     def give(self) -> None: ...
 
 
-class FileTurn:
-    """A lock of the operating system on a file beside the database, one for each connection."""
+class FileWriteLock:
+    """An flock on a file beside the database; each connection has its own descriptor of it."""
 
     def __init__(self, path: str) -> None:
         folder = Path(f"{path}-locks")
         folder.mkdir(exist_ok=True)
-        self._descriptor = os.open(folder / "turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._path = folder / "turn"
+        self._descriptor = self._open()
+        on_fork(self, FileWriteLock._anew)
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+    def _anew(self) -> None:
+        """Reopen the lock file in a forked child.
+
+        An flock belongs to the open file: the child would hold its parent's, beyond its death.
+        """
+        descriptor = self._open()
+        os.dup2(descriptor, self._descriptor, inheritable=False)
+        os.close(descriptor)
 
     def take(self) -> None:
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
@@ -112,24 +130,24 @@ class FileTurn:
 
 
 class Presence(Protocol):
-    """Which workers live."""
+    """Which workers live, by a lock that each holds."""
 
     def hold(self, worker: int) -> bool:
-        """*worker* lives until this process ends, or lets go; False when another session has it."""
+        """Show *worker* as living until this process ends or lets go; False if another has it."""
         ...
 
     def let_go(self, worker: int) -> None: ...
 
     def held(self) -> list[int]:
-        """All that live."""
+        """Return the workers that live."""
         ...
 
 
-_lives: set[int] = set()  # descriptors whose locks are workers' lives
+_lives: set[int] = set()  # descriptors whose locks show that workers live
 
 
 def _forget_lives() -> None:
-    """A forked child would keep its parent's workers alive."""
+    """Close them in a forked child, which would keep its parent's workers alive."""
     while _lives:
         os.close(_lives.pop())
 
@@ -158,7 +176,7 @@ class FilePresence:
                     self._mine[worker] = descriptor
                     _lives.add(descriptor)
                     return True
-            os.close(descriptor)  # it was cleared away under our hands
+            os.close(descriptor)  # another process has removed this file meanwhile
 
     def let_go(self, worker: int) -> None:
         if (descriptor := self._mine.pop(worker, None)) is not None:
@@ -180,7 +198,7 @@ class FilePresence:
                 yield int(number)
 
     def _is_held(self, worker: int) -> bool:
-        """Clears the file away when not, under its lock."""
+        """Does *worker* hold its lock? If not, its file is removed, under the lock."""
         file = self._folder / f"{self._prefix}{worker}"
         try:
             descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
@@ -195,8 +213,28 @@ class FilePresence:
             os.close(descriptor)
 
 
+def identity_of(path: str) -> dict[str, str]:
+    """What tells the file at *path* from its copies: a number that lies beside it, and where that
+    one lies. So another file under the same name, a backup say, is at home, and one that was
+    copied elsewhere is not, with its folder or without. Nothing, where nobody else sees it."""
+    if path == MEMORY:
+        return {}
+    mark = Path(f"{path}-locks", "home")
+    try:
+        mark.parent.mkdir(exist_ok=True)
+        if not mark.exists():
+            fresh = mark.with_name(f"home-{secrets.token_hex(8)}")
+            fresh.write_text(secrets.token_hex(16), "ascii")
+            with contextlib.suppress(FileExistsError):
+                os.link(fresh, mark)
+            fresh.unlink()
+        return {"file": f"{mark.read_text('ascii')} {mark.stat().st_ino}"}
+    except OSError:
+        return {}
+
+
 class MemoryPresence:
-    """The sessions of this process."""
+    """The workers of this process, which alone can see a database in memory."""
 
     def __init__(self) -> None:
         self._workers: set[int] = set()
@@ -214,8 +252,8 @@ class MemoryPresence:
         return list(self._workers)
 
 
-class MemoryTurn:
-    """A lock, since all share one connection."""
+class MemoryWriteLock:
+    """A lock of this process, since all its threads share one connection."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -8,24 +8,25 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, Protocol, TypeVar, TypeVarTuple
+from typing import Final, Protocol, TypeAlias, TypeVar, TypeVarTuple
 
-from pgqueue.backends import base
+from pgqueue.backends import plans
 from pgqueue.backends.sqlite import file as sqlite_file
 from pgqueue.backends.sqlite.errors import translated
-from pgqueue.backends.sqlite.executor import SqliteExecutor
 from pgqueue.backends.sqlite.file import (
     MEMORY,
     FilePresence,
-    FileTurn,
+    FileWriteLock,
     MemoryPresence,
-    MemoryTurn,
+    MemoryWriteLock,
     Presence,
 )
+from pgqueue.backends.sqlite.running import SqliteRunner
 from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import Operation
-from pgqueue.statements import Statement, briefly, head, schema_files, split
-from pgqueue.statements import in_schema as with_prefix
+from pgqueue.statements.files import head, schema_files
+from pgqueue.statements.files import in_schema as with_prefix
+from pgqueue.statements.sql import Statement, shortest, split
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -34,35 +35,52 @@ _SPARE: Final = 8
 
 
 def patiently(work: Callable[[*Ts], T], *arguments: *Ts) -> T:
-    """Does *work*, again while somebody else is writing; in the end raises StoreBusy."""
-    # Each attempt waits for as long as SQLite does; then others have had their turn.
-    return base.patiently(work, *arguments, attempts=5)
+    """Do *work*, and again while somebody else is writing; raises StoreBusy in the end."""
+    # Fewer attempts than elsewhere: each waits for SQLite's whole busy timeout.
+    return plans.patiently(work, *arguments, attempts=5)
 
 
-class Seat:
-    """A connection, and its place in the line of those who want to write."""
+Place: TypeAlias = tuple[int, int]
+
+
+def place_of(path: str) -> Place | None:
+    """Return which file is at *path* now, by device and inode; None where there is none.
+
+    It is not opened: closing it would drop the locks of all our connections to it.
+    """
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+class PooledConnection:
+    """A connection, and the lock it takes to write."""
 
     def __init__(
         self,
         connection: sqlite3.Connection,
-        turn: FileTurn | None,
+        write_lock: FileWriteLock | None,
         presence: Presence,
         statements: Mapping[str, Statement],
         synchronous: str = "normal",
+        place: Place | None = None,
     ) -> None:
         self.connection = connection
+        self.place = place
         self.synchronous = synchronous
-        self.executor = SqliteExecutor(connection, statements, presence.held)
+        self.executor = SqliteRunner(connection, statements, presence.held)
         self._statements = statements
-        self._turn = turn
+        self._write_lock = write_lock
 
     def execute(self, operation: Operation[T]) -> T:
-        """Carries out *operation* in a transaction of its own."""
+        """Carry out *operation* in a transaction of its own."""
         executor, connection = self.executor, self.connection
-        operation, statement = briefly(operation, self._statements)
-        turn = self._turn if statement.writes else None
-        if turn is not None:
-            turn.take()
+        operation, statement = shortest(operation, self._statements)
+        write_lock = self._write_lock if statement.writes else None
+        if write_lock is not None:
+            write_lock.take()
         try:
             if statement.atomic:  # SQLite begins and commits by itself
                 return executor.execute(operation)
@@ -76,13 +94,16 @@ class Seat:
                 raise translated(error) from error
             raise
         finally:
-            if turn is not None:
-                turn.give()
+            if write_lock is not None:
+                write_lock.give()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """What is executed inside commits together. It keeps the lock, but not its turn: whoever is
-        next waits for the lock, and not for ever."""
+        """Commit what is executed inside, or roll it back.
+
+        The write lock is given up once SQLite's own lock is held: the next writer then waits for
+        that one, which has a timeout.
+        """
         patiently(self.begin)
         try:
             yield
@@ -94,15 +115,15 @@ class Seat:
             raise
 
     def begin(self) -> None:
-        if self._turn is not None:
-            self._turn.take()
+        if self._write_lock is not None:
+            self._write_lock.take()
         try:
             self.connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             raise translated(error) from error
         finally:
-            if self._turn is not None:
-                self._turn.give()
+            if self._write_lock is not None:
+                self._write_lock.give()
 
     def commit(self) -> None:
         try:
@@ -116,32 +137,32 @@ class Seat:
 
     def close(self) -> None:
         self.connection.close()
-        if self._turn is not None:
-            self._turn.close()
+        if self._write_lock is not None:
+            self._write_lock.close()
 
 
 class Pool(Protocol):
-    """Where connections come from."""
+    """A pool of connections to one database."""
 
     presence: Presence
 
-    def take(self, *, durable: bool = True) -> Seat: ...
+    def take(self, *, durable: bool = True) -> PooledConnection: ...
 
-    def give(self, seat: Seat) -> None: ...
+    def give(self, pooled: PooledConnection) -> None: ...
 
     def watch(self) -> Watch:
-        """Something that sees whether anything was committed."""
-        ...
-
-    def check(self) -> None:
-        """Raises StoreUnavailable when the file is another one by now, or gone."""
+        """Return something that sees whether anything was committed."""
         ...
 
     def close(self) -> None: ...
 
 
 class Watch(Protocol):
-    """A number that changes with each commit of somebody else."""
+    """Sees commits of others: *version* changes with each."""
+
+    def check(self) -> None:
+        """Raise StoreUnavailable when the file is gone, or another one by now."""
+        ...
 
     def version(self) -> int: ...
 
@@ -149,7 +170,7 @@ class Watch(Protocol):
 
 
 class FilePool:
-    """As many connections as are used at once, a few kept; after a fork none of the parent's."""
+    """As many connections as are in use, and a few spare; after a fork none of the parent's."""
 
     def __init__(
         self, path: str, schema: str, synchronous: str, statements: Mapping[str, Statement]
@@ -159,30 +180,38 @@ class FilePool:
         self._schema = schema
         self._synchronous = synchronous
         self._statements = statements
-        self._spare: dict[str, deque[Seat]] = {"normal": deque(), "full": deque()}
+        self._spare: dict[str, deque[PooledConnection]] = {"normal": deque(), "full": deque()}
         self._pid = os.getpid()
-        self._file: int | None = None
+        self._ready: Place | None = None
 
-    def take(self, *, durable: bool = True) -> Seat:
+    def take(self, *, durable: bool = True) -> PooledConnection:
         synchronous = self._synchronous if durable else "normal"
         if self._pid != os.getpid():
             self._pid = os.getpid()
-            self._parents = self._spare  # closing them here would harm the parent's
+            self._parents = self._spare  # not closed: SQLite forbids that in a forked child
             self._spare = {"normal": deque(), "full": deque()}
-        try:
-            return self._spare[synchronous].pop()
-        except IndexError:
-            return self._connect(synchronous)
+        place = place_of(self._path)
+        while True:
+            try:
+                pooled = self._spare[synchronous].pop()
+            except IndexError:
+                return self._connect(synchronous, place)
+            if pooled.place == place:
+                return pooled
+            pooled.close()  # the file was replaced: writes there would be lost
 
-    def _connect(self, synchronous: str) -> Seat:
+    def _connect(self, synchronous: str, place: Place | None) -> PooledConnection:
         try:
             connection = sqlite_file.connect(self._path, synchronous)
             try:
-                turn = FileTurn(self._path)
-                seat = Seat(connection, turn, self.presence, self._statements, synchronous)
-                if self._file is None:
-                    make_ready(seat, self._schema, self._statements)
-                    self._file = Path(self._path).stat().st_ino
+                write_lock = FileWriteLock(self._path)
+                statements, presence = self._statements, self.presence
+                pooled = PooledConnection(
+                    connection, write_lock, presence, statements, synchronous, place
+                )
+                if place is None or self._ready != place:
+                    make_ready(pooled, self._schema, statements)
+                    pooled.place = self._ready = place or place_of(self._path)
             except BaseException:
                 connection.close()
                 raise
@@ -190,24 +219,14 @@ class FilePool:
             raise translated(error) from error
         except OSError as error:
             raise StoreUnavailable(f"SQLite cannot use the file: {error}") from error
-        return seat
+        return pooled
 
-    def give(self, seat: Seat) -> None:
-        spare = self._spare[seat.synchronous]
-        if len(spare) < _SPARE and not seat.connection.in_transaction:
-            spare.append(seat)
+    def give(self, pooled: PooledConnection) -> None:
+        spare = self._spare[pooled.synchronous]
+        if len(spare) < _SPARE and not pooled.connection.in_transaction:
+            spare.append(pooled)
         else:
-            seat.close()
-
-    def check(self) -> None:
-        try:
-            same = Path(self._path).stat().st_ino == self._file
-        except OSError:
-            same = False
-        if not same:
-            self.close()
-            self._file = None
-            raise StoreUnavailable(f"the file {self._path} is gone, or another one by now")
+            pooled.close()
 
     def watch(self) -> Watch:
         return _FileWatch(self._path)
@@ -219,35 +238,36 @@ class FilePool:
 
 
 class MemoryPool:
-    """One connection, which all take in turn."""
+    """One connection to a database in memory, which all threads take in turn."""
 
     def __init__(self, schema: str, statements: Mapping[str, Statement]) -> None:
         self.presence: Presence = MemoryPresence()
-        self._turn = MemoryTurn()
-        self._seat = Seat(sqlite_file.connect(MEMORY), None, self.presence, statements)
-        make_ready(self._seat, schema, statements)
+        self._write_lock = MemoryWriteLock()
+        self._pooled = PooledConnection(
+            sqlite_file.connect(MEMORY), None, self.presence, statements
+        )
+        make_ready(self._pooled, schema, statements)
 
-    def take(self, *, durable: bool = True) -> Seat:
-        self._turn.take()
-        return self._seat
+    def take(self, *, durable: bool = True) -> PooledConnection:
+        self._write_lock.take()
+        return self._pooled
 
-    def give(self, seat: Seat) -> None:
-        self._turn.give()
+    def give(self, pooled: PooledConnection) -> None:
+        self._write_lock.give()
 
     def watch(self) -> Watch:
-        return _MemoryWatch(self._seat.connection)
-
-    def check(self) -> None:
-        pass
+        return _MemoryWatch(self._pooled.connection)
 
     def close(self) -> None:
-        pass  # what is in memory lives as long as we do
+        pass  # the database would be gone with its connection
 
 
 class _FileWatch:
-    """A connection that never writes: SQLite tells it when another one has."""
+    """A connection that never writes: its `data_version` changes when another one commits."""
 
     def __init__(self, path: str) -> None:
+        self._path = path
+        self._place = place_of(path)
         self._connection = sqlite_file.connect(path)
         self._connection.execute("PRAGMA busy_timeout = 0")
 
@@ -256,7 +276,11 @@ class _FileWatch:
             number: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
             return number
         except sqlite3.OperationalError:
-            return -1  # somebody has the file for himself, and so is about to change it
+            return -1  # locked exclusively, by somebody who is about to change it
+
+    def check(self) -> None:
+        if self._place is None or self._place != place_of(self._path):
+            raise StoreUnavailable(f"the file {self._path} is gone, or another one by now")
 
     def close(self) -> None:
         self._connection.close()
@@ -269,34 +293,39 @@ class _MemoryWatch:
     def version(self) -> int:
         return self._connection.total_changes
 
+    def check(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
 
-def make_ready(seat: Seat, schema: str, statements: Mapping[str, Statement]) -> None:
-    """Makes the tables, if the file holds nothing else. An application's own file is its own
-    matter."""
-    connection = seat.connection
+def make_ready(pooled: PooledConnection, schema: str, statements: Mapping[str, Statement]) -> None:
+    """Make or upgrade the tables, if the file holds nothing else.
+
+    A file that an application shares is migrated by the application.
+    """
+    connection = pooled.connection
     if not _wants_tables(connection, statements):
         return
-    with seat.transaction():
+    with pooled.transaction():
         if not _wants_tables(connection, statements):
             return
         made = _version(connection, statements)
         for file in schema_files("sqlite"):
             if file.version > made:
-                for step in split(with_prefix(file.up, schema), named=True):
+                for step in split(with_prefix(file.up, schema), "named"):
                     connection.execute(step.sql)
 
 
 def _wants_tables(connection: sqlite3.Connection, statements: Mapping[str, Statement]) -> bool:
-    [step] = statements["own"].steps
+    [step] = statements["session/is_dedicated"].steps
     alone, _ = connection.execute(step.sql).fetchone()
     return bool(alone) and _version(connection, statements) < head("sqlite")
 
 
 def _version(connection: sqlite3.Connection, statements: Mapping[str, Statement]) -> str:
-    [step] = statements["own"].steps
+    [step] = statements["session/is_dedicated"].steps
     if not connection.execute(step.sql).fetchone()[1]:
         return ""
     [step] = statements["version"].steps

@@ -1,9 +1,8 @@
-"""A worker's ways to a SQLite file: lanes, each with a thread of its own, and the session that
-watches.
+"""Sessions and subscriptions, which watch a SQLite file for commits.
 
-SQLite tells nobody anything, but it answers in microseconds whether somebody else has committed. A
-session asks every two milliseconds while it sleeps on something; only when there was a commit it
-looks what that means for its topics, on its lane's thread.
+SQLite sends no notifications, but says in microseconds whether somebody else has committed. A
+session asks every two milliseconds while it sleeps on a topic; only after a commit does it look
+whether its topics have news, on its connection's thread.
 """
 
 from __future__ import annotations
@@ -15,12 +14,13 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, TypeVar
 
-from pgqueue.backends.base import AsyncExecutor
+from pgqueue.backends.base import AsyncOperationRunner
 from pgqueue.backends.sqlite.errors import translated
-from pgqueue.backends.sqlite.lane import SqliteLane
 from pgqueue.backends.sqlite.pool import Pool, Watch
+from pgqueue.backends.sqlite.worker_connection import SqliteWorkerConnection
 from pgqueue.errors import StoreBusy
 from pgqueue.operations import Answers, Operation, as_json
+from pgqueue.operations.topics import ANY_END, DUE, JOINED, of_worker
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -28,24 +28,23 @@ R = TypeVar("R")
 WATCH_SECONDS: Final = 0.002
 IDLE_WATCH_SECONDS: Final = 0.015
 IDLE_AFTER_SECONDS: Final = 60.0
-DUE: Final = "@"
-JOINED: Final = "+"
-ANY_RESULT: Final = "#"  # somebody waits for a result; for whose, the others say
 
 
 class Marks:
-    """What there was under each topic when we looked last; says what is new."""
+    """The mark of each topic at the last look, to tell which have news."""
 
     def __init__(self) -> None:
         self._marks: dict[str, Any] = {}
 
     def asked(self, topics: Iterable[str]) -> Operation[list[str]]:
-        """Which of *topics* have news since the last time they were asked about; none when that was
-        never."""
-        wanted = {topic for topic in topics if topic != ANY_RESULT}
+        """Return the operation that answers which of *topics* have news since it last asked.
+
+        A topic that was never asked about has none.
+        """
+        wanted = {topic for topic in topics if topic != ANY_END}
         if DUE in wanted:
             wanted.add(JOINED)
-        return Operation("heard", {"topics": as_json(sorted(wanted))}, self._news)
+        return Operation("session/topic_marks", {"topics": as_json(sorted(wanted))}, self._news)
 
     def _news(self, answers: Answers) -> list[str]:
         before, self._marks = self._marks, dict(answers[0])
@@ -57,18 +56,18 @@ class Marks:
 
 
 class SqliteSession:
-    """A lane that watches the file, and a lock that shows that its worker lives."""
+    """A worker's connection that watches the file, with a lock that shows that the worker lives."""
 
     def __init__(
         self,
-        lane: SqliteLane,
+        connection: SqliteWorkerConnection,
         pool: Pool,
         woken: Callable[[str], None],
         lost: Callable[[], None],
     ) -> None:
-        self._lane = lane
+        self._connection = connection
         self._pool = pool
-        self._woken = woken
+        self._wake = woken
         self._lost = lost
         self._marks = Marks()
         self._topics: frozenset[str] = frozenset()
@@ -78,7 +77,7 @@ class SqliteSession:
 
     async def open(self) -> None:
         await self.close()
-        await self._lane.open()
+        await self._connection.open()
         try:
             self._watch = self._pool.watch()
         except sqlite3.Error as error:
@@ -97,16 +96,16 @@ class SqliteSession:
             self._pool.presence.let_go(self._worker)
             self._worker = None
         self._topics = frozenset()
-        await self._lane.close()
+        await self._connection.close()
 
     async def execute(self, operation: Operation[T]) -> T:
-        return await self._lane.execute(operation)
+        return await self._connection.execute(operation)
 
-    def transaction(self) -> contextlib.AbstractAsyncContextManager[AsyncExecutor]:
-        return self._lane.transaction()
+    def transaction(self) -> contextlib.AbstractAsyncContextManager[AsyncOperationRunner]:
+        return self._connection.transaction()
 
     async def present(self, worker: int) -> bool:
-        """Holds *worker*'s lock while this session lives."""
+        """Hold *worker*'s lock while this session lives; False if another session holds it."""
         if self._worker != worker:
             if not self._pool.presence.hold(worker):
                 return False
@@ -114,15 +113,16 @@ class SqliteSession:
             await self._tell()
         return True
 
-    async def sleep(self, topics: Collection[str]) -> bool:
-        """From now on *topics* wake us, and no others."""
+    async def subscribe(self, topics: Collection[str]) -> bool:
+        """Be woken by *topics* from now on, and by no others."""
         self._topics = frozenset(topics)
         await self._tell()
         return True
 
     async def check(self) -> None:
-        """Raises StoreUnavailable when the file is another one by now, or gone."""
-        self._pool.check()
+        """Raise StoreUnavailable when the file is gone, or another one by now."""
+        if self._watch is not None:
+            self._watch.check()
 
     async def _watch_over(self, watch: Watch) -> None:
         seen = watch.version()
@@ -148,16 +148,16 @@ class SqliteSession:
         return WATCH_SECONDS
 
     async def _tell(self) -> list[str]:
-        """Looks, and wakes for what is new. Whoever looks must tell: nobody will see it again."""
-        cancelled = () if self._worker is None else (f"!{self._worker}",)
+        """Look for news and wake for it: the look moves the marks, so nobody sees it again."""
+        cancelled = () if self._worker is None else (of_worker(self._worker),)
         news = await self.execute(self._marks.asked((*self._topics, *cancelled)))
         for topic in news:
-            self._woken(topic)
+            self._wake(topic)
         return news
 
 
-class SqliteEar:
-    """Watches the file on a blocking connection."""
+class SqliteSubscription:
+    """Wait for topics by watching the file, without an event loop."""
 
     def __init__(self, pool: Pool, topics: Collection[str]) -> None:
         self._pool = pool
@@ -181,13 +181,13 @@ class SqliteEar:
         self._watch.close()
 
     def _look(self) -> list[str]:
-        seat = self._pool.take()
+        pooled = self._pool.take()
         try:
-            return seat.execute(self._marks.asked(self._topics))
+            return pooled.execute(self._marks.asked(self._topics))
         finally:
-            self._pool.give(seat)
+            self._pool.give(pooled)
 
 
 def _is_news(topic: str, mark: Any, before: Any) -> bool:
-    """That the next job is due later than what was next says only that we took that one."""
+    """Is a changed *mark* news? Not a next due job that is later: the earlier one was taken."""
     return bool(before is None or (mark < before if topic == DUE else mark != before))

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from pgqueue.backends.base import AsyncExecutor
+from pgqueue.backends.base import AsyncOperationRunner
 from pgqueue.backends.sqlite.errors import translated
-from pgqueue.backends.sqlite.executor import SILENT, SqliteExecutor
-from pgqueue.backends.sqlite.pool import Pool, Seat, patiently
+from pgqueue.backends.sqlite.pool import Place, Pool, PooledConnection, patiently
+from pgqueue.backends.sqlite.running import SILENT, SqliteRunner
 from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import Operation
 
@@ -20,19 +20,20 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class SqliteLane:
-    """A thread of its own: what is asked waits there for its turn, and not on the loop."""
+class SqliteWorkerConnection:
+    """A connection with a thread of its own, where operations wait for the write lock."""
 
     def __init__(self, pool: Pool, durable: bool) -> None:
         self._pool = pool
         self._durable = durable
+        self._place: Place | None = None
         self._lock = asyncio.Lock()
         self._thread: ThreadPoolExecutor | None = None
 
     async def open(self) -> None:
-        """Raises StoreUnavailable."""
+        """Start the thread, and look whether the file can be used. Raises StoreUnavailable."""
         await self.close()
-        thread = ThreadPoolExecutor(1, "pgqueue-lane")
+        thread = ThreadPoolExecutor(1, "pgqueue-connection")
         try:
             await asyncio.get_running_loop().run_in_executor(thread, self._look)
         except BaseException:
@@ -52,46 +53,56 @@ class SqliteLane:
             return await self._call(patiently, self._execute, operation)
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncExecutor]:
-        async with self.borrowed() as seat:
-            yield _OnThread(self._call, seat.executor)
+    async def transaction(self) -> AsyncIterator[AsyncOperationRunner]:
+        async with self.borrowed() as pooled:
+            yield _OnThread(self._call, pooled.executor)
 
     @contextlib.asynccontextmanager
-    async def borrowed(self) -> AsyncIterator[Seat]:
-        """A connection in a transaction that commits in the end."""
+    async def borrowed(self) -> AsyncIterator[PooledConnection]:
+        """Lend a connection in a transaction that commits at the end."""
         async with self._lock:
-            held: list[Seat] = []
+            held: list[PooledConnection] = []
             thread = self._opened()
             try:
                 await self._call(patiently, self._begin, held)
                 yield held[0]
                 await self._call(held[0].commit)
-            finally:  # after whatever the thread is doing: we may have been cancelled meanwhile
+            finally:  # queued behind what the thread does: we may have been cancelled
                 thread.submit(self._abandon, held)
 
     def _look(self) -> None:
-        self._pool.give(self._pool.take(durable=self._durable))
+        pooled = self._pool.take(durable=self._durable)
+        self._place = pooled.place
+        self._pool.give(pooled)
+
+    def _take(self) -> PooledConnection:
+        """Raises StoreUnavailable when the file is another one by now: we have not joined it."""
+        pooled = self._pool.take(durable=self._durable)
+        if pooled.place != self._place:
+            self._pool.give(pooled)
+            raise StoreUnavailable("the file is another one by now")
+        return pooled
 
     def _execute(self, operation: Operation[T]) -> T:
-        seat = self._pool.take(durable=self._durable)
+        pooled = self._take()
         try:
-            return seat.execute(operation)
+            return pooled.execute(operation)
         finally:
-            self._pool.give(seat)
+            self._pool.give(pooled)
 
-    def _begin(self, held: list[Seat]) -> None:
-        seat = self._pool.take(durable=self._durable)
+    def _begin(self, held: list[PooledConnection]) -> None:
+        pooled = self._take()
         try:
-            seat.begin()
+            pooled.begin()
         except BaseException:
-            self._pool.give(seat)
+            self._pool.give(pooled)
             raise
-        held.append(seat)
+        held.append(pooled)
 
-    def _abandon(self, held: list[Seat]) -> None:
-        for seat in held:
-            seat.roll_back()
-            self._pool.give(seat)
+    def _abandon(self, held: list[PooledConnection]) -> None:
+        for pooled in held:
+            pooled.roll_back()
+            self._pool.give(pooled)
 
     def _opened(self) -> ThreadPoolExecutor:
         if self._thread is None:
@@ -103,9 +114,9 @@ class SqliteLane:
 
 
 class _OnThread:
-    """An executor that works on a lane's thread."""
+    """Runs operations on a connection's thread."""
 
-    def __init__(self, call: Callable[..., Awaitable[Any]], executor: SqliteExecutor) -> None:
+    def __init__(self, call: Callable[..., Awaitable[Any]], executor: SqliteRunner) -> None:
         self._call = call
         self._executor = executor
 

@@ -1,4 +1,4 @@
-"""A worker's connection."""
+"""A worker's connection to Redis."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import TypeVar
 
 import redis.asyncio
 
-from pgqueue.backends.base import AsyncExecutor
+from pgqueue.backends.base import AsyncOperationRunner
 from pgqueue.backends.redis.errors import translated
-from pgqueue.backends.redis.exchange import Exchange, carry_async, exchange
 from pgqueue.backends.redis.namespace import Namespace
-from pgqueue.backends.redis.transaction import AsyncGathering, Transaction
+from pgqueue.backends.redis.script_plans import ScriptPlan, run_plan_async, script_plan
+from pgqueue.backends.redis.transaction import AsyncBufferedRunner, Transaction
 from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import Operation
 
 T = TypeVar("T")
 
 
-class RedisLane:
-    """A worker's own connection."""
+class RedisWorkerConnection:
+    """A worker's own connection, on which one operation runs at a time."""
 
     def __init__(
         self, connect: Callable[[], Awaitable[redis.asyncio.Redis]], namespace: Namespace
@@ -33,7 +33,7 @@ class RedisLane:
         self.client: redis.asyncio.Redis | None = None
 
     async def open(self) -> None:
-        """Connects anew. Raises StoreUnavailable."""
+        """Connect anew. Raises StoreUnavailable."""
         await self.close()
         with translated():
             self.client = await self._connect()
@@ -45,24 +45,24 @@ class RedisLane:
 
     async def execute(self, operation: Operation[T]) -> T:
         async with self._lock:
-            return await self.carry(exchange(operation))
+            return await self.carry(script_plan(operation))
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncExecutor]:
+    async def transaction(self) -> AsyncIterator[AsyncOperationRunner]:
         async with self._lock:
             transaction = Transaction()
-            yield AsyncGathering(transaction, self.carry)
+            yield AsyncBufferedRunner(transaction, self.carry)
             await self.carry(transaction.commit())
 
-    async def carry_alone(self, asked: Exchange[T]) -> T:
-        """Runs *asked* on this connection, when nobody else does."""
+    async def carry_alone(self, asked: ScriptPlan[T]) -> T:
+        """Run *asked* once nobody else uses this connection."""
         async with self._lock:
             return await self.carry(asked)
 
-    async def carry(self, asked: Exchange[T]) -> T:
-        """Runs *asked* on this connection, which is held."""
+    async def carry(self, asked: ScriptPlan[T]) -> T:
+        """Run *asked*; the caller holds the lock of this connection."""
         if self.client is None:
             raise StoreUnavailable("the connection to Redis is lost")
         with translated():
             call = partial(self._namespace.call_async, self.client)
-            return await carry_async(asked, call)
+            return await run_plan_async(asked, call)

@@ -11,33 +11,44 @@ from psycopg import AsyncConnection, AsyncRawCursor
 from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import tuple_row
 
-from pgqueue.backends.base import AsyncExecutor
+from pgqueue.addresses import settings as connecting
+from pgqueue.backends.base import AsyncOperationRunner
+from pgqueue.backends.forks import abandon, on_fork
+from pgqueue.backends.postgres.answer_deadline import AnswerDeadline, LastHangUp
 from pgqueue.backends.postgres.errors import translated
-from pgqueue.backends.postgres.executor import AsyncStatements
 from pgqueue.backends.postgres.pooler import is_direct_async
-from pgqueue.backends.postgres.pools import WRITABLE
-from pgqueue.backends.postgres.prepared import PreparedStatements
-from pgqueue.backends.postgres.silence import Patience, Silence
-from pgqueue.backends.postgres.watch import hang_up
-from pgqueue.backends.postgres.wire import Wire
+from pgqueue.backends.postgres.prepared import PreparedRunner
+from pgqueue.backends.postgres.running import AsyncioRunner
+from pgqueue.backends.postgres.socket_waiter import SocketWaiter
+from pgqueue.backends.postgres.stall_watch import hang_up
 from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import Operation
-from pgqueue.statements import Statement
+from pgqueue.statements.sql import Statement
 
 T = TypeVar("T")
 
 # Each of our statements has one right plan: from the index, in its order. What the planner would
 # prefer after a bulk load that no ANALYZE has seen yet is a scan and a sort of the whole backlog.
-LANE_SETTINGS = (
+SESSION_SETTINGS = (
     "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off;"
     "SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan; SET jit = off;"
-    "SET lock_timeout = '1s'; SET idle_in_transaction_session_timeout = '60s';"
+    "SET lock_timeout = '250ms'; SET idle_in_transaction_session_timeout = '60s';"
     "SET default_transaction_isolation = 'read committed';"
+    # Whatever the role is set to: who tidies up may have much to do, and what it does it does again
+    # until it is done; an answer that does not come is noticed (AnswerDeadline). And names are the
+    # server's own, not those of an application that puts its own before them.
+    "SET extra_float_digits = 1; SET statement_timeout = 0;"
+    # The catalog first, whatever hides it; the rest stays, for triggers that somebody has added.
+    "SELECT set_config('search_path', concat_ws(', ', 'pg_catalog',"
+    " nullif(current_setting('search_path'), '')), false);"
+    "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout';"
 )
 ASYNCHRONOUS = "SET synchronous_commit = off;"
+# It is there to wait for work. A transaction, which is all that a pooler leaves us, cannot say so.
+MAY_BE_IDLE = "SET idle_session_timeout = 0;"
 
 
-class PostgresLane:
+class PostgresWorkerConnection:
     """A worker's own connection, in autocommit, with the plans of our statements pinned.
 
     *lost* is called when it breaks while it is idle. Opened anew, it ends the session before at the
@@ -46,20 +57,20 @@ class PostgresLane:
 
     def __init__(
         self,
-        url: str,
+        address: Callable[[], str],
         statements: Mapping[str, Statement],
         durable: bool,
-        silence: Silence,
+        silence: LastHangUp,
         lost: Callable[[], None] = lambda: None,
     ) -> None:
-        self._url = url
+        self._address = address
         self._statements = statements
         self._durable = durable
         self._lock = asyncio.Lock()  # a pipeline is the connection's, not the coroutine's
-        self._patience = Patience(silence)
+        self._patience = AnswerDeadline(silence)
         self._lost = lost
-        self._wire: Wire | None = None
-        self._prepared: PreparedStatements | None = None
+        self._wire: SocketWaiter | None = None
+        self._prepared: PreparedRunner | None = None
         self._pid: int | None = None  # and when that session began
         self._begun: str | None = None
         self.connection: AsyncConnection[Any] | None = None
@@ -69,22 +80,34 @@ class PostgresLane:
         """Connects anew. Raises StoreUnavailable."""
         await self.close()
         with translated():
-            connection = await AsyncConnection.connect(self._url, autocommit=True, **WRITABLE)
-            self.direct = await is_direct_async(connection, self._statements)
-            if self.direct:
-                connection.prepare_threshold = 0
-                settings = LANE_SETTINGS if self._durable else LANE_SETTINGS + ASYNCHRONOUS
-                await connection.execute(settings.encode(), prepare=False)
-                await self._replace(connection)
+            url = self._address()
+            connection = await AsyncConnection.connect(url, autocommit=True, **connecting(url))
+            on_fork(connection, lambda connection: abandon(connection.fileno()))
+            try:
+                await self._prepare(connection)
+            except BaseException:  # cancelled, too: nobody else knows of it, and it would stay open
+                await connection.close()
+                raise
         self._patience.heard()
-        self._wire = wire = Wire(connection, self._lost)
-        prepared = PreparedStatements(connection, wire, self._statements)
+        self._wire = wire = SocketWaiter(connection, self._lost)
+        prepared = PreparedRunner(connection, wire, self._statements)
         self._prepared = prepared if self.direct else None
         self.connection = connection
 
+    async def _prepare(self, connection: AsyncConnection[Any]) -> None:
+        """What a session of our own is told at its beginning, if it is one."""
+        self.direct = await is_direct_async(connection, self._statements)
+        if self.direct:
+            connection.prepare_threshold = 0
+            settings = SESSION_SETTINGS + MAY_BE_IDLE
+            if not self._durable:
+                settings += ASYNCHRONOUS
+            await connection.execute(settings.encode(), prepare=False)
+            await self._replace(connection)
+
     async def _replace(self, connection: AsyncConnection[Any]) -> None:
         """Ends the session before this one, if the server still has it, and we may."""
-        [step] = self._statements["replace"].steps
+        [step] = self._statements["session/replace"].steps
         earlier = {"pid": self._pid, "begun": self._begun}
         cursor = AsyncRawCursor(connection, row_factory=tuple_row)
         try:
@@ -115,16 +138,16 @@ class PostgresLane:
             with translated(), self._patience.answers(connection, operation.name):
                 if self._prepared is not None:
                     return await self._prepared.execute(operation)
-                executor = AsyncStatements(connection, self._statements, self._settings())
+                executor = AsyncioRunner(connection, self._statements, self._settings())
                 return await executor.execute(operation)
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncExecutor]:
+    async def transaction(self) -> AsyncIterator[AsyncOperationRunner]:
         async with self._lock:
             connection = self._connected()
             with translated():
                 async with connection.transaction():
-                    executor = AsyncStatements(connection, self._statements)
+                    executor = AsyncioRunner(connection, self._statements)
                     if (settings := self._settings()) is not None:
                         await executor.execute(settings)
                     yield executor
@@ -134,7 +157,7 @@ class PostgresLane:
         if self.direct:
             return None
         durable = {"durable": "true" if self._durable else "false"}
-        return Operation("settings", durable, lambda _: None)
+        return Operation("session/settings", durable, lambda _: None)
 
     def _connected(self) -> AsyncConnection[Any]:
         """The connection of this moment: another coroutine may have replaced it meanwhile."""

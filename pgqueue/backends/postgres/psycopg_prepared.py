@@ -1,9 +1,9 @@
 """A statement that psycopg has prepared on the caller's connection, sent without a cursor.
 
-A cursor is most of what one job costs its client, and more where many processes share a core and
-find their caches cold. What psycopg has prepared, under which name, and whether that still holds
-after a ROLLBACK, a DISCARD or a DROP, it does not say in public. Where it stops keeping that there,
-nothing is found, and a cursor does it as always.
+A cursor is most of what one job costs its client, and more where many processes share a core.
+psycopg keeps track of what is prepared, under which name, also after a ROLLBACK, a DISCARD or a
+DROP, but in a private attribute. Should another version keep it elsewhere, no name is found here,
+and a cursor sends the statement as always.
 """
 
 from __future__ import annotations
@@ -20,19 +20,22 @@ from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
 from pgqueue.operations import Param, Rows
-from pgqueue.statements import Step
+from pgqueue.statements.sql import Step
 
 AnyConnection: TypeAlias = Connection[Any] | AsyncConnection[Any]
 
 _INTRANS: Final = TransactionStatus.INTRANS
 _TUPLES_OK: Final = ExecStatus.TUPLES_OK
 _INT8: Final = 20
-_TYPES: Final = [(0,) * count for count in range(20)]  # text is of no type until the server says so
+# A str has no type of its own: the server infers it.
+_TYPES: Final = [(0,) * count for count in range(20)]
 
 
-def known(connection: AnyConnection, step: Step) -> bytes | None:
-    """The name of *step*, if it is prepared, and may be sent as it is: in an open transaction, in
-    UTF-8."""
+def prepared_name(connection: AnyConnection, step: Step) -> bytes | None:
+    """Return the name under which *step* is prepared; None where a cursor has to send it.
+
+    Outside a transaction psycopg may have to begin one first; outside UTF-8 it recodes texts.
+    """
     pgconn = connection.pgconn
     if pgconn.transaction_status != _INTRANS:
         return None
@@ -43,17 +46,19 @@ def known(connection: AnyConnection, step: Step) -> bytes | None:
     return name if name and pgconn.parameter_status(b"client_encoding") == b"UTF8" else None
 
 
-def bound(step: Step, params: Mapping[str, Param]) -> list[bytes | None] | None:
-    """The parameters as libpq takes them; None where a text has a NUL, which it would take for its
-    end."""
+def encode(step: Step, params: Mapping[str, Param]) -> list[bytes | None] | None:
+    """Return the parameters as libpq takes them; None where one has a NUL.
+
+    libpq would cut the text there; psycopg's cursor refuses it.
+    """
     values = [params[name] for name in step.params]
     if any(value and "\0" in value for value in values):
         return None
     return [None if value is None else value.encode() for value in values]
 
 
-def answered(connection: AnyConnection, name: bytes, params: Sequence[bytes | None]) -> PQGen[Rows]:
-    """What the server answers, for `connection.wait`, under the connection's lock."""
+def fetch(connection: AnyConnection, name: bytes, params: Sequence[bytes | None]) -> PQGen[Rows]:
+    """Ask the server, and return its rows: for `connection.wait`, under the connection's lock."""
     pgconn = connection.pgconn
     pgconn.send_query_prepared(name, params)
     results = yield from execute(pgconn)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from psycopg import AsyncConnection, AsyncRawCursor, Connection, RawCursor
@@ -12,20 +13,17 @@ from psycopg.pq.abc import PGconn
 from psycopg.rows import tuple_row
 from psycopg.waiting import Ready, Wait
 
-from pgqueue.backends.base import cancellable
-from pgqueue.backends.postgres.known import answered, bound, known
+from pgqueue.backends.plans import cancellable
+from pgqueue.backends.postgres.psycopg_prepared import encode, fetch, prepared_name
 from pgqueue.operations import Operation, Rows
-from pgqueue.statements import Statement, Step, briefly
+from pgqueue.statements.rounds import asked, asked_async, rounds
+from pgqueue.statements.sql import Statement, Step, shortest
 
 T = TypeVar("T")
 _IDLE = TransactionStatus.IDLE
 
-# Whatever the database's default: only a new statement's snapshot sees a child that was being added
-# while we waited for its parent.
-BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
-
-class Statements:
+class BlockingRunner:
     """Operations on a blocking connection; in the caller's transaction, if there is one."""
 
     def __init__(self, connection: Connection[Any], statements: Mapping[str, Statement]) -> None:
@@ -33,46 +31,35 @@ class Statements:
         self._statements = statements
 
     def execute(self, operation: Operation[T]) -> T:
-        """Runs the steps in one round trip, with their transaction around them if there is none."""
-        operation, statement = briefly(operation, self._statements)
+        """Run the steps in one round trip, in a transaction of their own if none is open."""
+        operation, statement = shortest(operation, self._statements)
         connection = self._connection
         if statement.atomic and not connection.pgconn.pipeline_status:
             step = statement.steps[0]
-            name = known(connection, step)
-            if name and (params := bound(step, operation.params)) is not None:
+            name = prepared_name(connection, step)
+            if name and (params := encode(step, operation.params)) is not None:
                 with connection.lock:
-                    return operation.decode([connection.wait(answered(connection, name, params))])
+                    return operation.decode([connection.wait(fetch(connection, name, params))])
             return operation.decode([_rows(self._send(step, operation))])
         own = is_idle(connection)
-        first = statement.unless
-        if own and first and (answer := _rows(self._send(first, operation))):
-            return operation.decode([answer])
+        asking = rounds(statement, own=own)
         try:
-            with connection.pipeline() as pipeline:
-                if own:
-                    connection.execute(BEGIN)
-                steps = [self._send(step, operation) for step in statement.steps]
-                then = [self._send(step, operation) for step in statement.followed_by]
-                if own and not statement.repeats:
-                    connection.execute("COMMIT")
-                _flush(connection)
-                pipeline.sync()
-                said = steps if statement.repeats else [*steps, *then]
-                answers = [_rows(cursor) for cursor in said]
-                while statement.repeats and says_again(_rows(cursor) for cursor in then):
-                    then = [self._send(step, operation) for step in statement.followed_by]
-                    _flush(connection)
-                    pipeline.sync()
-                if own and statement.repeats:
-                    connection.execute("COMMIT")
+            return operation.decode(asked(asking, partial(self._ask, operation)))
         except BaseException:
             if own and not connection.closed:
                 connection.rollback()
             raise
-        return operation.decode(answers)
+
+    def _ask(self, operation: Operation[Any], steps: Sequence[Step]) -> list[Rows]:
+        """Send *steps* together, and return their answers."""
+        with self._connection.pipeline() as pipeline:
+            cursors = [self._send(step, operation) for step in steps]
+            _flush(self._connection)
+            pipeline.sync()
+            return [_rows(cursor) for cursor in cursors]
 
     def together(self, operations: Iterable[Operation[T]]) -> list[T]:
-        """Sends each while the server works on those before; in a transaction that is open."""
+        """Send each while the server works on those before, in a transaction that is open."""
         connection = self._connection
         if connection.pgconn.pipeline_status:
             return [self.execute(operation) for operation in operations]
@@ -80,7 +67,7 @@ class Statements:
         answers: list[T] = []
         with connection.pipeline() as pipeline:
             for operation in operations:
-                operation, statement = briefly(operation, self._statements)
+                operation, statement = shortest(operation, self._statements)
                 sent.append((operation, [self._send(step, operation) for step in statement.steps]))
                 _flush(connection)
                 if sent[len(answers)][1][-1].pgresult is not None:  # read what is there already
@@ -96,10 +83,10 @@ class Statements:
         return cursor.execute(step.text, step.bind(operation.params))
 
 
-class AsyncStatements:
+class AsyncioRunner:
     """Operations on an asyncio connection; in the caller's transaction, if there is one.
 
-    One of its own begins with *settings*.
+    A transaction of the operation's own begins with *settings*.
     """
 
     def __init__(
@@ -113,58 +100,47 @@ class AsyncStatements:
         self._settings = settings
 
     async def execute(self, operation: Operation[T]) -> T:
-        """Runs the steps in one round trip, with their transaction around them if there is none."""
-        # psycopg first ends the query, and we its transaction: the connection may break meanwhile.
+        """Run the steps in one round trip, in a transaction of their own if none is open."""
+        # When cancelled, psycopg ends the query and we the transaction. The connection may break
+        # there, and its error would replace the cancellation.
         with cancellable():
             return await self._execute(operation)
 
     async def _execute(self, operation: Operation[T]) -> T:
-        operation, statement = briefly(operation, self._statements)
+        operation, statement = shortest(operation, self._statements)
         settings, connection = self._settings, self._connection
         if statement.atomic and not settings and not connection.pgconn.pipeline_status:
             step = statement.steps[0]
-            name = known(connection, step)
-            if name and (params := bound(step, operation.params)) is not None:
+            name = prepared_name(connection, step)
+            if name and (params := encode(step, operation.params)) is not None:
                 async with connection.lock:
-                    rows = await connection.wait(answered(connection, name, params))
+                    rows = await connection.wait(fetch(connection, name, params))
                 return operation.decode([rows])
             return operation.decode([await _rows_async(await self._send(step, operation))])
         own = is_idle(connection)
-        if own and statement.unless and not settings:
-            cursor = await self._send(statement.unless, operation)
-            if answer := await _rows_async(cursor):
-                return operation.decode([answer])
+        first: Sequence[Step] = ()
+        if settings is not None:
+            first = self._statements[settings.name].steps
+            both = {**operation.params, **settings.params}
+            operation = Operation(operation.name, both, operation.decode)
+        asking = rounds(statement, own=own, settings=first)
         try:
-            async with connection.pipeline() as pipeline:
-                if own:
-                    await connection.execute(BEGIN)
-                    if settings is not None:
-                        [step] = self._statements[settings.name].steps
-                        await self._send(step, settings)
-                steps = [await self._send(step, operation) for step in statement.steps]
-                then = [await self._send(step, operation) for step in statement.followed_by]
-                if own and not statement.repeats:
-                    await connection.execute("COMMIT")
-                await _flush_async(connection)
-                await pipeline.sync()
-                said = steps if statement.repeats else [*steps, *then]
-                answers = [await _rows_async(cursor) for cursor in said]
-                while statement.repeats and says_again(
-                    [await _rows_async(cursor) for cursor in then]
-                ):
-                    then = [await self._send(step, operation) for step in statement.followed_by]
-                    await _flush_async(connection)
-                    await pipeline.sync()
-                if own and statement.repeats:
-                    await connection.execute("COMMIT")
+            return operation.decode(await asked_async(asking, partial(self._ask, operation)))
         except BaseException:
             if own and not connection.closed:
                 await connection.rollback()
             raise
-        return operation.decode(answers)
+
+    async def _ask(self, operation: Operation[Any], steps: Sequence[Step]) -> list[Rows]:
+        """Send *steps* together, and return their answers."""
+        async with self._connection.pipeline() as pipeline:
+            cursors = [await self._send(step, operation) for step in steps]
+            await _flush_async(self._connection)
+            await pipeline.sync()
+            return [await _rows_async(cursor) for cursor in cursors]
 
     async def together(self, operations: Iterable[Operation[T]]) -> list[T]:
-        """Sends each while the server works on those before; in a transaction that is open."""
+        """Send each while the server works on those before, in a transaction that is open."""
         connection = self._connection
         if connection.pgconn.pipeline_status:
             return [await self.execute(operation) for operation in operations]
@@ -173,7 +149,7 @@ class AsyncStatements:
         with cancellable():
             async with connection.pipeline() as pipeline:
                 for operation in operations:
-                    operation, statement = briefly(operation, self._statements)
+                    operation, statement = shortest(operation, self._statements)
                     steps = [await self._send(step, operation) for step in statement.steps]
                     sent.append((operation, steps))
                     await _flush_async(connection)
@@ -199,13 +175,8 @@ async def _rows_async(cursor: AsyncRawCursor[Any]) -> Rows:
 
 
 def _answers(cursor: RawCursor[Any] | AsyncRawCursor[Any]) -> bool:
-    """Without its `description`, which describes each column to nobody."""
+    """Has the statement rows? Without `cursor.description`, which would make an object a column."""
     return cursor.pgresult is not None and cursor.pgresult.nfields > 0
-
-
-def says_again(answers: Iterable[Rows]) -> bool:
-    """Must what follows a file run once more?"""
-    return any(row[0] is True for rows in answers for row in rows)
 
 
 def is_idle(connection: Connection[Any] | AsyncConnection[Any]) -> bool:
@@ -213,11 +184,20 @@ def is_idle(connection: Connection[Any] | AsyncConnection[Any]) -> bool:
     return connection.autocommit and connection.pgconn.transaction_status == _IDLE
 
 
-def _flush(connection: Connection[Any]) -> None:
-    """Sends what was put into the pipeline, to its end.
+def has_two_phases(connection: Connection[Any] | AsyncConnection[Any]) -> bool:
+    """Was its transaction begun by `tpc_begin`, perhaps by SQLAlchemy's ``twophase=True``?
 
-    psycopg writes as much as the socket takes at once, and then waits for the answers: to what the
-    server may never have been sent, when an argument is large. Both would wait for ever.
+    psycopg says so in no public attribute. A transaction that ends by a PREPARE TRANSACTION of the
+    caller's own cannot be told in time.
+    """
+    return getattr(connection, "_tpc", None) is not None
+
+
+def _flush(connection: Connection[Any]) -> None:
+    """Send all that was put into the pipeline.
+
+    psycopg writes what the socket takes at once, and then waits for answers. With a large argument
+    a part may not have been sent, and both sides would wait for ever.
     """
     with connection.lock:
         connection.wait(flushed(connection.pgconn))
@@ -230,7 +210,10 @@ async def _flush_async(connection: AsyncConnection[Any]) -> None:
 
 
 def flushed(pgconn: PGconn) -> PQGen[None]:
-    """Waits until everything is sent."""
+    """Wait until everything is sent, and read meanwhile.
+
+    A server whose answers nobody reads stops reading, too.
+    """
     while pgconn.flush():
-        if (yield Wait.RW) & Ready.R:  # a server that cannot get rid of its answers does not listen
+        if (yield Wait.RW) & Ready.R:
             pgconn.consume_input()

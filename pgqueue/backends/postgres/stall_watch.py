@@ -1,8 +1,8 @@
-"""Frees those who wait for an answer that was lost on the way, on connections that are lent out.
+"""Break lent connections on which somebody waits for an answer that was lost on the way.
 
-A task or an application may ask for what takes hours, so no time-out can tell. The server can:
-where it has nothing to do for a session on whose connection somebody waits, the question or the
-answer was lost, as with a firewall or a proxy that has forgotten the connection and told nobody.
+A task or an application may run a statement for hours, so no time-out can tell that it is lost. The
+server can: where a session is idle while somebody waits on its connection, the question or the
+answer was lost. A firewall or a proxy may have forgotten the connection without telling anybody.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeAlias
 
@@ -20,22 +20,23 @@ from psycopg import AsyncConnection, Connection, RawCursor
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
+from pgqueue.addresses import settings
 from pgqueue.operations import as_json
-from pgqueue.statements import Statement
+from pgqueue.statements.sql import Statement
 
 LOOK_SECONDS = 4.0
-LONGEST_GAP: Final = 16  # looks
+MOST_LOOKS_APART: Final = 16  # looks
 ASKING_SECONDS: Final = 10.0
 
 
-class Patient:
-    """A connection that says since when somebody waits on it, in one and the same call."""
+class TimedConnection:
+    """A connection that knows since when somebody has been waiting on it, in one call."""
 
     waits_since: float | None = None
 
 
-class WatchedConnection(Patient, Connection[Any]):
-    """One that is lent to threads."""
+class WatchedConnection(TimedConnection, Connection[Any]):
+    """A connection that is lent to threads."""
 
     def wait(self, *arguments: Any, **options: Any) -> Any:
         self.waits_since = time.monotonic()
@@ -45,8 +46,8 @@ class WatchedConnection(Patient, Connection[Any]):
             self.waits_since = None
 
 
-class WatchedAsyncConnection(Patient, AsyncConnection[Any]):
-    """One that is lent to coroutines."""
+class WatchedAsyncConnection(TimedConnection, AsyncConnection[Any]):
+    """A connection that is lent to coroutines."""
 
     async def wait(self, *arguments: Any, **options: Any) -> Any:
         self.waits_since = time.monotonic()
@@ -59,7 +60,7 @@ class WatchedAsyncConnection(Patient, AsyncConnection[Any]):
 AnyConnection: TypeAlias = WatchedConnection | WatchedAsyncConnection
 
 
-class Lent:
+class BorrowedConnection:
     """One connection that is in use, and what was seen of it."""
 
     def __init__(self, connection: AnyConnection) -> None:
@@ -73,7 +74,7 @@ class Lent:
         """Has somebody waited here since the last look, and is it time to ask the server?"""
         since = self.connection.waits_since
         if self.connection.pgconn.transaction_status != TransactionStatus.ACTIVE:
-            since = None  # but for notifications
+            since = None  # it waits for notifications, which may never come
         if since is None or since != self._since:
             self._since, self._looks, self._ask_at, self._idle_since = since, 0, 1, None
             return False
@@ -81,36 +82,36 @@ class Lent:
         return self._looks >= self._ask_at
 
     def learns(self, idle_since: str | None) -> None:
-        """Since when the server has had nothing to do for it; None while it works.
+        """Take the server's answer: idle since when, or None while it works for this session.
 
-        Hangs up when that was the same at the look before, and so was the wait.
+        Hangs up when the answer was the same at the last look, and so was the wait.
         """
         if idle_since is not None and idle_since == self._idle_since:
             hang_up(self.connection)
-        gap = 1 if idle_since is not None else min(self._looks, LONGEST_GAP)
+        gap = 1 if idle_since is not None else min(self._looks, MOST_LOOKS_APART)
         self._idle_since, self._ask_at = idle_since, self._looks + gap
 
 
-class Watch:
-    """A thread that looks now and then, while anything is lent; one in each process."""
+class StallWatch:
+    """A thread that looks at lent connections now and then, while there are any; one a process."""
 
-    def __init__(self, url: str, statements: Mapping[str, Statement]) -> None:
-        self._url = url
+    def __init__(self, address: Callable[[], str], statements: Mapping[str, Statement]) -> None:
+        self._address = address
         self._statements = statements
         self._starting = threading.Lock()
         self._process = 0  # whose thread looks
-        self._lent: dict[int, Lent] = {}
+        self._lent: dict[int, BorrowedConnection] = {}
         self._some = threading.Event()
 
     @contextmanager
     def over(self, connection: AnyConnection) -> Iterator[None]:
-        """Within, *connection* breaks rather than to be waited on for ever."""
-        if connection.prepare_threshold is None:  # a pooler's: whose session it is, nobody knows
+        """Watch *connection* within: it breaks where it would be waited on for ever."""
+        if connection.prepare_threshold is None:  # behind a pooler, the session cannot be known
             yield
             return
         if self._process != os.getpid():
             self._start()
-        self._lent[id(connection)] = Lent(connection)
+        self._lent[id(connection)] = BorrowedConnection(connection)
         self._some.set()
         try:
             yield
@@ -118,14 +119,14 @@ class Watch:
             self._lent.pop(id(connection), None)
 
     def close(self) -> None:
-        """Looks no more; used again, it begins again."""
+        """Stop looking; used again, it begins again."""
         self._process = 0
         self._some.set()
 
     def _start(self) -> None:
         with self._starting:
             if self._process != (process := os.getpid()):
-                # What a forked child has of its parent's it must not hang up.
+                # After a fork: the connections are the parent's, and must not be shut down here.
                 self._lent, self._some = {}, threading.Event()
                 self._process = process
                 threading.Thread(
@@ -139,13 +140,16 @@ class Watch:
             if lent := list(self._lent.values()):
                 some.set()
             if waiting := [each for each in lent if each.waits()]:
-                with suppress(psycopg.Error, OSError):  # then the network has more to say than we
+                with suppress(psycopg.Error, OSError):  # no answer, nothing learnt
                     self._ask(waiting)
 
-    def _ask(self, waiting: Iterable[Lent]) -> None:
+    def _ask(self, waiting: Iterable[BorrowedConnection]) -> None:
         pids = [each.connection.pgconn.backend_pid for each in waiting]
-        [step] = self._statements["answering"].steps
-        with Connection.connect(self._url, autocommit=True, connect_timeout=5) as connection:
+        [step] = self._statements["session/idle_since"].steps
+        url = self._address()
+        with Connection.connect(
+            url, autocommit=True, **settings(url, {"connect_timeout": 5})
+        ) as connection:
             timer = threading.Timer(ASKING_SECONDS, hang_up, [connection])
             timer.start()
             try:
@@ -153,15 +157,19 @@ class Watch:
                 rows = cursor.execute(step.text, [as_json(pids)], prepare=False).fetchall()
             finally:
                 timer.cancel()
-        told: dict[int, str | None] = dict(rows)
+        idle_since: dict[int, str | None] = dict(rows)
         for each, pid in zip(waiting, pids, strict=True):
-            each.learns(told.get(pid, "gone"))
+            each.learns(idle_since.get(pid, "gone"))
 
 
 def hang_up(connection: Connection[Any] | AsyncConnection[Any]) -> None:
-    """Closes the line and not the descriptor, which somebody is waiting on."""
+    """Shut the socket down, without closing its descriptor.
+
+    Somebody still waits on that: a closed one would leave a coroutine waiting, and libuv aborts the
+    process when a descriptor that it watches is closed.
+    """
     with (
         suppress(OSError, psycopg.Error),
-        socket.socket(fileno=os.dup(connection.fileno())) as line,
+        socket.socket(fileno=os.dup(connection.fileno())) as duplicate,
     ):
-        line.shutdown(socket.SHUT_RDWR)
+        duplicate.shutdown(socket.SHUT_RDWR)

@@ -14,16 +14,18 @@ from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 from psycopg.waiting import Ready, Wait
 
+from pgqueue.backends.forks import abandon, on_fork
+
 T = TypeVar("T")
 
 
-class Wire:
-    """Waits for answers, and hears NOTIFY at once while nobody waits for one.
+class SocketWaiter:
+    """Wait for answers, and pass NOTIFY on at once while nobody waits for one.
 
-    To begin and end watching with each statement, as psycopg does, is half of what a round trip
-    costs us. The socket is watched through a duplicate of its descriptor: asyncio keeps one
-    callback a descriptor, and psycopg needs that of the original in a transaction, and to connect.
-    *lost* is called when the connection breaks while it is idle.
+    The socket stays registered with the event loop: registering it for each statement, as psycopg
+    does, is half of what a round trip costs us. What is registered is a duplicate of its
+    descriptor, as asyncio keeps one callback a descriptor, and psycopg needs the original's in a
+    transaction, and to connect. *lost* is called when the connection breaks while it is idle.
     """
 
     def __init__(self, connection: AsyncConnection[Any], lost: Callable[[], None]) -> None:
@@ -31,31 +33,36 @@ class Wire:
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
-        self._ear: int | None = os.dup(connection.fileno())
+        self._socket: int | None = os.dup(connection.fileno())
         self._end = select.poll()
-        self._end.register(self._ear, 0)  # of an error or an end one is always told
-        self._loop.add_reader(self._ear, self._readable)
+        self._end.register(self._socket, 0)  # an error or a hang-up is always reported
+        self._loop.add_reader(self._socket, self._readable)
+        on_fork(self, SocketWaiter._abandon)
+
+    def _abandon(self) -> None:
+        if self._socket is not None:
+            abandon(self._socket)
 
     @property
     def watches(self) -> bool:
-        return self._ear is not None
+        return self._socket is not None
 
     def close(self) -> None:
-        """Watches no more."""
-        if self._ear is not None:
-            self._loop.remove_reader(self._ear)
-            os.close(self._ear)
-            self._ear = None
+        """Stop watching; the connection stays open."""
+        if self._socket is not None:
+            self._loop.remove_reader(self._socket)
+            os.close(self._socket)
+            self._socket = None
 
     async def wait(self, work: PQGen[T]) -> T:
-        """What *work* answers, which waits for the server whenever it yields.
+        """Run *work*, which waits for the server whenever it yields, and return its answer.
 
-        An interruption ends the statement first; that, and what the socket does not take at once,
-        is psycopg's.
+        psycopg goes on with the rest where it has to: it cancels the statement when we are
+        interrupted, and waits until the socket takes more where it did not take all at once.
         """
         try:
             wanted = next(work)
-            while wanted == Wait.R and self._ear is not None:
+            while wanted == Wait.R and self._socket is not None:
                 self._waiter = self._loop.create_future()
                 try:
                     await self._waiter
@@ -71,8 +78,8 @@ class Wire:
 
     def _readable(self) -> None:
         if self._end.poll(0):
-            # Of a socket's error libuv tells once, and watches no more; but first comes what the
-            # server said before, and then there is the end to be read.
+            # libuv reports a socket's error once, and then stops watching. What the server sent
+            # before it is still to be read, and then the end: so watch it again.
             self._loop.call_soon(self._watch_again)
         connection, waiter = self._connection, self._waiter
         if waiter is not None:
@@ -84,7 +91,7 @@ class Wire:
             return
         pgconn = connection.pgconn
         if connection.lock.locked() or pgconn.transaction_status == TransactionStatus.ACTIVE:
-            return  # psycopg reads
+            return  # psycopg itself waits for this, on the original descriptor
         try:
             pgconn.consume_input()
             while notify := pgconn.notifies():
@@ -94,9 +101,9 @@ class Wire:
             self._break()
 
     def _watch_again(self) -> None:
-        if self._ear is not None:
-            self._loop.remove_reader(self._ear)
-            self._loop.add_reader(self._ear, self._readable)
+        if self._socket is not None:
+            self._loop.remove_reader(self._socket)
+            self._loop.add_reader(self._socket, self._readable)
 
     def _break(self) -> None:
         self.close()
@@ -104,7 +111,7 @@ class Wire:
 
 
 class _Rest(Generator[Wait, Ready | int, T]):
-    """What is left of *work*, for psycopg to go on with; after *interruption*, if there was one."""
+    """The rest of *work*, for psycopg to run; it raises *interruption* first, if there was one."""
 
     def __init__(
         self, work: PQGen[T], wanted: Wait, interruption: BaseException | None = None

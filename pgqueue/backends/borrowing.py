@@ -1,0 +1,159 @@
+"""Connections of other drivers and frameworks, as a port borrows them: what carries a statement out
+there, and what puts several of them in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
+
+from pgqueue.backends.base import AsyncOperationRunner, OperationRunner
+from pgqueue.operations import Operation, Rows
+from pgqueue.statements.rounds import BEGIN
+from pgqueue.statements.sql import Paramstyle
+
+T = TypeVar("T")
+_SAVEPOINT: Final = "pgqueue_borrowed"
+
+
+@dataclass(frozen=True, slots=True)
+class Borrowed:
+    """A blocking connection, which carries statements out by a cursor of its own.
+
+    So a framework counts, logs and wraps them as its own. *driver*: the driver's connection below.
+    *cursor* makes a DB-API cursor that takes *paramstyle*. *transaction*: what statements that
+    belong together are put in, a transaction, or nothing where one is open. *savepoint*: the same,
+    but in an open transaction a savepoint. *prepared*: what the driver's connection has been given,
+    kept as long as that lives. *two_phases*: the transaction ends by a PREPARE TRANSACTION.
+    """
+
+    driver: Any
+    cursor: Callable[[], Any]
+    transaction: Callable[[], AbstractContextManager[Any]]
+    savepoint: Callable[[], AbstractContextManager[Any]]
+    prepared: set[str]
+    paramstyle: Paramstyle = "pyformat"
+    two_phases: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncBorrowed:
+    """An asyncio connection: *ask* sends a statement with its parameters and returns the rows."""
+
+    driver: Any
+    ask: Callable[[str, Sequence[Any]], Awaitable[Rows]]
+    transaction: Callable[[], AbstractAsyncContextManager[Any]]
+    savepoint: Callable[[], AbstractAsyncContextManager[Any]]
+    paramstyle: Paramstyle = "numeric_dollar"
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A blocking connection that must be used in another thread, or greenlet, than the caller's.
+
+    *connection* makes what a port's `on` takes, *run* awaits a function that is carried out there.
+    *driver*: the driver's own connection.
+    """
+
+    driver: Any
+    connection: Callable[[], Any]
+    run: Callable[[Callable[[], Any]], Awaitable[Any]]
+
+
+class _Opener(Protocol):
+    def __call__(
+        self, connection: Any, /, *, single: bool = False
+    ) -> AbstractContextManager[OperationRunner]: ...
+
+
+@asynccontextmanager
+async def used_elsewhere(
+    on: _Opener, there: Elsewhere, *, single: bool
+) -> AsyncIterator[AsyncOperationRunner]:
+    """Yield a runner whose operations the blocking *on* carries out where *there* says."""
+
+    def begin() -> AbstractContextManager[OperationRunner]:
+        return on(there.connection(), single=single)
+
+    async with entered_elsewhere(begin, there.run) as runner:
+        yield _Runner(runner, there.run)
+
+
+class _Runner:
+    def __init__(
+        self, runner: OperationRunner, run: Callable[[Callable[[], Any]], Awaitable[Any]]
+    ) -> None:
+        self._runner = runner
+        self._run = run
+
+    async def execute(self, operation: Operation[T]) -> T:
+        answer: T = await self._run(partial(self._runner.execute, operation))
+        return answer
+
+
+@asynccontextmanager
+async def entered_elsewhere(
+    begin: Callable[[], AbstractContextManager[T]],
+    run: Callable[[Callable[[], Any]], Awaitable[Any]],
+) -> AsyncIterator[T]:
+    """As the blocking context that *begin* makes, entered and left by *run*."""
+    contexts: list[AbstractContextManager[T]] = []
+
+    def enter() -> T:
+        contexts.append(begin())
+        return contexts[0].__enter__()
+
+    value = await run(enter)
+    [context] = contexts
+    try:
+        yield value
+    except BaseException as error:
+        if not await run(partial(context.__exit__, type(error), error, error.__traceback__)):
+            raise
+    else:
+        await run(partial(context.__exit__, None, None, None))
+
+
+def by_statements(
+    execute: Callable[[str], object], is_open: Callable[[], bool]
+) -> tuple[Callable[[], AbstractContextManager[Any]], Callable[[], AbstractContextManager[Any]]]:
+    """Return `Borrowed.transaction` and `Borrowed.savepoint` made of SQL.
+
+    *is_open*: is a transaction open, or does the driver open one by itself?
+    """
+
+    def transaction() -> AbstractContextManager[Any]:
+        if is_open():
+            return nullcontext()
+        return _bordered(execute, BEGIN.sql, "COMMIT", "ROLLBACK")
+
+    def savepoint() -> AbstractContextManager[Any]:
+        if not is_open():
+            return _bordered(execute, BEGIN.sql, "COMMIT", "ROLLBACK")
+        release = f"RELEASE {_SAVEPOINT}"
+        undo = f"ROLLBACK TO {_SAVEPOINT}; {release}"
+        return _bordered(execute, f"SAVEPOINT {_SAVEPOINT}", release, undo)
+
+    return transaction, savepoint
+
+
+@contextmanager
+def _bordered(execute: Callable[[str], object], begin: str, end: str, undo: str) -> Iterator[None]:
+    execute(begin)
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):  # of a connection that is lost; the first error says more
+            for statement in undo.split("; "):
+                execute(statement)
+        raise
+    execute(end)

@@ -1,0 +1,57 @@
+"""What belongs to one event loop each, and ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class PerLoop(Generic[T]):
+    """One thing for each event loop, which *closes* when the loop ends.
+
+    Who ends a loop, as asyncio.run does, cancels all its tasks first, and waits for them: one waits
+    here for that. It also ends those of psycopg's pools, which swallow a cancellation while they
+    connect, and would be waited for for ever. A loop that was closed without it is noticed by the
+    next loop; what was its own *goes*, without a loop.
+    """
+
+    def __init__(
+        self, closes: Callable[[T], Awaitable[object]], goes: Callable[[T], object]
+    ) -> None:
+        self._closes = closes
+        self._goes = goes
+        self._things: dict[asyncio.AbstractEventLoop, tuple[T, asyncio.Task[None]]] = {}
+
+    def get(self) -> T | None:
+        """Return the running loop's own, if it has one."""
+        held = self._things.get(asyncio.get_running_loop())
+        return None if held is None else held[0]
+
+    def put(self, thing: T) -> T:
+        """Make *thing* the running loop's own."""
+        for loop in list(self._things):
+            if loop.is_closed() and (left := self._things.pop(loop, None)) is not None:
+                self._goes(left[0])
+        loop = asyncio.get_running_loop()
+        end = loop.create_task(self._end_with(loop, thing), name="pgqueue-end")
+        self._things[loop] = thing, end
+        return thing
+
+    async def close(self) -> None:
+        """Close the running loop's own."""
+        held = self._things.get(asyncio.get_running_loop())
+        if held is not None:
+            await asyncio.sleep(0)  # what has not begun would be cancelled without its end
+            held[1].cancel()
+            await asyncio.wait({held[1]})
+
+    async def _end_with(self, loop: Any, thing: T) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:  # not where a loop was left behind: nothing is awaited there
+            self._things.pop(loop, None)
+            await self._closes(thing)
+            raise

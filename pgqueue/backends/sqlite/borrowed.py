@@ -1,0 +1,88 @@
+"""Operations through the cursor of a framework that has a SQLite connection."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from pgqueue.backends.borrowing import Borrowed
+from pgqueue.backends.sqlite.errors import is_busy, translated
+from pgqueue.backends.sqlite.running import SqliteRunner
+from pgqueue.errors import StoreUnavailable
+from pgqueue.operations import Operation
+from pgqueue.statements.sql import Statement, Step, shortest
+
+T = TypeVar("T")
+
+
+class BorrowedRunner(SqliteRunner):
+    """Operations on a borrowed connection."""
+
+    def __init__(
+        self,
+        connection: Borrowed,
+        statements: Mapping[str, Statement],
+        present: Callable[[], Sequence[int]],
+    ) -> None:
+        super().__init__(connection.driver, statements, present)
+        self._own = self._cursor
+        self._prepare(connection.prepared)
+        self._cursor = connection.cursor()
+        self._transaction = connection.transaction
+
+    def execute(self, operation: Operation[T]) -> T:
+        if operation.name in self._statements:
+            _, statement = shortest(operation, self._statements)
+            if not statement.atomic:
+                with self._transaction():
+                    return super().execute(operation)
+        return super().execute(operation)
+
+    def _prepare(self, prepared: set[str]) -> None:
+        """Give a connection that is seen for the first time what the statements call.
+
+        By trying it below the framework, which would count a query that fails.
+        """
+        [step] = self._statements["session/drawn"].steps
+        if step.sql not in prepared:
+            self._run(step, {}).fetchall()
+            prepared.add(step.sql)
+
+    def _run(self, step: Step, given: Mapping[str, Any]) -> Any:
+        """What is noted beside the file is no query of the application's."""
+        if step not in self._statements["session/drawn"].steps:
+            return super()._run(step, given)
+        framework, self._cursor = self._cursor, self._own
+        try:
+            return super()._run(step, given)
+        finally:
+            self._cursor = framework
+
+
+@contextmanager
+def borrowed(
+    connection: Borrowed,
+    statements: Mapping[str, Statement],
+    present: Callable[[], Sequence[int]],
+    *,
+    single: bool,
+) -> Iterator[BorrowedRunner]:
+    """Run operations on *connection*; *single* ones need no transaction around them.
+
+    The framework's errors stay what they are, but for those that say what is wrong with the queue.
+    """
+    try:
+        if single:
+            yield BorrowedRunner(connection, statements, present)
+        else:
+            with connection.transaction():
+                yield BorrowedRunner(connection, statements, present)
+    except Exception as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, sqlite3.Error) and not is_busy(cause):
+            ours = translated(cause)
+            if ours is not cause and not isinstance(ours, StoreUnavailable):
+                raise ours from error
+        raise

@@ -1,0 +1,58 @@
+"""Numbers that were drawn in transactions, which may be rolled back: none is given again.
+
+SQLite has no sequences, and a rolled-back transaction leaves nothing in the file. But whoever
+enqueued in it has seen the ids, and may ask for them later. So the largest number is noted beside
+the file, in eight bytes that all processes map. Only who holds SQLite's write lock looks and notes:
+the statements call a function for it, which each connection is given when it first needs it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from pgqueue.backends.sqlite.file import MEMORY, path_of
+
+SUFFIX: Final = "_drawn"
+_MISSING: Final = "no such function: "
+_BYTES: Final = 8
+
+
+def missing(error: sqlite3.OperationalError) -> str | None:
+    """Return the name of the function that a statement needs and its connection has not."""
+    name = str(error).removeprefix(_MISSING)
+    return name if name != str(error) and name.endswith(SUFFIX) else None
+
+
+def give(connection: sqlite3.Connection, function: str) -> None:
+    """Give *connection* the function that looks at the largest number, or notes one."""
+    numbers = _numbers(path_of(connection), function.removesuffix(SUFFIX))
+
+    def drawn(*number: int) -> int:
+        if number and number[0] > numbers[0]:
+            numbers[0] = number[0]
+        return numbers[0]
+
+    connection.create_function(function, -1, drawn)
+
+
+def _numbers(path: str, schema: str) -> memoryview:
+    """Return the eight bytes as one number; where nothing can lie beside the file, or nobody else
+    sees it, they are this connection's own."""
+    if path != MEMORY:
+        try:
+            file = Path(f"{path}-locks", f"{schema}-numbers")
+            file.parent.mkdir(exist_ok=True)
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                if os.fstat(descriptor).st_size < _BYTES:
+                    os.ftruncate(descriptor, _BYTES)
+                return memoryview(mmap.mmap(descriptor, _BYTES)).cast("q")
+            finally:
+                os.close(descriptor)
+        except OSError:
+            pass
+    return memoryview(bytearray(_BYTES)).cast("q")
