@@ -21,8 +21,9 @@ The job is ours from the claim until its outcome is durable, whatever happens in
 
 * killed before the claim commits: the job is available, as if nothing had happened;
 * killed after it: the kernel closes our session, which frees our presence lock; the leader sees
-  that and rescues;
-* claimed, but the answer never came, because the connection broke: `recall` asks for it;
+  that and rescues (who is alive, and who says so: ``life.py``);
+* claimed, but the answer never came: `recall` asks for it; and `recollect` for what nobody here
+  knows of, however that came about;
 * finished, but the completion's answer never came: it is sent again, and answered as the first
   time;
 * frozen for a minute, then thawed: the job has been rescued; our completion is stale, and says so;

@@ -13,25 +13,35 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
+from pgqueue.worker.options import Options
 from pgqueue.worker.reloader import Reloader
 from pgqueue.worker.service import log
+from pgqueue.worker.telemetry.probes import Probes
+from pgqueue.worker.telemetry.relay import Relay
+from pgqueue.worker.telemetry.supervising import SupervisorVitals
+from pgqueue.worker.telemetry.systemd import Systemd
 
-# A child's exit codes when starting it again would change nothing, and what is ours then.
+# A child's exit codes that mean that starting it again would change nothing; HOPELESS has the exit
+# code of the supervisor for each.
 UNUSABLE: Final = os.EX_CONFIG
 MISUSED: Final = os.EX_USAGE
-HOPELESS: Final = {UNUSABLE: 1, MISUSED: 2}
-FIRST_GAP: Final = 0.5
-LONGEST_GAP: Final = 30.0
+UNREACHABLE: Final = os.EX_UNAVAILABLE  # hopeless only while no process has ever worked
+HOPELESS: Final = {UNUSABLE: 1, UNREACHABLE: 1, MISUSED: 2}
+FIRST_GAP_SECONDS: Final = 0.5
+LONGEST_GAP_SECONDS: Final = 30.0
 STEADY_SECONDS: Final = 60.0
+LATE_SECONDS: Final = 20.0  # after the grace period, before a process is killed
 _VARIABLE: Final = "PGQUEUE_SUPERVISOR"
+_relays: Final[list[Relay]] = []
 _PR_SET_PDEATHSIG: Final = 1
 
 
 def place() -> int | None:
-    """Which child of a supervisor this process is, from 0; None: it is none.
+    """Which child of a supervisor this process is, from 0; None if it is none.
 
-    Asked once, at the start: from then on the kernel tells us when whoever started us dies, however
-    that happens, and what we start ourselves is nobody's child.
+    To be called once, at the start. From then on the kernel sends us SIGTERM when the process that
+    started us dies, however that happens. The variable that says so is taken out of the
+    environment: what we start ourselves is no child of the supervisor.
     """
     said = os.environ.pop(_VARIABLE, None)
     if said is None:
@@ -42,21 +52,37 @@ def place() -> int | None:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
     if os.getppid() != int(parent):
         sys.exit("whoever started this worker is gone")
+    number, _, descriptor = number.partition(":")
+    if descriptor:
+        _relays.append(Relay(int(descriptor)))
     return int(number) if number else None
 
 
-def environment(number: int | None = None) -> dict[str, str]:
-    """What a worker is started with, so that it ends when we do; a supervisor says its *number*."""
-    pid = os.getpid()
-    return {**os.environ, _VARIABLE: f"{pid}" if number is None else f"{pid}:{number}"}
+def relay() -> Relay | None:
+    """The way to our supervisor, if it asked for one; to be called once, after `place`."""
+    return _relays.pop() if _relays else None
+
+
+def environment(number: int | None = None, descriptor: int | None = None) -> dict[str, str]:
+    """What a worker is started with, so that it ends when we do; a supervisor says its *number*,
+    and on which *descriptor* it wants to hear how the worker is."""
+    said = ":".join(str(part) for part in (os.getpid(), number, descriptor) if part is not None)
+    return {**os.environ, _VARIABLE: said}
 
 
 class Supervisor:
     """Runs *command* in as many processes, restarts those that die, and passes signals on.
 
-    With *drain*, a process that ends well has done its part. A change of a Python file below
-    *watched* restarts them all, each in good order; then nothing is hopeless, since the next
-    change may mend it.
+    A second SIGTERM becomes SIGQUIT to them: whoever stops a service often sends the first to all
+    of its processes, and then each has it twice, from them and from us.
+
+    A process that was told to end and still lives *grace* seconds and a margin later is killed.
+    With *drain*, one that ends well has done its part and is not started again; with *renews*, it
+    has done its part and another takes its place at once. A change of a
+    Python file below *watched* restarts them all, each in good order; no error makes it give up
+    then, since the next change may mend it.
+
+    It answers for all of them where *options* and *systemd* ask how it is.
     """
 
     def __init__(
@@ -64,22 +90,43 @@ class Supervisor:
         command: Sequence[str],
         processes: int,
         *,
+        grace: float = 30.0,
         drain: bool = False,
+        renews: bool = False,
         watched: Path | None = None,
+        options: Options | None = None,
+        systemd: Systemd | None = None,
     ) -> None:
         self._command = command
-        self._children = [_Child(number) for number in range(processes)]
+        self._children = [_Child(number, grace + LATE_SECONDS) for number in range(processes)]
         self._drain = drain
+        self._renews = renews
         self._reloader = Reloader(watched, self._restart) if watched else None
+        self._vitals = SupervisorVitals(processes)
+        metrics = self._vitals.metrics
+        self._probes = Probes(self._vitals, options or Options(), systemd, metrics)
         self._signals = 0
         self._stopping = asyncio.Event()
         self._exit_code = 0
+        self._has_worked = False
 
-    async def run(self) -> int:
-        """Runs them until all have ended for good; answers the exit code."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled, number)
+    async def run(self, *, signals: bool = True) -> int:
+        """Runs them until all have ended for good; answers the exit code. Raises PgqueueError.
+
+        Without *signals* it handles none: the caller does, and calls `stop`.
+        """
+        if signals:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._signalled, number)
+        with self._probes:
+            return await self._run()
+
+    def stop(self) -> None:
+        """Have all of them end in good order, as at a SIGTERM."""
+        self._stop()
+
+    async def _run(self) -> int:
         if self._reloader is not None:
             self._reloader.start()
         await asyncio.gather(*(self._keep(child) for child in self._children))
@@ -89,30 +136,33 @@ class Supervisor:
 
     async def _keep(self, child: _Child) -> None:
         """Keeps one process running."""
-        gap = FIRST_GAP
+        gap = FIRST_GAP_SECONDS
         while not self._stopping.is_set():
             began = monotonic()
             code = await self._run_once(child)
+            steady = monotonic() - began > STEADY_SECONDS
+            self._has_worked |= steady and code not in HOPELESS
             if self._stopping.is_set():
-                if code not in (0, -signal.SIGTERM, *HOPELESS):
+                if code not in (0, -signal.SIGTERM, -signal.SIGQUIT, *HOPELESS):
                     log.warning("process %d %s", child.pid, _how(code))
                     self._exit_code = self._exit_code or 1
-            elif child.restarting:
-                gap = FIRST_GAP
+            elif child.restarting or (code == 0 and self._renews and not self._drain):
+                gap = FIRST_GAP_SECONDS
             elif code == 0 and self._drain:
+                self._vitals.unlinked(child.number, for_good=True)
                 return
-            elif code not in HOPELESS:
-                if monotonic() - began > STEADY_SECONDS:
-                    gap = FIRST_GAP
+            elif code not in HOPELESS or (code == UNREACHABLE and self._has_worked):
+                if steady:
+                    gap = FIRST_GAP_SECONDS
                 log.warning("process %d %s; starting another in %g s", child.pid, _how(code), gap)
                 await self._pause(child, gap)
-                gap = min(2 * gap, LONGEST_GAP)
+                gap = min(2 * gap, LONGEST_GAP_SECONDS)
             elif self._reloader is not None:
                 log.warning("process %d cannot work like this; waiting for a change", child.pid)
                 await self._pause(child, None)
             elif child.number and self._children[0].process is not None:
                 await self._pause(child, gap)  # the first one finds the same, and says it for all
-                gap = min(2 * gap, LONGEST_GAP)
+                gap = min(2 * gap, LONGEST_GAP_SECONDS)
             else:
                 if child.number:
                     log.warning("process %d %s", child.pid, _how(code))
@@ -124,18 +174,23 @@ class Supervisor:
         child.restarting = False
         child.changed.clear()
         # In a group of its own, so that Ctrl-C reaches it once, through us.
+        link = self._vitals.linked(child.number)
         process = await asyncio.create_subprocess_exec(
             *self._command,
-            env=environment(child.number),
+            env=environment(child.number, link.theirs.fileno()),
             stdin=asyncio.subprocess.DEVNULL,
             process_group=0,
+            pass_fds=[link.theirs.fileno()],
         )
         child.process = process
+        link.started()
         log.info("process %d started", process.pid)
         if self._stopping.is_set() or child.restarting:
             child.send(signal.SIGTERM)
         code = await process.wait()
-        child.process = None
+        child.ended()
+        await link.ended()
+        self._vitals.unlinked(child.number)
         child.pid = process.pid
         return code
 
@@ -153,7 +208,7 @@ class Supervisor:
         self._signals += 1
         what = ("stopping", "stopping now", "killing what is left")[min(self._signals, 3) - 1]
         log.info("%s: %s", signal.Signals(number).name, what)
-        self._stop(signal.SIGTERM if self._signals < 3 else signal.SIGKILL)
+        self._stop((signal.SIGTERM, signal.SIGQUIT, signal.SIGKILL)[min(self._signals, 3) - 1])
 
     def _restart(self) -> None:
         for child in self._children:
@@ -161,6 +216,7 @@ class Supervisor:
 
     def _stop(self, number: int = signal.SIGTERM) -> None:
         self._stopping.set()
+        self._vitals.stopping = True
         for child in self._children:
             child.send(number)
 
@@ -168,8 +224,10 @@ class Supervisor:
 class _Child:
     """One place for a process."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, patience: float) -> None:
         self.number = number
+        self._patience = patience
+        self._killing: asyncio.TimerHandle | None = None
         self.process: asyncio.subprocess.Process | None = None
         self.pid = 0
         self.restarting = False
@@ -184,6 +242,15 @@ class _Child:
         if self.process is not None:
             with suppress(ProcessLookupError):
                 self.process.send_signal(number)
+            if self._killing is None and number != signal.SIGKILL:
+                loop = asyncio.get_running_loop()
+                self._killing = loop.call_later(self._patience, self.send, signal.SIGKILL)
+
+    def ended(self) -> None:
+        self.process = None
+        if self._killing is not None:
+            self._killing.cancel()
+            self._killing = None
 
 
 def _how(code: int) -> str:

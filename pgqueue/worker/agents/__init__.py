@@ -1,0 +1,1 @@
+"""The agents of a worker: each does one thing, in the background."""

@@ -1,0 +1,48 @@
+"""The Gatekeeper: claims nothing for an outlet whose broker is away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from time import monotonic
+
+from pgqueue.bridges import Outlet
+from pgqueue.jobs.tally import Bridge
+from pgqueue.worker.agents.fetcher import Fetcher
+from pgqueue.worker.service import Service, log
+
+
+class Gatekeeper(Service):
+    """While the gate of an outlet is shut, its queue is not served: what waits there waits on, at
+    no cost, and what was in hand has been given back."""
+
+    def __init__(
+        self, outlets: Iterable[Outlet], fetcher: Fetcher, queues: Mapping[str, int | None]
+    ) -> None:
+        self._outlets = [outlet for outlet in outlets if outlet.name in queues]
+        self._fetcher = fetcher
+        self._queues = queues
+        self._shut_since: dict[str, float | None] = {each.name: None for each in self._outlets}
+
+    async def run(self) -> None:
+        for outlet in self._outlets:
+            outlet.sender.changed.append(self._teller(outlet))
+
+    def figures(self) -> list[Bridge]:
+        """How each of its outlets is; any thread may ask."""
+        now = monotonic()
+        return [
+            Bridge(name, away=0.0 if since is None else now - since)
+            for name, since in list(self._shut_since.items())
+        ]
+
+    def _teller(self, outlet: Outlet) -> Callable[[str | None], None]:
+        def changed(why: str | None) -> None:
+            self._shut_since[outlet.name] = outlet.sender.shut_since
+            if why is not None:
+                log.warning("outlet %s: its messages wait: %s", outlet.name, why)
+                self._fetcher.leave([outlet.name])
+            else:
+                log.info("outlet %s: %s is back", outlet.name, outlet.sink.place)
+                self._fetcher.serve({outlet.name: self._queues[outlet.name]})
+
+        return changed

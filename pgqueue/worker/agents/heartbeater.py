@@ -1,0 +1,139 @@
+"""The Heartbeater: says that we live and what we hold, and learns what we lost or should stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from time import monotonic
+from typing import Any
+
+from pgqueue import operations
+from pgqueue.worker.agents.listener import Listener
+from pgqueue.worker.connection import ReconnectingConnection
+from pgqueue.worker.life import Life
+from pgqueue.worker.running.executor import Executor
+from pgqueue.worker.service import Service, happens
+
+BUSY_SECONDS = 5.0
+LOOK_SECONDS = 1.0
+LONG_SECONDS = 1.0
+MOST_LONG = 100
+
+
+class Heartbeater(Service):
+    """Asks about the leases now and then, and at once when somebody cancels one of our jobs.
+
+    While jobs run it asks more often; without a session of our own every second, as nothing else
+    tells us of a cancellation then. Idle, it asks only every other time: whether the session still
+    hears is asked each time, and that shows a broken one too.
+
+    Where the session cannot be opened, but the rest can, it speaks on *other*: a worker without a
+    session is alive too, and may go on (see life.py).
+    """
+
+    def __init__(
+        self,
+        listener: Listener,
+        other: ReconnectingConnection,
+        life: Life,
+        executor: Executor,
+        profile: dict[str, Any],
+        interval: float,
+        frozen_after: float,
+    ) -> None:
+        self._listener = listener
+        self._other = other
+        self._life = life
+        listener.cut = self._cut
+        listener.drops.append(executor.drop)
+        self._executor = executor
+        self._profile = profile
+        self._interval = interval
+        self._has_time = frozen_after >= 3 * interval
+        self._asked = asyncio.Event()
+        self._said_running = 0
+        self._seen_busy = False
+
+    def ask(self) -> None:
+        """Asks now."""
+        self._asked.set()
+
+    def _cut(self) -> None:
+        self._life.doubt()
+        self.ask()
+
+    async def beat(self) -> None:
+        """Says once that we live; then asks what is still ours, which may have to wait."""
+        listener, held = self._listener, self._executor.leases()
+        line, began = listener.line if listener.line.is_open else self._other, monotonic()
+        await listener.recognise(line)
+        beats = listener.beats + 1
+        profile, session = self._present_profile(beats), listener.present
+        await line.execute(operations.alive(listener.worker, len(held), profile, session=session))
+        listener.beats = beats
+        self._said_running = len(held)
+        if session == listener.present:
+            self._life.heard(began)
+        if not held:
+            return
+        answer = await line.execute(
+            operations.heartbeat(listener.worker, held, profile, session=session)
+        )
+        for lease in held:
+            if lease not in answer:
+                self._executor.lost(*lease)
+            elif answer[lease].cancel_requested:
+                self._executor.cancel(*lease)
+
+    def _present_profile(self, beats: int) -> dict[str, Any]:
+        """The profile, and how the worker is now.
+
+        *full*: the queues that are at their limit here, for those who ask why a job waits.
+        *running*: how many jobs run here, by queue; *longest*: the ids of those that have been
+        running long, the longest first; the store has no index for either. *beats*: how often we
+        have said that we live; a store that knows of fewer has been restored from a backup.
+        """
+        runs = [run for run in self._executor.runs() if run.task is not None]
+        long = sorted(
+            (run for run in runs if 0 < run.started_at < monotonic() - LONG_SECONDS),
+            key=lambda run: run.started_at,
+        )
+        more = {
+            "full": self._executor.full_queues,
+            "running": dict(Counter(run.job.queue for run in runs)),
+            "longest": [run.job.id for run in long[:MOST_LONG]],
+            "beats": beats,
+        }
+        return self._profile | {"info": self._profile["info"] | more}
+
+    async def run(self) -> None:
+        checked_at, skipped = monotonic(), False
+        while True:
+            await self._turn()
+            skipped = self._may_skip() and not skipped
+            self._asked.clear()
+            if not skipped:
+                await self.beat()
+            if self._listener.present and monotonic() - checked_at >= self._interval * 0.9:
+                await self._listener.check()
+                checked_at = monotonic()
+
+    def _may_skip(self) -> bool:
+        idle = self._listener.present and not self._executor.busy
+        return idle and self._has_time and not self._asked.is_set() and not self._said_running
+
+    async def _turn(self) -> None:
+        """Waits until it is time: also a second after an idle worker has got something to do, so
+        that others see it. Looking for that costs the store nothing, and counts once a turn."""
+        began = monotonic()
+        while not self._asked.is_set() and (left := began + self._gap() - monotonic()) > 0:
+            await happens(self._asked, min(left, LOOK_SECONDS))
+            if self._executor.busy and not self._seen_busy:
+                self._seen_busy = True
+                return
+        self._seen_busy = self._executor.busy
+
+    def _gap(self) -> float:
+        if not self._executor.busy:
+            return self._interval
+        return min(self._interval, BUSY_SECONDS if self._listener.present else 1.0)

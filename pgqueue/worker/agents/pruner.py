@@ -1,0 +1,125 @@
+"""The Pruner: deletes what is past its retention."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from pgqueue import operations
+from pgqueue.backends.plans import carry_out_async
+from pgqueue.errors import StoreBusy, StoreUnavailable
+from pgqueue.jobs.job import State
+from pgqueue.jobs.retention import Retention
+from pgqueue.operations import Trimmed
+from pgqueue.operations.tallying import folding
+from pgqueue.worker.connection import ReconnectingConnection
+from pgqueue.worker.service import Service, log
+
+PRUNE_SECONDS = 600.0
+BLOCKED_SECONDS = 10.0  # when something was in the way, or is left to do
+TRIM_PORTIONS = 40  # 200,000 edges, which takes a second or two
+PORTION = 10_000
+
+
+class Pruner(Service):
+    """Drops what is past its retention, makes partitions ahead, and looks for what should not
+    exist.
+
+    It has a connection of its own, open only while it works. On the session, a due job, a sign of
+    life or the renewal of a leader's term would have to wait for its long statements. Each step
+    commits by itself and may fail by itself. What is in its way is logged once, and again only when
+    that has changed.
+    """
+
+    def __init__(
+        self, line: ReconnectingConnection, retention: Retention, wake: Callable[[], None]
+    ) -> None:
+        self._line = line
+        self._retention = retention
+        self._wake = wake
+        self._said: dict[str, str] = {}
+        self._untrimmed = True  # a leader before us may have dropped jobs, and trimmed nothing
+        self._came_to: Trimmed | None = None  # in all edges, while some are left to look at
+
+    async def run(self) -> None:
+        while True:
+            steps = (self._prune, self._trim, self._sweep, self._forget, self._fold)
+            try:
+                free = [await self._step(step) for step in steps]
+            finally:
+                await self._line.close()
+            await asyncio.sleep(PRUNE_SECONDS if all(free) else BLOCKED_SECONDS)
+
+    async def _step(self, step: Callable[[], Awaitable[bool]]) -> bool:
+        """Whether nothing was in the way of *step*, and nothing is left to do."""
+        name = step.__name__.strip("_")
+        try:
+            free = await step()
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            self._failed(
+                name, f"{type(error).__name__}: {error}", known=isinstance(error, StoreBusy)
+            )
+            return False
+        self._said.pop(name, None)
+        return free
+
+    async def _prune(self) -> bool:
+        """In portions, until nothing is past its retention, or nothing moves."""
+        dropped = deleted = 0
+        while True:
+            pruned = await self._line.execute(operations.prune(self._retention))
+            dropped, deleted = dropped + pruned.dropped, deleted + pruned.deleted
+            if not pruned.any():
+                break
+        if dropped or deleted:
+            log.info("pruned %d partitions and %d single jobs", dropped, deleted)
+            self._untrimmed = True
+        for state in State:
+            if state in pruned.failed:
+                self._failed(f"prune of {state} jobs", pruned.failed[state])
+            else:
+                self._said.pop(f"prune of {state} jobs", None)
+        return not pruned.failed
+
+    async def _trim(self) -> bool:
+        """Deletes the edges and workflows of jobs that are gone, some at a time, and says whether
+        it has seen all. Does nothing unless jobs can have gone: by a prune, or because some states
+        are not archived at all."""
+        if self._came_to is None:
+            if not self._untrimmed and self._retention.archived_states() == operations.EVERYTHING:
+                return True
+            self._came_to, self._untrimmed = Trimmed(), False
+        for _ in range(TRIM_PORTIONS):
+            self._came_to = await self._line.execute(operations.trim(self._came_to))
+            if self._came_to is None:
+                return True
+        return False
+
+    async def _sweep(self) -> bool:
+        swept = await self._line.execute(operations.sweep(keep=self._retention.archived_states()))
+        if any(swept):
+            log.error("mended %d stranded and %d orphaned jobs; please report this", *swept)
+            self._wake()
+        return True
+
+    async def _fold(self) -> bool:
+        """Sums up what workers have counted: of all of them, and of old minutes by the hour."""
+        await carry_out_async(folding(datetime.now(UTC)), self._line.execute)
+        return True
+
+    async def _forget(self) -> bool:
+        """Deletes what became of schedules' instants long ago, in portions."""
+        while await self._line.execute(operations.forget(PORTION)):
+            pass
+        return True
+
+    def _failed(self, what: str, why: str, known: bool = False) -> None:
+        """Logs it, once. A lock that somebody holds for a moment is not worth a warning."""
+        if known or "lock timeout" in why:
+            log.debug("%s gave way: %s", what, why)
+        elif self._said.get(what) != why:
+            log.warning("%s: %s; it is tried again every now and then", what, why)
+            self._said[what] = why

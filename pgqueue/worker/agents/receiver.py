@@ -1,0 +1,146 @@
+"""The Receiver: takes messages from a broker's queue, and makes jobs of them.
+
+Take, enqueue all that was taken in one transaction, settle; the next as soon as the last returned.
+A message is settled only after the commit: whoever dies earlier leaves it to the broker, which
+hands it out again, and its unique key makes sure that it is the same job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from pgqueue.bridges import probing
+from pgqueue.bridges.base import Received, SourceLine, Unreachable
+from pgqueue.bridges.inlet import Inlet
+from pgqueue.errors import StoreBusy, StoreUnavailable
+from pgqueue.jobs.job import NewJob, State
+from pgqueue.jobs.tally import Bridge
+from pgqueue.operations import inspections
+from pgqueue.worker.service import Service, log
+
+if TYPE_CHECKING:
+    from pgqueue.app import App
+
+COUNT_SECONDS: Final = 1.0
+CLOSE_SECONDS: Final = 5.0
+_WAITING: Final = (State.BLOCKED, State.SCHEDULED, State.AVAILABLE, State.RETRYABLE)
+
+
+class Receiver(Service):
+    """Serves one inlet: a line of its own, and never two batches in hand."""
+
+    def __init__(self, app: App, inlet: Inlet) -> None:
+        self._app = app
+        self._inlet = inlet
+        self._away_since: float | None = None
+        self._counted_at = 0.0
+        self.paused = False
+        self._taken = 0
+        self._unnamed = 0
+        self._duplicates = 0
+
+    def figures(self) -> list[Bridge]:
+        """How the inlet is; any thread may ask."""
+        since = self._away_since
+        away = 0.0 if since is None else monotonic() - since
+        counts = self._taken, self._unnamed, self._duplicates
+        return [Bridge(self._inlet.name, True, away, self.paused, *counts)]
+
+    async def run(self) -> None:
+        while True:
+            await self._below_high_water()
+            try:
+                line = await self._inlet.source.open()
+            except Unreachable as error:
+                await self._away(str(error))
+                continue
+            try:
+                self._back()
+                await self._receive(line)
+            except Unreachable as error:
+                await self._away(str(error))
+            finally:  # also while the store is away: the broker keeps what we cannot
+                with suppress(Exception):
+                    async with asyncio.timeout(CLOSE_SECONDS):
+                        await line.close()
+
+    async def _receive(self, line: SourceLine) -> None:
+        """Returns when the high water is reached."""
+        while not await self._is_high():
+            messages = await line.take(self._inlet.source.batch)
+            try:
+                created = await self._enqueue(messages)
+            except BaseException:
+                with suppress(Exception):
+                    async with asyncio.timeout(CLOSE_SECONDS):
+                        await line.release(messages)
+                raise
+            self._taken += len(messages)
+            self._duplicates += len(messages) - created
+            self._unnamed += sum(message.id is None for message in messages)
+            await line.settle(messages)
+
+    async def _enqueue(self, messages: Sequence[Received]) -> int:
+        """Makes jobs of all, and says how many are new: the others had come before. Raises
+        StoreUnavailable, StoreBusy."""
+        if not messages:
+            return 0
+        jobs = [(message, self._inlet.job_of(message)) for message in messages]
+        for message, job in jobs:
+            if job.task == self._inlet.name:
+                log.warning("inlet %s: a message cannot be read: %.80s", job.task, message.id)
+        return await self._store(jobs)
+
+    async def _store(self, jobs: Sequence[tuple[Received, NewJob[Any]]]) -> int:
+        try:
+            handles = await self._app.enqueue_async([job for _, job in jobs])
+        except (StoreUnavailable, StoreBusy):
+            raise
+        except Exception as error:
+            if len(jobs) > 1:  # the store refuses at least one of them
+                middle = len(jobs) // 2
+                return await self._store(jobs[:middle]) + await self._store(jobs[middle:])
+            [(message, _)] = jobs
+            log.warning("inlet %s: the store refuses a message: %s", self._inlet.name, error)
+            bare = Received(body=message.body)
+            job = self._inlet.poisoned(bare, error, message.id)
+            handles = [await self._app.enqueue_async(job)]
+        return sum(handle.created for handle in handles)
+
+    async def _below_high_water(self) -> None:
+        while True:  # other processes may work it off
+            if not await self._is_high():
+                return
+            await asyncio.sleep(COUNT_SECONDS)
+
+    async def _is_high(self) -> bool:
+        """Whether too many jobs wait, as far as was counted a second ago."""
+        most = self._inlet.high_water
+        if most is None or monotonic() - self._counted_at < COUNT_SECONDS:
+            return self.paused
+        counted = await self._app.execute_async(inspections.count(most + 1))
+        queue = self._inlet.task.queue
+        here = (c.count for c in counted.counts if c.queue == queue and c.state in _WAITING)
+        high = sum(here) > most
+        self._counted_at = monotonic()
+        if high != self.paused:
+            what = f"pauses: more than {most:,} jobs wait" if high else "goes on"
+            log.info("inlet %s: %s", self._inlet.name, what)
+        self.paused = high
+        return high
+
+    async def _away(self, why: str) -> None:
+        """The broker is away: says so once, and waits, the longer the longer it is."""
+        if self._away_since is None:
+            self._away_since = monotonic()
+            log.warning("inlet %s: %s", self._inlet.name, why)
+        await asyncio.sleep(probing.gap(monotonic() - self._away_since))
+
+    def _back(self) -> None:
+        if self._away_since is not None:
+            self._away_since = None
+            log.info("inlet %s: %s is back", self._inlet.name, self._inlet.source.place)

@@ -1,0 +1,233 @@
+"""How a worker is put together: its connections, its agents, and what runs its jobs."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pgqueue.tasks import current
+from pgqueue.worker.agents.announcer import Announcer
+from pgqueue.worker.agents.completer import Completer
+from pgqueue.worker.agents.declarer import Declarer
+from pgqueue.worker.agents.drainer import Drainer
+from pgqueue.worker.agents.elector import Elector
+from pgqueue.worker.agents.expirer import Expirer
+from pgqueue.worker.agents.fetcher import Fetcher
+from pgqueue.worker.agents.finder import Finder
+from pgqueue.worker.agents.gatekeeper import Gatekeeper
+from pgqueue.worker.agents.heartbeater import Heartbeater
+from pgqueue.worker.agents.listener import Listener
+from pgqueue.worker.agents.promoter import Promoter
+from pgqueue.worker.agents.pruner import Pruner
+from pgqueue.worker.agents.receiver import Receiver
+from pgqueue.worker.agents.recollector import Recollector
+from pgqueue.worker.agents.rescuer import Rescuer
+from pgqueue.worker.agents.retirer import Retirer
+from pgqueue.worker.agents.scheduler import Scheduler
+from pgqueue.worker.agents.tallier import Tallier
+from pgqueue.worker.connection import Health, ReconnectingConnection
+from pgqueue.worker.life import Life
+from pgqueue.worker.options import Options
+from pgqueue.worker.running.executor import Executor
+from pgqueue.worker.running.processes import ProcessPool
+from pgqueue.worker.running.runtime import WorkerRuntime
+from pgqueue.worker.running.threads import Threads
+from pgqueue.worker.running.unknown_tasks import UnknownTasks
+from pgqueue.worker.service import Service
+from pgqueue.worker.telemetry.meter import Meter
+from pgqueue.worker.wakeups import Wakeups
+
+if TYPE_CHECKING:
+    from pgqueue.app import App
+
+
+@dataclass(frozen=True, slots=True)
+class Agents:
+    """All of a worker's parts that others speak to; *services* in the order in which they start."""
+
+    health: Health
+    claims: ReconnectingConnection
+    completions: ReconnectingConnection
+    declarer: Declarer
+    listener: Listener
+    completer: Completer
+    threads: Threads
+    processes: ProcessPool
+    executor: Executor
+    fetcher: Fetcher
+    heartbeater: Heartbeater
+    promoter: Promoter
+    rescuer: Rescuer
+    scheduler: Scheduler
+    elector: Elector
+    announcer: Announcer | None
+    bridges: tuple[Gatekeeper | Receiver, ...]
+    tallier: Tallier
+    services: tuple[Service, ...]
+
+
+def served(app: App, options: Options) -> Mapping[str, int | None]:
+    """The queues that a worker serves from its start: those that are named, and of the others that
+    a pattern means, those of the application's own tasks; and its inlets' own."""
+    known = (task.queue for task in app.tasks.values())
+    given = {**options.queue_concurrency, **options.matching(known)}
+    return {**dict.fromkeys(taken(app, options)), **given}
+
+
+def taken(app: App, options: Options) -> list[str]:
+    """The inlets for which a worker takes messages."""
+    wanted = options.inlets
+    if isinstance(wanted, bool):
+        return list(app.inlets) if wanted else []
+    return [name for name in app.inlets if name in wanted]
+
+
+def profile(app: App, options: Options) -> dict[str, Any]:
+    """What a worker says of itself when it joins."""
+    host = socket.gethostname()
+    return {
+        "name": options.name or f"{host}:{os.getpid()}",
+        "host": host,
+        "pid": os.getpid(),
+        "queues": list(served(app, options)),
+        "started_at": datetime.now(UTC),
+        "info": {
+            "concurrency": options.concurrency,
+            "tasks": sorted(app.tasks),
+            "owner": app.owner,
+            "schedules": sorted(app.declared),
+        },
+    }
+
+
+def assemble(
+    app: App,
+    options: Options,
+    profile: dict[str, Any],
+    drained: Callable[[], None],
+    meter: Meter,
+) -> Agents:
+    """The agents of a worker of *app*, which is told when it is *drained*; *meter* counts what its
+    jobs come to. Nothing runs yet."""
+    backend, archived = app.backend, app.retention.archived_states()
+    wakeups, health, life = Wakeups(), Health(), Life(options.frozen_after)
+    claims = ReconnectingConnection("claims", backend.worker_connection(durable=False), health)
+    completions = ReconnectingConnection("completions", backend.worker_connection(), health)
+    housekeeping = ReconnectingConnection("housekeeping", backend.worker_connection(), health)
+    listener = Listener(backend, profile, health, wakeups.notified, wakeups.look)
+    schedules = ReconnectingConnection("schedules", backend.worker_connection(), health)
+    for line in (claims, completions, schedules):
+        line.recognised_by(listener.recognise)
+    hooks, threads = app.hooks, Threads()
+    announcer = Announcer(hooks.handlers, threads, claims) if hooks.handlers else None
+    observers: list[Announcer | Meter] = [meter] if announcer is None else [announcer, meter]
+    confirmed = [observer.confirmed for observer in observers]
+    completer = Completer(completions, archived, wakeups.look, confirmed, wakeups.ended)
+
+    def store() -> dict[str, Any]:
+        return {"url": app.url, "schema": app.schema, "keep": archived}
+
+    processes = ProcessPool(app.tasks, store, options.pool_processes, threads, hooks.all_around())
+    current.worker.set(lambda: listener.worker)
+    executor = Executor(
+        app.tasks,
+        completer,
+        WorkerRuntime(backend, archived, wakeups.report),
+        threads,
+        processes,
+        UnknownTasks(claims),
+        life,
+        options.concurrency,
+        {"thread": options.threads, "process": processes.size},
+        wakeups.look,
+        hooks.all_around(),
+        observers,
+    )
+    fetcher = Fetcher(
+        claims,
+        listener,
+        life,
+        executor,
+        served(app, options),
+        options.poll_interval,
+        options.sleep_after,
+        options.max_jobs,
+    )
+    heartbeater = Heartbeater(
+        listener,
+        completions,
+        life,
+        executor,
+        profile,
+        options.heartbeat_interval,
+        options.frozen_after,
+    )
+    look = wakeups.look_for_work
+    scheduler = Scheduler(
+        schedules, listener, archived, fetcher.look, wakes_after=backend.wakes_after
+    )
+    promoter = Promoter(listener.line, listener, fetcher.look, scheduler.told)
+    declarer = Declarer(completions, listener, app)
+    listener.declare = declarer.declare_anew
+
+    def others_changed() -> None:
+        scheduler.others_changed()
+        declarer.others_changed()
+
+    rescued = None if announcer is None else announcer.rescued
+    rescuer = Rescuer(
+        listener,
+        archived,
+        app.max_rescues,
+        options.frozen_after,
+        look,
+        rescued,
+        others_changed,
+    )
+    pruner = Pruner(housekeeping, app.retention, look)
+    expirer = Expirer(listener, archived, look)
+    duties = (promoter, rescuer, expirer, pruner, scheduler)
+    elector = Elector(listener, options.term, duties, declarer.others_changed)
+    recollector = Recollector(claims, listener, fetcher, executor, completer)
+    finder = Finder(claims, fetcher, options, profile, heartbeater.ask)
+    find = finder.look if options.patterns else None
+    drainer = Drainer(claims, fetcher, executor, completer, drained, find)
+    gatekeeper = Gatekeeper(app.outlets.values(), fetcher, served(app, options))
+    receivers = [Receiver(app, app.inlets[name]) for name in taken(app, options)]
+    tallier = Tallier(claims, listener, lambda: meter.figures().series)
+    retirer = Retirer(fetcher, executor, completer, drained)
+    agents = Agents(
+        health,
+        claims,
+        completions,
+        declarer,
+        listener,
+        completer,
+        threads,
+        processes,
+        executor,
+        fetcher,
+        heartbeater,
+        promoter,
+        rescuer,
+        scheduler,
+        elector,
+        announcer,
+        (gatekeeper, *receivers),
+        tallier,
+        (
+            *([] if announcer is None else [announcer]),
+            *(listener, completer, heartbeater, elector, declarer, fetcher, recollector, tallier),
+            *([finder] if options.patterns else []),
+            *([gatekeeper] if app.outlets else []),
+            *receivers,
+            *([drainer] if options.drain else []),
+            *([retirer] if options.max_jobs is not None else []),
+        ),
+    )
+    wakeups.routes_to(agents)
+    return agents

@@ -1,0 +1,1 @@
+"""How a job's code is run: coroutine, thread or process."""

@@ -1,0 +1,51 @@
+"""How far ahead of its slots a worker claims: what is done in 20 milliseconds."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+MAX_BUFFER = 2_000
+BUFFER_SECONDS = 0.02
+RATE_SECONDS = 0.05
+BURST = 20  # so many ended jobs give a rate, even before RATE_SECONDS have passed
+TURN_SECONDS = 0.0005
+
+
+class Pace:
+    """Counts the jobs that end, and says how many more are worth claiming.
+
+    Quick jobs need not wait for the next claim, and slow ones are left to other workers.
+    """
+
+    def __init__(self) -> None:
+        self.finished = 0
+        self._rate = 0.0  # jobs a second
+        self._begin()
+
+    @property
+    def ahead(self) -> int:
+        """How many jobs to hold beyond the slots."""
+        return min(MAX_BUFFER, int(self._rate * BUFFER_SECONDS))
+
+    @property
+    def turn(self) -> int:
+        """How many jobs to start before everything else has its turn: half a millisecond's."""
+        return 1 + int(self._rate * TURN_SECONDS)
+
+    def begins(self) -> None:
+        """Jobs have come: the idle time before them does not lower the rate."""
+        if self.finished == self._counted:
+            self._begin()
+
+    def measure(self) -> None:
+        """Updates the rate, if enough jobs have ended, or enough time has passed, to tell."""
+        spent, finished = monotonic() - self._counted_at, self.finished - self._counted
+        if spent > RATE_SECONDS or finished >= BURST:
+            rate = finished / max(spent, RATE_SECONDS / BURST)
+            self._rate = max(self._rate, rate)
+            if spent > RATE_SECONDS:
+                self._rate = (self._rate + rate) / 2
+                self._begin()
+
+    def _begin(self) -> None:
+        self._counted, self._counted_at = self.finished, monotonic()

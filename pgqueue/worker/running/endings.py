@@ -1,0 +1,106 @@
+"""How an attempt ended, as what the store is told: from a result, an error, or an interruption."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import Any, Final, Literal, TypeAlias
+
+from pgqueue.errors import LeaseLost
+from pgqueue.jobs.outcomes import Cancel, Discard, Retry, Snooze
+from pgqueue.operations import ClaimedJob, Completed, Failed, Released
+from pgqueue.tasks import results
+from pgqueue.tasks.task import Task
+from pgqueue.worker.running import failures
+from pgqueue.worker.running.failures import RetryAsked, storable
+from pgqueue.worker.running.run import Run
+from pgqueue.worker.service import log
+
+Ending: TypeAlias = Completed | Failed | Released
+FAILED_ATTEMPT: Final = "job %d (%s) %s, attempt %d of %d failed: %s"
+
+
+def of_result(run: Run, task: Task[..., Any], result: Any) -> Ending:
+    """What the task returned, or asked for. Raises InvalidResult."""
+    job = run.job
+    if result is None and run.context is None:
+        return Completed(job.id, job.lease)
+    if run.context is not None and run.context.completed:
+        return Completed(job.id, job.lease, results.write(job.task, run.context.result))
+    match result:
+        case Snooze(delay=timedelta() as delay):
+            return Released(job.id, job.lease, delay)
+        case Cancel(reason=reason):
+            return Failed(job.id, job.lease, "cancel", reason=reason and storable(reason))
+        case Discard(reason=reason):
+            _log_failure(job, logging.ERROR, "was discarded", "the task asked for that")
+            return Failed(job.id, job.lease, "discard", reason=reason and storable(reason))
+        case Retry(delay=delay, reason=reason):
+            error = RetryAsked(reason or "the task asked to be tried again")
+            wait = delay if isinstance(delay, timedelta) else task.retry_after(job.attempt, error)
+            return _judged(job, error, wait)
+    return Completed(job.id, job.lease, task.encode_result(result))
+
+
+def of_error(run: Run, task: Task[..., Any] | None, error: BaseException) -> Failed | None:
+    """What the task raised; None when the job is another worker's by now."""
+    job = run.job
+    if isinstance(error, LeaseLost):
+        log.warning("job %d (%s): %s", job.id, job.task, error)
+        return None
+    wait: timedelta | None = timedelta(seconds=1)
+    cause = error.__cause__
+    if isinstance(cause, failures.InChild) and cause.verdict is not None:
+        wait = cause.verdict.wait
+    elif task is not None:
+        wait = task.retry_after(job.attempt, error)
+    return _judged(job, error, wait)
+
+
+def of_interruption(run: Run, task: Task[..., Any] | None) -> Ending | None:
+    """The task's code was cancelled: by us, for the reason that *run* names, or by itself."""
+    job = run.job
+    if run.releasing:
+        return Released(job.id, job.lease)
+    if run.asked_to_stop:
+        return Failed(job.id, job.lease, "cancel")
+    if run.lost:
+        return None
+    return of_error(run, task, asyncio.CancelledError("the task's code cancelled itself"))
+
+
+def _judged(job: ClaimedJob, error: BaseException, wait: timedelta | None) -> Failed:
+    """What becomes of a failed attempt: it is tried again after *wait*, or, if that is None, never:
+    the job is discarded."""
+    verdict: Literal["discard", "retry"] = "discard" if wait is None else "retry"
+    reason, document = failures.reason(error), failures.document(error)
+    if wait is None or job.attempt >= job.max_attempts:
+        _log_failure(job, logging.ERROR, "was discarded", failures.first_line(error), error)
+    else:
+        _log_failure(job, logging.WARNING, "will be tried again", failures.first_line(error))
+    return Failed(job.id, job.lease, verdict, wait, reason, document)
+
+
+def _log_failure(
+    job: ClaimedJob, level: int, what: str, why: str, error: BaseException | None = None
+) -> None:
+    """Logs how an attempt failed. Callers make it an error when the job is discarded, and a warning
+    when it is tried again, so that whoever watches errors alone sees each job that is lost."""
+    log.log(
+        level,
+        FAILED_ATTEMPT,
+        job.id,
+        job.task,
+        what,
+        job.attempt,
+        job.max_attempts,
+        why,
+        exc_info=error,
+        extra={
+            "job_id": job.id,
+            "task": job.task,
+            "queue": job.queue,
+            "attempt": job.attempt,
+        },
+    )

@@ -1,0 +1,401 @@
+"""The Executor: runs jobs, as many at once as there are slots, and says how each one ended."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextvars import copy_context
+from functools import partial
+from time import monotonic
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from pgqueue.errors import JobCancelled
+from pgqueue.jobs import carrying
+from pgqueue.operations import ClaimedJob, Completed, Failed, Released
+from pgqueue.tasks import current
+from pgqueue.tasks.context import Context
+from pgqueue.tasks.hooks import AroundHook, awaited, called
+from pgqueue.tasks.task import Task
+from pgqueue.worker.life import Life
+from pgqueue.worker.running import endings, failures
+from pgqueue.worker.running.buffer import MAX_BUFFER, Pace
+from pgqueue.worker.running.endings import Ending
+from pgqueue.worker.running.failures import OutOfTime
+from pgqueue.worker.running.processes import ProcessPool
+from pgqueue.worker.running.run import Observer, Run
+from pgqueue.worker.running.runtime import WorkerRuntime
+from pgqueue.worker.running.slots import Kinds
+from pgqueue.worker.running.threads import Threads
+from pgqueue.worker.running.timeouts import within
+from pgqueue.worker.running.unknown_tasks import UnknownTasks
+from pgqueue.worker.service import log
+
+if TYPE_CHECKING:
+    from pgqueue.worker.agents.completer import Completer
+
+STOP_SECONDS = 2.0
+_NO_LIMITS: Final[Mapping[str, int]] = MappingProxyType({})
+
+
+class Executor:
+    """Takes claimed jobs, runs *concurrency* of them at once, hands their endings to the completer.
+
+    *limits*: how many of those may run in threads, and how many in processes. A job beyond its
+    limit waits without taking a slot, so that coroutines overtake it; and few of these are claimed.
+    *around*: hooks around each attempt. *observers* are told what becomes of each.
+
+    It holds a small buffer beyond the slots: as many jobs as end in 20 milliseconds. So quick jobs
+    need not wait for the next claim, and slow ones are left to other workers.
+
+    Each job has an asyncio task and a context of its own. Libraries keep state in both, and a job
+    must not find what the one before it has left behind.
+    """
+
+    def __init__(
+        self,
+        tasks: Mapping[str, Task[..., Any]],
+        completer: Completer,
+        runtime: WorkerRuntime,
+        threads: Threads,
+        processes: ProcessPool,
+        unknown_tasks: UnknownTasks,
+        life: Life,
+        concurrency: int,
+        limits: Mapping[str, int] = _NO_LIMITS,
+        freed: Callable[[str], None] = lambda queue: None,
+        around: Sequence[AroundHook] = (),
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self._tasks = tasks
+        self._completer = completer
+        self._runtime = runtime
+        self._threads = threads
+        self._processes = processes
+        self._unknown_tasks = unknown_tasks
+        self._life = life
+        life.regained = self._fill
+        self._concurrency = concurrency
+        self._kinds = Kinds(tasks, concurrency, limits)
+        self._scarce = self._kinds.scarce
+        self._clogged: set[str] = set()
+        self._starting = False
+        self._runs: dict[tuple[int, int], Run] = {}
+        self._running = 0
+        self._taken = 0
+        self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
+        self._full: set[str] = set()
+        self._freed = freed
+        self._around = around
+        self._observers = observers
+        self._free = asyncio.Event()
+        self._crowded = False  # whether somebody waits for `_free`
+        self._verbose = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._stopping = False
+        self._pace = Pace()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._runs)
+
+    @property
+    def full(self) -> bool:
+        return self._room() <= 0
+
+    def leases(self) -> list[tuple[int, int]]:
+        """(id, lease) of all that is held and has not ended."""
+        return list(self._runs)
+
+    def runs(self) -> list[Run]:
+        """All that is held and has not ended; any thread may ask."""
+        return list(self._runs.values())
+
+    def holds(self, id: int, lease: int) -> bool:
+        """Whether this job is here and has not ended."""
+        return (id, lease) in self._runs
+
+    async def room(self) -> int:
+        """How many more jobs there is room for; waits until there is some."""
+        while (room := self._room()) <= 0:
+            self._free.clear()
+            self._crowded = True
+            await self._free.wait()
+        return room
+
+    def room_in(self, queue: str, limit: int | None) -> int:
+        """How many more jobs of *queue* to claim, if *limit* of them may run at once. After an
+        answer of none, *freed* is called with *queue* once there may be room again."""
+        scarce = self._room_of_scarce(queue) if self._scarce else MAX_BUFFER
+        if limit is None or scarce <= 0:
+            return scarce
+        room = limit - sum(run.job.queue == queue for run in self._runs.values())
+        if room <= 0:
+            self._full.add(queue)
+        return min(room, scarce)
+
+    def _room_of_scarce(self, queue: str) -> int:
+        """How many more jobs of *queue* the places in threads and processes allow."""
+        ahead = self._pace.ahead
+        room = min(slots.room_in(queue, ahead) for slots in self._scarce)
+        if room <= 0:
+            self._clogged.add(queue)
+        return room
+
+    @property
+    def finished(self) -> int:
+        """How many jobs have ended here."""
+        return self._pace.finished
+
+    @property
+    def full_queues(self) -> list[str]:
+        """The queues that are at their own limit here."""
+        return sorted(self._full)
+
+    def take(self, jobs: list[ClaimedJob], since: float) -> None:
+        """Runs *jobs*, for which the store was asked at *since*, as slots become free."""
+        self._pace.begins()
+        self._verbose = log.isEnabledFor(logging.DEBUG)
+        for job in jobs:
+            self._taken += 1
+            slots = self._kinds.of(job)
+            run = self._runs[job.id, job.lease] = Run(job, slots, self._taken)
+            run.expires_at = job.expires_in and since + job.expires_in
+            slots.waiting.append(run)
+        if jobs:
+            self._empty.clear()
+            for slots in self._scarce:
+                slots.learn(jobs)
+        self._fill()
+
+    def cancel(self, id: int, lease: int) -> None:
+        """Somebody cancelled this job."""
+        run = self._runs.get((id, lease))
+        if run is not None and not run.asked_to_stop:
+            run.asked_to_stop = True
+            if run.task is None:
+                run.slots.waiting.remove(run)
+                self._end(run, Failed(id, lease, "cancel"))
+            else:
+                run.stop()
+
+    def lost(self, id: int, lease: int) -> None:
+        """This job is another worker's by now; what our code still does changes nothing."""
+        run = self._runs.get((id, lease))
+        if run is not None and not run.lost and not run.completed:
+            log.warning("job %d (%s): its lease was lost", id, run.job.task)
+            self._lose(run)
+
+    def drop(self) -> int:
+        """All that is held is another worker's by now; says how much that is."""
+        runs = [run for run in self._runs.values() if not run.lost]
+        for run in runs:
+            self._lose(run)
+        return len(runs)
+
+    def _lose(self, run: Run) -> None:
+        run.lost = True
+        for observer in self._observers:
+            observer.lost()
+        if run.task is None:
+            run.slots.waiting.remove(run)
+            self._end(run, None)
+        else:
+            run.stop()
+
+    def stop(self) -> None:
+        """Starts nothing more, and hands back what has not been started."""
+        self._stopping = True
+        for run in self._kinds.clear():
+            self._end(run, Released(run.job.id, run.job.lease, unstarted=True))
+
+    async def finish(self) -> None:
+        """Returns when nothing runs any more."""
+        await self._empty.wait()
+
+    async def hand_back(self) -> None:
+        """Asks what still runs to stop, gives it a moment for that, and hands it back."""
+        runs = list(self._runs.values())
+        for run in runs:
+            run.releasing = True
+            run.stop()
+        if tasks := [run.task for run in runs if run.task is not None]:
+            await asyncio.wait(tasks, timeout=STOP_SECONDS)
+        for run in runs:
+            self._end(run, Released(run.job.id, run.job.lease))
+
+    def _room(self) -> int:
+        if self._stopping:
+            return 0
+        self._pace.measure()
+        ahead = self._pace.ahead
+        waiting = self._kinds.ready
+        free = self._concurrency - self._running - waiting
+        if free <= 0 and 2 * waiting >= ahead:
+            return 0  # claims once half the buffer is used up, not for each job that leaves it
+        return free + ahead
+
+    def _fill(self) -> None:
+        """Starts jobs as long as there are slots, unless `_start` is doing that already."""
+        if not self._starting:
+            self._start()
+
+    def _start(self) -> None:
+        """Starts as many jobs as end in half a millisecond, then goes on in the event loop's next
+        turn: everything else on the loop would have to wait for the end of a long batch. While we
+        may have been taken for dead, it starts none: they may be another worker's by now."""
+        self._starting = False
+        if not self._life.certain:
+            return
+        for _ in range(self._pace.turn):
+            run = self._next()
+            if run is None:
+                return
+            if run.expires_at is not None and run.expires_at < monotonic():
+                self._starting = True  # so `_end` leaves the others to us
+                self._end(run, Failed(run.job.id, run.job.lease, "expire"))
+                self._starting = False
+                continue
+            self._running += 1
+            run.slots.running += 1
+            run.task = asyncio.Task(
+                self._run(run), loop=self._loop, name=run.job.task, context=self._context.copy()
+            )
+        self._starting = True
+        self._loop.call_soon(self._start)
+
+    def _next(self) -> Run | None:
+        """The job that has waited longest of those for which there is a slot."""
+        if self._running >= self._concurrency:
+            return None
+        first = self._kinds.first()
+        return first.waiting.popleft() if first is not None and first.waiting else None
+
+    def _end(self, run: Run, ending: Ending | None) -> None:
+        """The job leaves our hands; its lease stays ours until the completer has sent *ending*."""
+        job = run.job
+        if self._runs.pop((job.id, job.lease), None) is None:
+            return
+        if run.task is not None:
+            self._running -= 1
+            run.slots.running -= 1
+        self._pace.finished += 1
+        if self._verbose:
+            how = "was lost" if ending is None else type(ending).__name__.lower()
+            log.debug("job %d (%s) %s, attempt %d", job.id, job.task, how, job.attempt)
+        if ending is not None:
+            for observer in self._observers:
+                observer.ends(run)
+            context = run.context
+            additions = None if context is None else context.additions
+            if additions is not None and type(ending) is Completed:
+                self._completer.add_with_jobs(job, ending, additions)
+            else:
+                self._completer.add(ending)
+        if not self._starting and not self._stopping:
+            self._start()
+        if self._clogged and run.slots in self._scarce:
+            clogged, self._clogged = self._clogged, set()
+            for queue in clogged:
+                self._freed(queue)
+        if self._full and job.queue in self._full:
+            self._full.discard(job.queue)
+            self._freed(job.queue)
+        if self._crowded:
+            self._crowded = False
+            self._free.set()
+        if not self._runs:
+            self._empty.set()
+
+    async def _run(self, run: Run) -> None:
+        job = run.job
+        ending: Ending | None
+        task = self._tasks.get(job.task)
+        current.job.set(job)
+        if self._observers:
+            run.started_at = monotonic()
+        try:
+            if carrying.variables:
+                carrying.restore(job.metadata)
+            if task is None:
+                delay = await self._unknown_tasks.delay_for(job)
+                ending = Released(job.id, job.lease, delay, unknown=True, unstarted=True)
+            else:
+                result = await self._call(run, task)
+                ending = endings.of_result(run, task, result)
+        except asyncio.CancelledError:
+            ending = endings.of_interruption(run, task)
+        except JobCancelled as error:
+            ending = (
+                endings.of_interruption(run, task)
+                if run.asked_to_stop or run.releasing
+                else Failed(job.id, job.lease, "cancel", reason=failures.message(error))
+            )
+        except BaseException as error:  # whatever it is, the end of the attempt, not ours
+            ending = endings.of_error(run, task, error)
+        self._end(run, None if run.lost else ending)
+
+    def _call(self, run: Run, task: Task[..., Any]) -> Awaitable[Any]:
+        job = run.job
+        if task.executor == "thread":
+            return self._in_thread(run, task)
+        if task.executor == "process":
+            run.context = context = self._context_of(job)
+            report = self._runtime.of(job).report
+            return self._processes.submit(job, context, report, run.completes)
+        coroutine: Coroutine[Any, Any, Any]
+        if self._around:
+            run.context = context = self._context_of(job)
+            call = task.call_async if task.wants_results else task.call
+            coroutine = awaited(self._around, context, partial(call, context, job.args))
+        elif task.wants_results:
+            run.context = self._context_of(job)
+            coroutine = task.call_async(run.context, job.args)
+        elif task.wants_context:
+            run.context = self._context_of(job)
+            coroutine = task.call(run.context, job.args)
+        else:
+            args, kwargs = task.decode_args(job.args)
+            coroutine = task.fn(*args, **kwargs)
+        seconds = job.timeout_seconds
+        return coroutine if seconds is None else within(seconds, coroutine)
+
+    async def _in_thread(self, run: Run, task: Task[..., Any]) -> Any:
+        job = run.job
+        run.context = context = self._context_of(job)
+        run.in_thread = True
+        try:
+            submitted = self._threads.submit(called, self._around, context, task.call, job.args)
+            return await within(job.timeout_seconds, self._answered(run, submitted))
+        except OutOfTime:
+            context.cancel()
+            if not run.in_thread:
+                raise
+            log.warning(
+                "job %d (%s) is out of time, but its function goes on, in a thread of its own, "
+                "until it looks at ctx.cancelled; nobody hears how it ends",
+                *(job.id, job.task),
+            )
+            raise
+
+    async def _answered(self, run: Run, submitted: Awaitable[Any]) -> Any:
+        """What the function answered. If that is a coroutine, it is awaited here: a decorated
+        coroutine function may look like a plain one, and was then called in a thread."""
+        answer = await submitted
+        if inspect.isawaitable(answer):
+            run.in_thread = False
+            if run.asked_to_stop or run.releasing:
+                asyncio.ensure_future(answer).cancel()
+                raise asyncio.CancelledError
+            if self._around and run.context is not None:  # its second part, in another thread
+                return await awaited(self._around, run.context, lambda: answer)
+            answer = await answer
+        return answer
+
+    def _context_of(self, job: ClaimedJob) -> Context:
+        deadline = None if job.timeout_seconds is None else monotonic() + job.timeout_seconds
+        return Context(job, self._runtime.of(job), deadline)

@@ -1,0 +1,72 @@
+"""Threads for plain functions: reused, replaced when stuck, and never in the way of the process's
+end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+_Work: TypeAlias = (
+    "tuple[asyncio.Future[Any], contextvars.Context, Callable[..., Any], tuple[Any, ...]]"
+)
+
+
+class Threads:
+    """Runs functions in daemon threads, a new one whenever none is idle.
+
+    How many run at once is the executor's business. A function that outlives its timeout keeps its
+    thread; its slot is free, so another thread takes its place. The standard library's pool joins
+    its threads at exit, which a stuck function would turn into a process that cannot be stopped.
+    """
+
+    def __init__(self) -> None:
+        self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._idle = 0
+        self._threads = 0
+
+    async def submit(self, function: Callable[..., Any], *args: Any) -> Any:
+        """What *function* answers, or raises. Cancelling the wait does not stop the function."""
+        future = asyncio.get_running_loop().create_future()
+        with self._lock:
+            if self._idle > 0:
+                self._idle -= 1
+            else:
+                self._threads += 1
+                name = f"pgqueue-{self._threads}"
+                threading.Thread(target=self._serve, name=name, daemon=True).start()
+        self._work.put((future, contextvars.copy_context(), function, args))
+        answer, error = await future
+        if error is not None:  # not by the future: a GeneratorExit thrown in would close coroutines
+            raise error
+        return answer
+
+    def close(self) -> bool:
+        """Ends the idle threads. Answers whether another is still busy, and stays."""
+        with self._lock:
+            for _ in range(self._threads):
+                self._work.put(None)
+            return self._idle < self._threads
+
+    def _serve(self) -> None:
+        while (work := self._work.get()) is not None:
+            future, context, function, args = work
+            try:
+                answer, error = context.run(function, *args), None
+            except BaseException as raised:
+                answer, error = None, raised
+            with self._lock:
+                self._idle += 1
+            loop = future.get_loop()
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_deliver, future, answer, error)
+            del work, future, context, function, args, answer, error
+
+
+def _deliver(future: asyncio.Future[Any], answer: Any, error: BaseException | None) -> None:
+    if not future.done():
+        future.set_result((answer, error))
