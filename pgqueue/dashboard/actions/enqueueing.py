@@ -1,0 +1,74 @@
+"""A job from a form: a new one, or one like another with other arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from pgqueue import operations
+from pgqueue.dashboard.actions.asked import Asked, Done
+from pgqueue.dashboard.fields import read_fields
+from pgqueue.jobs.graphs import gather
+from pgqueue.jobs.job import Handle, Job, NewJob
+from pgqueue.operations import Plan, inspections
+from pgqueue.tasks.task import Task
+
+RETRIED_FROM: Final = "retried_from"
+"""The key in a job's metadata that names the job whose arguments somebody has edited."""
+
+
+def enqueue(asked: Asked) -> Plan[Done]:
+    """Enqueue one job; its arguments are checked by the signature of its task, where that is known.
+
+    Raises ValueError, InvalidJob.
+    """
+    form, app = asked.form, asked.app
+    before: Job | None = None
+    if (id := form.integer(RETRIED_FROM)) is not None:
+        found: dict[int, Job] = yield inspections.get([id])
+        before = found.get(id)
+        if before is None or not asked.access.sees(before.queue):
+            raise ValueError(f"no job {id}; it may be past its retention")
+    name = before.task if before else form.text("task")
+    task = app.tasks.get(name)
+    job = _job(name, task, read_fields(task, form, before.args if before else {}))
+    job = _with_options(asked, job)
+    if before is not None:
+        job = job.options(metadata={**(before.metadata or {}), RETRIED_FROM: before.id})
+    if not asked.access.sees(job.queue):
+        raise ValueError(f"{job.queue}: you do not see this queue")
+    [new] = gather((job,), app.hooks.enqueue).jobs
+    [handle] = yield from operations.enqueue([new], notify=asked.notify)
+    return _done(handle, operations.topics_to_wake([new]))
+
+
+def _done(handle: Handle[Any], topics: Any) -> Done:
+    words = f"job {handle.id} enqueued"
+    if not handle.created:
+        words = f"job {handle.id} has this unique key and is not finished: nothing was added"
+    return Done(words, f"/jobs/{handle.id}", topics)
+
+
+def _job(name: str, task: Task[..., Any] | None, given: Mapping[str, Any]) -> NewJob[Any]:
+    text = msgspec.json.encode(given).decode()
+    if task is None:
+        return NewJob(name, text)
+    args, named = task.decode_args(text)
+    by_name = dict(zip((p.name for p in task.signature.parameters), args, strict=False)) | named
+    job: NewJob[Any] = task.job(**{name: by_name[name] for name in given})
+    return job
+
+
+def _with_options(asked: Asked, job: NewJob[Any]) -> NewJob[Any]:
+    form = asked.form
+    options: dict[str, Any] = {
+        "queue": form.text("queue") or None,
+        "priority": form.integer("priority"),
+        "max_attempts": form.integer("max_attempts"),
+        "key": form.text("key") or None,
+        "delay": form.duration("delay"),
+        "tags": form.text("tags").split() or None,
+    }
+    return job.options(**{name: value for name, value in options.items() if value is not None})

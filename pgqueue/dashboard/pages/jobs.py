@@ -1,0 +1,139 @@
+"""Jobs: a list that can be filtered, one of them, and those that failed, in groups."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pgqueue.dashboard.access import Access
+from pgqueue.dashboard.forms import Form
+from pgqueue.dashboard.pages.groups import FailureGroup, grouped
+from pgqueue.dashboard.pages.page import PAGE_JOBS, NoSuchPage, Page, View, seen
+from pgqueue.dashboard.pages.timeline import Event, timeline
+from pgqueue.doctor.why import sentence
+from pgqueue.jobs.filters import Filter
+from pgqueue.jobs.job import Job, State
+from pgqueue.operations import inspections
+from pgqueue.operations.browsing import BriefJob, Browsed, Mark, Order, browse
+from pgqueue.operations.inspections import ParentResult
+
+LOOKED_AT: Final = 500
+"""So many failed jobs of each state are grouped, the newest."""
+RUNS: Final = 60
+LOOK_RUNS: Final = 2_000
+DUE: Final = frozenset({State.SCHEDULED, State.RETRYABLE})
+
+
+class JobsPage(Page):
+    """One page of jobs in the *order* newest, next or due; *older* is where the next one begins.
+
+    *looked*: so many were looked at, and there are more; None where the page is full, or the last.
+    """
+
+    jobs: list[BriefJob]
+    filters: dict[str, str]
+    words: str
+    order: Order
+    older: str | None
+    looked: int | None = None
+
+
+class Run(Page):
+    """One job of a task, as a dot."""
+
+    id: int
+    state: State
+
+
+class JobPage(Page):
+    """Everything about one job; *why* is the sentence of `pgqueue why`, *runs* its task's last."""
+
+    job: Job
+    why: str
+    parents: list[ParentResult]
+    children: list[Job]
+    runs: list[Run]
+    timeline: list[Event]
+
+
+class FailuresPage(Page):
+    """Groups of failed jobs; not *exact*: there are older ones that were not looked at."""
+
+    groups: list[FailureGroup]
+    exact: bool
+
+
+def jobs(access: Access, query: Form) -> View:
+    """Return the jobs that the form's filter means, after the mark *before*."""
+    try:
+        filter, after = query.filter(), _mark(query.text("before"))
+    except ValueError as error:
+        raise NoSuchPage(str(error)) from None
+    order = _order(filter)
+    found: Browsed = yield browse(filter, order=order, after=after, limit=PAGE_JOBS)
+    short = found.rest is not None and len(found.jobs) < PAGE_JOBS
+    return JobsPage(
+        seen(access, found.jobs),
+        query.filters(),
+        filter.words(),
+        order,
+        _text(found.rest),
+        found.looked if short else None,
+    )
+
+
+def job(access: Access, query: Form, id: int) -> View:
+    """Return everything about job *id*. Raises NoSuchPage."""
+    situation = yield inspections.why(id)
+    if situation is None or not access.sees(situation.job.queue):
+        raise NoSuchPage(f"no job {id}; it may be past its retention")
+    # With its arguments, which `why` leaves out.
+    found: dict[int, Job] = yield inspections.get([id])
+    parents: list[ParentResult] = yield inspections.parents([id], limit=100)
+    graph: inspections.GraphView = yield inspections.graph(job=id, limit=100)
+    below = {edge.child for edge in graph.edges if edge.parent == id}
+    children = seen(access, (each for each in graph.jobs if each.id in below))
+    task = situation.job.task
+    same: Browsed = yield browse(Filter(task=task), limit=RUNS, look=LOOK_RUNS)
+    runs = [Run(each.id, each.state) for each in reversed(seen(access, same.jobs))]
+    job = found.get(id, situation.job)
+    return JobPage(job, sentence(situation), parents, children, runs, timeline(job))
+
+
+def failures(access: Access, query: Form) -> View:
+    """Return the newest failed jobs in groups."""
+    found: list[Job] = []
+    exact = True
+    for state in (State.DISCARDED, State.RETRYABLE):
+        some: list[Job] = yield inspections.list_jobs(state=state, limit=LOOKED_AT)
+        exact = exact and len(some) < LOOKED_AT
+        found += some
+    return FailuresPage(grouped(seen(access, found)), exact)
+
+
+def _order(filter: Filter) -> Order:
+    """The natural order: of what waits in one queue its claims', of what waits for its time that.
+
+    A filter that such an order cannot have gets the newest first.
+    """
+    bare = Filter(queue=filter.queue, key=filter.key, state=filter.state)
+    if filter.states == (State.AVAILABLE,) and filter.queue is not None and filter == bare:
+        return "next"
+    return "due" if filter.states and set(filter.states) <= DUE else "newest"
+
+
+def _mark(text: str) -> Mark | None:
+    """Read where a page begins: a number, and in some orders a priority or an instant."""
+    if not text:
+        return None
+    number, _, rest = text.partition(" ")
+    priority, _, at = rest.partition(" ")
+    try:
+        if len(number) > 18 or len(priority) > 11:
+            raise ValueError
+        return Mark(int(number), int(priority or 0), at or None)
+    except ValueError:
+        raise ValueError(f"before: {text!r:.60} is no place in a list") from None
+
+
+def _text(mark: Mark | None) -> str | None:
+    return None if mark is None else f"{mark.number} {mark.priority} {mark.at or ''}".rstrip()

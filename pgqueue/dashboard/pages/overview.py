@@ -1,0 +1,44 @@
+"""How things are."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pgqueue.dashboard.access import Access
+from pgqueue.dashboard.forms import Form
+from pgqueue.dashboard.pages.page import Page, View, seen
+from pgqueue.jobs.filters import Filter
+from pgqueue.jobs.job import State
+from pgqueue.operations.browsing import BriefJob, Browsed, browse
+from pgqueue.views import status
+
+LATELY = 5
+MOST_MEASURED = 5_000
+
+
+class OverviewPage(Page):
+    """What waits, what ends, who works, what broke lately.
+
+    *empty_in_seconds*: when nothing would wait any more, at the pace of the last minute.
+    """
+
+    status: status.Status
+    broke: list[BriefJob]
+    waiting: int
+    oldest_due_seconds: float | None
+    empty_in_seconds: float | None
+
+
+def overview(access: Access, query: Form, schema: str, head: str) -> View:
+    """Return how things are, of the queues that the viewer sees."""
+    found: status.Status = yield from status.looking(
+        schema, head, status.MOST_COUNTED, MOST_MEASURED
+    )
+    mine = [queue for queue in found.queues if access.sees(queue.name)]
+    found = msgspec.structs.replace(found, queues=mine)
+    broke: Browsed = yield browse(Filter(state=State.DISCARDED), limit=LATELY)
+    waiting = sum(queue.counts.get(State.AVAILABLE, 0) for queue in mine)
+    late = [queue.oldest_due_seconds for queue in mine if queue.oldest_due_seconds is not None]
+    pace = sum(ended.per_second for ended in found.last_minute.values())
+    empty_in = waiting / pace if waiting and pace and found.exact and access.sees_all else None
+    return OverviewPage(found, seen(access, broke.jobs), waiting, max(late, default=None), empty_in)
