@@ -1,0 +1,147 @@
+"""Spans of OpenTelemetry: `send NAME` where jobs are enqueued, `process NAME` around each attempt.
+
+    PgqueueInstrumentor().instrument()
+
+Only the API is needed; without an SDK nothing is recorded, and nothing is put into metadata. The
+attributes are those of the semantic conventions for messaging, which are still in development, and
+`messaging.pgqueue.*`. The carrier is `traceparent`, `tracestate` and `baggage`, flat in the job's
+metadata, one text for all jobs of a call: so SQL can give it too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Literal
+
+from opentelemetry import context, propagate, trace
+from opentelemetry.context import Context as TraceContext
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode
+
+from pgqueue.errors import JobCancelled
+from pgqueue.jobs import carrying
+from pgqueue.jobs.job import NewJob
+from pgqueue.tasks import current
+from pgqueue.tasks.context import Context
+from pgqueue.tasks.hooks import everywhere
+
+_SCOPE: Final = "pgqueue"
+_TRACE: Final = "PGQUEUE_OTEL_TRACE"
+_SYSTEM: Final = {"messaging.system": "pgqueue"}
+_provider: trace.TracerProvider | None = None
+
+
+class PgqueueInstrumentor:
+    """Switches spans on and off, for all applications of this process.
+
+    Its entry point lets `opentelemetry-instrument` do that without a line of code.
+    """
+
+    def instrument(
+        self,
+        *,
+        tracer_provider: trace.TracerProvider | None = None,
+        trace: Literal["link", "child"] | None = None,
+        **ignored: Any,
+    ) -> None:
+        """Make spans from now on, of workers that start later.
+
+        *trace*: an attempt's span is a trace of its own, with a link to where its job was enqueued
+        ("link", or PGQUEUE_OTEL_TRACE), since it may come hours later and many times; or a "child"
+        in that trace. Processes of `executor="process"` take *tracer_provider* from what their
+        module sets up when it is imported.
+        """
+        global _provider
+        if trace not in (None, "link", "child"):
+            raise ValueError(f'trace {trace!r}: give "link" or "child"')
+        _provider = tracer_provider
+        if trace is not None:
+            os.environ[_TRACE] = trace  # processes of the pool inherit it
+        if around not in everywhere:
+            everywhere.append(around)
+        if send not in carrying.carriers:
+            carrying.carriers.append(send)
+
+    def uninstrument(self, **ignored: Any) -> None:
+        """Make no spans any more."""
+        for hooks, hook in ((everywhere, around), (carrying.carriers, send)):
+            if hook in hooks:
+                hooks.remove(hook)  # type: ignore[arg-type]
+
+
+def send(jobs: Sequence[NewJob[Any]]) -> dict[str, str]:
+    """Return what leads from *jobs* back to the span of this call, which is made here."""
+    tasks, queues = {job.task for job in jobs}, {job.queue for job in jobs}
+    attributes: dict[str, str | int] = {
+        **_SYSTEM,
+        "messaging.operation.name": "send",
+        "messaging.operation.type": "send",
+    }
+    if len(queues) == 1:
+        attributes["messaging.destination.name"] = next(iter(queues))
+    if len(tasks) == 1:
+        attributes["messaging.pgqueue.task"] = next(iter(tasks))
+    if len(jobs) != 1:
+        attributes["messaging.batch.message_count"] = len(jobs)
+    name = f"send {next(iter(tasks))}" if len(tasks) == 1 else "send"
+    carrier: dict[str, str] = {}
+    with _tracer().start_as_current_span(name, kind=SpanKind.PRODUCER, attributes=attributes):
+        propagate.inject(carrier)
+    return carrier
+
+
+@contextmanager
+def around(ctx: Context) -> Iterator[None]:
+    """Make the span of an attempt, current while the task runs."""
+    carrier = {name: text for name, text in ctx.metadata.items() if isinstance(text, str)}
+    origin = propagate.extract(carrier, context=TraceContext())
+    enqueued = trace.get_current_span(origin).get_span_context()
+    if os.environ.get(_TRACE) == "child":
+        parent, links = origin, []
+    else:  # what else the carrier holds, baggage, goes on; the span is the first of its trace
+        parent = trace.set_span_in_context(trace.INVALID_SPAN, origin)
+        links = [Link(enqueued)] if enqueued.is_valid else []
+    span = _tracer().start_span(
+        f"process {ctx.task}",
+        context=parent,
+        kind=SpanKind.CONSUMER,
+        attributes=_attributes(ctx),
+        links=links,
+    )
+    token = context.attach(trace.set_span_in_context(span, parent))
+    try:
+        yield
+    except (JobCancelled, GeneratorExit):
+        raise
+    except BaseException as error:
+        if isinstance(error, Exception):
+            span.record_exception(error)
+            kind = f"{type(error).__module__}.{type(error).__qualname__}"
+            span.set_attribute("error.type", kind.removeprefix("builtins."))
+            span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+        raise
+    finally:
+        context.detach(token)
+        span.end()
+
+
+def _attributes(ctx: Context) -> dict[str, str | int]:
+    attributes: dict[str, str | int] = {
+        **_SYSTEM,
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": ctx.queue,
+        "messaging.message.id": str(ctx.id),
+        "messaging.pgqueue.task": ctx.task,
+        "messaging.pgqueue.attempt": ctx.attempt,
+    }
+    if (worker := current.worker_id()) is not None:
+        attributes["messaging.client.id"] = str(worker)
+    if ctx.workflow is not None:
+        attributes["messaging.pgqueue.workflow"] = ctx.workflow
+    return attributes
+
+
+def _tracer() -> trace.Tracer:
+    return trace.get_tracer(_SCOPE, tracer_provider=_provider)
