@@ -1,5 +1,9 @@
-"""For those who write a backend: the suite, `conformance`, and a `model` of what it must do, with
-which random `histories` compare it."""
+"""For those who test what enqueues, and for those who write a backend.
+
+Tests of an application: `Jobs` and `AsyncJobs`, see docs/testing.md; fixtures for pytest in
+`pgqueue.testing.fixtures`. For a backend: the suite, `conformance`, and a `model` of what it must
+do, with which random `histories` compare it.
+"""
 
 from contextlib import suppress
 
@@ -7,3 +11,10 @@ with suppress(ImportError):
     import pytest
 
     pytest.register_assert_rewrite("pgqueue.testing.conformance")
+
+from pgqueue.testing.async_jobs import AsyncJobs as AsyncJobs
+from pgqueue.testing.attempts import Performed as Performed
+from pgqueue.testing.clock import Clock as Clock
+from pgqueue.testing.jobs import Jobs as Jobs
+from pgqueue.testing.unittests import AsyncJobsMixin as AsyncJobsMixin
+from pgqueue.testing.unittests import JobsMixin as JobsMixin

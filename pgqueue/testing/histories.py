@@ -22,13 +22,25 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from hypothesis.stateful import run_state_machine_as_test as run
 
 from pgqueue.backends.base import Backend
-from pgqueue.errors import LeaseLost, UnknownParent
-from pgqueue.graphs import workflow
-from pgqueue.hands import Completion
-from pgqueue.jobs import FINISHED, Edge, NewJob, State
-from pgqueue.operations import ClaimedJob, Completed, Failed, Progress, Released, Retention, Told
-from pgqueue.testing.model import Model
-from pgqueue.testing.side import Side
+from pgqueue.jobs.completion import Completion
+from pgqueue.jobs.filters import Filter
+from pgqueue.jobs.graphs import workflow
+from pgqueue.jobs.job import FINISHED, Edge, NewJob, State
+from pgqueue.jobs.limits import KeyLimits
+from pgqueue.jobs.retention import Retention
+from pgqueue.jobs.unique import Merge, Unique
+from pgqueue.operations import (
+    ClaimedJob,
+    Completed,
+    Failed,
+    ProgressReport,
+    Released,
+)
+from pgqueue.testing.answers import answer_of, difference, pick, some
+from pgqueue.testing.histories_schedules import NAMES, SCHEDULED, Scheduling
+from pgqueue.testing.model_limits import KEY_LIMITS, LIMITS
+from pgqueue.testing.model_schedules import ScheduledModel
+from pgqueue.testing.renumbered_schedules import ScheduledStore
 
 T = TypeVar("T")
 NOON: Final = datetime(2030, 6, 1, 12, tzinfo=UTC)
@@ -42,17 +54,31 @@ RETENTIONS: Final = (
     Retention(DAY, NOTHING, None),
     Retention(NOTHING, NOTHING, NOTHING),
 )
+DEBOUNCED: Final = Unique(until="started", conflict="replace", at_most=15)
+THROTTLED: Final = Unique(until="started", conflict="replace", keep=("run_at", "queue"))
+MERGED: Final = Unique(until="started", conflict=Merge("l"))
 KINDS: Final[Sequence[Mapping[str, Any]]] = (
     {},
     {},
     {"priority": -1},
     {"queue": "mail"},
+    {"key": "a"},
+    {"key": "b", "queue": "mail", "priority": -1},
     {"unique": "a"},
     {"unique": "b", "queue": "mail"},
+    {"unique": "w", "uniqueness": Unique(until=60)},
+    {"unique": "s", "uniqueness": Unique(until="started")},
+    {"unique": "s", "uniqueness": Unique(until="started", conflict="raise"), "delay": 5 * SECOND},
+    {"unique": "s", "uniqueness": DEBOUNCED, "delay": 10 * SECOND, "args": '{"l": [2]}'},
+    {"unique": "s", "uniqueness": THROTTLED, "key": "a", "args": '{"a": 2}', "keep": False},
+    {"unique": "s", "uniqueness": MERGED, "args": '{"l": [1, "]"]}', "expires": 5 * MINUTE},
     {"delay": 5 * SECOND},
     {"run_at": NOON - DAY},
     {"run_at": NOON + MINUTE},
-    {"max_attempts": 1},
+    {"max_attempts": 1, "args": '{"a": 1}'},
+    {"expires": 10 * SECOND},
+    {"expires": NOON + 5 * MINUTE, "keep": False},
+    {"keep": False},
     {"max_attempts": 2, "priority": 1, "timeout": MINUTE, "tags": ("t",), "metadata": '{"m": 1}'},
 )
 ERROR: Final = '{"type": "ValueError", "message": "no"}'
@@ -68,8 +94,11 @@ ENDINGS: Final[Sequence[tuple[Any, ...]]] = (
     (Failed, "cancel", None, "because"),
     (Released,),
     (Released, SECOND),
-    (Progress, '{"fraction": 0.5}'),
-    (Progress, '{"checkpoint": [7]}'),
+    (Released, SECOND, True),
+    (Released, None, True),
+    (Released, None, False, True),
+    (ProgressReport, '{"fraction": 0.5}'),
+    (ProgressReport, '{"checkpoint": [7]}'),
 )
 VERBS: Final[Mapping[Any, str]] = {Completed: "complete", Failed: "fail", Released: "release"}
 WAITING: Final = frozenset(State) - FINISHED
@@ -85,11 +114,32 @@ WISH = st.tuples(
 WISHES = st.lists(WISH, min_size=1, max_size=4)
 
 
+FILTERS: Final[Sequence[Mapping[str, Any]]] = (
+    {},
+    {"state": State.AVAILABLE},
+    {"state": (State.DISCARDED, State.CANCELLED)},
+    {"queue": "mail"},
+    {"tag": "t", "state": WAITING},
+    {"workflow": 1},
+    {"key": "a"},
+    {"error": "ValueError"},
+    {"older_than": MINUTE},
+    {"newer_than": MINUTE},
+    {"running_longer_than": SECOND},
+    {"args": {"a": 1}},
+)
+MANY: Final = ("move", "purge", "cancel", "choose")
+FILTER = st.tuples(st.integers(0, len(FILTERS) - 1), st.booleans())
+
+
 CHORES: Final = (
-    "heartbeat", "rescue", "rescue", "sweep", "join", "leave", "elect", "resign", "pause", "resume",
-    "prune", "look",
+    "heartbeat", "rescue", "rescue", "expire", "sweep", "join", "leave", "elect", "resign",
+    "pause", "resume", "prune", "look",
 )  # fmt: skip
 CLAIM = st.tuples(st.just("claim"), st.sampled_from(QUEUES), PICK, st.integers(1, 5))
+TURN = st.tuples(
+    st.just("turn"), st.sampled_from(QUEUES), PICK, st.integers(1, 6), st.integers(1, 3)
+)
 ATTEMPT = st.tuples(st.just("attempt"), PICKS, st.sampled_from(ENDINGS), SELDOM)
 # The rules of one machine would switch each other off: half of the histories would not enqueue.
 # The first is the least, so that a history shrinks to steps in which nothing happens, and these go.
@@ -100,11 +150,19 @@ EVENT = st.one_of(
     st.tuples(st.just("enqueue"), WISHES, st.sampled_from((None, None, None, "new", "last"))),
     CLAIM,
     CLAIM,
+    TURN,
+    TURN,
+    st.tuples(st.just("limit"), st.sampled_from(QUEUES), st.sampled_from(LIMITS)),
+    st.tuples(st.just("limit_key"), st.sampled_from(QUEUES), st.sampled_from(KEY_LIMITS)),
     ATTEMPT,
     ATTEMPT,
     st.tuples(st.just("grow"), PICK, WISHES, st.booleans(), st.booleans(), SELDOM),
     st.tuples(st.just("cancel"), PICKS, SELDOM),
     st.tuples(st.just("retry"), PICKS, OFTEN, SELDOM),
+    st.tuples(
+        st.just("many"), st.sampled_from(("move", "purge", "cancel", "choose")), PICKS, FILTER
+    ),
+    *SCHEDULED,
     st.tuples(st.just("chore"), st.sampled_from(CHORES), PICK),
 )
 
@@ -142,7 +200,7 @@ def play(
     )
 
 
-class History(RuleBasedStateMachine):
+class History(Scheduling, RuleBasedStateMachine):
     """One history: the model, the stores, and what the workers have in their hands."""
 
     def __init__(self, backends: Mapping[str, Backend], told: Callable[[], None]) -> None:
@@ -155,13 +213,17 @@ class History(RuleBasedStateMachine):
     def opens(self, retention: Retention, wishes: list[Any]) -> None:
         self.now = NOON
         self.retention = retention
-        self.model = Model(retention.kept())
-        self.sides = [Side(n, backend, retention.kept()) for n, backend in self.backends.items()]
+        self.model = ScheduledModel(retention.archived_states())
+        self.sides = [
+            ScheduledStore(n, backend, retention.archived_states())
+            for n, backend in self.backends.items()
+        ]
         self.jobs: list[int] = []
         self.hands: list[ClaimedJob] = []
         self.gone: list[ClaimedJob] = []
         self.members: list[int] = []
         self.leases: dict[int, int] = {}
+        self.after: dict[str, str] = {}
         self.alike = True
         self.joins()
         self.enqueue(wishes, None)
@@ -185,7 +247,8 @@ class History(RuleBasedStateMachine):
         for kind, parents in wishes:
             candidates: list[int | NewJob[Any]] = [*known[-12:], *jobs]
             edges: dict[int, Edge] = {}
-            for number, anyway in parents if candidates else ():
+            rule = KINDS[kind].get("uniqueness")
+            for number, anyway in parents if candidates and not (rule and rule.replaces) else ():
                 parent = pick(candidates, number)
                 edges.setdefault(id(parent), Edge(parent, "run" if anyway else "cancel"))
             jobs.append(NewJob("task", edges=tuple(edges.values()), **KINDS[kind]))
@@ -203,11 +266,25 @@ class History(RuleBasedStateMachine):
         self.leases[worker] += 1
         self.hands += self.timed("claim", queue, worker, self.leases[worker], limit)
 
+    def turn(self, queue: str, who: int, limit: int, quantum: int) -> None:
+        worker = pick(self.members, who)
+        self.leases[worker] += 1
+        where = (queue, worker, self.leases[worker], limit, self.after.get(queue, ""), quantum)
+        turn = self.timed("claim_in_turn", *where, 2 + who % 3)
+        self.after[queue] = turn.after
+        self.hands += turn.jobs
+
+    def limit(self, queue: str, fields: dict[str, Any]) -> None:
+        self.same("limit", queue, fields)
+
+    def limit_key(self, queue: str, limits: KeyLimits | None) -> None:
+        self.same("limit_key", queue, "a", limits)
+
     def attempt(self, picks: list[int], ending: tuple[Any, ...], stale: bool) -> None:
         report, *rest = ending
-        jobs = self.taken(picks, stale, keep=report is Progress)
+        jobs = self.taken(picks, stale, keep=report is ProgressReport)
         reports = [report(job.id, job.lease, *rest) for job in jobs]
-        if report is Progress:
+        if report is ProgressReport:
             self.same("progress", reports)
         else:
             self.timed(VERBS[report], reports)
@@ -231,6 +308,18 @@ class History(RuleBasedStateMachine):
         ids = [id for id in jobs if jobs[id].state in FAILED] if failed else self.jobs
         self.timed("retry", some(ids, picks), self.last_flow if flow else None)
 
+    def many(self, what: str, picks: list[int], choice: tuple[int, bool]) -> None:
+        number, newest = choice
+        ids = sorted(some(self.jobs, picks))
+        if what == "move":
+            self.same("move", ids, pick((*QUEUES, None), number), pick((-1, 0, None), number // 3))
+        elif what == "purge":
+            self.same("purge", ids)
+        elif what == "cancel":
+            self.timed("cancel", ids, None, pick((WAITING, {State.RUNNING}, FINISHED), number))
+        else:
+            self.timed("choose", Filter(**FILTERS[number]), newest)
+
     # Time, and what the leader does
 
     def time_passes(self, time: timedelta) -> None:
@@ -242,6 +331,7 @@ class History(RuleBasedStateMachine):
         if what == "heartbeat":
             held = [(job.id, job.lease) for job in (*self.hands, *self.gone)]
             self.timed("heartbeat", worker, held)
+            self.same("recollect", worker)
         elif what == "rescue":
             self.timed("rescue", MINUTE, who % 3)
         elif what == "pause" and not self.model.paused:
@@ -250,12 +340,13 @@ class History(RuleBasedStateMachine):
             self.same("resume", pick(QUEUES, who))
         elif what == "look":
             self.same("get", self.jobs[-20:])
+            self.timed("counts")
         elif what == "join":
             self.joins()
         elif what == "leave" and len(self.members) > 1:
             self.same("leave", worker)
-        elif what == "sweep":
-            self.timed("sweep")
+        elif what in ("sweep", "expire"):
+            self.timed(what)
         elif what == "elect":
             self.timed("elect", "leader", worker, MINUTE)
         elif what == "resign":
@@ -274,9 +365,13 @@ class History(RuleBasedStateMachine):
         """All that can be read is alike, and nothing is left to be mended."""
         try:
             if self.alike:
-                for reading in ("listing", "present", "pauses", "counts", "flows"):
+                for reading in ("listing", "present", "pauses", "flows"):
                     self.same(reading)
                 self.same("parents", sorted(self.model.jobs))
+                for name in NAMES:
+                    self.same("firings", name)
+                self.timed("schedules")
+                self.timed("counts")
                 self.timed("sweep")
         finally:
             self.told()
@@ -300,39 +395,11 @@ class History(RuleBasedStateMachine):
     def same(self, verb: str, *args: Any, **options: Any) -> Any:
         """Asks the model and every store; they answer alike."""
         self.alike = False
-        expected = _answer(getattr(self.model, verb), *args, **options)
+        expected = answer_of(getattr(self.model, verb), *args, **options)
         for side in self.sides:
-            answer = _answer(getattr(side, verb), *args, **options)
+            answer = answer_of(getattr(side, verb), *args, **options)
             if answer != expected:
-                raise AssertionError(_difference(side.name, verb, answer, expected))
+                raise AssertionError(difference(side.name, verb, answer, expected))
         self.alike = True
+        self.model.check_key("s")
         return expected
-
-
-def pick(things: Sequence[T], number: int) -> T:
-    """One of *things*, counted from the newest, round and round."""
-    return things[-1 - number % len(things)]
-
-
-def some(things: Sequence[T], numbers: Sequence[int]) -> list[T]:
-    """Several of *things*; none, where there are none."""
-    places = {number % len(things): None for number in numbers if things}
-    return [things[-1 - place] for place in places]
-
-
-def _answer(verb: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    try:
-        answer = verb(*args, **options)
-    except (LeaseLost, UnknownParent) as error:
-        return type(error).__name__
-    return (dict(answer), answer.freed) if isinstance(answer, Told) else answer
-
-
-def _difference(store: str, verb: str, answer: Any, expected: Any) -> str:
-    """What is different, and no more of long answers."""
-    if isinstance(answer, list) and isinstance(expected, list):
-        theirs, ours = ([str(x) for x in xs] for xs in (answer, expected))
-        if sorted(theirs) != sorted(ours):
-            answer = "\n    ".join(text for text in theirs if text not in ours)
-            expected = "\n    ".join(text for text in ours if text not in theirs)
-    return f"{verb}\n  {store}: {answer}\n  the model: {expected}"

@@ -10,51 +10,45 @@ comes after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
-from itertools import count
 from typing import Any, Final
 
 import msgspec
 
-from pgqueue.errors import LeaseLost, PgqueueError, UnknownParent
-from pgqueue.graphs import Workflow
-from pgqueue.hands import Completion
-from pgqueue.inspections import Link
-from pgqueue.jobs import Handle, Job, NewJob, State
-from pgqueue.jobs import Progress as Said
+from pgqueue.errors import InvalidJob, LeaseLost, PgqueueError, UnknownParent
+from pgqueue.jobs.completion import Completion
+from pgqueue.jobs.graphs import Workflow
+from pgqueue.jobs.job import Handle, Job, NewJob, State
+from pgqueue.jobs.job import Progress as Said
+from pgqueue.jobs.retention import Retention
 from pgqueue.operations import (
     EVERYTHING,
     ClaimedJob,
     Completed,
+    CompletedLeases,
+    Expired,
     Failed,
-    Held,
-    Leadership,
-    Membership,
-    Progress,
+    ProgressReport,
     Promoted,
     Released,
     Rescue,
     Rescued,
-    Retention,
     Sweep,
-    Told,
 )
+from pgqueue.operations.inspections import Link
 from pgqueue.testing.model_graph import FAILED
-from pgqueue.testing.model_inspections import Inspections, in_hands
+from pgqueue.testing.model_inspections import in_hands
+from pgqueue.testing.model_unique import Keyed
 
-LEASES: Final = 10_000_000
 LATER: Final = frozenset({State.SCHEDULED, State.RETRYABLE})
 
 
-class Model(Inspections):
+class Model(Keyed):
     """The queue; finished jobs are kept whose state is in *keep*."""
 
     def __init__(self, keep: frozenset[State] = EVERYTHING) -> None:
         super().__init__(keep)
-        self.leaders: dict[str, tuple[int, datetime]] = {}
-        self.last = 0
-        self._workers = count(1)
 
     # Jobs come
 
@@ -65,6 +59,19 @@ class Model(Inspections):
         workflow: Workflow | int | None = None,
         now: datetime,
     ) -> list[Handle[Any]]:
+        """Raises InvalidJob, UnknownParent or DuplicateJob; then nothing of it happened."""
+        before = self._all()
+        try:
+            return self._enqueue(jobs, workflow, now)
+        except PgqueueError:
+            self._back_to(before)
+            raise
+
+    def _enqueue(
+        self, jobs: Sequence[NewJob[Any]], workflow: Workflow | int | None, now: datetime
+    ) -> list[Handle[Any]]:
+        if any(job.edges and job.uniqueness and job.uniqueness.replaces for job in jobs):
+            raise InvalidJob("it may replace a job")
         for parent in {edge.parent for job in jobs for edge in job.edges}:
             if not isinstance(parent, NewJob) and _id(parent) not in self.jobs:
                 raise UnknownParent(f"no job {_id(parent)}")
@@ -77,60 +84,28 @@ class Model(Inspections):
         handles = []
         placed: dict[int, int] = {}
         for job in jobs:
-            handle = self._add(job, joined, now)
+            handle, behind = self._add(job, joined, now)
             handles.append(handle)
             placed[id(job)] = handle.id
-            for edge in job.edges if handle.created else ():
+            for edge in (*job.edges, *behind) if handle.created else ():
                 parent = edge.parent
                 at = placed[id(parent)] if isinstance(parent, NewJob) else _id(parent)
                 link = Link(at, handle.id, edge.on_failure, None, edge.name)
                 self.edges.setdefault((handle.id, at), link)
         new = [handle.id for handle in handles if handle.created]
         parents = {parent for child, parent in self.edges if child in new}
-        ended = {p: s for p in parents if (s := self.jobs[p].state).finished}
+        # A key that holds for a time outlasts its job: then nothing is left to wait for.
+        found = {p: self.jobs[p].state if p in self.jobs else State.COMPLETED for p in parents}
+        ended = {p: state for p, state in found.items() if state.finished}
         self._settle(ended, now, kept=True)  # who enqueues knows of no retention
         return handles
-
-    def _add(self, job: NewJob[Any], workflow: int | None, now: datetime) -> Handle[Any]:
-        if holder := self._holder(job.unique):
-            return Handle(holder, job.task, created=False)
-        due = job.run_at or now + (job.delay or timedelta(0))
-        ready = State.SCHEDULED if due > now else State.AVAILABLE
-        self.last += 1
-        added = Job(
-            id=self.last,
-            task=job.task,
-            state=State.BLOCKED if job.edges else ready,
-            queue=job.queue,
-            priority=job.priority,
-            position=next(self._positions),
-            args=msgspec.json.decode(job.args),
-            attempt=0,
-            max_attempts=job.max_attempts,
-            run_at=due,
-            enqueued_at=now,
-            timeout_seconds=job.timeout.total_seconds() if job.timeout else None,
-            unique_key=job.unique,
-            tags=job.tags,
-            metadata=msgspec.json.decode(job.metadata) if job.metadata else None,
-            workflow=workflow,
-        )
-        self.jobs[added.id] = added
-        return Handle(added.id, job.task, workflow=workflow)
-
-    def _holder(self, key: str | None) -> int | None:
-        """The unfinished job that holds *key*."""
-        same = (j.id for j in self.jobs.values() if j.unique_key == key and not j.finished)
-        return None if key is None else next(same, None)
 
     # An attempt
 
     def claim(
         self, queue: str, worker: int, lease: int, limit: int, *, now: datetime
     ) -> list[ClaimedJob]:
-        ready = [j for j in self.jobs.values() if (j.state, j.queue) == (State.AVAILABLE, queue)]
-        ready.sort(key=lambda job: (job.priority, job.position))
-        taken = [] if queue in self.paused else ready[:limit]
+        taken = self._taken_plainly(queue, limit)
         owner = {"worker": worker, "lease": lease, "claimed_at": now}
         return [
             in_hands(self._change(job, state=State.RUNNING, attempt=job.attempt + 1, **owner))
@@ -140,9 +115,13 @@ class Model(Inspections):
     def recall(self, worker: int, lease: int) -> list[ClaimedJob]:
         return [in_hands(job) for job in self._running() if job.lease == lease]
 
-    def complete(self, jobs: Iterable[Completed], *, now: datetime) -> Told:
-        told = Told()
+    def recollect(self, worker: int) -> set[tuple[int, int]]:
+        return {(job.id, job.lease or 0) for job in self._running() if job.worker == worker}
+
+    def complete(self, jobs: Iterable[Completed], *, now: datetime) -> CompletedLeases:
+        told = CompletedLeases()
         ended: dict[int, State] = {}
+        unkept = set()
         for id, lease, result in map(msgspec.structs.astuple, jobs):
             job = self.jobs.get(id)
             if job and job.state == State.COMPLETED and job.lease == lease:
@@ -150,21 +129,21 @@ class Model(Inspections):
             if job := self._held(id, lease):
                 told[id, lease] = True
                 ended[id] = State.COMPLETED
+                unkept |= set() if job.keep else {id}
                 value = None if result is None else msgspec.json.decode(result)
                 self._end(job, State.COMPLETED, now, kept=True, reason=None, result=value)
-        if State.COMPLETED not in self.keep:
-            for unwanted in ended.keys() - self._wanted():
-                del self.jobs[unwanted]
+        for unwanted in (unkept if State.COMPLETED in self.keep else ended.keys()) - self._wanted():
+            del self.jobs[unwanted]
         told.freed = self._settle(ended, now)
         return told
 
     def completing(self, job: ClaimedJob, completion: Completion, *, now: datetime) -> None:
         """Raises LeaseLost or UnknownParent; then nothing of it happened."""
-        before = (dict(self.jobs), dict(self.edges), dict(self.workflows), self.last)
+        before = self._all()
         try:
             self._completing(job, completion, now)
         except PgqueueError:
-            self.jobs, self.edges, self.workflows, self.last = before
+            self._back_to(before)
             raise
 
     def _completing(self, job: ClaimedJob, completion: Completion, now: datetime) -> None:
@@ -192,12 +171,20 @@ class Model(Inspections):
         ):
             if not (job := self._held(id, lease)):
                 continue
+            self.due.pop(id, None)
             if error is not None:
                 job = self._blame(job, now, **msgspec.json.decode(error))
-            if verdict == "cancel" or job.cancel_requested:
+            if verdict == "expire":
+                told[id, lease] = ended[id] = State.CANCELLED
+                job = self._change(job, attempt=job.attempt - 1)
+                reason = expired(job)
+            elif verdict == "cancel" or job.cancel_requested:
                 told[id, lease] = ended[id] = State.CANCELLED
             elif verdict == "discard" or job.attempt >= job.max_attempts:
                 told[id, lease] = ended[id] = State.DISCARDED
+            elif job.expires_at and job.expires_at < now + (retry_in or timedelta(0)):
+                told[id, lease] = ended[id] = State.CANCELLED
+                reason = expired(job)
             elif retry_in:
                 told[id, lease] = State.RETRYABLE
                 self._change(job, state=State.RETRYABLE, lease=None, run_at=now + retry_in)
@@ -212,13 +199,19 @@ class Model(Inspections):
     def release(self, jobs: Iterable[Released], *, now: datetime) -> dict[tuple[int, int], State]:
         told: dict[tuple[int, int], State] = {}
         ended: dict[int, State] = {}
-        for id, lease, delay in sorted(map(msgspec.structs.astuple, jobs)):
+        for id, lease, delay, unknown, unstarted in sorted(map(msgspec.structs.astuple, jobs)):
             if not (job := self._held(id, lease)):
                 continue
+            if unstarted:
+                self._give_back(job)
             if job.cancel_requested:
                 told[id, lease] = ended[id] = State.CANCELLED
                 self._end(job, State.CANCELLED, now)
                 continue
+            if unknown:
+                self.due.setdefault(id, job.run_at)
+            elif delay:
+                self.due.pop(id, None)
             job = self._change(job, attempt=job.attempt - 1, lease=None, worker=None)
             if delay:
                 told[id, lease] = State.SCHEDULED
@@ -229,7 +222,7 @@ class Model(Inspections):
         self._settle(ended, now)
         return told
 
-    def progress(self, jobs: Iterable[Progress]) -> set[tuple[int, int]]:
+    def progress(self, jobs: Iterable[ProgressReport]) -> set[tuple[int, int]]:
         told = set()
         for id, lease, text in jobs:
             if job := self._held(id, lease):
@@ -241,13 +234,20 @@ class Model(Inspections):
     # Persons
 
     def cancel(
-        self, ids: Iterable[int], workflow: int | None, *, now: datetime
+        self,
+        ids: Iterable[int],
+        workflow: int | None,
+        states: Collection[State] | None = None,
+        *,
+        because: str = "cancelled on request",
+        now: datetime,
     ) -> dict[int, State]:
         told: dict[int, State] = {}
         asked = {*ids, *(j.id for j in self.jobs.values() if workflow and j.workflow == workflow)}
         for job in self._unfinished(asked):
+            if states is not None and job.state not in states:
+                continue
             told[job.id] = State.RUNNING if job.state == State.RUNNING else State.CANCELLED
-            because = "cancelled on request"
             if job.state == State.RUNNING:
                 self._change(job, cancel_requested=True, reason=because)
             else:
@@ -266,6 +266,8 @@ class Model(Inspections):
         revived: set[int] = set()
         while (back := self._coming_back(asked, revived)) or hurried:
             self._revive(back, now)
+            for id in back:
+                self.due.pop(id, None)
             for job in self._unfinished(back | hurried):
                 if not self.waits(job.id):
                     self._free(job, run_at=now)
@@ -273,6 +275,32 @@ class Model(Inspections):
             hurried = set()
         told = {id: self.jobs[id] for id in asked}
         return {id: "held" if job.finished else str(job.state) for id, job in told.items()}
+
+    def move(self, ids: Iterable[int], queue: str | None, priority: int | None) -> dict[int, State]:
+        found = self._unfinished(set(ids))
+        waiting = [job for job in found if job.state != State.RUNNING]
+        for job in sorted(waiting, key=lambda job: (job.priority, job.position)):
+            if queue not in (None, job.queue):
+                self.permits.pop(job.id, None)
+            self._change(
+                job,
+                queue=queue or job.queue,
+                priority=job.priority if priority is None else priority,
+                position=next(self._positions),
+            )
+        return {job.id: job.state for job in found}
+
+    def purge(self, ids: Iterable[int]) -> dict[int, str]:
+        wanted = self._wanted()
+        told = {
+            id: "wanted" if id in wanted else "purged"
+            for id in ids
+            if id in self.jobs and self.jobs[id].finished
+        }
+        for id, answer in told.items():
+            if answer == "purged":
+                del self.jobs[id]
+        return told
 
     # Time
 
@@ -287,6 +315,16 @@ class Model(Inspections):
         ahead = [job.run_at - now for job in later if job.run_at > now]
         return Promoted(queues, min(ahead, default=None))
 
+    def expire(self, *, now: datetime) -> Expired:
+        expiring = [j for j in self._unfinished(self.jobs) if j.expires_at]
+        waiting = [j for j in expiring if j.state != State.RUNNING]
+        late = [j for j in waiting if j.expires_at and j.expires_at < now]
+        for job in late:
+            self._end(job, State.CANCELLED, now, reason=expired(job))
+        self._settle({job.id: State.CANCELLED for job in late}, now)
+        ahead = [j.expires_at - now for j in waiting if j.expires_at and j.expires_at >= now]
+        return Expired(len(late), min(ahead, default=None))
+
     def prune(self, retention: Retention, *, now: datetime) -> None:
         kept = retention.seconds()
         wanted = self._wanted()
@@ -300,28 +338,7 @@ class Model(Inspections):
             if child not in self.jobs and not alive:
                 del self.edges[child, parent]
 
-    # Queues, workers, leaders
-
-    def pause(self, queue: str, *, now: datetime) -> None:
-        self.paused.setdefault(queue, now)
-
-    def resume(self, queue: str) -> None:
-        self.paused.pop(queue, None)
-
-    def join(self, *, now: datetime) -> Membership:
-        worker = next(self._workers)
-        self.workers[worker] = now
-        return Membership(worker, worker * LEASES)
-
-    def leave(self, worker: int) -> None:
-        self.workers.pop(worker, None)
-
-    def heartbeat(
-        self, worker: int, leases: Iterable[tuple[int, int]], *, now: datetime
-    ) -> dict[tuple[int, int], Held]:
-        self.workers[worker] = now
-        held = ((id, lease, self._held(id, lease)) for id, lease in leases)
-        return {(id, ls): Held(id, ls, job.cancel_requested) for id, ls, job in held if job}
+    # Workers that die
 
     def rescue(self, frozen: timedelta, max_rescues: int, *, now: datetime) -> Rescue:
         dead = {worker for worker, beat in self.workers.items() if beat <= now - frozen}
@@ -355,22 +372,17 @@ class Model(Inspections):
             for job in self._running()
             if job.worker not in self.workers
             and job.claimed_at
-            and job.claimed_at < now - timedelta(minutes=1)
+            and not timedelta(seconds=-1) <= now - job.claimed_at <= timedelta(minutes=1)
         ]
         for job in orphans:
             self._free(job, lease=None, attempt=job.attempt - 1, rescues=job.rescues + 1)
         return Sweep(0, len(orphans))
 
-    def elect(self, name: str, worker: int, term: timedelta, *, now: datetime) -> Leadership:
-        leader, until = self.leaders.get(name, (worker, now))
-        if leader != worker and until > now:
-            return Leadership(False, leader, len(self.workers))
-        self.leaders[name] = (worker, now + term)
-        return Leadership(True, worker, len(self.workers))
 
-    def resign(self, name: str, worker: int) -> None:
-        if self.leaders.get(name, (0,))[0] == worker:
-            del self.leaders[name]
+def expired(job: Job) -> str:
+    """Why it ends."""
+    assert job.expires_at
+    return f"expired: no attempt was to begin after {job.expires_at:%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 def _id(parent: Handle[Any] | int) -> int:

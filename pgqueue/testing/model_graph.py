@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from pgqueue.inspections import Link
-from pgqueue.jobs import FINISHED, Job, JobError, State
+from pgqueue.jobs.job import FINISHED, Job, JobError, State
+from pgqueue.operations.inspections import Link
 
 ERRORS: Final = 10
 FAILED: Final = FINISHED - {State.COMPLETED}
@@ -45,7 +45,8 @@ class Graph:
         self, job: Job, state: State, now: datetime, *, kept: bool | None = None, **changes: Any
     ) -> None:
         if state in self.keep if kept is None else kept:
-            self._change(job, state=state, finished_at=now, cancel_requested=False, **changes)
+            forgotten = {"cancel_requested": False, "expires_at": None, "keep": True}
+            self._change(job, state=state, finished_at=now, **forgotten, **changes)
         else:
             del self.jobs[job.id]
 

@@ -1,4 +1,4 @@
-"""What can be read of the model, as `pgqueue.testing.side` reads it of a store."""
+"""What can be read of the model, as `pgqueue.testing.renumbered` reads it of a store."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from pgqueue.graphs import Workflow
-from pgqueue.inspections import Outcome
-from pgqueue.jobs import Job, State
+from pgqueue.jobs.filters import Filter
+from pgqueue.jobs.graphs import Workflow
+from pgqueue.jobs.job import Job, State
 from pgqueue.operations import ClaimedJob
+from pgqueue.operations.inspections import ParentResult
 from pgqueue.testing.model_graph import Graph
 
 
@@ -25,15 +26,50 @@ class Inspections(Graph):
         self.workflows: dict[int, Workflow] = {}
         self.workers: dict[int, datetime] = {}
         self.paused: dict[str, datetime] = {}
+        self.due: dict[int, datetime] = {}  # first, of those that nobody knew
 
     def get(self, ids: Iterable[int]) -> dict[int, Job]:
         return {
-            id: replace(job, position=None, blocked_by=0 if job.finished else self.waits(id))
+            id: replace(
+                job,
+                position=None,
+                blocked_by=0 if job.finished else self.waits(id),
+                due_at=job.run_at if job.finished else self.due.get(id, job.run_at),
+            )
             for id in ids
             if (job := self.jobs.get(id))
         }
 
-    def parents(self, ids: Iterable[int]) -> list[Outcome]:
+    def choose(self, filter: Filter, newest: bool, *, now: datetime) -> list[tuple[int, State]]:
+        """Everything that *filter* means, in the order in which it is chosen."""
+        ids = sorted(self.jobs, reverse=newest)
+        jobs = [job for job in map(self.jobs.__getitem__, ids) if self._is_meant(job, filter, now)]
+        return [(job.id, job.state) for job in jobs]
+
+    def _is_meant(self, job: Job, filter: Filter, now: datetime) -> bool:
+        since = job.finished_at or job.enqueued_at
+        return (
+            (not filter.states or job.state in filter.states)
+            and filter.queue in (None, job.queue)
+            and filter.task in (None, job.task)
+            and (filter.tag is None or filter.tag in job.tags)
+            and filter.key in (None, job.key)
+            and filter.workflow in (None, job.workflow)
+            and (filter.error is None or [e.type for e in job.errors[-1:]] == [filter.error])
+            and contains(job.args, filter.contained)
+            and (filter.older_than is None or since <= now - filter.older_than)  # type: ignore[operator]
+            and (filter.newer_than is None or since > now - filter.newer_than)  # type: ignore[operator]
+            and (
+                filter.running_longer_than is None
+                or (
+                    job.state == State.RUNNING
+                    and job.claimed_at is not None
+                    and job.claimed_at <= now - filter.running_longer_than  # type: ignore[operator]
+                )
+            )
+        )
+
+    def parents(self, ids: Iterable[int]) -> list[ParentResult]:
         children = set(ids)
         outcomes = []
         for _, link in sorted(self.edges.items()):
@@ -44,7 +80,7 @@ class Inspections(Graph):
                 )
                 text = None if result is None else as_text(result)
                 outcomes.append(
-                    Outcome(
+                    ParentResult(
                         link.child,
                         link.parent,
                         link.name,
@@ -65,8 +101,15 @@ class Inspections(Graph):
     def pauses(self) -> dict[str, datetime]:
         return self.paused
 
-    def counts(self) -> dict[tuple[str, State], int]:
-        return dict(Counter((job.queue, job.state) for job in self._unfinished(self.jobs)))
+    def counts(self, *, now: datetime) -> dict[tuple[str, State], tuple[int, float]]:
+        alike: dict[tuple[str, State], list[datetime]] = {}
+        for job in self._unfinished(self.jobs):
+            due = self.due.get(job.id, job.run_at)
+            alike.setdefault((job.queue, job.state), []).append(due)
+        return {
+            key: (len(due), round((now - min(due)).total_seconds(), 3))
+            for key, due in alike.items()
+        }
 
     def flows(self) -> dict[int, tuple[str, tuple[str, ...], Mapping[State, int]]]:
         states: dict[int, Counter[State]] = {}
@@ -77,9 +120,20 @@ class Inspections(Graph):
         return {id: (flows[id].name, flows[id].tags, found) for id, found in states.items()}
 
 
+def contains(whole: Any, part: Any) -> bool:
+    """Does the JSON value *whole* have all that *part* has, where objects are nested?"""
+    if isinstance(part, dict):
+        return isinstance(whole, dict) and all(
+            name in whole and contains(whole[name], value) for name, value in part.items()
+        )
+    return bool(whole == part) and isinstance(whole, bool) == isinstance(part, bool)
+
+
 def in_hands(job: Job) -> ClaimedJob:
     """What a worker gets of *job*."""
     assert job.lease
+    assert job.claimed_at
+    expires_in = (job.expires_at - job.claimed_at).total_seconds() if job.expires_at else None
     return ClaimedJob(
         id=job.id,
         priority=job.priority,
@@ -96,6 +150,8 @@ def in_hands(job: Job) -> ClaimedJob:
         tags=list(job.tags) or None,
         workflow=job.workflow,
         queue=job.queue,
+        key=job.key or "",
+        expires_in=expires_in,
         lease=job.lease,
     )
 

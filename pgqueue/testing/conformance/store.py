@@ -12,27 +12,38 @@ from typing import Any, Literal, TypeVar
 import msgspec
 import pytest
 
-from pgqueue import inspections, operations
-from pgqueue.backends.base import Backend, Session, carry_out
-from pgqueue.graphs import Graph, Workflow, gather
-from pgqueue.jobs import Handle, Job, NewJob, State
+from pgqueue import operations
+from pgqueue.backends.base import Backend, Session
+from pgqueue.backends.plans import carry_out
+from pgqueue.jobs.filters import Filter
+from pgqueue.jobs.graphs import Graph, Workflow, gather
+from pgqueue.jobs.job import Handle, Job, NewJob, State
+from pgqueue.jobs.limits import Limits, checked_limits
+from pgqueue.jobs.retention import Retention
+from pgqueue.jobs.schedules.rows import ScheduleRow
 from pgqueue.operations import (
+    ClaimedInTurn,
     ClaimedJob,
     Completed,
+    Expired,
     Failed,
     Floor,
     Held,
     Leadership,
+    Lower,
     Membership,
     Operation,
+    Place,
     Plan,
-    Progress,
+    ProgressReport,
     Promoted,
     Released,
     Rescue,
-    Retention,
+    ScheduleWrite,
     Sweep,
+    inspections,
 )
+from pgqueue.operations.acting import Act, Which, whole
 
 T = TypeVar("T")
 Id = int | Handle[Any] | Job | ClaimedJob
@@ -93,10 +104,39 @@ class Store:
         queue: str = "default",
         by: int | None = None,
         floors: Sequence[Floor] = (),
+        lower: Lower | None = None,
     ) -> list[ClaimedJob]:
         worker = by or self.worker
         lease = next(self._leases[worker])
-        return self.do(operations.claim(queue, worker, lease, limit, floors=floors, now=self.now))
+        return self.do(
+            operations.claim(
+                *(queue, worker, lease, limit), floors=floors, lower=lower, now=self.now
+            )
+        )
+
+    def turn(
+        self,
+        limit: int = 100,
+        *,
+        queue: str = "default",
+        by: int | None = None,
+        after: str = "",
+        quantum: int = 8,
+        steps: int = 1_000,
+    ) -> ClaimedInTurn:
+        """What a claim in turn takes."""
+        worker = by or self.worker
+        lease = next(self._leases[worker])
+        return self.do(
+            operations.claim_in_turn(
+                queue, worker, lease, limit, after=after, quantum=quantum, steps=steps, now=self.now
+            )
+        )
+
+    def limit(self, queue: str = "default", **fields: Any) -> Limits | None:
+        """What *queue* allows from now on."""
+        limits = checked_limits(queue, Limits(**fields))
+        return self.do(operations.limit(queue, limits.fields(), reset=True))
 
     def take(self, *, queue: str = "default", by: int | None = None) -> ClaimedJob:
         """The next job, which there must be."""
@@ -148,7 +188,7 @@ class Store:
     def fail(
         self,
         *jobs: ClaimedJob,
-        verdict: Literal["retry", "discard", "cancel"] = "retry",
+        verdict: Literal["retry", "discard", "cancel", "expire"] = "retry",
         retry_in: timedelta | None = None,
         reason: str | None = None,
         error: str | None = None,
@@ -160,8 +200,14 @@ class Store:
         told = self.fail(*jobs, verdict="discard")
         assert told == {job.id: State.DISCARDED for job in jobs}
 
-    def release(self, *jobs: ClaimedJob, delay: timedelta | None = None) -> dict[int, State]:
-        released = [Released(job.id, job.lease, delay) for job in jobs]
+    def release(
+        self,
+        *jobs: ClaimedJob,
+        delay: timedelta | None = None,
+        unknown: bool = False,
+        unstarted: bool = False,
+    ) -> dict[int, State]:
+        released = [Released(job.id, job.lease, delay, unknown, unstarted) for job in jobs]
         return _by_id(self.do(operations.release(released, keep=self.keep, now=self.now)))
 
     def free(self, id: int) -> None:
@@ -171,7 +217,7 @@ class Store:
         assert self.do(operations.release([Released(id, lease)], now=self.now))
 
     def progress(self, *jobs: ClaimedJob, progress: str) -> set[int]:
-        reports = [Progress(job.id, job.lease, progress) for job in jobs]
+        reports = [ProgressReport(job.id, job.lease, progress) for job in jobs]
         return {id for id, _ in self.do(operations.progress(reports))}
 
     def heartbeat(self, *jobs: ClaimedJob, by: int | None = None) -> dict[int, Held]:
@@ -192,16 +238,51 @@ class Store:
         self.do(operations.leave(worker))
 
     def cancel(
-        self, *ids: Id, workflow: int | None = None, reason: str | None = None
+        self,
+        *ids: Id,
+        workflow: int | None = None,
+        states: Collection[State] | None = None,
+        reason: str | None = None,
     ) -> dict[int, State]:
         cancel = operations.cancel(
-            _ids(ids), workflow=workflow, reason=reason, keep=self.keep, now=self.now
+            _ids(ids),
+            workflow=workflow,
+            states=states,
+            reason=reason,
+            keep=self.keep,
+            now=self.now,
         )
         return self.do(cancel)
 
     def retry(self, *ids: Id, workflow: int | None = None) -> dict[int, str]:
         retry = operations.retry(_ids(ids), workflow=workflow, keep=self.keep, now=self.now)
         return self.do(retry)
+
+    def move(
+        self, *ids: Id, queue: str | None = None, priority: int | None = None
+    ) -> dict[int, State]:
+        return self.do(operations.move(_ids(ids), queue=queue, priority=priority))
+
+    def purge(self, *ids: Id) -> dict[int, str]:
+        return self.do(operations.purge(_ids(ids)))
+
+    def choose(self, *, newest: bool = False, limit: int = 1_000, **filter: Any) -> list[int]:
+        """The ids of all that a filter means, in the order in which they are chosen."""
+        found: list[int] = []
+        place: Place | None = Place()
+        while place is not None:
+            chosen = self.do(
+                operations.choose(
+                    Filter(**filter), newest=newest, place=place, limit=limit, now=self.now
+                )
+            )
+            found += [job.id for job in chosen.jobs]
+            place = chosen.rest
+        return found
+
+    def act(self, act: Act, which: Which) -> dict[int, str]:
+        """Does *act* to all that *which* means, each portion by itself."""
+        return carry_out(whole(act, which, now=self.now), self.do).answers
 
     def pause(self, queue: str = "default") -> None:
         self.do(operations.pause(queue, now=self.now))
@@ -215,8 +296,11 @@ class Store:
     def rescue(self, **patience: Any) -> Rescue:
         return self.do(operations.rescue(**patience, keep=self.keep, now=self.now))
 
+    def expire(self, limit: int = 1_000, *, skip: int = 0) -> Expired:
+        return self.do(operations.expire(limit, skip=skip, keep=self.keep, now=self.now))
+
     def prune(self, retention: Retention) -> tuple[int, int]:
-        return self.do(operations.prune(retention, now=self.now))
+        return carry_out(operations.tidy(retention, now=self.now), self.do)
 
     def sweep(self, limit: int = 1_000) -> Sweep:
         return self.do(operations.sweep(limit, keep=self.keep, now=self.now))
@@ -226,6 +310,30 @@ class Store:
 
     def resign(self, worker: int, *, name: str = "leader") -> None:
         self.do(operations.resign(name, worker))
+
+    def schedule(self, *writes: ScheduleWrite) -> set[str]:
+        """The names of those that were written."""
+        return self.do(operations.schedule(writes, now=self.now))
+
+    def schedules(self, *names: str, **filters: Any) -> list[ScheduleRow]:
+        """These, or all; each of them must be readable."""
+        found = self.do(operations.schedules(names or None, **filters, now=self.now))
+        assert not found.unreadable
+        return found.rows
+
+    def one_schedule(self, name: str) -> ScheduleRow:
+        [row] = self.schedules(name)
+        return row
+
+    def fire(self, limit: int = 500) -> operations.Fired:
+        """What a leader does with all that is due, once."""
+        due = self.do(operations.due(limit, now=self.now))
+        moves = [operations.to_fire(row, due.now) for row in due.rows]
+        moves += [operations.to_fire(row, due.now) for row in due.unreadable]
+        return self.carry(operations.fire(moves, keep=self.keep, now=self.now))
+
+    def firings(self, name: str, **filters: Any) -> list[operations.Firing]:
+        return self.do(operations.firings(name, **filters))
 
     # Reading
 
@@ -250,7 +358,7 @@ class Store:
     def listing(self, **filters: Any) -> list[Job]:
         return self.do(inspections.list_jobs(**filters))
 
-    def workers(self) -> dict[int, inspections.Worker]:
+    def workers(self) -> dict[int, inspections.WorkerInfo]:
         return {worker.id: worker for worker in self.do(inspections.workers())}
 
     def outcomes(self, *ids: Id) -> dict[tuple[int, int], State | None]:

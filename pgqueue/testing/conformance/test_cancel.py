@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pgqueue.jobs import State
+from pgqueue.jobs.job import State
 from pgqueue.testing.conformance.store import NOON, Store, a_job
 
 HOUR = timedelta(hours=1)

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from pgqueue.jobs import State
-from pgqueue.operations import ClaimedJob, Floor
+from pgqueue.jobs.job import State
+from pgqueue.operations import ClaimedJob, Floor, Lower
 from pgqueue.testing.conformance.store import NOON, Store, a_job, ids, read
 
 
@@ -289,6 +289,27 @@ def test_floors_keep_the_order_and_the_limit(store: Store) -> None:
 
     assert [job.task for job in claimed] == ["p0", "p1", "p1", "p2"]
     assert [job.task for job in store.claim(4, floors=floors)] == ["p2", "p3", "p3", "p9"]
+
+
+@pytest.mark.parametrize(
+    ("lower", "expected"),
+    [
+        (Lower(0, 0), ["p1", "p2", "p3", "p3"]),
+        (Lower(0, 1), ["p2", "p3", "p3", "p1"]),
+        (Lower(1, 2), ["p3", "p3", "p2"]),
+        (Lower(2, 32_767), ["p3", "p3"]),
+        (Lower(3, 3), []),
+    ],
+)
+def test_lower_priorities_have_their_turn(store: Store, lower: Lower, expected: list[str]) -> None:
+    for priority in (0, 1, 2, 3, 3):
+        store.add(a_job(f"p{priority}", priority=priority))
+    floors = [Floor(priority, 0) for priority in (-5, 0, 1, 2)]
+
+    one_by_one = [job.task for _ in range(4) for job in store.claim(1, floors=floors, lower=lower)]
+
+    assert one_by_one == expected
+    assert "p0" in {job.task for job in store.claim()}
 
 
 def test_a_job_that_returns_is_above_the_floor(store: Store) -> None:

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from pgqueue import inspections, operations
-from pgqueue.backends.base import carry_out
+from pgqueue import operations
+from pgqueue.backends.plans import carry_out
 from pgqueue.errors import LeaseLost
-from pgqueue.hands import Completion
-from pgqueue.jobs import State
-from pgqueue.operations import Completed
+from pgqueue.jobs.completion import Completion
+from pgqueue.jobs.job import State
+from pgqueue.operations import Completed, inspections
+from pgqueue.operations.topics import DUE
 from pgqueue.testing.conformance.store import NOON, Store, a_job, needs
 
 
@@ -94,7 +95,7 @@ def test_says_in_which_queues_children_can_run_now(store: Store) -> None:
     parents = [Completed(job.id, job.lease) for job in (parent, other)]
 
     first = store.do(operations.complete(parents[:1], now=NOON))
-    assert set(first.freed) - {"@"} == {"a", "b"}
+    assert set(first.freed) - {DUE} == {"a", "b"}
     assert list(store.do(operations.complete(parents[1:], now=NOON)).freed) == ["waits"]
     assert not store.do(operations.complete(parents, now=NOON)).freed
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from pgqueue import inspections, operations
-from pgqueue.backends.base import carry_out
+from pgqueue import operations
+from pgqueue.backends.plans import carry_out
 from pgqueue.errors import UnknownParent
-from pgqueue.jobs import NewJob, State
+from pgqueue.jobs.job import NewJob, State
+from pgqueue.operations import inspections
 from pgqueue.testing.conformance.store import NOON, Store, a_job, needs, read
 
 HOUR = timedelta(hours=1)

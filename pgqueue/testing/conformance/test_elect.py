@@ -123,3 +123,14 @@ def test_says_of_how_many(store: Store) -> None:
     assert store.elect(store.worker).workers == 4
     store.do(operations.leave(others[0]))
     assert store.elect(others[1]) == Leadership(False, store.worker, workers=3)
+
+
+def test_a_leader_that_spoke_last_in_the_future_does_not_lead(store: Store) -> None:
+    """The clock was ahead by ten minutes, he died, and it is set right."""
+    leader, other = store.join().worker, store.join().worker
+    store.passes(minutes=10)
+    store.heartbeat(by=leader)
+    assert store.elect(leader, term=15).elected
+    store.passes(minutes=-10)
+
+    assert store.elect(other, term=15).elected

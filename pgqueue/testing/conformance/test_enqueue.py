@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pgqueue import operations
-from pgqueue.backends.base import carry_out
+from pgqueue.backends.plans import carry_out
 from pgqueue.errors import UnknownParent
-from pgqueue.jobs import State
+from pgqueue.jobs.job import State
 from pgqueue.testing.conformance.store import NOON, Store, a_job, ids, needs
 
 
@@ -30,6 +30,14 @@ def test_keeps_the_order_of_the_call(store: Store) -> None:
     handles = store.enqueue(*(a_job(f"task{n}") for n in range(20)))
 
     assert ids(store.claim()) == [handle.id for handle in handles]
+
+
+def test_says_when_by_the_stores_clock(store: Store) -> None:
+    id, enqueued_at = store.do(operations.enqueue_dated(a_job()))
+
+    assert store.job(id).enqueued_at == enqueued_at
+    instant = NOON + timedelta(microseconds=123_457)
+    assert store.do(operations.enqueue_dated(a_job(), now=instant))[1] == instant
 
 
 def test_a_job_takes_the_defaults(store: Store) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from pgqueue import operations
-from pgqueue.jobs import State
+from pgqueue.jobs.job import State
 from pgqueue.operations import Failed
 from pgqueue.testing.conformance.store import NOON, Store, a_job
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pgqueue.jobs import State
+from pgqueue.jobs.job import State
 from pgqueue.operations import ClaimedJob
 from pgqueue.testing.conformance.store import Store, a_job
 

@@ -8,14 +8,15 @@ import pytest
 
 from pgqueue import Context, chain, group, operations, workflow
 from pgqueue.errors import InvalidJob, LeaseLost
-from pgqueue.hands import Completion, DetachedHands
-from pgqueue.jobs import NewJob, State
+from pgqueue.jobs.completion import Completion
+from pgqueue.jobs.job import NewJob, State
 from pgqueue.operations import ClaimedJob
+from pgqueue.tasks.runtime import DetachedRuntime
 from pgqueue.testing.conformance.store import Store, a_job
 
 
 def a_context(job: ClaimedJob) -> Context:
-    return Context(job, DetachedHands())
+    return Context(job, DetachedRuntime())
 
 
 def finish(store: Store, job: ClaimedJob, context: Context, result: str | None = None) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pgqueue import chain, group, inspections, map_reduce
-from pgqueue.jobs import State
+from pgqueue import chain, group, map_reduce
+from pgqueue.jobs.job import State
+from pgqueue.operations import inspections
 from pgqueue.testing.conformance.store import Store, a_job
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from pgqueue import operations
 from pgqueue.operations import Held
 from pgqueue.testing.conformance.store import NOON, PROFILE, Store, a_job
 
@@ -69,3 +70,14 @@ def test_a_worker_that_was_forgotten_is_known_again(store: Store) -> None:
     worker = store.workers()[store.worker]
     assert (worker.name, worker.host, worker.pid) == ("test", "here", 7)
     assert (worker.queues, worker.info) == (PROFILE["queues"], PROFILE["info"])
+
+
+def test_a_sign_of_life_alone_is_one_too(store: Store) -> None:
+    store.leave(store.worker)
+    store.passes(seconds=30)
+    for running in (3, 2):
+        store.do(operations.alive(store.worker, running, PROFILE, session=True, now=store.now))
+
+        worker = store.workers()[store.worker]
+        assert (worker.heartbeat_at, worker.running) == (NOON + timedelta(seconds=30), running)
+        assert (worker.name, worker.session) == ("test", True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pgqueue import inspections
-from pgqueue.jobs import State
+from pgqueue.jobs.job import State
+from pgqueue.operations import inspections
 from pgqueue.testing.conformance.store import NOON, Store, a_job, read
 
 HOUR = timedelta(hours=1)
@@ -47,11 +47,11 @@ def test_says_how_a_job_ended(store: Store) -> None:
     store.complete(done, result='{"sum": 3}')
     jobs = one_of_each(store)
 
-    def ending(id: int) -> inspections.Ending | None:
+    def ending(id: int) -> inspections.JobEnd | None:
         return store.do(inspections.result(id))
 
     assert (told := ending(done.id)) is not None
-    assert told == inspections.Ending("add", State.COMPLETED, told.result, None, None)
+    assert told == inspections.JobEnd("add", State.COMPLETED, told.result, None, None)
     assert read(told.result) == {"sum": 3}
     for state, id in jobs.items():
         assert (told := ending(id)) is not None
@@ -165,6 +165,22 @@ def test_a_count_stops_at_its_limit_and_says_so(store: Store) -> None:
     assert (counts.exact, sum(count.count for count in counts.counts)) == (False, 10)
 
 
+def test_a_large_queue_does_not_hide_the_others(store: Store) -> None:
+    store.enqueue(*(a_job() for _ in range(20)))
+    blocked = a_job(queue="blocked").after(store.running(a_job(queue="runs")).id)
+    late = a_job(queue="late", delay=HOUR)
+    store.enqueue(a_job(queue="mail", key="k"), a_job(queue="mail", priority=9), blocked, late)
+
+    counts = store.do(inspections.count(limit=10)).counts
+
+    assert [(c.queue, c.state, c.count, c.exact) for c in counts if c.state != "running"] == [
+        ("blocked", "blocked", 1, True),
+        ("default", "available", 10, False),
+        ("late", "scheduled", 1, True),
+        ("mail", "available", 2, True),
+    ]
+
+
 def test_a_count_says_how_long_the_first_has_been_due(store: Store) -> None:
     store.now = None
     store.add()
@@ -175,6 +191,52 @@ def test_a_count_says_how_long_the_first_has_been_due(store: Store) -> None:
     assert timedelta(0) <= due.oldest < timedelta(minutes=1)
     assert -HOUR <= scheduled.oldest < -HOUR + timedelta(minutes=1)
     store.cancel(ahead)
+
+
+def lateness(store: Store) -> timedelta:
+    [count] = store.do(inspections.count(now=store.now)).counts
+    return count.late
+
+
+def test_a_job_that_nobody_knows_is_late_from_when_it_was_due_first(store: Store) -> None:
+    store.add()
+    for _ in range(3):
+        store.release(store.take(), delay=HOUR, unknown=True)
+        store.passes(hours=1)
+        store.promote()
+    assert lateness(store) == 3 * HOUR
+
+    store.release(store.take(), delay=HOUR, unknown=True)
+    assert lateness(store) == 3 * HOUR
+
+    store.passes(hours=1)
+    store.promote()
+    store.release(store.take())
+    assert lateness(store) == 4 * HOUR
+
+
+def test_a_job_that_ran_after_all_is_late_from_its_next_attempt(store: Store) -> None:
+    job = store.add()
+    store.release(store.take(), delay=HOUR, unknown=True)
+    store.retry(job)
+    store.fail(store.take(), retry_in=HOUR)
+    assert lateness(store) == -HOUR
+
+    store.retry(job)
+    store.release(store.take(), delay=HOUR, unknown=True)
+    store.retry(job)
+    store.release(store.take(), delay=HOUR)
+    assert lateness(store) == -HOUR
+
+
+def test_a_job_that_comes_back_from_its_end_is_not_late_yet(store: Store) -> None:
+    job = store.add()
+    store.release(store.take(), delay=HOUR, unknown=True)
+    store.passes(hours=2)
+    store.cancel(job)
+    store.retry(job)
+
+    assert lateness(store) == timedelta(0)
 
 
 # throughput
@@ -245,7 +307,10 @@ def test_shows_a_queue_whose_jobs_all_run(store: Store) -> None:
 
 
 def test_shows_workers_in_the_order_in_which_they_joined(store: Store) -> None:
-    later = [store.join(name=name).worker for name in ("b", "a")]
+    later = [
+        store.join(name=name, started_at=NOON + timedelta(seconds=n)).worker
+        for n, name in enumerate(("b", "a"), start=1)
+    ]
 
     workers = store.workers()
 

@@ -1,11 +1,13 @@
-"""join, leave, reserve: a worker's identity, and its leases."""
+"""join, leave: a worker's identity, and its leases."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+import msgspec
+import pytest
 
 from pgqueue import operations
-from pgqueue.testing.conformance.store import NOON, Store
+from pgqueue.errors import StoreBusy
+from pgqueue.testing.conformance.store import NOON, PROFILE, Store
 
 
 def test_a_worker_that_joined_is_present(store: Store) -> None:
@@ -27,13 +29,31 @@ def test_an_identity_is_never_given_twice(store: Store) -> None:
     assert len({member.worker for member in members}) == 3
 
 
-def test_blocks_of_leases_do_not_overlap(store: Store) -> None:
-    blocks = sorted(
-        lease for _ in range(2) for lease in (store.join().lease, store.do(operations.reserve()))
-    )
+def test_an_identity_is_nothing_that_a_store_may_forget(store: Store) -> None:
+    """After a restored backup or an emptied server the workers of before live on."""
+    first, second = store.join(), store.join()
 
-    gaps = [after - before for before, after in pairwise(blocks)]
-    assert all(gap >= 10_000_000 for gap in gaps)
+    assert first.worker >= 2**30 <= second.worker < 2**31
+    assert abs(first.worker - second.worker) > 1
+    assert abs(first.lease - second.lease) >= 10_000_000
+
+
+def test_who_joins_again_because_the_answer_was_lost_is_the_same_worker(store: Store) -> None:
+    join = operations.join({**PROFILE, "name": "once"}, now=NOON)
+
+    assert store.do(join).worker == store.do(join).worker
+    assert [worker.name for worker in store.workers().values()].count("once") == 1
+
+
+def test_an_identity_that_another_worker_has_is_not_given(store: Store) -> None:
+    join = operations.join({**PROFILE, "pid": 1}, now=NOON)
+    other = operations.join({**PROFILE, "pid": 2}, now=NOON)
+    store.do(join)
+
+    with pytest.raises(StoreBusy, match="join again"):
+        store.do(
+            msgspec.structs.replace(other, params={**other.params, "worker": join.params["worker"]})
+        )
 
 
 def test_a_worker_that_left_is_gone(store: Store) -> None:

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 import pytest
 
-from pgqueue import Context, group, inspections
+from pgqueue import Context, group
 from pgqueue.errors import PgqueueError
-from pgqueue.hands import DetachedHands
-from pgqueue.jobs import State
-from pgqueue.operations import ClaimedJob
-from pgqueue.parents import MAX_LOADED, PAGE, Parent, Parents
+from pgqueue.jobs.job import State
+from pgqueue.operations import ClaimedJob, inspections
+from pgqueue.tasks.parents import PAGE, Parent, Parents
+from pgqueue.tasks.runtime import DetachedRuntime
 from pgqueue.testing.conformance.store import Store, a_job
-from pgqueue.worker.hands import read_parents
+from pgqueue.worker.running.runtime import read_parents
 
 
-class StoreHands(DetachedHands):
+class StoreHands(DetachedRuntime):
     """Reads parents from a store, and counts how often."""
 
     def __init__(self, store: Store, job: ClaimedJob) -> None:
@@ -80,19 +80,39 @@ def test_a_parent_without_a_result(store: Store) -> None:
 
 
 def test_thousands_of_parents_come_in_pages(store: Store) -> None:
-    count = MAX_LOADED + 101
+    hands = _of_many(store, 1_101)
+
+    assert sum(parent.result for parent in Parents(hands)) == 1_101
+    assert max(hands.pages) == PAGE
+
+
+def test_however_many_parents_are_counted_listed_and_found(store: Store) -> None:
+    hands = _of_many(store, 1_101)
+    parents = Parents(hands)
+
+    assert [parent.result for parent in list(parents)] == [1] * 1_101
+    assert (len(parents), len(parents.all("task")), parents.failed) == (1_101, 1_101, [])
+    assert sum(hands.pages) == 1_101  # they were read once
+
+
+def test_results_that_are_too_much_for_the_memory_are_gone_through(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pgqueue.tasks.parents.MAX_LOADED_BYTES", 50_000)
+    hands = _of_many(store, 2, result=f'"{"x" * 30_000}"')
+
+    with pytest.raises(PgqueueError, match=r"for parent in ctx\.parents"):
+        len(Parents(hands))
+    assert sum(len(parent.result) for parent in Parents(hands)) == 60_000
+
+
+def _of_many(store: Store, count: int, result: str = "1") -> StoreHands:
+    """The hands of a job with *count* parents."""
     store.enqueue(group(a_job() for _ in range(count)).then(a_job("child")))
     taken = store.claim(count)
     for start in range(0, count, 500):
-        store.complete(*taken[start : start + 500], result="1")
-    child = store.take()
-    hands = StoreHands(store, child)
-    parents = Context(child, hands).parents
-
-    assert sum(parent.result for parent in parents) == count
-    assert max(hands.pages) == PAGE
-    with pytest.raises(PgqueueError, match=r"for parent in ctx\.parents"):
-        len(parents)
+        store.complete(*taken[start : start + 500], result=result)
+    return StoreHands(store, store.take())
 
 
 def test_a_result_is_there_although_completed_jobs_are_not_kept(store: Store) -> None:

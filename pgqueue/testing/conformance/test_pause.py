@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pgqueue import inspections
-from pgqueue.jobs import State
+from pgqueue.jobs.job import State
+from pgqueue.operations import inspections
 from pgqueue.testing.conformance.store import NOON, Store, a_job
 
 

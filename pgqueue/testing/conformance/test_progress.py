@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pgqueue import operations
-from pgqueue.jobs import Progress
-from pgqueue.operations import Progress as Report
-from pgqueue.testing.conformance.store import Store, a_job
+from pgqueue.jobs.job import Progress
+from pgqueue.operations import ProgressReport as Report
+from pgqueue.testing.conformance.store import Store, a_job, needs
 
 
 def test_keeps_what_a_running_job_reports(store: Store) -> None:
@@ -68,6 +68,22 @@ def test_a_batch_keeps_what_is_held_and_tells_of_the_rest(store: Store) -> None:
         None,
         f"job {last.id}",
     ]
+
+
+@needs("transactions", "concurrency")
+def test_does_not_wait_for_a_job_that_is_held_but_says_so(store: Store) -> None:
+    held, free = store.running(), store.running()
+    reports = [Report(job.id, job.lease, '{"fraction": 0.5}') for job in (held, free)]
+    with store.backend.transaction() as executor:
+        executor.execute(operations.cancel([held.id]))
+
+        told = store.do(operations.progress(reports))
+
+    assert told == {(free.id, free.lease)}
+    assert told.held == {(held.id, held.lease)}
+    told = store.do(operations.progress(reports))
+    assert told == {(held.id, held.lease), (free.id, free.lease)}
+    assert not told.held
 
 
 def test_keeps_nothing_when_given_nothing(store: Store) -> None:

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from pgqueue.jobs import State
-from pgqueue.operations import Retention
+from pgqueue.jobs.job import State
+from pgqueue.jobs.retention import Retention
 from pgqueue.testing.conformance.store import Store, a_job, needs
 
 DAY = timedelta(days=1)
@@ -78,9 +78,9 @@ def test_a_retention_of_nothing_drops_what_was_kept_before(store: Store, state: 
 
 
 def test_a_retention_says_which_states_are_kept_at_all() -> None:
-    assert Retention().kept() == {State.COMPLETED, State.CANCELLED, State.DISCARDED}
-    assert FOR_EVER.kept() == {State.COMPLETED, State.CANCELLED, State.DISCARDED}
-    assert Retention(completed=timedelta(0)).kept() == {State.CANCELLED, State.DISCARDED}
+    assert Retention().archived_states() == {State.COMPLETED, State.CANCELLED, State.DISCARDED}
+    assert FOR_EVER.archived_states() == {State.COMPLETED, State.CANCELLED, State.DISCARDED}
+    assert Retention(completed=timedelta(0)).archived_states() == {State.CANCELLED, State.DISCARDED}
 
 
 def test_never_touches_what_has_not_finished(store: Store) -> None:
@@ -158,7 +158,7 @@ def test_what_an_unfinished_child_may_read_stays(store: Store) -> None:
 
 def test_a_result_is_kept_for_a_child_although_completed_jobs_are_not(store: Store) -> None:
     at_once = Retention(completed=timedelta(0))
-    store.keep = at_once.kept()
+    store.keep = at_once.archived_states()
     parent, alone = store.running(), store.running()
     child = store.add(a_job().after(parent.id))
     store.complete(parent, alone, result="1")
@@ -187,7 +187,7 @@ def test_a_result_is_not_kept_for_a_child_that_has_ended(
 
 
 def test_a_result_is_not_kept_for_a_child_that_ends_with_its_parent(store: Store) -> None:
-    store.keep = Retention(completed=timedelta(0)).kept()
+    store.keep = Retention(completed=timedelta(0)).archived_states()
     parent = store.running()
     child = store.add(a_job().after(parent.id))
     store.discard(parent)
@@ -210,7 +210,7 @@ def test_edges_go_with_their_children(store: Store) -> None:
 
 def test_edges_go_with_children_that_were_not_kept(store: Store) -> None:
     nothing = Retention(timedelta(0), timedelta(0), timedelta(0))
-    store.keep = nothing.kept()
+    store.keep = nothing.archived_states()
     parent = a_job()
     _, child = store.enqueue(parent, a_job().after(parent))
     store.work()

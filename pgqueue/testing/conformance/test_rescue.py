@@ -6,9 +6,19 @@ from datetime import timedelta
 
 import pytest
 
-from pgqueue.jobs import State
+from pgqueue import operations
+from pgqueue.jobs.job import State
 from pgqueue.operations import ClaimedJob, Rescue, Rescued
-from pgqueue.testing.conformance.store import NOON, Store, a_job, a_session, ids, needs, until
+from pgqueue.testing.conformance.store import (
+    NOON,
+    PROFILE,
+    Store,
+    a_job,
+    a_session,
+    ids,
+    needs,
+    until,
+)
 
 
 def frozen(store: Store, *jobs: ClaimedJob) -> None:
@@ -196,7 +206,69 @@ def test_a_rescue_of_nothing_says_how_many_workers_live(store: Store) -> None:
     assert store.rescue() == Rescue([], workers=2)
 
 
+# Whoever watches judges by his own clock, and says who was silent
+
+
+def beats(store: Store) -> dict[int, str]:
+    return {worker: beat for worker, beat, _ in store.do(operations.watch())}
+
+
+def test_a_worker_that_was_watched_in_its_silence_is_dead_whatever_the_clock_says(
+    store: Store,
+) -> None:
+    dead = store.join().worker
+    job = store.running(by=dead)
+    silent = {dead: beats(store)[dead]}
+    store.passes(days=-1)
+
+    assert [saved.id for saved in store.rescue(silent=silent).jobs] == [job.id]
+    assert dead not in store.workers()
+
+
+def test_nobody_is_dead_because_the_clock_was_set(store: Store) -> None:
+    job = store.running(by=store.join().worker)
+    store.passes(days=1)
+
+    assert store.rescue(silent={}) == Rescue([], workers=2)
+    assert store.complete(job) == {job.id}
+
+
+def test_who_has_spoken_since_he_was_seen_is_not_dead(store: Store) -> None:
+    late = store.join().worker
+    job = store.running(by=late)
+    silent = {late: beats(store)[late]}
+    store.passes(seconds=61)
+    store.do(operations.alive(late, 1, PROFILE, now=store.now))
+
+    assert store.rescue(silent=silent).jobs == []
+    assert store.complete(job) == {job.id}
+
+
+def test_a_sign_of_life_is_another_beat_also_when_the_clock_was_set_back(store: Store) -> None:
+    before = beats(store)
+    store.passes(minutes=-10)
+    store.do(operations.alive(store.worker, 0, PROFILE, now=store.now))
+
+    assert beats(store)[store.worker] != before[store.worker]
+
+
 # A worker's session is its life
+
+
+@needs("sessions")
+def test_a_suspicion_in_the_future_is_none(store: Store) -> None:
+    """The clock was ahead by ten minutes, and is set right."""
+    dead = store.join().worker
+    job = store.running(by=dead)
+    store.has_session(dead)
+    store.passes(minutes=10)
+    store.rescue(silent={})
+    store.passes(minutes=-10)
+
+    assert store.rescue(silent={}).jobs == []
+    assert not next(each for each in store.do(operations.watch()) if each.worker == dead).well
+    store.passes(seconds=1)
+    assert [saved.id for saved in store.rescue(silent={}).jobs] == [job.id]
 
 
 @needs("sessions")

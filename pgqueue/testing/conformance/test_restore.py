@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from pgqueue import inspections
-from pgqueue.copying import Document, Edge, origin, restore
-from pgqueue.jobs import JobError, Progress, State
+from pgqueue.copying.copier import Document, Edge, restore, store_id
+from pgqueue.jobs.job import JobError, Progress, State
+from pgqueue.jobs.unique import Unique
+from pgqueue.operations import inspections
 from pgqueue.testing.conformance.store import NOON, Store, a_job, ids
 
 SOURCE = "another store"
@@ -61,6 +62,7 @@ def test_a_waiting_job_arrives_as_it_was(store: Store) -> None:
         run_at=NOON + timedelta(hours=1),
         timeout_seconds=2.5,
         unique_key="k",
+        key="tenant",
         errors=Raw(b'[{"attempt":2,"type":"E","message":"no","at":"2030-05-01T00:00:00Z"}]'),
         progress=Raw(b'{"fraction":0.5,"checkpoint":[7]}'),
         metadata=Raw(b'{"who":"me"}'),
@@ -70,7 +72,7 @@ def test_a_waiting_job_arrives_as_it_was(store: Store) -> None:
 
     found = store.job(id)
     same = ("task", "state", "queue", "priority", "attempt", "max_attempts", "rescues", "run_at")
-    more = ("enqueued_at", "timeout_seconds", "unique_key")
+    more = ("enqueued_at", "timeout_seconds", "unique_key", "key")
     assert {n: getattr(found, n) for n in same + more} == {n: getattr(job, n) for n in same + more}
     assert found.args == {"n": [1, 2.5, "é", 12345678901234567890]}
     assert found.errors == (JobError(2, "E", "no", found.errors[0].at),)
@@ -205,8 +207,30 @@ def test_a_key_that_was_brought_is_held(store: Store) -> None:
     assert (handle.id, handle.created) == (id, False)
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_what_waits_behind_another_of_its_key_does_so_here(store: Store, together: bool) -> None:
+    first = a_document("retryable", unique_key="k")
+    second = a_document("blocked", unique_key="k", edges=[after(first, "run")])
+    portions = [[first, second]] if together else [[first], [second]]
+    one, two = [id for portion in portions for id in bring(store, *portion)]
+
+    assert [job.unique_key for job in store.jobs(one, two)] == ["k", "k"]
+    [third] = store.enqueue(a_job().options(unique=Unique(key="k", until="started")))
+    assert (third.id, third.outcome) == (two, "existing")
+    assert store.enqueue(a_job(unique="k"))[0].id == one
+    store.promote()
+    assert len(store.work()) == 2
+
+
+def test_a_job_is_due_from_when_it_was_there(store: Store) -> None:
+    earlier = EARLIER - timedelta(hours=1)
+    [id] = bring(store, a_document("scheduled", due_at=earlier))
+
+    assert (store.job(id).run_at, store.job(id).due_at) == (EARLIER, earlier)
+
+
 def test_a_workflow_comes_with_its_jobs(store: Store) -> None:
-    flow = inspections.Workflow(id=77, name="nightly", created_at=EARLIER, tags=("etl",))
+    flow = inspections.WorkflowSummary(id=77, name="nightly", created_at=EARLIER, tags=("etl",))
     one, two = a_document(workflow=77), a_document("discarded", workflow=77)
     first = bring(store, one, workflows=[flow])
     second = bring(store, two, workflows=[flow])
@@ -217,4 +241,4 @@ def test_a_workflow_comes_with_its_jobs(store: Store) -> None:
 
 
 def test_every_store_has_a_name_of_its_own_that_stays(store: Store) -> None:
-    assert store.do(origin()) == store.do(origin())
+    assert store.do(store_id()) == store.do(store_id())

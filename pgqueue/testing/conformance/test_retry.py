@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from pgqueue.jobs import State
+from pgqueue.jobs.job import State
 from pgqueue.testing.conformance.store import NOON, Store, a_job
 
 HOUR = timedelta(hours=1)

@@ -6,8 +6,9 @@ import asyncio
 
 from pgqueue import operations
 from pgqueue.backends.base import Backend
-from pgqueue.jobs import State
+from pgqueue.jobs.job import State
 from pgqueue.operations import Completed
+from pgqueue.operations.topics import ANY_END, end_of
 from pgqueue.testing.conformance.store import PROFILE, Store, a_job, needs
 
 
@@ -40,10 +41,10 @@ async def test_a_session_is_woken_by_what_another_enqueues(
     woken: asyncio.Queue[str] = asyncio.Queue()
     session = second_backend.session(woken.put_nowait, lambda: None)
     await session.open()
-    if await session.sleep(["default"]):
+    if await session.subscribe(["default"]):
         job = a_job()
         [handle] = store.enqueue(job)
-        store.do(operations.wake(operations.topics([job])))
+        store.do(operations.wake(operations.topics_to_wake([job])))
 
         async with asyncio.timeout(10):
             assert await woken.get() == "default"
@@ -59,18 +60,18 @@ async def test_who_waits_for_a_result_is_woken_by_its_end(
     woken: asyncio.Queue[str] = asyncio.Queue()
     session = second_backend.session(woken.put_nowait, lambda: None)
     await session.open()
-    if await session.sleep(["#", f"#{job.id}"]):
+    if await session.subscribe([ANY_END, end_of(job.id)]):
         store.complete(job)
 
         async with asyncio.timeout(10):
-            assert await woken.get() == f"#{job.id}"
+            assert await woken.get() == end_of(job.id)
     await session.close()
 
 
 @needs("processes")
 def test_who_waits_without_a_loop_is_woken_too(store: Store, second_backend: Backend) -> None:
     job = store.running()
-    with second_backend.listen(("#", f"#{job.id}")) as ear:
+    with second_backend.listen((ANY_END, end_of(job.id))) as ear:
         store.complete(job)
         ear.wait(10)
 

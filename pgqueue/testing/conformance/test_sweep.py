@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgqueue.jobs import State
+from pgqueue.jobs.job import State
 from pgqueue.operations import Sweep
 from pgqueue.testing.conformance.store import Store, a_job, ids
 
@@ -40,6 +40,16 @@ def test_a_worker_that_has_just_claimed_may_still_be_entering(store: Store) -> N
 
     assert store.sweep() == Sweep(0, 0)
     assert store.complete(job) == {job.id}
+
+
+def test_what_was_claimed_while_the_clock_was_ahead_does_not_wait_for_it(store: Store) -> None:
+    gone = store.join().worker
+    job = store.running(by=gone)
+    store.leave(gone)
+    store.passes(hours=-1)
+
+    assert store.sweep() == Sweep(stranded=0, orphaned=1)
+    assert store.state(job) == State.AVAILABLE
 
 
 def test_a_worker_that_is_known_keeps_its_jobs(store: Store) -> None:

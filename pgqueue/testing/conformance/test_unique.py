@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from pgqueue import operations
-from pgqueue.backends.base import carry_out
-from pgqueue.jobs import State
+from pgqueue.backends.plans import carry_out
+from pgqueue.jobs.job import State
 from pgqueue.testing.conformance.store import NOON, Store, a_job, ids, needs
 
 

@@ -6,9 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from pgqueue import inspections, operations
+from pgqueue import operations
+from pgqueue.doctor.why import sentence
+from pgqueue.jobs.unique import Unique
+from pgqueue.operations import inspections
 from pgqueue.testing.conformance.store import PROFILE, Store, a_job
-from pgqueue.why import sentence
 
 HOUR = timedelta(hours=1)
 
@@ -39,6 +41,21 @@ def test_a_blocked_job_waits_on_its_parents(store: Store) -> None:
     assert why(store, child) == (
         "job 3 (child) waits on jobs 1 and 2; 1 (one) is running on test since 12 s"
     )
+
+
+def test_a_job_behind_the_one_that_has_its_key(store: Store) -> None:
+    job = a_job().options(unique=Unique(key="k", until="started"))
+    first, parent = store.running(job), store.add(a_job("parent"))
+    behind = store.add(job)
+    store.passes(seconds=5)
+    said = f"waits behind job {first.id}, which runs and has the same unique key"
+    assert why(store, behind) == (
+        f"job {behind} (task) {said}; {first.id} (task) is running on test since 5 s"
+    )
+    store.cancel(behind)
+    behind = store.add(job.after(parent))
+    both = f"waits on jobs {first.id} and {parent}; {first.id} has the same unique key; "
+    assert both in why(store, behind)
 
 
 def test_of_many_parents_it_names_five(store: Store) -> None:

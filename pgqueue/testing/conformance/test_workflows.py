@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pgqueue import chain, group, inspections, operations, workflow
-from pgqueue.graphs import Workflow
-from pgqueue.inspections import Link
-from pgqueue.jobs import State
+from pgqueue import chain, group, operations, workflow
+from pgqueue.jobs.graphs import Workflow
+from pgqueue.jobs.job import State
+from pgqueue.operations import inspections
+from pgqueue.operations.inspections import Link
 from pgqueue.testing.conformance.store import NOON, Store, a_job
 
 
@@ -16,7 +17,7 @@ def a_flow(name: str = "import", **options: list[str]) -> Workflow:
     return workflow(name, chain(a_job("first"), a_job("second")), a_job("alone"), **options)
 
 
-def flow_of(store: Store, id: int) -> inspections.Workflow:
+def flow_of(store: Store, id: int) -> inspections.WorkflowSummary:
     [found] = store.do(inspections.workflows(id=id))
     return found
 

@@ -7,68 +7,57 @@ counts, and translated, in texts too. Places in a queue are compared by the orde
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from pgqueue import inspections, operations
-from pgqueue.backends.base import Backend, carry_out
-from pgqueue.graphs import Workflow
-from pgqueue.hands import Completion
-from pgqueue.inspections import Outcome
-from pgqueue.jobs import Edge, Handle, Job, NewJob, State
-from pgqueue.jobs import Progress as Said
+from pgqueue import operations
+from pgqueue.backends.base import Backend
+from pgqueue.backends.plans import carry_out
+from pgqueue.jobs.completion import Completion
+from pgqueue.jobs.filters import Filter
+from pgqueue.jobs.graphs import Workflow
+from pgqueue.jobs.job import Edge, Handle, Job, NewJob, State
+from pgqueue.jobs.job import Progress as Said
+from pgqueue.jobs.limits import KeyLimits, Limits
+from pgqueue.jobs.retention import Retention
+from pgqueue.jobs.unique import MADE
 from pgqueue.operations import (
+    ClaimedInTurn,
     ClaimedJob,
     Completed,
+    CompletedLeases,
+    Expired,
     Failed,
     Held,
     Leadership,
     Membership,
     Operation,
+    Place,
     Plan,
-    Progress,
+    ProgressReport,
     Promoted,
     Released,
     Rescue,
-    Retention,
     Sweep,
-    Told,
+    inspections,
 )
-from pgqueue.testing.model import LEASES
+from pgqueue.operations.inspections import ParentResult
+from pgqueue.operations.topics import DUE
 from pgqueue.testing.model_inspections import as_text
+from pgqueue.testing.model_members import LEASES
+from pgqueue.testing.numbers import Numbers
 
 T = TypeVar("T")
 Lease = tuple[int, int]
 
-UNHEARD_OF = 2**40
 NAMED = re.compile(r"^(parent|worker) (\d+)\b")
 
 
-class Numbers:
-    """What a store's numbers are called here: by the order in which they appear."""
-
-    def __init__(self) -> None:
-        self._theirs: dict[int, int] = {}
-        self._ours: dict[int, int] = {}
-
-    def appears(self, their: int, our: int | None = None) -> int:
-        our = our or len(self._theirs) + 1
-        self._theirs[our] = their
-        self._ours[their] = our
-        return our
-
-    def theirs(self, our: int) -> int:
-        return self._theirs.get(our, UNHEARD_OF + our)
-
-    def ours(self, their: int) -> int:
-        return self._ours.get(their, -their)
-
-
-class Side:
+class RenumberedStore:
     """One store, with the verbs of the model."""
 
     def __init__(self, name: str, backend: Backend, keep: frozenset[State]) -> None:
@@ -149,6 +138,9 @@ class Side:
                     appeared.extend((self._jobs, id) for id in answer)
                 elif operation.name == "enqueue_unique":
                     appeared.extend((self._jobs, id) for _, id in sorted(answer[0]))
+                elif operation.name == "enqueue_once":
+                    new = ((n, id) for n, id, outcome, _ in answer if outcome in MADE)
+                    appeared.extend((self._jobs, id) for _, id in sorted(new))
                 return answer
 
             told = carry_out(plan, execute)
@@ -166,15 +158,35 @@ class Side:
         claim = operations.claim(queue, self._workers.theirs(worker), their, limit, now=now)
         return [self._claimed(job) for job in self._do(claim)]
 
+    def claim_in_turn(
+        self, queue: str, worker: int, lease: int, limit: int, *turn: Any, now: datetime
+    ) -> ClaimedInTurn:
+        their = self._leases.theirs(worker * LEASES) + lease % LEASES
+        self._leases.appears(their, lease)
+        options = dict(zip(("after", "quantum", "steps"), turn, strict=True))
+        where = (queue, self._workers.theirs(worker), their, limit)
+        taken = self._do(operations.claim_in_turn(*where, **options, now=now))
+        return taken._replace(jobs=[self._claimed(job) for job in taken.jobs], free_in=None)
+
+    def limit(self, queue: str, fields: dict[str, Any]) -> Limits | None:
+        return self._do(operations.limit(queue, Limits(**fields).fields(), reset=True))
+
+    def limit_key(self, queue: str, key: str, limits: KeyLimits | None) -> Limits | None:
+        return self._do(operations.limit_key(queue, key, limits))
+
     def recall(self, worker: int, lease: int) -> list[ClaimedJob]:
         recall = operations.recall(self._workers.theirs(worker), self._leases.theirs(lease))
         return sorted((self._claimed(job) for job in self._do(recall)), key=lambda job: job.id)
 
-    def complete(self, jobs: Iterable[Completed], *, now: datetime) -> Told:
+    def recollect(self, worker: int) -> set[tuple[int, int]]:
+        held = self._do(operations.recollect(self._workers.theirs(worker)))
+        return {self._our_lease(*pair) for pair in held}
+
+    def complete(self, jobs: Iterable[Completed], *, now: datetime) -> CompletedLeases:
         done = [Completed(*self._lease(*job.held), job.result) for job in jobs]
         theirs = self._do(operations.complete(done, keep=self._keep, now=now))
-        told = Told(self._by_lease(theirs))
-        told.freed = sorted({*theirs.freed} - {"@"})
+        told = CompletedLeases(self._by_lease(theirs))
+        told.freed = sorted({*theirs.freed} - {DUE})
         return told
 
     def fail(self, jobs: Iterable[Failed], *, now: datetime) -> dict[Lease, State]:
@@ -188,20 +200,30 @@ class Side:
         return self._by_lease(told)
 
     def release(self, jobs: Iterable[Released], *, now: datetime) -> dict[Lease, State]:
-        released = [Released(*self._lease(*job.held), job.delay) for job in jobs]
+        released = [
+            Released(*self._lease(*job.held), job.delay, job.unknown, job.unstarted) for job in jobs
+        ]
         told = self._do(operations.release(released, keep=self._keep, now=now))
         return self._by_lease(told)
 
-    def progress(self, jobs: Iterable[Progress]) -> set[Lease]:
-        said = [Progress(*self._lease(id, lease), text) for id, lease, text in jobs]
+    def progress(self, jobs: Iterable[ProgressReport]) -> set[Lease]:
+        said = [ProgressReport(*self._lease(id, lease), text) for id, lease, text in jobs]
         return {self._our_lease(*pair) for pair in self._do(operations.progress(said))}
 
     # Ends, and returns
 
-    def cancel(self, ids: Iterable[int], workflow: int | None, *, now: datetime) -> dict[int, Any]:
+    def cancel(
+        self,
+        ids: Iterable[int],
+        workflow: int | None,
+        states: Collection[State] | None = None,
+        *,
+        now: datetime,
+    ) -> dict[int, Any]:
         cancel = operations.cancel(
             map(self._jobs.theirs, ids),
             workflow=workflow and self._workflows.theirs(workflow),
+            states=states,
             keep=self._keep,
             now=now,
         )
@@ -216,11 +238,33 @@ class Side:
         )
         return {self._jobs.ours(id): state for id, state in self._do(retry).items()}
 
+    def move(self, ids: Iterable[int], queue: str | None, priority: int | None) -> dict[int, State]:
+        move = operations.move(map(self._jobs.theirs, ids), queue=queue, priority=priority)
+        return {self._jobs.ours(id): state for id, state in self._do(move).items()}
+
+    def purge(self, ids: Iterable[int]) -> dict[int, str]:
+        told = self._do(operations.purge(map(self._jobs.theirs, ids)))
+        return {self._jobs.ours(id): answer for id, answer in told.items()}
+
+    def choose(self, filter: Filter, newest: bool, *, now: datetime) -> list[tuple[int, State]]:
+        """In small portions, so that many a walk goes on where the one before has stopped."""
+        if filter.workflow:
+            filter = replace(filter, workflow=self._workflows.theirs(filter.workflow))
+        found: list[tuple[int, State]] = []
+        place: Place | None = Place()
+        while place is not None:
+            chosen = self._do(
+                operations.choose(filter, newest=newest, place=place, limit=2, look=3, now=now)
+            )
+            found += [(self._jobs.ours(job.id), job.state) for job in chosen.jobs]
+            place = chosen.rest
+        return found
+
     def promote(self, *, now: datetime) -> Promoted:
         return self._do(operations.promote(now=now))
 
     def prune(self, retention: Retention, *, now: datetime) -> None:
-        self._do(operations.prune(retention, now=now))
+        carry_out(operations.tidy(retention, now=now), self._do)
 
     # Queues, workers, leaders
 
@@ -258,6 +302,9 @@ class Side:
         ]
         return Rescue(sorted(ours), workers)
 
+    def expire(self, *, now: datetime) -> Expired:
+        return self._do(operations.expire(keep=self._keep, now=now))
+
     def sweep(self, *, now: datetime) -> Sweep:
         return self._do(operations.sweep(keep=self._keep, now=now))
 
@@ -279,7 +326,7 @@ class Side:
         """Every job, the newest first."""
         return [self._job(job) for job in self._do(inspections.list_jobs(limit=100_000))]
 
-    def parents(self, ids: Iterable[int]) -> list[Outcome]:
+    def parents(self, ids: Iterable[int]) -> list[ParentResult]:
         found = self._do(inspections.parents(map(self._jobs.theirs, ids)))
         return [
             edge._replace(
@@ -300,10 +347,10 @@ class Side:
         found = self._do(inspections.queues())
         return {queue.name: queue.paused_at for queue in found if queue.paused_at}
 
-    def counts(self) -> dict[tuple[str, State], int]:
-        """Live jobs by queue and state."""
-        found = self._do(inspections.count()).counts
-        return {(count.queue, count.state): count.count for count in found}
+    def counts(self, *, now: datetime) -> dict[tuple[str, State], tuple[int, float]]:
+        """Live jobs by queue and state, and by how many seconds the first of them is late."""
+        found = self._do(inspections.count(now=now)).counts
+        return {(c.queue, c.state): (c.count, round(c.late.total_seconds(), 3)) for c in found}
 
     def flows(self) -> dict[int, tuple[str, tuple[str, ...], Mapping[State, int]]]:
         """The workflows that have jobs: name, tags, jobs by state."""

@@ -1,0 +1,40 @@
+"""What a history picks, and whether two answer alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from pgqueue.errors import InvalidJob, LeaseLost
+from pgqueue.operations import CompletedLeases
+
+T = TypeVar("T")
+
+
+def pick(things: Sequence[T], number: int) -> T:
+    """One of *things*, counted from the newest, round and round."""
+    return things[-1 - number % len(things)]
+
+
+def some(things: Sequence[T], numbers: Sequence[int]) -> list[T]:
+    """Several of *things*; none, where there are none."""
+    places = {number % len(things): None for number in numbers if things}
+    return [things[-1 - place] for place in places]
+
+
+def answer_of(verb: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    try:
+        answer = verb(*args, **options)
+    except (LeaseLost, InvalidJob) as error:
+        return type(error).__name__
+    return (dict(answer), answer.freed) if isinstance(answer, CompletedLeases) else answer
+
+
+def difference(store: str, verb: str, answer: Any, expected: Any) -> str:
+    """What is different, and no more of long answers."""
+    if isinstance(answer, list) and isinstance(expected, list):
+        theirs, ours = ([str(x) for x in xs] for xs in (answer, expected))
+        if sorted(theirs) != sorted(ours):
+            answer = "\n    ".join(text for text in theirs if text not in ours)
+            expected = "\n    ".join(text for text in ours if text not in theirs)
+    return f"{verb}\n  {store}: {answer}\n  the model: {expected}"

@@ -1,0 +1,99 @@
+"""tally, tallied, fold: what workers have counted, and its sums."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from pgqueue.jobs.tally import Series
+from pgqueue.operations.tallying import HOUR, MINUTE, TallyRow, fold, folding, tallied, tally
+from pgqueue.testing.conformance.store import NOON, Store
+
+
+def counted(number: int, *, queue: str = "mail", task: str = "send") -> Series:
+    series = Series(queue, task)
+    series.count("completed", number)
+    series.ran.add(0.25, number)
+    series.waited.add(1e-5)
+    return series
+
+
+def row(number: int, at: datetime = NOON, *, by: int = 1, task: str = "send") -> TallyRow:
+    return TallyRow(at, MINUTE, by, counted(number, task=task))
+
+
+def noted(store: Store, since: datetime, *, span: timedelta = MINUTE) -> list[TallyRow]:
+    return store.do(tallied(since, NOON + HOUR, span=span))
+
+
+def summed(store: Store, now: datetime) -> int:
+    return store.carry(folding(now))
+
+
+def test_what_is_noted_is_read_again(store: Store) -> None:
+    rows = [row(3), row(4, task='a "b"'), row(5, NOON + MINUTE)]
+    store.do(tally(rows))
+
+    assert noted(store, NOON) == sorted(rows, key=lambda r: (r.at, r.worker, r.series.task))
+    assert noted(store, NOON + MINUTE) == rows[2:]
+    assert store.do(tallied(NOON, NOON + MINUTE, queue="other")) == []
+    assert len(store.do(tallied(NOON, NOON + HOUR, limit=2))) == 2
+
+
+def test_a_minute_that_is_noted_twice_counts_once(store: Store) -> None:
+    store.do(tally([row(3)]))
+    store.do(tally([row(7)]))
+
+    assert noted(store, NOON) == [row(7)]
+
+
+def test_settled_minutes_of_all_workers_become_one(store: Store) -> None:
+    fresh = row(9, NOON + 9 * MINUTE)
+    store.do(tally([row(3, by=1), row(4, by=2), row(1, by=2, task="other"), fresh]))
+
+    assert summed(store, NOON + 10 * MINUTE) == 3
+
+    first, second, last = noted(store, NOON)
+    assert (first.worker, second.worker, last) == (0, 0, fresh)
+    assert {r.series.task: r.series.outcomes["completed"] for r in (first, second)} == {
+        "send": 7,
+        "other": 1,
+    }
+    assert sum(first.series.ran.counts.values()) in (7, 1)
+    assert summed(store, NOON + 10 * MINUTE) == 0
+
+
+def test_a_row_that_comes_late_is_added_to_the_sum(store: Store) -> None:
+    store.do(tally([row(3)]))
+    summed(store, NOON + 10 * MINUTE)
+    store.do(tally([row(4, by=2)]))
+    summed(store, NOON + 20 * MINUTE)
+
+    [total] = noted(store, NOON)
+    assert (total.worker, total.series.outcomes) == (0, {"completed": 7})
+
+
+def test_old_minutes_become_hours_and_old_hours_go(store: Store) -> None:
+    old = NOON - timedelta(days=3)
+    store.do(tally([row(3, old), row(4, old + MINUTE, by=2), row(5, old + HOUR)]))
+    summed(store, NOON)
+    store.do(tally([row(1, old + 2 * MINUTE)]))
+    summed(store, NOON)
+
+    assert noted(store, old) == []
+    hours = noted(store, old, span=HOUR)
+    assert [(r.at, r.series.outcomes["completed"]) for r in hours] == [(old, 8), (old + HOUR, 5)]
+
+    summed(store, NOON + timedelta(days=100))
+    assert noted(store, old, span=HOUR) == []
+
+
+def test_who_finds_a_row_gone_folds_nothing(store: Store) -> None:
+    rows = [row(3, by=1), row(4, by=2)]
+    store.do(tally(rows))
+    total = TallyRow(NOON, MINUTE, 0, counted(7))
+
+    assert not store.do(fold([*rows, row(1, by=3)], [total], NOON))
+    assert noted(store, NOON) == rows
+    assert store.do(fold(rows, [total], NOON))
+    assert not store.do(fold(rows, [total], NOON))
+    assert noted(store, NOON) == [total]
