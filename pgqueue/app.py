@@ -5,32 +5,32 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
-from math import inf
-from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, overload
 
-import msgspec
-import tenacity
-
-from pgqueue import backends, inspections, operations
-from pgqueue.backends.base import (
-    ASK_AGAIN,
-    carry_out,
-    carry_out_async,
-    patiently,
-    patiently_async,
-)
-from pgqueue.errors import JobFailed, ResultTimeout, StoreUnavailable, UnknownJob
-from pgqueue.graphs import Jobs, Step, Workflow, gather
-from pgqueue.inspections import Ending
-from pgqueue.jobs import FINISHED, Handle, NewJob, State, job_id
-from pgqueue.operations import Operation, Retention
-from pgqueue.statements import in_schema
-from pgqueue.tasks import TaskRegistry
+from pgqueue import backends, operations
+from pgqueue.backends.connections import AnyConnection
+from pgqueue.backends.plans import carry_out, carry_out_async, patiently, patiently_async
+from pgqueue.backends.refusals import explained
+from pgqueue.errors import InvalidTask, StoreBusy, StoreUnavailable
+from pgqueue.jobs.graphs import Batch, Jobs, Step, Workflow, gather
+from pgqueue.jobs.job import Handle, NewJob
+from pgqueue.jobs.retention import Retention
+from pgqueue.operations import Operation
+from pgqueue.statements.files import in_schema
+from pgqueue.tasks.registry import TaskRegistry
+from pgqueue.tasks.task import Task
 
 if TYPE_CHECKING:
+    from pgqueue.addresses import Url
+    from pgqueue.backends.loops import PerLoop
+    from pgqueue.bridges import Inlet, Outlet, Received, Sink, Source
+    from pgqueue.jobs.retries import Retries
+    from pgqueue.managing.jobs import ManyJobs
+    from pgqueue.managing.schedules import Schedules
+    from pgqueue.modes import Inside
     from pgqueue.waiting import Waiter
 
 R = TypeVar("R")
@@ -43,17 +43,26 @@ class App(TaskRegistry):
 
     *url* names the store; without one, the environment variable PGQUEUE_URL does, when it is first
     needed, and else it is SQLite, the file `pgqueue.db` in the current directory. Declaring tasks
-    and enqueueing on the application's own connections need none. *schema* is where the tables are
+    and enqueueing on the application's own connections need none. A function that returns the URL
+    is asked at every connect, as its password may be a token that expires; it should not block, and
+    is asked only once for another store than PostgreSQL. *schema* is where the tables are
     (in SQLite, what their names begin with). *listen_url* (PostgreSQL): another way to the same
     database, for LISTEN, where *url* leads through a pooler. *synchronous* (SQLite): "full", or
     "normal", where a power cut may undo the last moments. *retention*: how long finished jobs are
     kept. *max_rescues*: how often a job may take its worker down with it before it is discarded.
-    *pool_size* (PostgreSQL, 10): how many connections `enqueue` may hold at once.
+    *pool_size* (PostgreSQL, 10): how many connections `enqueue` may hold at once. *environment*,
+    "production" say, or PGQUEUE_ENVIRONMENT: whose store this is; workers leave another's alone.
+    *name*: whose schedules it declares, where several applications share a store.
+
+    *mode*: what becomes of jobs when they are enqueued. "queue": they wait for a worker. "inside":
+    for a worker in this very process, with the options *worker*, which begins with `start` or with
+    the first job that is enqueued, and ends with the process or `close`. "inline": they run at
+    once, by whoever enqueues, on the same connection and in its transaction: for tests.
     """
 
     def __init__(
         self,
-        url: str | None = None,
+        url: Url | None = None,
         *,
         schema: str = "pgqueue",
         listen_url: str | None = None,
@@ -61,10 +70,15 @@ class App(TaskRegistry):
         retention: Retention | None = None,
         max_rescues: int = 3,
         pool_size: int | None = None,
+        environment: str | None = None,
+        mode: Literal["queue", "inline", "inside"] = "queue",
+        worker: Mapping[str, Any] | None = None,
+        name: str | None = None,
     ) -> None:
         in_schema("", schema)  # a name that cannot be one is refused where it stands
         super().__init__(schema)
         self._url = url
+        self._environment = environment
         self._options = {
             "listen_url": listen_url,
             "synchronous": synchronous,
@@ -72,22 +86,121 @@ class App(TaskRegistry):
         }
         self._backend: backends.Backend | None = None
         self._connecting = threading.Lock()
-        self._waiter: Waiter | None = None
+        self._inside: Inside | None = None
+        if mode == "inline":
+            from pgqueue.modes import Inline
+
+            self.hooks.enqueue.mode = Inline(self)
+        elif mode == "inside":
+            from pgqueue.modes import Inside
+
+            self.hooks.enqueue.mode = self._inside = Inside(self, worker or {})
+        elif mode != "queue":
+            raise ValueError(f'mode {mode!r}: give "queue", "inline" or "inside"')
+        self.mode: Final = mode
         self.retention = retention or Retention()
         self.max_rescues = max_rescues
+        self.outlets: Final[dict[str, Outlet]] = {}
+        """What publishes messages, by its name; see `outlet`."""
+        self.inlets: Final[dict[str, Inlet]] = {}
+        """What makes jobs of a broker's messages, by its name; see `inlet`."""
+        self.owner = name
+        """Whose schedules are declared here; the import path given to the worker, unless said."""
 
     @property
     def url(self) -> str:
         """Where the jobs live."""
-        return self._url or os.environ.get("PGQUEUE_URL") or DEFAULT_URL
+        return self._given_url() or os.environ.get("PGQUEUE_URL") or DEFAULT_URL
+
+    def _given_url(self) -> str | None:
+        return self._url() if callable(self._url) else self._url
+
+    @property
+    def environment(self) -> str | None:
+        """Whose store this is, if anybody said so."""
+        return self._environment or os.environ.get("PGQUEUE_ENVIRONMENT") or None
 
     @property
     def backend(self) -> backends.Backend:
         """The store; connects when it is first asked something."""
         with self._connecting:
             if self._backend is None:
-                self._backend = backends.connect(self.url, schema=self.schema, **self._options)
+                url = self._url if callable(self._url) else self.url
+                self._backend = backends.connect(url, schema=self.schema, **self._options)
             return self._backend
+
+    @cached_property
+    def jobs(self) -> ManyJobs:
+        """Acts on many jobs, by their ids or by a filter: `app.jobs.cancel(Filter(queue="a"))`."""
+        from pgqueue.managing.jobs import ManyJobs
+
+        return ManyJobs(self)
+
+    @property
+    def schedules(self) -> Schedules:
+        """The schedules in the store, and what people do with them; see `Schedules`."""
+        from pgqueue.managing.schedules import Schedules
+
+        return Schedules(lambda: self.backend, self.retention.archived_states())
+
+    def outlet(
+        self,
+        name: str,
+        sink: Sink,
+        *,
+        max_attempts: int = 20,
+        retry: Retries | None = None,
+        ordered: bool = True,
+        hold_key: bool = False,
+    ) -> Outlet:
+        """Declare a task *name*, on a queue of its own name, that publishes messages to *sink*.
+
+        Its `message(...)` makes the jobs. If *ordered*, those with the same key keep their order.
+        See `pgqueue.bridges.Outlet`. Raises InvalidTask if the name is taken.
+        """
+        from pgqueue.bridges import Outlet
+
+        made = Outlet(
+            self,
+            name,
+            sink,
+            max_attempts=max_attempts,
+            retry=retry,
+            ordered=ordered,
+            hold_key=hold_key,
+        )
+        if name in self.outlets:
+            raise InvalidTask(f"{name}: there is an outlet of this name; give another one")
+        self.add(made.task)
+        self.queue(name, ordered=ordered)
+        self.outlets[name] = made
+        return made
+
+    def inlet(
+        self,
+        name: str,
+        source: Source,
+        task: Task[..., Any],
+        *,
+        read: Callable[[Received], Mapping[str, Any]] | None = None,
+        key: Callable[[Received], str | None] | None = None,
+        keep: timedelta | float = timedelta(days=4),
+        high_water: int | None = None,
+    ) -> Inlet:
+        """Declare that each message from *source* becomes a job of *task*, once by its id.
+
+        *keep*: how long an id is remembered, a timedelta or seconds. A worker with `--inlets`, or
+        `pgqueue bridge`, takes messages. See `pgqueue.bridges.Inlet`. Raises InvalidTask if the
+        name is taken, or *keep* is not more than 0.
+        """
+        from pgqueue.bridges import Inlet
+
+        if name in self.inlets:
+            raise InvalidTask(f"{name}: there is an inlet of this name; give another one")
+        made = Inlet(self, name, source, task, read=read, key=key, keep=keep, high_water=high_water)
+        self.add(made.poison)
+        self.inlets[name] = made
+        return made
 
     def use(self, url: str, *, listen_url: str | None = None) -> None:
         """Take *url*, and *listen_url* if it needs one, instead of what the application was made
@@ -96,6 +209,38 @@ class App(TaskRegistry):
         self._url = url
         self._options["listen_url"] = listen_url
         self._backend = None
+
+    @contextlib.contextmanager
+    def bound_to(
+        self, connection: AnyConnection, *, now: Callable[[], datetime | None] = lambda: None
+    ) -> Iterator[None]:
+        """Within, this application reads and writes through *connection* alone: for tests.
+
+        `enqueue`, `execute` and `result`, their asyncio kind too, become part of its transaction,
+        and a rollback undoes them; in whatever thread they are called. *now*: the instant at which
+        each is carried out, None where the store's clock rules.
+        """
+        from pgqueue.backends.bound import BoundBackend
+
+        bound = BoundBackend(connection, schema=self.schema, now=now)
+        before, self._backend = self._backend, bound
+        try:
+            yield
+        finally:
+            self._backend = before
+
+    @contextlib.contextmanager
+    def testing(self, mode: Literal["inline"]) -> Iterator[None]:
+        """Within, jobs run at once by whoever enqueues them, as with `App(mode="inline")`."""
+        from pgqueue.modes import Inline
+
+        if mode != "inline":
+            raise ValueError(f'testing({mode!r}): give "inline"')
+        before, self.hooks.enqueue.mode = self.hooks.enqueue.mode, Inline(self)
+        try:
+            yield
+        finally:
+            self.hooks.enqueue.mode = before
 
     @overload
     def enqueue(self, job: NewJob[R], /) -> Handle[R]: ...
@@ -109,16 +254,25 @@ class App(TaskRegistry):
         One job answers with its handle, several, an iterable or a graph with a list. Raises
         InvalidJob, StoreUnavailable.
         """
-        batch, single, workflow = gather(jobs)
-        if workflow is None and operations.is_simple(batch):
-            plan = operations.enqueue(batch, notify=not self.backend.wakes_after)
-            handles = carry_out(plan, self.backend.execute)
+        batch = gather(jobs, self.hooks.enqueue)
+        if (mode := batch.mode) is None:
+            handles = self._enqueue(batch)
         else:
-            handles = patiently(self._together, batch, workflow)
+            handles = mode.enqueue(batch, self._enqueue)
+        return handles[0] if batch.single else handles
+
+    def _enqueue(self, gathered: Batch) -> list[Handle[Any]]:
+        batch, _, workflow = gathered
+        with explained(self.backend):
+            if workflow is None and operations.is_simple(batch):
+                plan = operations.enqueue(batch, notify=not self.backend.wakes_after)
+                handles = carry_out(plan, self.backend.execute)
+            else:
+                handles = patiently(self._together, batch, workflow)
         if self.backend.wakes_after:
-            with contextlib.suppress(StoreUnavailable):  # a hint: the jobs are there
-                self.backend.execute(operations.wake(operations.topics(batch)))
-        return handles[0] if single else handles
+            with contextlib.suppress(StoreUnavailable, StoreBusy):  # a hint: the jobs are there
+                self.backend.execute(operations.wake(operations.topics_to_wake(batch)))
+        return handles
 
     @overload
     async def enqueue_async(self, job: NewJob[R], /) -> Handle[R]: ...
@@ -130,16 +284,25 @@ class App(TaskRegistry):
     ) -> list[Handle[Any]]: ...
     async def enqueue_async(self, /, *jobs: Any) -> Any:
         """As `enqueue`, without blocking the event loop."""
-        batch, single, workflow = gather(jobs)
-        if workflow is None and operations.is_simple(batch):
-            plan = operations.enqueue(batch, notify=not self.backend.wakes_after)
-            handles = await carry_out_async(plan, self.backend.execute_async)
+        batch = gather(jobs, self.hooks.enqueue)
+        if (mode := batch.mode) is None:
+            handles = await self._enqueue_async(batch)
         else:
-            handles = await patiently_async(self._together_async, batch, workflow)
+            handles = await mode.enqueue_async(batch, self._enqueue_async)
+        return handles[0] if batch.single else handles
+
+    async def _enqueue_async(self, gathered: Batch) -> list[Handle[Any]]:
+        batch, _, workflow = gathered
+        with explained(self.backend):
+            if workflow is None and operations.is_simple(batch):
+                plan = operations.enqueue(batch, notify=not self.backend.wakes_after)
+                handles = await carry_out_async(plan, self.backend.execute_async)
+            else:
+                handles = await patiently_async(self._together_async, batch, workflow)
         if self.backend.wakes_after:
-            with contextlib.suppress(StoreUnavailable):
-                await self.backend.execute_async(operations.wake(operations.topics(batch)))
-        return handles[0] if single else handles
+            with contextlib.suppress(StoreUnavailable, StoreBusy):
+                await self.backend.execute_async(operations.wake(operations.topics_to_wake(batch)))
+        return handles
 
     def _together(
         self, batch: Sequence[NewJob[Any]], workflow: Workflow | None
@@ -160,12 +323,14 @@ class App(TaskRegistry):
             )
 
     def execute(self, operation: Operation[T]) -> T:
-        """Carry out any of `pgqueue.operations` or `pgqueue.inspections`."""
-        return self.backend.execute(operation)
+        """Carry out any of `pgqueue.operations` or `pgqueue.operations.inspections`."""
+        with explained(self.backend):
+            return self.backend.execute(operation)
 
     async def execute_async(self, operation: Operation[T]) -> T:
         """As `execute`, without blocking the event loop."""
-        return await self.backend.execute_async(operation)
+        with explained(self.backend):
+            return await self.backend.execute_async(operation)
 
     def result(self, job: Handle[R] | int, timeout: timedelta | float | None = None) -> R:
         """Wait for *job* and return its result; woken when it finishes, not polling.
@@ -173,38 +338,19 @@ class App(TaskRegistry):
         *timeout* is a timedelta or seconds. Raises ResultTimeout, JobFailed when it ended cancelled
         or discarded, UnknownJob when there is none, or none any more.
         """
-        deadline = _deadline(timeout)
-        look = tenacity.Retrying(**ASK_AGAIN).wraps(self.execute)
-        found = self._ended(job, look(inspections.result(job)))
-        if found is None:
-            with self.backend.listen(("#", f"#{job_id(job)}")) as ear:
-                gaps = _growing_gaps()
-                while (found := self._ended(job, look(inspections.result(job)))) is None:
-                    ear.wait(min(_left(job, deadline), next(gaps)))
-        result: R = self._read(job, found)
-        return result
+        from pgqueue import waiting
+
+        answer: R = waiting.result(self, job, timeout)
+        return answer
 
     async def result_async(
         self, job: Handle[R] | int, timeout: timedelta | float | None = None
     ) -> R:
         """As `result`, without blocking the event loop; all that wait share one connection."""
-        from pgqueue.waiting import Waiter
+        from pgqueue import waiting
 
-        deadline = _deadline(timeout)
-        look = tenacity.AsyncRetrying(**ASK_AGAIN).wraps(self.execute_async)
-        found = self._ended(job, await look(inspections.result(job)))
-        if found is None:
-            if self._waiter is None or not self._waiter.usable:
-                self._waiter = Waiter(self.backend)
-            async with self._waiter.waiting(job_id(job)) as woken:
-                for gap in _growing_gaps():
-                    found = self._ended(job, await look(inspections.result(job)))
-                    if found is not None:
-                        break
-                    await woken(min(_left(job, deadline), gap))
-        assert found is not None
-        result: R = self._read(job, found)
-        return result
+        answer: R = await waiting.result_async(self, job, timeout)
+        return answer
 
     async def run_worker(self, **options: Any) -> None:
         """Work in this very process, until cancelled; *options* are those of
@@ -213,62 +359,35 @@ class App(TaskRegistry):
 
         await Worker(self, Options(**options)).run()
 
+    def start(self) -> None:
+        """Begin to work in this process, for mode="inside"; in any other mode do nothing.
+
+        Returns when the worker has started. Raises what keeps it from that.
+        """
+        if self._inside is not None:
+            self._inside.start()
+
     def close(self) -> None:
-        """Give back the connections of `enqueue` and `execute`."""
+        """Give back the connections of `enqueue` and `execute`; end a worker inside, in good
+        order."""
+        if self._inside is not None:
+            self._inside.stop()
         if self._backend is not None:
             self._backend.close()
 
+    @cached_property
+    def waiters(self) -> PerLoop[Waiter]:
+        """Who waits for results with asyncio: one for each event loop."""
+        from pgqueue.backends.loops import PerLoop
+        from pgqueue.waiting import Waiter
+
+        return PerLoop(Waiter.close, lambda waiter: None)
+
     async def close_async(self) -> None:
         """Give back the connections of the asyncio methods on this event loop."""
-        if self._waiter is not None:
-            await self._waiter.close()
-            self._waiter = None
+        if "waiters" in vars(self):  # else nobody has waited, and nothing need be imported for it
+            await self.waiters.close()
+        for outlet in self.outlets.values():
+            await outlet.close()
         if self._backend is not None:
             await self._backend.close_async()
-
-    def _ended(self, job: Handle[Any] | int, ending: Ending | None) -> Ending | None:
-        """*ending* if it is one. Raises UnknownJob."""
-        if ending is None:
-            raise UnknownJob(f"no job {job_id(job)}; it may be past its retention")
-        return ending if ending.state in FINISHED else None
-
-    def _read(self, job: Handle[Any] | int, ending: Ending) -> Any:
-        if ending.state != State.COMPLETED:
-            error = None if ending.error is None else msgspec.json.decode(ending.error)
-            why = ending.reason or (
-                f"{error['type']}: {error['message']}" if error else "no reason given"
-            )
-            raise JobFailed(
-                f"{ending.task}: job {job_id(job)} was {ending.state}: {why}",
-                job_id=job_id(job),
-                state=ending.state,
-                reason=ending.reason,
-                error=error,
-            )
-        if (task := self.tasks.get(ending.task)) is not None:
-            return task.decode_result(ending.result)
-        return None if ending.result is None else msgspec.json.decode(ending.result)
-
-
-def _deadline(timeout: timedelta | float | None) -> float | None:
-    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-    return None if seconds is None else monotonic() + seconds
-
-
-def _growing_gaps() -> Iterator[float]:
-    """A job whose completion was about to commit when we declared that we wait tells us nothing, so
-    look again soon, then seldom."""
-    gap = 0.005
-    while True:
-        yield gap
-        gap = min(gap * 2, 5.0)
-
-
-def _left(job: Handle[Any] | int, deadline: float | None) -> float:
-    """Seconds until *deadline*. Raises ResultTimeout when it has passed."""
-    if deadline is None:
-        return inf
-    left = deadline - monotonic()
-    if left <= 0:
-        raise ResultTimeout(f"job {job_id(job)} has not finished in time; it goes on all the same")
-    return left

@@ -1,25 +1,29 @@
-"""`enqueue`: jobs that exist if, and only if, the application's transaction commits."""
+"""`enqueue` and `schedule`: what exists if, and only if, the application's transaction commits."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
-from typing import Any, TypeVar, overload
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple, TypeVar, Unpack, overload
 
 from pgqueue import backends, operations
-from pgqueue.backends.base import carry_out, carry_out_async
-from pgqueue.connections import (
+from pgqueue.backends.connections import (
     AnyConnection,
     AsyncioConnection,
     BlockingConnection,
-    driver,
-    driver_async,
-    is_async,
-    store_of,
+    Recognised,
+    recognise,
 )
+from pgqueue.backends.plans import carry_out, carry_out_async
 from pgqueue.errors import InvalidJob
-from pgqueue.graphs import Jobs, Step, gather
-from pgqueue.jobs import Handle, NewJob
-from pgqueue.operations import Operation
+from pgqueue.jobs.graphs import Jobs, Mode, Step, gather
+from pgqueue.jobs.job import Handle, NewJob
+from pgqueue.jobs.schedules.schedule import ScheduleOptions, make_schedule
+from pgqueue.jobs.schedules.timing import Timing
+from pgqueue.operations import Operation, acting, editing
+from pgqueue.operations.acting import Acted, Which
+from pgqueue.statements.files import load
+from pgqueue.statements.sql import PARAMSTYLES, Paramstyle
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -36,32 +40,44 @@ def enqueue(
     connection: BlockingConnection, first: Step, second: Step, /, *more: Step
 ) -> list[Handle[Any]]: ...
 @overload
-def enqueue(connection: AsyncioConnection, job: NewJob[R], /) -> Awaitable[Handle[R]]: ...
+def enqueue(connection: AsyncioConnection, job: NewJob[R], /) -> Coroutine[Any, Any, Handle[R]]: ...
 @overload
-def enqueue(connection: AsyncioConnection, jobs: Jobs, /) -> Awaitable[list[Handle[Any]]]: ...
+def enqueue(
+    connection: AsyncioConnection, jobs: Jobs, /
+) -> Coroutine[Any, Any, list[Handle[Any]]]: ...
 @overload
 def enqueue(
     connection: AsyncioConnection, first: Step, second: Step, /, *more: Step
-) -> Awaitable[list[Handle[Any]]]: ...
+) -> Coroutine[Any, Any, list[Handle[Any]]]: ...
 def enqueue(connection: AnyConnection, /, *jobs: Any) -> Any:
     """Enqueue jobs in the transaction of *connection*: they exist if, and only if, it commits.
 
-    *connection* is a psycopg, sqlite3 or SQLAlchemy connection or session; await the answer of an
-    async one.
+    *connection* is psycopg's, psycopg2's, asyncpg's, sqlite3's, aiosqlite's or SQLAlchemy's, a
+    session of the latter, or what docs/drivers.md has besides; await the answer of an async one.
     One job answers with its handle, several with a list; an iterable of jobs always with a list, in
     order. Ten thousand jobs are ten statements. On a connection in autocommit they are a
     transaction of their own.
 
     Raises InvalidJob, before anything is written, UnsupportedConnection, SchemaMissing.
     """
-    batch, single, workflow = gather(jobs)
+    gathered = gather(jobs)
+    batch, one, workflow = gathered
     plan = operations.enqueue(batch, workflow=workflow)
-    backend = backends.attached(store_of(connection), schema_of(batch))
-    if is_async(connection):
-        return _enqueue_async(backend, connection, plan, single)
-    with backend.on(driver(connection)) as executor:
+    single = workflow is None and operations.is_simple(batch)
+    found = recognise(connection)
+    backend = backends.attached(found.store, schema_of(batch))
+    if found.is_async:
+        work = _enqueue_async(backend, found, plan, one=one, single=single)
+        if (mode := gathered.mode) is not None:
+            work = _followed_async(work, mode, connection)
+        return _named("enqueue", work)
+    if found.bridged:
+        return _bridged(_enqueue_async(backend, found.entered(), plan, one=one, single=single))
+    with backend.on(found.driver(), single=single) as executor:
         handles = carry_out(plan, executor.execute, getattr(executor, "together", None))
-    return handles[0] if single else handles
+    if (mode := gathered.mode) is not None:
+        mode.enqueued(connection)
+    return handles[0] if one else handles
 
 
 @overload
@@ -71,19 +87,138 @@ def execute(
 @overload
 def execute(
     connection: AsyncioConnection, operation: Operation[T], /, *, schema: str = ...
-) -> Awaitable[T]: ...
+) -> Coroutine[Any, Any, T]: ...
 def execute(
     connection: AnyConnection, operation: Operation[T], /, *, schema: str = "pgqueue"
-) -> T | Awaitable[T]:
+) -> T | Coroutine[Any, Any, T]:
     """Carry out any of `pgqueue.operations` in the transaction of *connection*.
 
     `execute(session, operations.cancel([7]))`; await the answer of an async connection.
     """
-    backend = backends.attached(store_of(connection), schema)
-    if is_async(connection):
-        return _execute_async(backend, connection, operation)
-    with backend.on(driver(connection)) as executor:
+    found = recognise(connection)
+    backend = backends.attached(found.store, schema)
+    if found.is_async:
+        return _named("execute", _execute_async(backend, found, operation))
+    if found.bridged:
+        return _bridged(_execute_async(backend, found.entered(), operation))
+    with backend.on(found.driver(), single=True) as executor:
         return executor.execute(operation)
+
+
+class Statement(NamedTuple):
+    """What a driver is to carry out; the answer is one row, the job's id."""
+
+    sql: str
+    params: Sequence[Any] | Mapping[str, Any]
+
+
+def statement(job: NewJob[Any], paramstyle: Paramstyle = "pyformat") -> Statement:
+    """Return the SQL and the parameters that enqueue *job* in PostgreSQL, through any driver.
+
+    *paramstyle*: "pyformat" (psycopg2) and "format", "named" (SQLAlchemy's `text`),
+    "numeric_dollar" (asyncpg). All parameters are text. Raises InvalidJob when it waits for others.
+    """
+    if paramstyle not in PARAMSTYLES:
+        raise ValueError(f"paramstyle {paramstyle!r}; give {', '.join(PARAMSTYLES)}")
+    [job], _, _ = gather((job,))
+    operation = operations.door(job)
+    [step] = load("postgres", job.schema, paramstyle)[operation.name].steps
+    return Statement(step.sql, step.given(operation.params))
+
+
+@overload
+def cancel(
+    connection: BlockingConnection, which: Which, /, *, reason: str | None = ..., schema: str = ...
+) -> Acted: ...
+@overload
+def cancel(
+    connection: AsyncioConnection, which: Which, /, *, reason: str | None = ..., schema: str = ...
+) -> Coroutine[Any, Any, Acted]: ...
+def cancel(
+    connection: AnyConnection,
+    which: Which,
+    /,
+    *,
+    reason: str | None = None,
+    schema: str = "pgqueue",
+) -> Acted | Coroutine[Any, Any, Acted]:
+    """Cancel jobs, a `Filter`'s or by their ids, in the transaction of *connection*.
+
+    What waits is cancelled when it commits, what runs is asked to stop; await the answer of an
+    async connection. All are one transaction: thousands are for `app.jobs.cancel`.
+    """
+    return _carried("cancel", connection, acting.whole(acting.cancelling(reason), which), schema)
+
+
+@overload
+def retry(connection: BlockingConnection, which: Which, /, *, schema: str = ...) -> Acted: ...
+@overload
+def retry(
+    connection: AsyncioConnection, which: Which, /, *, schema: str = ...
+) -> Coroutine[Any, Any, Acted]: ...
+def retry(
+    connection: AnyConnection, which: Which, /, *, schema: str = "pgqueue"
+) -> Acted | Coroutine[Any, Any, Acted]:
+    """Run jobs again, a `Filter`'s or by their ids, once the transaction of *connection* commits.
+
+    As `cancel`. A filter without a state means the discarded ones.
+    """
+    return _carried("retry", connection, acting.whole(acting.retrying(), which), schema)
+
+
+@overload
+def schedule(
+    connection: BlockingConnection,
+    name: str,
+    when: str | timedelta | Timing,
+    job: NewJob[Any],
+    /,
+    **options: Unpack[ScheduleOptions],
+) -> bool: ...
+@overload
+def schedule(
+    connection: AsyncioConnection,
+    name: str,
+    when: str | timedelta | Timing,
+    job: NewJob[Any],
+    /,
+    **options: Unpack[ScheduleOptions],
+) -> Coroutine[Any, Any, bool]: ...
+def schedule(
+    connection: AnyConnection,
+    name: str,
+    when: str | timedelta | Timing,
+    job: NewJob[Any],
+    /,
+    **options: Unpack[ScheduleOptions],
+) -> bool | Coroutine[Any, Any, bool]:
+    """Let *job* be enqueued again and again, in the transaction of *connection*.
+
+    One for each user, say: `schedule(session, f"digest/{user.id}", "@weekly", digest.job(user.id),
+    zone=user.zone)`. A schedule of this *name* is changed to what is said here; returns whether
+    anything is. *when* and the options are those of `App.schedule`; await the answer of an async
+    connection. Raises InvalidSchedule, before anything is written, and for a name that code
+    declares.
+    """
+    made = make_schedule(name, when, job, **options)
+    return _carried("schedule", connection, editing.put(made), schema_of([job]))
+
+
+@overload
+def unschedule(connection: BlockingConnection, /, *names: str, schema: str = ...) -> set[str]: ...
+@overload
+def unschedule(
+    connection: AsyncioConnection, /, *names: str, schema: str = ...
+) -> Coroutine[Any, Any, set[str]]: ...
+def unschedule(
+    connection: AnyConnection, /, *names: str, schema: str = "pgqueue"
+) -> set[str] | Coroutine[Any, Any, set[str]]:
+    """Delete schedules that `schedule` has made, in the transaction of *connection*.
+
+    Returns which of *names* there were; await the answer of an async connection. Raises
+    InvalidSchedule for one that code declares.
+    """
+    return _carried("unschedule", connection, editing.remove(names), schema)
 
 
 def schema_of(jobs: Sequence[NewJob[Any]]) -> str:
@@ -100,15 +235,60 @@ def schema_of(jobs: Sequence[NewJob[Any]]) -> str:
 
 async def _enqueue_async(
     backend: backends.Backend,
-    connection: Any,
+    found: Recognised,
     plan: operations.Plan[list[Handle[Any]]],
+    *,
+    one: bool,
     single: bool,
 ) -> Any:
-    async with backend.on_async(await driver_async(connection)) as executor:
+    async with backend.on_async(await found.driver(), single=single) as executor:
         handles = await carry_out_async(plan, executor.execute, getattr(executor, "together", None))
-    return handles[0] if single else handles
+    return handles[0] if one else handles
 
 
-async def _execute_async(backend: backends.Backend, connection: Any, operation: Operation[T]) -> T:
-    async with backend.on_async(await driver_async(connection)) as executor:
+async def _followed_async(work: Coroutine[Any, Any, T], mode: Mode, connection: Any) -> T:
+    answer = await work
+    await mode.enqueued_async(connection)
+    return answer
+
+
+async def _execute_async(
+    backend: backends.Backend, found: Recognised, operation: Operation[T]
+) -> T:
+    async with backend.on_async(await found.driver(), single=True) as executor:
         return await executor.execute(operation)
+
+
+def _carried(
+    name: str, connection: AnyConnection, plan: operations.Plan[T], schema: str
+) -> T | Coroutine[Any, Any, T]:
+    """Carry *plan* out in the transaction of *connection*, for the function *name*."""
+    found = recognise(connection)
+    backend = backends.attached(found.store, schema)
+    if found.is_async:
+        return _named(name, _carried_async(backend, found, plan))
+    if found.bridged:
+        return _bridged(_carried_async(backend, found.entered(), plan))
+    with backend.on(found.driver()) as executor:
+        return carry_out(plan, executor.execute)
+
+
+async def _carried_async(
+    backend: backends.Backend, found: Recognised, plan: operations.Plan[T]
+) -> T:
+    async with backend.on_async(await found.driver()) as executor:
+        return await carry_out_async(plan, executor.execute)
+
+
+def _named(name: str, coroutine: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+    """Makes Python's warning about a forgotten await say *name*, which the caller has written."""
+    coroutine.__qualname__ = f"pgqueue.{name}"  # type: ignore[attr-defined]
+    return coroutine
+
+
+def _bridged(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Awaits in the greenlet in which SQLAlchemy runs blocking code over an asyncio driver."""
+    from sqlalchemy.util import await_only
+
+    answer: T = await_only(coroutine)
+    return answer

@@ -9,11 +9,16 @@ from typing import IO, Any
 
 import click
 
+from pgqueue.cli.printable import be_plain, printable, say
+
 
 class Failure(click.ClickException):
     """What was asked could not be done; the message names the cure."""
 
     exit_code = 1
+
+    def format_message(self) -> str:
+        return printable(super().format_message(), lines=True)
 
 
 class Misuse(click.UsageError):
@@ -21,7 +26,7 @@ class Misuse(click.UsageError):
 
     def show(self, file: IO[str] | None = None) -> None:
         path = self.ctx.command_path if self.ctx else "pgqueue"
-        click.echo(f"Error: {self.format_message()} ({path} --help)", file=file, err=file is None)
+        say(f"Error: {self.format_message()} ({path} --help)", file=file, err=file is None)
 
 
 class Command(click.Command):
@@ -56,11 +61,15 @@ class Command(click.Command):
 class LazyGroup(click.Group):
     """A group whose commands, "module:attribute" below `pgqueue.cli`, are imported when called.
 
-    What they do in a few words stands here too, since `--help` imports none of them. One that is
-    about many, "jobs", may be called as about one: `job show 7`.
+    Their short descriptions are given here as well, since `--help` imports none of them. A name in
+    the plural, "jobs", may also be called in the singular: `job show 7`.
     """
 
     command_class = Command
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        be_plain()
+        return super().main(*args, **kwargs)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -87,11 +96,10 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        if not self._lazy:
-            super().format_commands(ctx, formatter)
-            return
+        rows = [(name, words) for name, (_, words) in self._lazy.items()]
+        rows += [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
         with formatter.section("Commands"):
-            formatter.write_dl([(name, words) for name, (_, words) in self._lazy.items()])
+            formatter.write_dl(rows)
 
 
 @contextmanager
@@ -128,7 +136,8 @@ def line_of(error: Exception) -> str:
 
 
 def _is_text(word: str) -> bool:
-    """Bytes that are none come as halves of surrogate pairs."""
+    """Whether *word* was given in UTF-8: Python turns other bytes into halves of surrogate pairs,
+    which cannot be encoded."""
     try:
         word.encode()
     except UnicodeEncodeError:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pgqueue.cli.command import Command, Failure
+from pgqueue.cli.printable import say
 from pgqueue.cli.store import json_option, schema_name
 
 if TYPE_CHECKING:
     from pgqueue.backends.base import Backend
-    from pgqueue.copying import Copier, Report
+    from pgqueue.copying.copier import Copier, Report
 
 # A dead worker is seen twice before it counts as dead.
-PATIENCE = 3.0
+PATIENCE_SECONDS = 3.0
 
 
 @click.command(cls=Command)
@@ -53,7 +54,7 @@ def copy(
     is brought twice.
     """
     from pgqueue.cli import output
-    from pgqueue.copying import Copier
+    from pgqueue.copying.copier import Copier
 
     with _opened(from_url, from_schema) as source, _opened(to_url, to_schema) as target:
         if not dry_run:
@@ -66,7 +67,7 @@ def copy(
         output.print_json(_document(report, dry_run))
         return
     for line in _lines(report, dry_run):
-        click.echo(line)
+        say(line)
 
 
 @contextmanager
@@ -82,9 +83,9 @@ def _opened(url: str, schema: str) -> Iterator[Backend]:
 
 def _refuse_living(source: Backend) -> None:
     """Gives back the jobs of dead workers; raises Failure when there are living ones."""
-    from pgqueue.copying import living
+    from pgqueue.copying.copier import living
 
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while workers := living(source):
         if time.monotonic() > deadline:
             names = ", ".join(f"{w.name} (pid {w.pid} on {w.host})" for w in workers[:3])
@@ -117,6 +118,7 @@ def _document(report: Report, dry_run: bool) -> dict[str, Any]:
         "running": report.running,
         "left": report.left,
         "paused": report.paused,
+        "schedules": report.schedules,
     }
 
 
@@ -132,6 +134,8 @@ def _lines(report: Report, dry_run: bool) -> Iterator[str]:
         yield f"{report.results} results that they may want to read"
     if report.paused:
         yield f"paused, as there: {', '.join(report.paused)}"
+    if report.schedules:
+        yield f"{report.schedules} schedules, as they stand there"
     if report.running:
         yield f"{report.running} running jobs stay behind"
     if report.left:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
 import sys
 import sysconfig
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pgqueue.cli.command import Command
 from pgqueue.cli.store import json_option, url_option
+
+if TYPE_CHECKING:
+    from pgqueue.app import App
 
 MOST_FILES = 20_000
 
@@ -97,10 +104,40 @@ def _play(
         if as_json:
             output.print_json(figures)
             sys.stdout.flush()
+        dashboard = stack.enter_context(_dashboard(app)) if keep else None
         if keep or not as_json:
-            show.ways_on(stage, keep=keep)
+            show.ways_on(stage, keep=keep, dashboard=dashboard)
         if keep:
             signal.pause()
+
+
+@contextmanager
+def _dashboard(app: App) -> Iterator[str | None]:
+    """A dashboard of *app*, in a thread; the link that lets a browser in.
+
+    None where what it needs is not installed.
+    """
+    try:
+        from pgqueue.dashboard.entry import OneTimeLink
+        from pgqueue.dashboard.serving import serve
+    except ImportError:
+        yield None
+        return
+    entry = OneTimeLink(getpass.getuser())
+    addresses: SimpleQueue[str] = SimpleQueue()
+    ended = Event()
+    serving = Thread(
+        target=serve,
+        args=(app, entry),
+        kwargs={"name": "demo", "listening": addresses.put, "ended": ended},
+        daemon=True,
+    )
+    serving.start()
+    try:
+        yield f"http://{addresses.get()}{entry.path}"
+    finally:
+        ended.set()
+        serving.join()
 
 
 def _cores() -> int:

@@ -53,6 +53,9 @@ def _table(findings: list[Finding]) -> Table:
         sign, style = SIGNS[finding.level]
         shown = "" if finding.level == "ok" else style
         table.add_row(
-            Text(sign, style), finding.check, Text(finding.message, shown), finding.cure or ""
+            Text(sign, style),
+            finding.check,
+            output.foreign(finding.message, shown),
+            finding.cure or "",
         )
     return table

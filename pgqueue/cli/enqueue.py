@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pgqueue.cli.command import Command
+from pgqueue.cli.printable import say
 from pgqueue.cli.store import Store, json_option, store_options
 
 
@@ -21,6 +22,7 @@ from pgqueue.cli.store import Store, json_option, store_options
 @click.option("--run-at", metavar="INSTANT", help="Run it then: 2030-06-01T12:00:00+00:00.")
 @click.option("--max-attempts", type=int, default=10, show_default=True, help="Try so often.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Stop an attempt after so long.")
+@click.option("--key", help="Whose it is: a tenant, an account.")
 @click.option("--unique", metavar="KEY", help="Not if an unfinished job has this key.")
 @click.option("--tag", "tags", multiple=True, help="For finding it again; may be repeated.")
 @click.option(
@@ -48,7 +50,7 @@ def enqueue(
     """
     from pgqueue.cli import output
     from pgqueue.errors import InvalidJob
-    from pgqueue.jobs import NewJob
+    from pgqueue.jobs.job import NewJob
 
     try:
         job = NewJob[Any](
@@ -66,9 +68,9 @@ def enqueue(
     if as_json:
         output.print_json(handle)
     elif handle.created:
-        click.echo(f"job {handle.id} enqueued")
+        say(f"job {handle.id} enqueued")
     else:
-        click.echo(f"job {handle.id} holds this key already")
+        say(f"job {handle.id} holds this key already")
 
 
 def _duration(seconds: float | None) -> timedelta | None:

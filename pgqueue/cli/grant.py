@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from pgqueue.cli.command import Command
+from pgqueue.cli.printable import say
 from pgqueue.cli.store import Store, json_option, store_options
 
 if TYPE_CHECKING:
-    from pgqueue.rights import Right
+    from pgqueue.operations.rights import Right
 
 
 @click.command(cls=Command)
@@ -43,7 +44,7 @@ def grant(
     """
     from pgqueue import backends
     from pgqueue.backends import capabilities
-    from pgqueue.rights import grant
+    from pgqueue.operations.rights import grant
 
     roles = {"enqueuer": enqueuer, "worker": worker, "reader": reader}
     if not any([*roles.values(), revoke]):
@@ -57,7 +58,7 @@ def grant(
         print_json([right._asdict() for right in rights])
     elif sql:
         for right in rights:
-            click.echo(f"{right.command};")
+            say(f"{right.command};")
     else:
         _say(rights)
 
@@ -67,4 +68,4 @@ def _say(rights: list[Right]) -> None:
         parts = list(dict.fromkeys(r.part for r in rights if r.role == role and r.part))
         lost = any(right.role == role and right.part is None for right in rights)
         now = f"is {' and '.join(parts)}" if parts else "may do nothing here"
-        click.echo(f"{role} {now}{', and no more' if lost and parts else ''}")
+        say(f"{role} {now}{', and no more' if lost and parts else ''}")

@@ -8,7 +8,7 @@ from datetime import datetime
 from rich.text import Text
 
 from pgqueue.cli import output
-from pgqueue.cli.graph_layout import Node
+from pgqueue.views.graph_layout import Node
 
 MAX_LANES = 24
 MARKS = {

@@ -14,11 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from pgqueue.cli import output
-from pgqueue.inspections import Outcome
-from pgqueue.jobs import Job
+from pgqueue.cli.printable import printable, printable_json
+from pgqueue.jobs.job import Job
+from pgqueue.operations.browsing import BriefJob
+from pgqueue.operations.inspections import ParentResult
 
 
-def job_table(jobs: Sequence[Job]) -> Table:
+def job_table(jobs: Sequence[BriefJob]) -> Table:
     table = output.table(
         "id", "state", "task", "queue", "attempt", "when", "arguments", right=["id", "attempt"]
     )
@@ -32,12 +34,12 @@ def job_table(jobs: Sequence[Job]) -> Table:
             job.queue,
             f"{job.attempt}/{job.max_attempts}",
             when(job),
-            Text(output.shortened(_compact(job.args), 200)),
+            output.foreign("large" if job.args is None else printable(job.args)),
         )
     return table
 
 
-def when(job: Job) -> str:
+def when(job: Job | BriefJob) -> str:
     """What is worth knowing about a job's time, by its state."""
     if job.finished_at is not None:
         return output.ago(job.finished_at)
@@ -48,18 +50,7 @@ def when(job: Job) -> str:
     return f"due {output.ago(job.run_at)}"
 
 
-def document(job: Job, parents: Sequence[Outcome]) -> dict[str, Any]:
-    """All of *job* for JSON: the columns of the view, and its parents."""
-    return {
-        **msgspec.to_builtins(job),
-        "parents": [
-            {"id": parent.parent, "task": parent.task, "outcome": parent.outcome}
-            for parent in parents
-        ],
-    }
-
-
-def print_job(console: Console, job: Job, parents: Sequence[Outcome]) -> None:
+def print_job(console: Console, job: Job, parents: Sequence[ParentResult]) -> None:
     console.print(Text.assemble((f"job {job.id} ", "bold"), job.task, " "), end="")
     console.print(output.state_text(job.state))
     grid = Table.grid(padding=(0, 2))
@@ -72,26 +63,29 @@ def print_job(console: Console, job: Job, parents: Sequence[Outcome]) -> None:
         console.print()
         head = f"attempt {error.attempt}, {output.ago(error.at)}, worker {error.worker}"
         console.print(Text(head, "dim"))
-        console.print(Text.assemble((error.type, "bold red"), f": {error.message}"))
+        message = printable(f": {error.message}", lines=True)
+        console.print(Text.assemble((printable(error.type), "bold red"), message))
         if error.traceback:
-            console.print(Text(indent(error.traceback.rstrip(), "  ")))
+            console.print(output.foreign(indent(error.traceback.rstrip(), "  ")))
 
 
-def _facts(job: Job, parents: Sequence[Outcome]) -> list[tuple[str, RenderableType]]:
+def _facts(job: Job, parents: Sequence[ParentResult]) -> list[tuple[str, RenderableType]]:
     facts: dict[str, RenderableType | None] = {
         "queue": f"{job.queue}, priority {job.priority}",
         "attempt": f"{job.attempt} of {job.max_attempts}"
         + (f", rescued {job.rescues} times" if job.rescues else ""),
         "enqueued": _instant(job.enqueued_at),
         "due": _instant(job.run_at),
+        "expires": _instant(job.expires_at),
         "claimed": _instant(job.claimed_at, f"by worker {job.worker}" if job.worker else ""),
         "finished": _instant(job.finished_at, _took(job)),
         "timeout": output.span(job.timeout_seconds) or None,
+        "key": None if job.key is None else output.foreign(job.key),
         "unique key": job.unique_key,
         "waits for": f"{job.blocked_by} more jobs" if job.blocked_by else None,
         "parents": _parents(parents) if parents else None,
         "cancelling": "asked to stop" if job.cancel_requested and not job.finished else None,
-        "reason": Text(job.reason, "red") if job.reason else None,
+        "reason": output.foreign(job.reason, "red") if job.reason else None,
         "progress": _progress(job),
         "tags": ", ".join(job.tags) or None,
         "metadata": None if job.metadata is None else _json(job.metadata),
@@ -114,7 +108,7 @@ def _took(job: Job) -> str:
     return f"after running {output.span(job.finished_at - job.claimed_at)}"
 
 
-def _parents(parents: Sequence[Outcome]) -> str:
+def _parents(parents: Sequence[ParentResult]) -> str:
     if len(parents) > 10:
         counts = Counter(parent.outcome or "unfinished" for parent in parents)
         return f"{len(parents)}: " + ", ".join(f"{n} {name}" for name, n in counts.items())
@@ -133,9 +127,9 @@ def _progress(job: Job) -> RenderableType | None:
         filled = round(fraction * 20)
         parts.append(f"{'━' * filled}{'╌' * (20 - filled)} {fraction:.0%}")
     if job.progress.note:
-        parts.append(Text(job.progress.note))
+        parts.append(output.foreign(job.progress.note))
     if job.progress.checkpoint is not None:
-        parts.append(Text.assemble("checkpoint ", _compact(job.progress.checkpoint)))
+        parts.append(output.foreign(f"checkpoint {_compact(job.progress.checkpoint)}"))
     return Group(*parts)
 
 
@@ -145,4 +139,4 @@ def _json(value: Any) -> RenderableType:
 
 
 def _compact(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+    return printable_json(msgspec.json.encode(value).decode())

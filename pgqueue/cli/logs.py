@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final, TypeAlias
+
+from pgqueue.cli.printable import printable, printable_json
+from pgqueue.logs import FIELDS, JobFilter
+from pgqueue.worker.running import failures
+
+ExcInfo: TypeAlias = (
+    tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+)
+# The beginning of a line, in an error's message, that would pass for a record of this log.
+_A_RECORD: Final = re.compile(r"^(?=\d{4}-\d\d-\d\dT)", re.MULTILINE)
 
 
 class LineFormatter(logging.Formatter):
@@ -13,14 +26,17 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         level = record.levelname.lower()
-        line = f"{_instant(record)} {level} {record.name}[{record.process}] {record.getMessage()}"
+        line = f"{_instant(record)} {level} {record.name}[{record.process}] "
+        line += printable(record.getMessage())
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            traceback = printable(_traceback(record.exc_info), lines=True)
+            line += "\n" + _A_RECORD.sub("  ", traceback)
         return line
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a record: at, level, logger, pid, message, and of a job its id and task."""
+    """One JSON object a record: at, level, logger, pid, message, and of a job its
+    id, task, queue and attempt, and which worker runs it."""
 
     def format(self, record: logging.LogRecord) -> str:
         document: dict[str, object] = {
@@ -30,27 +46,32 @@ class JsonFormatter(logging.Formatter):
             "pid": record.process,
             "message": record.getMessage(),
         }
-        for key in ("job_id", "task"):
+        for key in FIELDS:
             if (value := getattr(record, key, None)) is not None:
                 document[key] = value
         if record.exc_info:
-            document["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(document, ensure_ascii=False, default=str)
+            document["traceback"] = _traceback(record.exc_info)
+        return printable_json(json.dumps(document, ensure_ascii=False, default=str))
 
 
 def configure(level: str, *, as_json: bool) -> None:
-    """Sends all records from *level* on to stderr, unless the application has seen to it itself."""
+    """Sends all records from *level* on to stderr, unless the application has set up handlers."""
     logging.getLogger("pgqueue").setLevel(level.upper())
     root = logging.getLogger()
     if root.handlers:
         return
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if as_json else LineFormatter())
+    handler.addFilter(JobFilter())
     root.addHandler(handler)
     root.setLevel(level.upper())
-    # What they say of a lost connection, a line for each of its transactions, the worker says once.
+    # Of a lost connection these warn once for each of its transactions; the worker says it once.
     for talkative in ("psycopg", "psycopg.pool", "asyncio"):
         logging.getLogger(talkative).setLevel(max(logging.ERROR, root.level))
+
+
+def _traceback(exc_info: ExcInfo) -> str:
+    return "" if exc_info[1] is None else failures.shown(exc_info[1])
 
 
 def _instant(record: logging.LogRecord) -> str:

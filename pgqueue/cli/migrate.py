@@ -7,6 +7,7 @@ import sys
 import click
 
 from pgqueue.cli.command import Command
+from pgqueue.cli.printable import say
 from pgqueue.cli.store import Store, json_option, store_options
 
 
@@ -30,7 +31,7 @@ def migrate(store: Store, as_json: bool, to: str, sql: bool, check: bool, yes: b
         return
     if sql:
         text = migrations.script(to, schema=store.schema, store=store.name or "postgres")
-        click.echo(text, nl=False)
+        say(text, nl=False)
         return
     if check:
         _check(store, as_json)
@@ -64,12 +65,12 @@ def _nothing_to_do(store: Store, as_json: bool) -> None:
     if as_json:
         _say(as_json, store.schema, before=version, after=version)
     else:
-        click.echo(f"schema {store.schema}: Redis has no tables, there is nothing to migrate")
+        say(f"schema {store.schema}: Redis has no tables, there is nothing to migrate")
 
 
 def _version(store: Store) -> str | None:
-    from pgqueue import inspections
     from pgqueue.errors import SchemaMissing
+    from pgqueue.operations import inspections
 
     try:
         with store.connected() as connected:
@@ -93,8 +94,8 @@ def _say(as_json: bool, schema: str, *, before: str | None, after: str | None) -
 
         print_json({"schema": schema, "before": before, "after": after, "changed": before != after})
     elif before == after:
-        click.echo(f"schema {schema}: at {after}, as needed")
+        say(f"schema {schema}: at {after}, as needed")
     elif after is None:
-        click.echo(f"schema {schema}: gone")
+        say(f"schema {schema}: gone")
     else:
-        click.echo(f"schema {schema}: at {after}, before {before or 'there was none'}")
+        say(f"schema {schema}: at {after}, before {before or 'there was none'}")

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import click
 import msgspec
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from pgqueue.cli.printable import printable, printable_json
+from pgqueue.views.text import ago as ago
+from pgqueue.views.text import seconds as seconds
+from pgqueue.views.text import shortened as shortened
+from pgqueue.views.text import span as span
 
 STYLES: Final = {
     "blocked": "magenta",
@@ -27,16 +33,41 @@ STYLES: Final = {
 LIVE: Final = ("blocked", "scheduled", "available", "running", "retryable")
 
 
+class Printer(Console):
+    """A console that takes no text for markup; none commands the terminal, whoever wrote it.
+
+    In strings, characters that a terminal obeys are replaced before the text is measured, so that
+    columns stay aligned. Text inside of other renderables is replaced when it is drawn.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text, lines=True), **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable(text, lines=True), style, control)
+
+
+def foreign(text: str, style: str = "") -> Text:
+    """*text*, which others have written."""
+    return Text(printable(text, lines=True), style)
+
+
 def print_json(document: Any) -> None:
     """*document* on stdout: structs by their fields, instants in ISO 8601."""
     text = msgspec.json.format(msgspec.json.encode(document), indent=2)
-    click.echo(text.decode())
+    click.echo(printable_json(text.decode()))
 
 
 def console() -> Console:
     """Stdout for people. In a pipe nothing is cut short, and NO_COLOR is heeded."""
     width = None if sys.stdout.isatty() else 500
-    return Console(width=width, highlight=False, soft_wrap=False)
+    return Printer(width=width, highlight=False, soft_wrap=False)
 
 
 def table(*columns: str, right: Iterable[str] = ()) -> Table:
@@ -50,38 +81,3 @@ def table(*columns: str, right: Iterable[str] = ()) -> Table:
 
 def state_text(state: str) -> Text:
     return Text(state, STYLES.get(state, ""))
-
-
-def span(duration: timedelta | float | None) -> str:
-    """*duration*, or seconds, in one number and unit: ``1.4 ms``, ``3 min``."""
-    if duration is None:
-        return ""
-    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
-    sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
-    if seconds < 0.9995:
-        return f"{sign}{_short(seconds * 1000)} ms"
-    for unit, length, limit in (("s", 1, 120), ("min", 60, 120), ("h", 3600, 48)):
-        if seconds < limit * length:
-            return f"{sign}{_short(seconds / length)} {unit}"
-    return f"{sign}{_short(seconds / 86_400)} d"
-
-
-def ago(instant: datetime | None, now: datetime | None = None) -> str:
-    """How long *instant* is past: ``3 min ago``, or ahead: ``in 5 s``."""
-    if instant is None:
-        return ""
-    passed = (now or datetime.now(UTC)) - instant
-    return f"in {span(-passed)}" if passed < timedelta(0) else f"{span(passed)} ago"
-
-
-def seconds(duration: timedelta | None) -> float | None:
-    """*duration* for JSON."""
-    return None if duration is None else round(duration.total_seconds(), 6)
-
-
-def shortened(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _short(number: float) -> str:
-    return f"{number:.1f}" if number < 9.95 else f"{number:.0f}"

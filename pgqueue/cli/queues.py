@@ -1,16 +1,23 @@
-"""`pgqueue queues`: list, pause, resume."""
+"""`pgqueue queues`: list, pause, resume, limit, set."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pgqueue.cli.command import LazyGroup
+from pgqueue.cli.printable import say
 from pgqueue.cli.store import Store, json_option, store_options
+
+if TYPE_CHECKING:
+    from pgqueue.jobs.limits import Limits
+    from pgqueue.operations import Operation
 
 
 @click.group(cls=LazyGroup)
 def queues() -> None:
-    """List, pause and resume queues."""
+    """List, pause, resume and limit queues."""
 
 
 @queues.command("list")
@@ -18,54 +25,153 @@ def queues() -> None:
 @json_option
 def list_queues(store: Store, as_json: bool) -> None:
     """Every queue that has jobs waiting, a worker, or a setting."""
-    from pgqueue import inspections
     from pgqueue.cli import output
+    from pgqueue.operations import inspections
 
     with store.connected() as connected:
         found = connected.execute(inspections.queues())
     if as_json:
         output.print_json(found)
         return
-    table = output.table("queue", "workers", "paused", right=["workers"])
+    table = output.table("queue", "workers", "paused", "running", "limits", right=["workers"])
     for queue in found:
         paused = f"paused {output.ago(queue.paused_at)}" if queue.paused_at else ""
-        table.add_row(queue.name, str(queue.workers), paused, style="yellow" if paused else "")
+        running = "" if queue.running is None else str(queue.running)
+        if queue.limits is not None and queue.limits.concurrency is not None:
+            running += f" of {queue.limits.concurrency}"
+        limits = "" if queue.limits is None else str(queue.limits)
+        style = "yellow" if paused else ""
+        table.add_row(queue.name, str(queue.workers), paused, running, limits, style=style)
     output.console().print(table if found else "no queues yet")
 
 
 @queues.command()
-@click.argument("names", metavar="QUEUE...", nargs=-1, required=True)
+@click.argument("names", metavar="QUEUE...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every queue that `pgqueue queues list` shows.")
 @store_options
 @json_option
-def pause(names: tuple[str, ...], store: Store, as_json: bool) -> None:
+def pause(names: tuple[str, ...], every: bool, store: Store, as_json: bool) -> None:
     """Hand out no more jobs of these queues; what runs goes on."""
-    _settle(names, store, as_json, paused=True)
+    _settle(names, every, store, as_json, paused=True)
 
 
 @queues.command()
-@click.argument("names", metavar="QUEUE...", nargs=-1, required=True)
+@click.argument("names", metavar="QUEUE...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every queue that `pgqueue queues list` shows.")
 @store_options
 @json_option
-def resume(names: tuple[str, ...], store: Store, as_json: bool) -> None:
+def resume(names: tuple[str, ...], every: bool, store: Store, as_json: bool) -> None:
     """Hand out the jobs of these queues again."""
-    _settle(names, store, as_json, paused=False)
+    _settle(names, every, store, as_json, paused=False)
 
 
-def _settle(names: tuple[str, ...], store: Store, as_json: bool, *, paused: bool) -> None:
-    from pgqueue import checks, operations
+@queues.command()
+@click.argument("queue")
+@click.option("--concurrency", type=int, metavar="N", help="So many of its jobs run at once.")
+@click.option("--rate", metavar="N/SECONDSs", help="So many attempts begin in so long: 100/60s.")
+@click.option("--key-concurrency", type=int, metavar="N", help="The same for each key.")
+@click.option("--key-rate", metavar="N/SECONDSs", help="The same for each key: 10/s.")
+@click.option("--ordered/--not-ordered", default=None, help="Jobs of a key one after the other.")
+@click.option("--key", metavar="KEY", help="Only this key: --concurrency, --rate, --weight.")
+@click.option("--weight", type=int, metavar="N", help="So many shares at its turn; of a --key.")
+@click.option("--none", "nothing", is_flag=True, help="No limits; with --key, no exception.")
+@click.option("--reset", is_flag=True, help="What the code has declared, and nothing else.")
+@store_options
+@json_option
+def limit(
+    queue: str,
+    key: str | None,
+    weight: int | None,
+    nothing: bool,
+    reset: bool,
+    store: Store,
+    as_json: bool,
+    **fields: Any,
+) -> None:
+    """Change what QUEUE allows, of all workers together, from the next claim on.
+
+    \b
+    pgqueue queues limit api --concurrency 20 --rate 100/60s --key-concurrency 2 --key-rate 10/s
+    pgqueue queues limit api --key tenant-7 --concurrency 10 --weight 3
+
+    What is not named stays. Changes survive deploys, until the code says a field anew. What runs
+    already goes on, and what began before a queue had limits is not counted.
+    """
+    from pgqueue import operations
+    from pgqueue.cli.limits import changes, exception
+
+    if nothing and (reset or weight or any(value is not None for value in fields.values())):
+        raise click.UsageError("--none stands alone, but for --key")
+    if key is None:
+        if weight is not None:
+            raise click.UsageError("--weight is one --key's")
+        asked = operations.limit(queue, changes(queue, fields, nothing=nothing), reset=reset)
+    else:
+        asked = operations.limit_key(queue, key, exception(queue, key, weight, fields, nothing))
+    _change(queue, asked, store, as_json)
+
+
+@queues.command("set")
+@click.argument("queue")
+@click.option(
+    "--lowest-share",
+    type=float,
+    required=True,
+    metavar="PART",
+    help="0.1: a tenth of what is claimed is not of the most urgent priority; 0: none of it.",
+)
+@store_options
+@json_option
+def set_queue(queue: str, lowest_share: float, store: Store, as_json: bool) -> None:
+    """Change how QUEUE is served, within about a second.
+
+    With a lowest share, the other priorities that have work are served in turn while urgent jobs
+    wait, so that none starves. A queue with keys or limits is served key by key instead.
+    """
+    from pgqueue import operations
+    from pgqueue.cli.limits import share
+
+    _change(queue, operations.limit(queue, share(queue, lowest_share)), store, as_json)
+
+
+def _change(queue: str, asked: Operation[Limits | None], store: Store, as_json: bool) -> None:
+    """Has the store change what *queue* allows, and says what is in force now."""
+    from pgqueue.backends.capabilities import require
+    from pgqueue.cli import output
+    from pgqueue.jobs.limits import Limits
+
+    with store.connected() as connected:
+        require(connected, "limits")
+        held = connected.execute(asked)
+    if as_json:
+        output.print_json({"name": queue, "limits": held})
+    else:
+        say(f"{queue}: {held or Limits()}")
+
+
+def _settle(
+    names: tuple[str, ...], every: bool, store: Store, as_json: bool, *, paused: bool
+) -> None:
+    from pgqueue import operations
     from pgqueue.cli import output
     from pgqueue.errors import InvalidJob
+    from pgqueue.jobs import checks
+    from pgqueue.operations import inspections
 
+    if every == bool(names):
+        raise click.UsageError("give either the names of queues, or --all")
     try:
         for name in names:
             checks.name("queues", "QUEUE", name)
     except InvalidJob as error:
         raise click.UsageError(str(error)) from error
     with store.connected() as connected:
+        if every:
+            names = tuple(queue.name for queue in connected.execute(inspections.queues()))
         for name in names:
             connected.execute(operations.pause(name) if paused else operations.resume(name))
     if as_json:
         output.print_json([{"name": name, "paused": paused} for name in names])
     else:
         for name in names:
-            click.echo(f"{name} {'paused' if paused else 'resumed'}")
+            say(f"{name} {'paused' if paused else 'resumed'}")

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from pgqueue.cli.command import Command
+from pgqueue.cli.printable import printable_json
 from pgqueue.cli.store import Store, json_option, store_options
 
 if TYPE_CHECKING:
-    from pgqueue.cli.figures import Status
+    from pgqueue.cli.store import Connected
     from pgqueue.errors import StoreUnavailable
+    from pgqueue.views.status import Status
 
 
 @click.command(cls=Command)
@@ -35,14 +37,13 @@ def status(store: Store, as_json: bool, watch: bool, interval: float) -> None:
     With --watch a live view; with --watch --json one line of JSON a look.
     """
     from pgqueue.cli import output, status_view
-    from pgqueue.cli.figures import read
 
     if watch:
         with contextlib.suppress(KeyboardInterrupt):
             _watch(store, as_json, interval)
         return
     with store.connected() as connected:
-        found = read(connected, store.schema)
+        found = _look(connected, store.schema)
     if as_json:
         output.print_json(found)
     else:
@@ -60,20 +61,20 @@ def _watch(store: Store, as_json: bool, interval: float) -> None:
     if as_json:
         for look in looks:
             if not isinstance(look, StoreUnavailable):
-                click.echo(msgspec.json.encode(look))
+                click.echo(printable_json(msgspec.json.encode(look).decode()))
         return
     console = output.console()
     with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
         for look in looks:
             if isinstance(look, StoreUnavailable):
-                live.update(f"[red]{look}[/red]; trying again", refresh=True)
+                live.update(output.foreign(f"{look}; trying again", "red"), refresh=True)
             else:
                 live.update(status_view.view(look), refresh=True)
 
 
 def _looks(store: Store, interval: float) -> Iterator[Status | StoreUnavailable]:
-    """What is to be seen, every *interval* seconds; away from the start, the store is an error."""
-    from pgqueue.cli.figures import read
+    """What there is to see, every *interval* seconds, or that the store is away. Raises
+    StoreUnavailable only if it is away at the first look: then the URL is likely wrong."""
     from pgqueue.errors import StoreUnavailable
 
     seen = False
@@ -81,7 +82,7 @@ def _looks(store: Store, interval: float) -> Iterator[Status | StoreUnavailable]
         try:
             with store.connected() as connected:
                 while True:
-                    yield read(connected, store.schema)
+                    yield _look(connected, store.schema)
                     seen = True
                     time.sleep(interval)
         except StoreUnavailable as error:
@@ -89,3 +90,11 @@ def _looks(store: Store, interval: float) -> Iterator[Status | StoreUnavailable]
                 raise
             yield error
             time.sleep(interval)
+
+
+def _look(connected: Connected, schema: str) -> Status:
+    from pgqueue.backends.plans import carry_out
+    from pgqueue.views import status as figures
+
+    plan = figures.looking(schema, connected.head, figures.MOST_COUNTED, figures.MOST_MEASURED)
+    return carry_out(plan, connected.execute)

@@ -7,8 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pgqueue.cli import output
-from pgqueue.cli.figures import Status
 from pgqueue.cli.workers import worker_table
+from pgqueue.views.status import Status
 
 
 def view(status: Status) -> RenderableType:
@@ -33,12 +33,12 @@ def _head(status: Status) -> Text:
 def _queues(status: Status) -> Table:
     numbers = [*output.LIVE, "workers"]
     table = output.table("queue", *output.LIVE, "oldest due", "workers", "", right=numbers)
-    least = "" if status.exact else "≥"
     for queue in status.queues:
         counts = (
-            Text(f"{least}{count:,}", output.STYLES[state]) if count else Text("·", "dim")
+            Text(f"{'≥' * (state in queue.capped)}{count:,}", output.STYLES[state])
+            if (count := queue.counts.get(state, 0))
+            else Text("·", "dim")
             for state in output.LIVE
-            for count in [queue.counts.get(state, 0)]
         )
         unserved = queue.workers == 0 and queue.counts
         table.add_row(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,8 +13,8 @@ import click
 
 if TYPE_CHECKING:
     from pgqueue.backends.base import Backend
-    from pgqueue.jobs import Handle, NewJob
-    from pgqueue.operations import Operation
+    from pgqueue.jobs.job import Handle, NewJob
+    from pgqueue.operations import Operation, Plan
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,17 +27,48 @@ class Connected:
         self._backend = backend
         self._connection = connection
         self.head = backend.head
+        self.store = backend.store
+        self.capabilities = backend.capabilities
 
     def execute(self, operation: Operation[T]) -> T:
         with self._backend.on(self._connection) as executor:
             return executor.execute(operation)
 
+    def carry(self, plan: Plan[T]) -> T:
+        """Carry *plan* out, each of its operations in a transaction of its own."""
+        from pgqueue.backends.plans import carry_out
+
+        return carry_out(plan, self.execute)
+
+    def together(self, plan: Callable[[], Plan[T]]) -> T:
+        """Carry a *plan* out in one transaction, and anew while the store undoes it."""
+        from pgqueue.backends.plans import carry_out, patiently
+
+        def once() -> T:
+            with self._backend.on(self._connection) as executor:
+                return carry_out(plan(), executor.execute)
+
+        return patiently(once)
+
+    def steps(self, steps: Generator[Callable[[], Plan[T]], T, object]) -> Iterator[T]:
+        """Carry out what *steps* yields, each in one transaction; yield what each has done."""
+        with suppress(StopIteration):
+            step = next(steps)
+            while True:
+                done = self.together(step)
+                yield done
+                step = steps.send(done)
+
     def enqueue(self, jobs: Sequence[NewJob[Any]]) -> list[Handle[Any]]:
         from pgqueue import operations
-        from pgqueue.backends.base import carry_out
+
+        return self.carry_out(operations.enqueue(jobs))
+
+    def carry_out(self, plan: Plan[T]) -> T:
+        from pgqueue.backends.plans import carry_out
 
         with self._backend.on(self._connection) as executor:
-            return carry_out(operations.enqueue(jobs), executor.execute)
+            return carry_out(plan, executor.execute, getattr(executor, "together", None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +100,16 @@ class Store:
     def connected(self) -> Iterator[Connected]:
         """A connection, opened at once. Raises StoreUnavailable."""
         from pgqueue import backends
+        from pgqueue.backends.refusals import explained
 
         backend = backends.connect(self.url, schema=self.schema)
-        with backend.connect() as connection:
+        with backend.connect() as connection, explained(backend):
             yield Connected(backend, connection)
 
 
 def schema_name(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """*value*, if it can be a schema's name."""
-    from pgqueue.statements import in_schema
+    from pgqueue.statements.files import in_schema
 
     if value is not None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from pgqueue.cli.command import Command, Failure
+from pgqueue.cli.printable import say
 from pgqueue.cli.store import Store, json_option, store_options
 
 
@@ -14,9 +15,9 @@ from pgqueue.cli.store import Store, json_option, store_options
 @json_option
 def why(id: int, store: Store, as_json: bool) -> None:
     """Say why a job is not running, or what became of it."""
-    from pgqueue import inspections
     from pgqueue.cli import output
-    from pgqueue.why import sentence
+    from pgqueue.doctor.why import sentence
+    from pgqueue.operations import inspections
 
     with store.connected() as connected:
         situation = connected.execute(inspections.why(id))
@@ -25,4 +26,4 @@ def why(id: int, store: Store, as_json: bool) -> None:
     if as_json:
         output.print_json({"id": id, "state": situation.job.state, "why": sentence(situation)})
     else:
-        click.echo(sentence(situation))
+        say(sentence(situation))

@@ -13,7 +13,7 @@ from pgqueue.cli.store import Store, json_option, store_options
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pgqueue.inspections import Worker
+    from pgqueue.operations.inspections import WorkerInfo
 
 
 @click.command(cls=Command)
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 @json_option
 def workers(store: Store, as_json: bool) -> None:
     """The worker processes that are present; a star marks the leader."""
-    from pgqueue import inspections
     from pgqueue.cli import output
+    from pgqueue.operations import inspections
 
     with store.connected() as connected:
         found = connected.execute(inspections.workers())
@@ -32,7 +32,7 @@ def workers(store: Store, as_json: bool) -> None:
         output.console().print(worker_table(found) if found else "no workers")
 
 
-def worker_table(found: Sequence[Worker]) -> Table:
+def worker_table(found: Sequence[WorkerInfo]) -> Table:
     from pgqueue.cli import output
 
     columns = ["worker", "name", "queues", "running", "started", "heard", ""]

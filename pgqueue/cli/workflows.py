@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pgqueue.cli.command import Failure, LazyGroup
+from pgqueue.cli.printable import printable, say
 from pgqueue.cli.store import Connected, Store, json_option, store_options
 
 if TYPE_CHECKING:
-    from pgqueue.inspections import Graph, Workflow
+    from pgqueue.operations.inspections import GraphView, WorkflowSummary
 
 
 @click.group(cls=LazyGroup)
@@ -36,8 +37,10 @@ def workflows() -> None:
 @json_option
 def list_workflows(store: Store, as_json: bool, **chosen: Any) -> None:
     """Workflows, the newest first, and how far they are."""
-    from pgqueue import inspections
+    from rich.text import Text
+
     from pgqueue.cli import output
+    from pgqueue.operations import inspections
 
     with store.connected() as connected:
         found = connected.execute(inspections.workflows(**chosen))
@@ -47,7 +50,7 @@ def list_workflows(store: Store, as_json: bool, **chosen: Any) -> None:
     table = output.table("id", "name", "state", "jobs", "created", "tags", right=["id"])
     style = {"completed": "green", "failed": "bold red", "open": "bold yellow"}
     for flow in found:
-        state = f"[{style[flow.state]}]{flow.state}[/]"
+        state = Text(flow.state, style[flow.state])
         created = output.ago(flow.created_at)
         table.add_row(str(flow.id), flow.name, state, _states(flow), created, ", ".join(flow.tags))
     output.console().print(table if found else "no workflows")
@@ -78,8 +81,8 @@ def show(id: int, form: str, unfold: bool, limit: int, store: Store, as_json: bo
 
     Jobs that do the same between the same others are drawn as one.
     """
-    from pgqueue import inspections
     from pgqueue.cli import output
+    from pgqueue.operations import inspections
 
     with store.connected() as connected:
         found = connected.execute(inspections.workflows(id=id))
@@ -100,13 +103,13 @@ def show(id: int, form: str, unfold: bool, limit: int, store: Store, as_json: bo
     elif form == "text":
         _print(flow, graph, unfold)
     else:
-        from pgqueue.cli import graph_formats
-        from pgqueue.cli.graph_layout import nodes
+        from pgqueue.views import graph_formats
+        from pgqueue.views.graph_layout import nodes
 
         write = getattr(graph_formats, form)
-        click.echo(write(nodes(graph, fold=not unfold), datetime.now(UTC)))
+        say(write(nodes(graph, fold=not unfold), datetime.now(UTC)))
     if graph.cut:
-        click.echo(f"cut: there are more than {limit} jobs; see --limit", err=True)
+        say(f"cut: there are more than {limit} jobs; see --limit", err=True)
 
 
 @workflows.command()
@@ -159,38 +162,40 @@ def _change(
         return
     for id, counts in answers.items():
         told = ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))
-        click.echo(f"{id} {told.replace('running', 'asked to stop') or 'nothing to do'}")
+        say(f"{id} {told.replace('running', 'asked to stop') or 'nothing to do'}")
 
 
 def _require(connected: Connected, id: int) -> None:
-    from pgqueue import inspections
+    from pgqueue.operations import inspections
 
     if not connected.execute(inspections.workflows(id=id)):
         raise Failure(f"no workflow {id}; `pgqueue workflows list` shows them")
 
 
-def _print(flow: Workflow | None, graph: Graph, unfold: bool) -> None:
+def _print(flow: WorkflowSummary | None, graph: GraphView, unfold: bool) -> None:
     from rich.text import Text
 
     from pgqueue.cli import output
-    from pgqueue.cli.graph_layout import nodes
     from pgqueue.cli.graph_text import draw
+    from pgqueue.views.graph_layout import nodes
 
     console = output.console()
     if flow is not None:
         console.print(
-            Text.assemble((f"workflow {flow.id} ", "bold"), flow.name, f"  {_states(flow)}")
+            Text.assemble(
+                (f"workflow {flow.id} ", "bold"), printable(flow.name), f"  {_states(flow)}"
+            )
         )
     for line in draw(nodes(graph, fold=not unfold), datetime.now(UTC)):
         console.print(line, soft_wrap=True)
 
 
-def _states(flow: Workflow) -> str:
+def _states(flow: WorkflowSummary) -> str:
     said = ", ".join(f"{n} {state}" for state, n in sorted(flow.states.items()))
     return said if flow.exact else f"{said}, and more"
 
 
-def _document(flow: Workflow) -> dict[str, Any]:
+def _document(flow: WorkflowSummary) -> dict[str, Any]:
     return {
         "id": flow.id,
         "name": flow.name,

@@ -14,9 +14,9 @@ from typing import Final
 import msgspec
 
 from pgqueue.app import App
-from pgqueue.context import Context
-from pgqueue.inspections import parents
-from pgqueue.jobs import State
+from pgqueue.jobs.job import State
+from pgqueue.operations.inspections import parents
+from pgqueue.tasks.context import Context
 
 SCHEMA: Final = "pgqueue_demo"
 FILES: Final = "demo.files"
@@ -50,7 +50,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class NotYet(Exception):
-    """On purpose, so that there is something to try again."""
+    """Raised on purpose, so that there is something to try again."""
 
 
 @app.task(queue=FILES, executor="process", timeout=120)

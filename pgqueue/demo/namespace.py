@@ -12,7 +12,7 @@ from pgqueue.backends.redis import RedisBackend
 from pgqueue.client import enqueue
 from pgqueue.demo import SCHEMA
 from pgqueue.errors import PgqueueError
-from pgqueue.jobs import Handle, NewJob
+from pgqueue.jobs.job import Handle, NewJob
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def namespace(url: str) -> Iterator[tuple[str, Callable[[], None]]]:
     Raises StoreUnavailable, PgqueueError when another demo is running there.
     """
     with RedisBackend(url, schema=SCHEMA).connect() as client:
-        playing = f"{{{SCHEMA}}}:demo"  # subscribed to while it plays: so it ends with its process
+        playing = f"{{{SCHEMA}}}:demo"  # a subscription, not a key: it ends with its process
         if dict(client.pubsub_numsub(playing)).get(playing.encode()):
             raise PgqueueError("another demo is running in this Redis; wait for its end")
         listener = redis.Redis.from_pool(_another(client)).pubsub()
@@ -35,7 +35,7 @@ def namespace(url: str) -> Iterator[tuple[str, Callable[[], None]]]:
 
 
 def _clear(client: redis.Redis) -> None:
-    """Nothing is left of the demo's keys."""
+    """Deletes all keys of the demo."""
     names = client.scan_iter(f"{{{SCHEMA}}}:*", count=1_000)
     for name in names:
         client.unlink(name)

@@ -11,16 +11,17 @@ from statistics import quantiles
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import MetaData, make_url
+from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from pgqueue import backends, inspections
+from pgqueue import backends
 from pgqueue.client import enqueue
 from pgqueue.demo import SCHEMA, Report, app, nothing, read_source, report, stumble, tick
 from pgqueue.demo.stage import Stage, Workers
 from pgqueue.errors import PgqueueError
-from pgqueue.jobs import Handle, NewJob, State
-from pgqueue.migrations import database_at
+from pgqueue.jobs.job import Handle, NewJob, State
+from pgqueue.migrations.migrate import database_at
+from pgqueue.operations import inspections
 
 TICKS: Final = 40
 STUMBLES: Final = 20
@@ -47,7 +48,7 @@ class Scan(Base):
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """How far it is."""
+    """How far the demo is: *done* of *jobs*, after so many *seconds*."""
 
     done: int
     jobs: int
@@ -56,7 +57,7 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """How long something took: in the middle, and nearly at the worst."""
+    """How long something took: the median, and what only one in a hundred exceeds."""
 
     jobs: int
     p50_seconds: float
@@ -117,7 +118,7 @@ class Play:
         if backends.store_of(self._stage.url) == "redis":
             self._enqueue_in_pipeline(jobs)
             return len(jobs)
-        engine = database_at(self._stage.url).engine(make_url(self._stage.url))
+        engine = database_at(self._stage.url).engine(self._stage.url)
         if engine.dialect.name == "sqlite":
             engine = engine.execution_options(schema_translate_map={SCHEMA: None})
         Base.metadata.create_all(engine)

@@ -70,10 +70,14 @@ class Show:
         self._console.print(_deeds(figures, span))
         self._console.print()
 
-    def ways_on(self, stage: Stage, *, keep: bool) -> None:
-        """What to try next."""
+    def ways_on(self, stage: Stage, *, keep: bool, dashboard: str | None = None) -> None:
+        """What to try next; *dashboard*: where it can be looked at in a browser."""
         if keep:
-            self.say("[bold]It goes on until Ctrl-C.[/bold] Look around from another terminal:\n")
+            self.say("[bold]It goes on until Ctrl-C.[/bold]")
+            if dashboard is not None:
+                self.say("Look around in a browser; the link works once:\n")
+                self._console.print(f"  {dashboard}\n", soft_wrap=True)
+            self.say("Look around from another terminal:\n")
             self.say(
                 f"  export PGQUEUE_URL='{stage.url}' PGQUEUE_SCHEMA={SCHEMA}",
             )

@@ -17,14 +17,14 @@ from typing import IO, Any, Final
 import psycopg
 
 from pgqueue import backends, embedded, migrations
-from pgqueue.backends.postgres.backend import conninfo
+from pgqueue.addresses import conninfo
 from pgqueue.backends.sqlite.file import MEMORY, FilePresence, parse
 from pgqueue.demo import CLOCK, FILES, SCHEMA
 from pgqueue.errors import NoServer, PgqueueError, StoreUnavailable
 from pgqueue.worker.supervisor import environment
 
 _GOODBYE_SECONDS: Final = 10.0
-# Few files at once a process, so that the clock's jobs always find room.
+# Each process reads only four files at once, so that the clock's jobs always find room.
 _QUEUES: Final = f"{FILES}:4,{CLOCK}"
 
 
@@ -94,9 +94,9 @@ class Workers:
             [sys.executable, "-m", "pgqueue.worker", "pgqueue.demo:app", *words],
             stdin=subprocess.DEVNULL,
             stderr=log,
-            # Not by --url: anybody may read a command line.
+            # Not by --url: anybody on this machine may read a command line, and a password in it.
             env={**environment(), "PGQUEUE_URL": url},
-            process_group=0,  # Ctrl-C is for us
+            process_group=0,  # Ctrl-C is for us, who then stop the workers
         )
 
     def check(self) -> None:
@@ -190,7 +190,7 @@ def _tables(url: str) -> Iterator[Stage]:
 @contextmanager
 def _namespace(url: str) -> Iterator[Stage]:
     """An empty queue in a namespace that is ours."""
-    from pgqueue.demo.namespace import namespace  # redis-py is not everybody's
+    from pgqueue.demo.namespace import namespace  # here, as redis-py is not always installed
 
     with namespace(url) as (server, clear):
         yield Stage(url, server, "in a namespace of its own", clear)

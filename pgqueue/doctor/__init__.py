@@ -1,30 +1,32 @@
 """What ails a queue: each check looks at one thing, and says what it found and what helps.
 
-A check is one function from a `Patient` to findings. One that needs a statement file of its own, or
-something only some stores can do, says so, and where that is missing it is left out: a store
+A check is one function from a `Patient` to findings. It says if it needs a statement file of its
+own, or something that only some stores can do, and is left out where that is missing. So a store
 without roles, replicas or vacuum has fewer checks, not other ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from pgqueue.backends.base import Backend
 from pgqueue.doctor.connection import CONNECTION
 from pgqueue.doctor.findings import Check as Check
 from pgqueue.doctor.findings import Finding as Finding
 from pgqueue.doctor.findings import Patient, error, warning
+from pgqueue.doctor.schedules import SCHEDULES
 from pgqueue.doctor.server import SERVER
 from pgqueue.doctor.work import WORK
 from pgqueue.errors import NotPermitted, PgqueueError, SchemaError, StoreUnavailable
-from pgqueue.statements import texts
+from pgqueue.statements.files import names
 
-CHECKS: tuple[Check, ...] = (*CONNECTION, *SERVER, *WORK)
+CHECKS: tuple[Check, ...] = (*CONNECTION, *SERVER, *WORK, *SCHEDULES)
 
 
 def examine(backend: Backend, schema: str) -> Iterator[Finding]:
-    """All that the checks find, in their order. Without a connection or a schema, only that."""
-    files = _files(backend.store)
+    """All that the checks find, in their order. If there is no connection or no schema, that is the
+    only finding."""
+    files = names(backend.store)
     try:
         with backend.connect() as connection:
             patient = Patient(backend, connection, schema)
@@ -46,14 +48,6 @@ def examine(backend: Backend, schema: str) -> Iterator[Finding]:
         )
     except PgqueueError as failed:
         yield error("connection", str(failed))
-
-
-def _files(store: str) -> Collection[str]:
-    """The statements that *store* has; none is known of a store of another package."""
-    try:
-        return texts(store)
-    except PgqueueError:
-        return ()
 
 
 def _carried_out(check: Check, patient: Patient) -> Iterator[Finding]:

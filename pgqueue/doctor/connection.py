@@ -7,10 +7,10 @@ import secrets
 from collections.abc import Iterator
 from time import monotonic, time
 
-from pgqueue import inspections, operations, rights
+from pgqueue import operations
 from pgqueue.doctor.findings import Check, Finding, Patient, error, ok, warning
 from pgqueue.errors import StoreUnavailable
-from pgqueue.operations import Operation
+from pgqueue.operations import Operation, inspections, rights
 
 CLOCK_WARNING, CLOCK_ERROR = 1.0, 60.0  # seconds
 ECHO_SECONDS = 5.0
@@ -29,13 +29,14 @@ def schema(patient: Patient) -> Iterator[Finding]:
 
 
 def rights_of_the_role(patient: Patient) -> Iterator[Finding]:
-    """A role may play some parts and not others; one that it plays nearly is what is wrong."""
+    """A role need not play every part. Wrong is a part that it plays only nearly: it has rights for
+    it that its other parts do not explain, and lacks others that the part needs."""
     given = patient.ask(rights.grant({part: [None] for part in rights.PARTS}, pretend=True))
     role = given[0].role
     needs = {part: [right for right in given if right.part == part] for part in rights.PARTS}
     plays = [part for part, all_of in needs.items() if all(right.held for right in all_of)]
     explained = {right.command for part in plays for right in needs[part]}
-    if "reader" in plays:  # whoever reads all has the rights on columns, too
+    if "reader" in plays:  # whoever may read whole tables may read each of their columns, too
         explained |= {right.command for right in given if " (" in right.command}
     for part, all_of in needs.items():
         missing = [right for right in all_of if not right.held]
@@ -54,6 +55,23 @@ def rights_of_the_role(patient: Patient) -> Iterator[Finding]:
         yield error("rights", f"role {role} may neither enqueue, nor work, nor read", cure)
 
 
+def row_security(patient: Patient) -> Iterator[Finding]:
+    """What a policy hides from a role, no right gives it: it finds no job, and enqueues none."""
+    asked = Operation("doctor/row_security", {}, lambda answers: [name for (name,) in answers[0]])
+    hidden = patient.ask(asked)
+    if hidden:
+        table = f"{patient.schema}.{hidden[0]}"
+        more = f" and {len(hidden) - 1} more" if len(hidden) > 1 else ""
+        yield error(
+            "row security",
+            f"row level security hides rows of {hidden[0]}{more} from this role",
+            f"the schema's owner runs ALTER TABLE {table} DISABLE ROW LEVEL SECURITY, for each; "
+            "or ALTER ROLE ... BYPASSRLS",
+        )
+    else:
+        yield ok("row security", "no rows are hidden from this role")
+
+
 def clock(patient: Patient) -> Iterator[Finding]:
     before = time()
     there = patient.ask(Operation("doctor/clock", {}, lambda answers: float(answers[0][0][0])))
@@ -70,7 +88,7 @@ def clock(patient: Patient) -> Iterator[Finding]:
 
 def pooler(patient: Patient) -> Iterator[Finding]:
     pid = {"pid": str(patient.connection.pgconn.backend_pid)}
-    if patient.ask(Operation("direct", pid, lambda answers: bool(answers[0][0][0]))):
+    if patient.ask(Operation("session/is_direct", pid, lambda answers: bool(answers[0][0][0]))):
         yield ok("pooler", "url leads straight to the server")
     else:
         yield ok("pooler", "url leads through a pooler: nothing is prepared there")
@@ -116,7 +134,7 @@ async def _echo(patient: Patient) -> float | None:
     )
     try:
         await session.open()
-        if not await session.sleep({topic}):
+        if not await session.subscribe({topic}):
             return None
         began = monotonic()
         patient.ask(operations.wake([topic]))
@@ -130,7 +148,8 @@ async def _echo(patient: Patient) -> float | None:
 CONNECTION = (
     Check("schema", schema, essential=True),
     Check("rights", rights_of_the_role, file="rights/grant"),
+    Check("row security", row_security, file="doctor/row_security"),
     Check("clock", clock, file="doctor/clock"),
-    Check("pooler", pooler, file="direct"),
+    Check("pooler", pooler, file="session/is_direct"),
     Check("notifications", notifications, capability="push"),
 )

@@ -39,8 +39,9 @@ class Patient:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One look at one thing; *file*: the statement it needs, *capability*: what the store must
-    be able to do. *essential*: who may not look at that may look at nothing."""
+    """One look at one thing. *file*: the statement it needs; *capability*: what the store must be
+    able to do. *essential*: a role that may not look at this may look at nothing, and the
+    examination ends."""
 
     name: str
     look: Callable[[Patient], Iterable[Finding]]
@@ -49,7 +50,7 @@ class Check:
     essential: bool = False
 
     def applies_to(self, capabilities: Collection[str], files: Collection[str]) -> bool:
-        """Is it for a store that has these?"""
+        """Whether this check is for a store that has these."""
         able = self.capability is None or self.capability in capabilities
         return able and (self.file is None or self.file in files)
 

@@ -9,17 +9,20 @@ from typing import NamedTuple
 
 from pgqueue.doctor.findings import Check, Finding, Patient, error, ok, warning
 from pgqueue.operations import Operation
+from pgqueue.operations.workers import Behind
 
 HELD_WARNING, HELD_ERROR = timedelta(minutes=5), timedelta(hours=1)
 OLD_TRANSACTIONS = 1_000_000
+TURN_WARNING = timedelta(seconds=10)
 MANY_DEAD = 50_000
 LARGE = 64 * 1024**2  # bytes: a smaller table is nobody's trouble
-BYTES_A_ROW = 8 * 1024  # more than that for each live row is mostly air
+BYTES_A_ROW = 8 * 1024  # a table that takes more for each live row is mostly empty space
 OURS = ("job", "dependency", "worker")
 
 
 class Holder(NamedTuple):
-    """Who keeps what died since it began."""
+    """Who keeps vacuum from removing the rows that died since it began: a session, a prepared
+    transaction, a replication slot or a standby."""
 
     kind: str
     name: str
@@ -30,6 +33,17 @@ class Holder(NamedTuple):
     @property
     def lasted(self) -> timedelta:
         return timedelta(seconds=self.seconds or 0)
+
+
+class Keeper(NamedTuple):
+    """A session whose transaction holds *locks* under which limits are counted, among them
+    those of *queues* as a whole."""
+
+    name: str
+    pid: int
+    seconds: float
+    locks: int
+    queues: list[str]
 
 
 class Table(NamedTuple):
@@ -44,7 +58,8 @@ class Table(NamedTuple):
 
 
 class Days(NamedTuple):
-    """The partitions of one state; *stray*: jobs that had none."""
+    """The partitions of one state. *today*, *ahead*: whether there is one; *stray*: how many jobs
+    ended on a day that had none."""
 
     state: str
     today: bool
@@ -88,6 +103,23 @@ def _called(holder: Holder) -> str:
     number = f" {holder.pid}" if holder.pid is not None else ""
     long = "" if holder.seconds is None else f", for {timedelta(seconds=int(holder.seconds))}"
     return f"{holder.kind}{number} ({holder.name}{long}, {holder.age} transactions)"
+
+
+def turns(patient: Patient) -> Iterator[Finding]:
+    """A claim passes over a queue or a key that is locked: who keeps a lock keeps it from all."""
+    params = {"seconds": str(TURN_WARNING.total_seconds())}
+    found = patient.ask(Operation("doctor/turns", params, lambda a: [Keeper(*row) for row in a[0]]))
+    for keeper in found:
+        whole = f", all of queue {', '.join(keeper.queues)}" if keeper.queues else ""
+        long = timedelta(seconds=int(keeper.seconds))
+        yield warning(
+            "turns",
+            f"session {keeper.pid} ({keeper.name}) has held {keeper.locks} locks of limited queues "
+            f"and keys{whole} for {long}; nobody else claims of them",
+            f"end it: pg_terminate_backend({keeper.pid})",
+        )
+    if not found:
+        yield ok("turns", "nobody keeps a queue or a key from other workers")
 
 
 def tables(patient: Patient) -> Iterator[Finding]:
@@ -146,6 +178,46 @@ def autovacuum(patient: Patient) -> Iterator[Finding]:
         yield ok("autovacuum", "it is on, and quick for the tables that change all the time")
 
 
+def constraints(patient: Patient) -> Iterator[Finding]:
+    """Those that `migrate` has left unchecked, as reading a large table would have locked it."""
+    asked: Operation[list[tuple[str, str, str]]] = Operation(
+        "doctor/constraints", {}, lambda a: [(table, name, cure) for table, name, cure in a[0]]
+    )
+    unchecked = patient.ask(asked)
+    for table, name, cure in unchecked:
+        said = f"{name} holds for new rows; older ones of {table} have not been looked at"
+        yield warning("constraints", said, f"when it suits, it locks out no worker: {cure}")
+    if not unchecked:
+        yield ok("constraints", "each holds for all rows")
+
+
+def indexes(patient: Patient) -> Iterator[Finding]:
+    """Those that `migrate` does not make on a large table, and the one that it keeps meanwhile."""
+    asked: Operation[list[tuple[str, bool, str]]] = Operation(
+        "doctor/indexes", {}, lambda a: [(name, there, cure) for name, there, cure in a[0]]
+    )
+    odd = patient.ask(asked)
+    for name, there, cure in odd:
+        if there:
+            said = f"{name} is left from a version before; only workers of that version use it"
+            yield warning("indexes", said, f"when none of them runs any more: {cure}")
+        else:
+            said = f"{name} is not there: claims of a large queue walk further than they need to"
+            yield warning("indexes", said, f"when it suits, it locks out no worker: {cure}")
+    if not odd:
+        yield ok("indexes", "those that claims walk are there")
+
+
+def sequences(patient: Patient) -> Iterator[Finding]:
+    asked = Operation("doctor/sequences", {}, lambda a: [Behind(*row) for row in a[0]])
+    behind = patient.ask(asked)
+    for each in behind:
+        said = f"{each.sequence} is at {each.last}, but rows have numbers up to {each.newest}"
+        yield error("sequences", said, each.cure)
+    if not behind:
+        yield ok("sequences", "no number is given twice")
+
+
 def partitions(patient: Patient) -> Iterator[Finding]:
     asked = Operation("doctor/partitions", {"now": None}, lambda a: [Days(*row) for row in a[0]])
     cure = "is a worker running, and does it lead? Its role must be owner or `pgqueue grant`ed"
@@ -165,7 +237,11 @@ def partitions(patient: Patient) -> Iterator[Finding]:
 
 SERVER = (
     Check("horizon", horizon, file="doctor/horizon"),
+    Check("turns", turns, file="doctor/turns"),
     Check("tables", tables, file="doctor/tables"),
     Check("autovacuum", autovacuum, file="doctor/autovacuum"),
     Check("partitions", partitions, file="doctor/partitions"),
+    Check("constraints", constraints, file="doctor/constraints"),
+    Check("indexes", indexes, file="doctor/indexes"),
+    Check("sequences", sequences, file="doctor/sequences"),
 )

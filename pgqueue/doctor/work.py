@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from pgqueue import inspections
 from pgqueue.doctor.findings import Check, Finding, Patient, error, ok, warning
-from pgqueue.inspections import Count, Worker
-from pgqueue.jobs import State
-from pgqueue.operations import Operation
+from pgqueue.jobs.job import Job, State
+from pgqueue.operations import Operation, inspections
+from pgqueue.operations.inspections import Count, Queue, WorkerInfo
 
 LONG = timedelta(seconds=60)
 FRESH = timedelta(seconds=30)
 SILENT = timedelta(seconds=60)
+LOOKED_AT = 1_000
 WAITING = (State.AVAILABLE, State.SCHEDULED, State.RETRYABLE)
 DUE = (State.SCHEDULED, State.RETRYABLE)
 
@@ -31,7 +31,7 @@ class Stuck(NamedTuple):
 
 def workers(patient: Patient) -> Iterator[Finding]:
     present = patient.ask(inspections.workers())
-    by_name: dict[str, list[Worker]] = defaultdict(list)
+    by_name: dict[str, list[WorkerInfo]] = defaultdict(list)
     for worker in present:
         by_name[worker.name].append(worker)
     bad = False
@@ -56,7 +56,7 @@ def workers(patient: Patient) -> Iterator[Finding]:
         yield ok("workers", f"{len(present)} present" if present else "none are present")
 
 
-def _silence(worker: Worker) -> timedelta:
+def _silence(worker: WorkerInfo) -> timedelta:
     return datetime.now(UTC) - worker.heartbeat_at
 
 
@@ -74,7 +74,7 @@ def queues(patient: Patient) -> Iterator[Finding]:
             yield warning("queues", said, f"pgqueue queues resume {queue.name}")
         elif not queue.workers:
             bad = True
-            level = error if _oldest(waiting, State.AVAILABLE) > LONG else warning
+            level = error if _late(waiting) > LONG else warning
             said = f"no worker serves {queue.name}, and {jobs} jobs wait in it"
             yield level("queues", said, f"python -m pgqueue.worker APP --queues {queue.name}")
     if not bad:
@@ -85,13 +85,14 @@ def waiting(patient: Patient) -> Iterator[Finding]:
     """Jobs that wait although there is somebody who could take them."""
     counts = patient.ask(inspections.count()).counts
     present = patient.ask(inspections.workers())
-    paused = {q.name for q in patient.ask(inspections.queues()) if q.paused_at is not None}
+    known = patient.ask(inspections.queues())
+    held = {q.name for q in known if q.paused_at is not None or _is_full(q)}
     bad = False
     for queue in sorted({count.queue for count in counts}):
         mine = [count for count in counts if count.queue == queue]
         serving = [worker for worker in present if queue in worker.queues]
         late = _oldest(mine, State.AVAILABLE)
-        if queue not in paused and late > LONG and any(map(_is_free, serving)):
+        if queue not in held and late > LONG and any(map(_is_free, serving)):
             bad = True
             said = f"a job of {queue} is available since {late}, although workers have free slots"
             cure = f"pgqueue jobs list --queue {queue} --state available; pgqueue why ID"
@@ -105,13 +106,55 @@ def waiting(patient: Patient) -> Iterator[Finding]:
         yield ok("waiting", "nothing waits that could run")
 
 
+def tasks(patient: Patient) -> Iterator[Finding]:
+    """Jobs whose task no worker of their queue knows: they are handed back again and again."""
+    present = patient.ask(inspections.workers())
+    known: dict[str, set[str]] = defaultdict(set)
+    for worker in present:
+        for queue in worker.queues:
+            known[queue] |= set(worker.info.get("tasks", ()))
+    silent = {q for worker in present if "tasks" not in worker.info for q in worker.queues}
+    known = {queue: names for queue, names in known.items() if queue not in silent}
+    unknown: dict[tuple[str, str], list[Job]] = defaultdict(list)
+    for state in WAITING:
+        for job in patient.ask(inspections.list_jobs(state=state, limit=LOOKED_AT)):
+            if job.queue in known and job.task not in known[job.queue]:
+                unknown[job.queue, job.task].append(job)
+    counts = patient.ask(inspections.count()).counts if unknown else []
+    for (queue, task), jobs in sorted(unknown.items()):
+        late = _late([count for count in counts if count.queue == queue])
+        since = max(datetime.now(UTC) - late, min(job.enqueued_at for job in jobs))
+        level = error if datetime.now(UTC) - since > LONG else warning
+        said = f"no worker of {queue} knows the task {task}, and {len(jobs)} jobs wait for one"
+        cure = f"deploy a worker that has {task}; pgqueue why {jobs[-1].id}"
+        when = f" since {since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if late else ""
+        yield level("tasks", said + when, cure)
+    if not unknown:
+        yield ok("tasks", "each job's task is known to a worker of its queue")
+
+
 def _oldest(counts: Sequence[Count], *states: State) -> timedelta:
     """How long the first job in one of *states* has been due."""
     spans = [count.oldest for count in counts if count.state in states]
     return timedelta(seconds=int(max(spans, default=timedelta(0)).total_seconds()))
 
 
-def _is_free(worker: Worker) -> bool:
+def _late(counts: Sequence[Count]) -> timedelta:
+    """How late the first of these is that waits, from when it was due first."""
+    return max((timedelta(0), *(count.late for count in counts if count.state in WAITING)))
+
+
+def _is_full(queue: Queue) -> bool:
+    """Do its limits perhaps allow no more now? A rate, or one key, may be the reason."""
+    limits = queue.limits
+    if limits is None:
+        return False
+    bounded = limits.rate or limits.key_rate or limits.key_concurrency or limits.ordered
+    full = limits.concurrency is not None and (queue.running or 0) >= limits.concurrency
+    return bool(bounded) or full
+
+
+def _is_free(worker: WorkerInfo) -> bool:
     return worker.running < int(worker.info.get("concurrency", 0))
 
 
@@ -133,5 +176,6 @@ WORK = (
     Check("workers", workers),
     Check("queues", queues),
     Check("waiting", waiting),
+    Check("tasks", tasks),
     Check("stuck", stuck, file="doctor/stuck"),
 )

@@ -130,7 +130,8 @@ def _run(
 def _readable_copy(folder: Path) -> Path:
     """Copies an installation that lies in a private folder of root's, once for each build.
 
-    Opening up the folders above it instead would be a surprise nobody asked for.
+    The other account could also read it where it is, if the folders above were opened to all; but
+    nobody has asked us to change their permissions.
     """
     home, package = folder.parent, folder.parent.parent
     with (folder / "postgres").open("rb") as file:
@@ -140,7 +141,7 @@ def _readable_copy(folder: Path) -> Path:
     copied = place / package.name / home.name / folder.name
     if copied.is_dir():
         return copied
-    if place.exists():  # and was copied once, but not this layout
+    if place.exists():  # copied once before, but in another layout
         shutil.rmtree(place)
     copies.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=copies))

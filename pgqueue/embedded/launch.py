@@ -1,6 +1,7 @@
 """Becomes a server that dies with the process that started it.
 
-Run as a script, so that nothing happens between fork and exec in a process that has threads:
+It is a script of its own, since in a process that has threads, no Python code runs safely between
+fork and exec:
 `launch.py PARENT UID GID COMMAND…`, where UID is -1 for "as you are".
 """
 

@@ -35,7 +35,7 @@ _SIGNALS: Final = {
     "fast": signal.SIGINT,
     "immediate": signal.SIGQUIT,
 }
-_PATIENCE: Final = 30.0
+_PATIENCE_SECONDS: Final = 30.0
 _POLL: Final = 0.01
 _PREFIX: Final = "pgqueue-postgres-"
 # A socket's path ends at about 107 bytes (104 on macOS), and its file needs some of them.
@@ -73,9 +73,9 @@ def start(
 class Server:
     """One server on one directory, as long as this process lives at most.
 
-    A context manager that stops it at the end. The directory holds everything: the data, and the
-    socket among them, where only the server's own user can enter; the log; and a lock that all the
-    server's processes share, so that it is free only when the last of them has ended.
+    A context manager that stops it at the end. The directory holds everything: the data, with the
+    socket among them, in a folder that only the server's own user can enter; the log; and a lock,
+    which all the server's processes share, so that it is free only when the last of them has ended.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class Server:
 
         May be asked twice, and of a server that ended by itself.
         """
-        if os.getpid() != self._owner:  # at the exit of a child that was forked off
+        if os.getpid() != self._owner:  # a forked child exits, and our server is to go on
             return
         atexit.unregister(self.stop)
         self._end(_SIGNALS[mode])
@@ -165,7 +165,7 @@ class Server:
             shutil.rmtree(self._socket_dir, ignore_errors=True)
         if self._ephemeral and self.directory.exists():
             with contextlib.suppress(NoServer):
-                os.close(self._lock())  # when its last process is gone
+                os.close(self._lock())  # waits until its last process is gone
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def restart(self, mode: Mode = "fast") -> None:
@@ -192,7 +192,8 @@ class Server:
         return self._waiter is not None and self._waiter.is_alive()
 
     def _claim_directory(self) -> None:
-        """Makes the directory, which stays this user's: the server can lay no traps in it."""
+        """Makes the directory. It stays this user's: an account that only runs the server cannot
+        put links there, for root to follow."""
         self.directory.mkdir(parents=True, exist_ok=True)
         if not any(self.directory.iterdir()):
             self.directory.chmod(0o711 if self.binaries.account else 0o700)
@@ -208,7 +209,7 @@ class Server:
     def _lock(self) -> int:
         """Takes the directory for this server, once the last process of an earlier one is gone."""
         lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -239,7 +240,7 @@ class Server:
             *(["--no-sync"] if self._ephemeral else []),
         ]
         made = self.binaries.run("initdb", *arguments, "--locale", "C.UTF-8")
-        if made.returncode:  # not every system knows it
+        if made.returncode:  # not every system knows C.UTF-8
             made = self.binaries.run("initdb", *arguments, "--locale", "C")
         if made.returncode:
             runs_as = f" (the server runs as {account.name})" if account else ""
@@ -282,13 +283,14 @@ class Server:
             started.set_result(process)
             process.wait()
 
-        # The death signal comes when the *thread* that started a process ends: so this one waits.
+        # The kernel sends the death signal as soon as the *thread* that started the server ends, so
+        # it gets a thread that does nothing else, and waits for its end.
         self._waiter = Thread(target=run, name="pgqueue-postgres", daemon=True)
         self._waiter.start()
         self._process = started.result()
 
     def _await_answer(self) -> None:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _PATIENCE_SECONDS
         while self._is_running() and time.monotonic() < deadline:
             try:
                 psycopg.connect(self.url, connect_timeout=5).close()
@@ -303,12 +305,13 @@ class Server:
         """Sends the signals, each when the one before has not helped, and waits for the end."""
         if self._process is None or self._waiter is None:
             return
-        # Its last processes may hold the lock for a while: whoever comes next is to wait for them.
+        # Its last processes may hold the lock for a while. With 0 in place of our process id, the
+        # next server waits for them, instead of taking the directory for one in use.
         with contextlib.suppress(FileNotFoundError):
             (self.directory / "lock").write_text("0")
         for number in (*signals, signal.SIGQUIT, signal.SIGKILL):
             self._process.send_signal(number)
-            self._waiter.join(_PATIENCE)
+            self._waiter.join(_PATIENCE_SECONDS)
             if not self._waiter.is_alive():
                 break
         self._process = None

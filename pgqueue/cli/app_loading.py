@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def find_app(name: str) -> App:
     """The App called *name*: "shop.tasks:app", or "shop.tasks" when that module has just one.
 
-    Looks in the current directory first. Raises UsageError, which names what is there.
+    Looks in the current directory first. What it declares is called after this name, unless the App
+    has one of its own. Raises UsageError, which names what is there.
     """
     from pgqueue.app import App
 
@@ -35,12 +36,15 @@ def find_app(name: str) -> App:
         for part in attribute.split("."):
             found = getattr(found, part, None)
         if isinstance(found, App):
+            found.owner = found.owner or name
             return found
         what = f"is a {type(found).__name__}, not an App" if found is not None else "is not there"
         raise click.UsageError(f"{name} {what}; {_here(module_name, apps)}")
     if len({id(app) for app in apps.values()}) != 1:
         raise click.UsageError(_here(module_name, apps))
-    return next(iter(apps.values()))
+    [(attribute, app), *_] = apps.items()
+    app.owner = app.owner or f"{module_name}:{attribute}"
+    return app
 
 
 def _import(name: str) -> ModuleType:

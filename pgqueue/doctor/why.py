@@ -8,12 +8,15 @@ The store is asked once; everything here is plain text from what it answered.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from pgqueue.inspections import Situation, WaitedFor
-from pgqueue.jobs import Job, State
+from pgqueue.jobs.job import Job, State
+from pgqueue.jobs.schedules.firings import overlap_key
+from pgqueue.operations import Bounds
+from pgqueue.operations.inspections import Situation, WaitedFor
 
 LATE = timedelta(seconds=2)
+_KEY = overlap_key("")
 
 
 def sentence(situation: Situation) -> str:
@@ -42,7 +45,17 @@ def sentence(situation: Situation) -> str:
         case _:
             said = "was discarded" + _ended(job, now) + (f": {job.reason}" if job.reason else "")
             said += f", after {job.attempt} of {job.max_attempts} attempts"
-    return f"job {job.id} ({job.task}) {said}"
+    if job.expires_at is not None and job.state != State.RUNNING:
+        said += f"; it expires {_relative(job.expires_at, now)}, at {_instant(job.expires_at)}"
+    return f"job {job.id} ({job.task}){_fired_by(job)} {said}"
+
+
+def _fired_by(job: Job) -> str:
+    """Which schedule has made it; the key by which the next one finds it names it, too."""
+    key = job.unique_key or ""
+    if not key.startswith(_KEY):
+        return ""
+    return f" of schedule {key.removeprefix(_KEY).partition(' ')[0]}"
 
 
 def _blocked(situation: Situation) -> str:
@@ -52,6 +65,11 @@ def _blocked(situation: Situation) -> str:
     if more > 0:
         names.append(f"{more} more")
     said = f"waits on {'job' if len(names) == 1 else 'jobs'} {_listed(names)}"
+    for parent in parents:
+        if parent.same_key and len(names) == 1 and parent.state == State.RUNNING:
+            said = f"waits behind job {parent.id}, which runs and has the same unique key"
+        elif parent.same_key:
+            said += f"; {parent.id} has the same unique key"
     if parents:
         said += f"; {_doing(parents[0], situation.now)}"
     return said
@@ -74,6 +92,8 @@ def _available(situation: Situation) -> str:
         return f"is available, but queue {job.queue} is paused since {since}"
     if hopeless := _hopeless(situation):
         return f"is available{hopeless}"
+    if held_up := _held_up(situation):
+        return held_up
     ahead = f"{situation.ahead}{'+' if situation.ahead >= 1_000 else ''}"
     ahead += " jobs are ahead of it" if situation.ahead > 1 else " job is ahead of it"
     slots = sum(int(worker.info.get("concurrency", 0)) for worker in workers)
@@ -92,8 +112,37 @@ def _available(situation: Situation) -> str:
     return f"is available and the next one of queue {job.queue}; a worker takes it any moment"
 
 
+def _held_up(situation: Situation) -> str | None:
+    """Which limit of its queue keeps the job from starting, if one does."""
+    bounds, job = situation.bounds, situation.job
+    if bounds is None:
+        return None
+    most = bounds.limits.get("concurrency")
+    whole = f"waits for the limit of queue {job.queue}"
+    if most is not None and bounds.running >= most:
+        return f"{whole}: {bounds.running} of {most} run"
+    if bounds.free_at is not None:
+        count, seconds = bounds.limits["rate"]
+        began = f"{count} have started within {seconds:g} s"
+        return f"{whole}: {began}, the next may {_relative(bounds.free_at, situation.now)}"
+    turn = _waits_its_turn(bounds, job, situation.now)
+    return None if turn is None else f"waits its turn: {turn}"
+
+
+def _waits_its_turn(bounds: Bounds, job: Job, now: datetime) -> str | None:
+    key = f"key {_short(job.key)}" if job.key else "the jobs without a key"
+    if bounds.holder not in (None, job.id):
+        return f"{key} waits for job {bounds.holder}, which is {bounds.holder_state}"
+    most = bounds.own.get("concurrency", bounds.limits.get("key_concurrency"))
+    if job.key and most is not None and bounds.key_running >= most:
+        return f"{bounds.key_running} of {most} jobs of {key} run"
+    if bounds.key_free_at is not None:
+        return f"{key} may start again {_relative(bounds.key_free_at, now)}"
+    return None
+
+
 def _hopeless(situation: Situation) -> str:
-    """What keeps the job from running although its time may come: nobody would take it."""
+    """Why nobody would take the job, even once its time has come; empty if somebody would."""
     job, workers = situation.job, situation.workers
     if not workers:
         return f", but no live worker serves queue {job.queue}"
@@ -106,8 +155,8 @@ def _hopeless(situation: Situation) -> str:
 
 
 def _besides(said: str, hopeless: str) -> str:
-    """Both, where something keeps it from running already."""
-    if said.startswith("waits on ") or ", but" in said:
+    """Both together; *hopeless* begins with "besides" if *said* names an obstacle already."""
+    if said.startswith(("waits on ", "waits behind ")) or ", but" in said:
         hopeless = hopeless.replace(", but", "; besides,")
     return said + hopeless
 
@@ -154,7 +203,7 @@ def _relative(instant: datetime, now: datetime) -> str:
 
 
 def _instant(instant: datetime) -> str:
-    return f"{instant:%Y-%m-%d %H:%M:%S %Z}".rstrip()
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def _span(duration: timedelta) -> str:

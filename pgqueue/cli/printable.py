@@ -1,0 +1,72 @@
+"""Foreign text on somebody's terminal: `pgqueue.views.printable`, and how it is printed."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import sys
+from io import TextIOWrapper
+from typing import Any, Final
+
+import click
+
+from pgqueue.views.printable import printable
+from pgqueue.views.printable import printable_json as views_printable_json
+
+__all__ = ["be_plain", "printable", "printable_json", "say"]
+
+# What we draw with, for a terminal that lacks it; all else that it lacks is shown by its number.
+_PLAIN: Final = {
+    **dict.fromkeys("─╌━┬┴", "-"),
+    **dict.fromkeys("┼┤├╰╯╮╭┘└┌┐", "+"),
+    "│": "|",
+    "…": "...",
+    "·": "-",
+    "≥": ">=",
+    "×": "x",
+    "±": "+-",
+    "✓": "+",
+    "✗": "x",
+    "●": "*",
+    "◉": "@",
+    "○": "o",
+    "◌": "o",
+    "◔": "o",
+    "⊘": "/",
+    "↻": "~",
+}
+
+
+def printable_json(text: str) -> str:
+    """The same document as *text*, in characters that a terminal has, and does not obey."""
+    text = views_printable_json(text)
+    if all(_takes_all(stream) for stream in (sys.stdout, sys.stderr)):
+        return text
+    return "".join(
+        character if character.isascii() else json.dumps(character)[1:-1] for character in text
+    )
+
+
+def be_plain() -> None:
+    """From now on what stdout and stderr have no character for is printed in plain ones."""
+    codecs.register_error("pgqueue.plain", _in_plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and not _takes_all(stream):
+            stream.reconfigure(errors="pgqueue.plain")
+
+
+def _takes_all(stream: object) -> bool:
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return codecs.lookup(encoding).name.startswith("utf")
+
+
+def _in_plain(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    lacking = error.object[error.start : error.end]
+    plain = [_PLAIN.get(each) or ascii(each)[1:-1] for each in lacking]
+    return "".join(plain), error.end
+
+
+def say(text: str, *, err: bool = False, **options: Any) -> None:
+    """Prints *text*, all of its lines."""
+    click.echo(printable(text, lines=True), err=err, **options)
