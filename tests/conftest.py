@@ -1,33 +1,58 @@
-"""Real servers for the tests: started from a wheel, one a test process, a fresh database a test."""
+"""Real servers for the tests: started from a wheel, one a test process, a database a test."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
 
-import psycopg
+import hypothesis
 import pytest
-from sqlalchemy import make_url
 
-from pgqueue import embedded, statements
+from pgqueue import embedded
 from pgqueue.errors import NoServer
-from tests import valkey
+from tests import valkey, variants
+from tests.databases import Databases
 from tests.valkey import Valkey
 
-SETTINGS = {"max_connections": "200", "max_wal_size": "256MB"}
+SETTINGS = {
+    "fsync": "off",  # a crash of the machine is no test's
+    "max_connections": "200",
+    "max_prepared_transactions": "8",
+    "max_wal_size": "256MB",
+}
 _numbers = count(1)
+
+# How long one example takes says how busy the machine is, not whether it is right.
+hypothesis.settings.register_profile("pgqueue", deadline=None)
+hypothesis.settings.load_profile("pgqueue")
+
+# The hundreds of processes that the tests start find all modules compiled; each would do it anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shell that starts us in the background has us ignore Ctrl-C, and so would all that we start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n logical` and `-n auto`: more than there are processors, as many tests wait."""
+    return max(2, (os.cpu_count() or 1) * 3 // 2)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Before those marked are deselected."""
+    variants.sample(items)
+
+
 @pytest.fixture(scope="session")
-def postgres_server(worker_id: str) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """The URL of a server's own database: PGQUEUE_TEST_URL's, or one started here."""
     if url := os.environ.get("PGQUEUE_TEST_URL"):
         yield url
@@ -42,28 +67,37 @@ def postgres_server(worker_id: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def template(postgres_server: str, worker_id: str) -> Iterator[str]:
+def databases(postgres_server: str) -> Iterator[Databases]:
+    databases = Databases(postgres_server)
+    yield databases
+    databases.close()
+
+
+@pytest.fixture(scope="session")
+def template(databases: Databases) -> str:
     """The name of a migrated database, to be copied."""
-    name = f"pgqueue_template_{worker_id}_{os.getpid()}"
-    with psycopg.connect(postgres_server, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        with psycopg.connect(_url(postgres_server, name)) as connection:
-            for file in statements.schema_files("postgres"):
-                connection.execute(file.up.encode())
-        yield name
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    return databases.template.name
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str, template: str) -> Iterator[str]:
-    """A fresh, migrated database."""
-    yield from _database(postgres_server, template)
+def postgres_url(databases: Databases) -> Iterator[str]:
+    """A migrated database in which nothing is, and no other test works."""
+    with databases.migrated() as url:
+        yield url
 
 
 @pytest.fixture
-def empty_url(postgres_server: str) -> Iterator[str]:
+def fresh_url(databases: Databases, template: str) -> Iterator[str]:
+    """A migrated database that nobody has used: for what looks at pages and statistics."""
+    with databases.fresh(template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_url(databases: Databases) -> Iterator[str]:
     """A fresh database without the schema."""
-    yield from _database(postgres_server, "template1")
+    with databases.fresh() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -94,14 +128,6 @@ def namespace() -> str:
     return f"t{next(_numbers)}"
 
 
-def _database(server: str, template: str) -> Iterator[str]:
-    name = f"pgqueue_test_{os.getpid()}_{next(_numbers)}"
-    with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        yield _url(server, name)
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
 def fastest_folder() -> str | None:
     """Memory, if there is enough: a database there is made and dropped ten times as fast."""
     memory = "/dev/shm"
@@ -109,7 +135,3 @@ def fastest_folder() -> str | None:
         if shutil.disk_usage(memory).free > 2**30 and os.access(memory, os.W_OK):
             return memory
     return None
-
-
-def _url(server: str, database: str) -> str:
-    return make_url(server).set(database=database).render_as_string(hide_password=False)

@@ -19,6 +19,13 @@ from click.testing import CliRunner
 from pgqueue.cli import main
 
 T = TypeVar("T")
+# The demo with little to do: it has the same acts.
+DEMO = """
+from pgqueue.cli import main
+from pgqueue.demo import play
+play.BURST, play.TICKS, play.PINGS = 300, 5, 10
+main()
+"""
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
 

@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 
 from tests.cli.conftest import Start
-from tests.cli.terminal import Process, Terminal, eventually, is_alive
+from tests.cli.terminal import DEMO, Process, Terminal, eventually, is_alive
 
-COMMAND = "from pgqueue.cli import main; main()"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of a parent's death")
 
 
@@ -77,6 +77,9 @@ def test_plays_on_a_sqlite_file_which_goes_in_the_end(
 def test_ctrl_c_leaves_nothing_running(start: Start, sources: Path, postgres_url: str) -> None:
     process = _demo(start, sources, "--keep")
     process.says("goes on until Ctrl-C")
+    link = process.says(r"(http://127\.0\.0\.1:\d+/enter\?token=\S+)")[0][1]
+    with httpx.Client(follow_redirects=True) as browser:
+        assert "demo.files" in browser.get(link).text
     url = process.says("PGQUEUE_URL='(.*)'")[0][1]
     workers = Terminal(url)("workers", "--schema", "pgqueue_demo", "--json").json
     assert len(workers) >= 1
@@ -121,4 +124,4 @@ def _told(process: Process) -> Any:
 
 
 def _demo(start: Start, *words: object, **environment: str) -> Process:
-    return start("-c", COMMAND, "demo", *words, "--debug", **environment)
+    return start("-c", DEMO, "demo", *words, "--debug", **environment)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pgqueue import App, inspections
+from pgqueue import App
+from pgqueue.operations import inspections
 from tests.cli.terminal import Terminal
 
 

@@ -34,7 +34,10 @@ def test_a_reader_sees_everything_on_the_command_line(
         for words in ("status", "jobs list", "queues list", "workers", f"why {id}"):
             reader.ok(*words.split())
         assert "me" in reader.ok("jobs", "show", id)
-        assert reader("jobs", "cancel", id).code == 1
+        refused = reader("jobs", "cancel", id)
+        assert refused.code == 1
+        assert f"the role {role} may only read here" in refused.err
+        assert "granted --worker" in refused.err
         assert reader("queues", "pause", "default").code == 1
 
 

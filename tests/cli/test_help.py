@@ -10,7 +10,18 @@ import pytest
 
 from tests.cli.terminal import Terminal
 
-COMMANDS = ["migrate", "worker", "status", "jobs", "queues", "workers", "enqueue", "demo"]
+COMMANDS = [
+    "migrate",
+    "worker",
+    "bridge",
+    "status",
+    "jobs",
+    "queues",
+    "schedules",
+    "workers",
+    "enqueue",
+    "demo",
+]
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
 
@@ -29,7 +40,7 @@ def test_each_command_explains_itself(terminal: Terminal, command: str) -> None:
     assert f"Usage: main {command}" in terminal.ok(command, "--help")
 
 
-@pytest.mark.parametrize("group", ["jobs", "workflows", "queues"])
+@pytest.mark.parametrize("group", ["jobs", "workflows", "queues", "schedules"])
 def test_what_is_about_one_may_be_said_of_one(terminal: Terminal, group: str) -> None:
     one, many = terminal.ok(group.removesuffix("s"), "--help"), terminal.ok(group, "--help")
     assert one.splitlines()[1:] == many.splitlines()[1:]

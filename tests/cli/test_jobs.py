@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pgqueue import App, inspections
+from pgqueue import App
+from pgqueue.operations import inspections
 from tests.cli.conftest import Start
 from tests.cli.shop import boom, build, hang, refuse, send
 from tests.cli.terminal import Terminal, eventually
@@ -24,7 +26,7 @@ def test_lists_the_newest_first(terminal: Terminal, app: App) -> None:
     assert [job["id"] for job in terminal("jobs", "list", "--json").json] == [second.id, first.id]
     text = terminal.ok("jobs", "list")
     assert text.index("build") < text.index("send")
-    assert '{"order_id":1}' in text
+    assert '{"order_id": 1}' in text
 
 
 def test_an_empty_list_says_so(terminal: Terminal) -> None:
@@ -132,8 +134,9 @@ def test_a_filter_acts_on_all_that_match(terminal: Terminal, app: App, work: Wor
     app.enqueue([boom.job(n) for n in range(3)])
     app.enqueue(refuse.job())
     work()
-    answers = terminal("jobs", "retry", "--queue", "default", "--yes", "--json").json
-    assert len(answers) == 3
+    batch = terminal("jobs", "retry", "--queue", "default", "--yes", "--json").json
+    assert batch["answers"] == {"available": 3}
+    assert len(batch["jobs"]) == 3
     left = terminal("jobs", "list", "--state", "discarded", "--json").json
     assert [job["task"] for job in left] == ["refuse"]
 
@@ -141,9 +144,12 @@ def test_a_filter_acts_on_all_that_match(terminal: Terminal, app: App, work: Wor
 def test_a_filter_reaches_beyond_one_page(terminal: Terminal, app: App) -> None:
     app.enqueue([send.job(n) for n in range(1_500)])
     app.enqueue(send.job(0).options(delay=1000))
-    answers = terminal("jobs", "cancel", "--task", "send", "--yes", "--json").json
-    assert len(answers) == 1_501
-    assert all(answer["ok"] for answer in answers)
+    ended = terminal("jobs", "cancel", "--task", "send", "--yes", "--json")
+    first, second = [json.loads(line) for line in ended.out.splitlines()]
+    assert (first["batch"], first["answers"]) == (1, {"cancelled": 1_000})
+    assert (second["batch"], second["answers"]) == (2, {"cancelled": 501})
+    assert len({job["id"] for job in (*first["jobs"], *second["jobs"])}) == 1_501
+    assert terminal.ok("jobs", "cancel", "--task", "send", "--yes") == "no jobs of task send\n"
 
 
 def test_a_filter_wants_a_yes(terminal: Terminal, app: App) -> None:
@@ -164,7 +170,7 @@ def test_a_terminal_is_asked(terminal: Terminal, app: App, answer: bytes, state:
         os.environ["PGQUEUE_URL"] = str(terminal.url)
         os.execv(sys.executable, [sys.executable, "-c", script, "jobs", "cancel", "-q", "mail"])
     shown = b""
-    while b"cancel 1 job?" not in shown:
+    while b"cancel 1 job in queue mail?" not in shown:
         shown += os.read(screen, 1024)
     os.write(screen, answer)
     _, code = os.waitpid(pid, 0)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from pgqueue import App
-from pgqueue.cli import figures
+from pgqueue.views import status
 from tests.cli.conftest import Start
 from tests.cli.shop import boom, send
 from tests.cli.terminal import Terminal
@@ -61,7 +61,7 @@ def test_counts_that_stop_short_are_marked(
     terminal: Terminal, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app.enqueue([send.job(n) for n in range(3)])
-    monkeypatch.setattr(figures, "MOST_COUNTED", 2)
+    monkeypatch.setattr(status, "MOST_COUNTED", 2)
     assert terminal("status", "--json").json["exact"] is False
     assert "≥2" in terminal.ok("status")
 

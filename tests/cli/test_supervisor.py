@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pgqueue import App, inspections
+from pgqueue import App
+from pgqueue.operations import inspections
 from tests.cli.conftest import Start
 from tests.cli.shop import hang, send
 from tests.cli.terminal import Process, Terminal, eventually, is_alive
@@ -53,6 +54,25 @@ if place() == 0:
 Path("other").touch()
 signal.sigwait({signal.SIGTERM})
 sys.exit(7)
+"""
+
+# Works for a while and crashes; then the database is away, and then it is back.
+OUTAGE = """
+import sys, time
+from pathlib import Path
+from pgqueue.worker.supervisor import UNREACHABLE, place
+place()
+runs = len(Path("runs").read_text()) if Path("runs").exists() else 0
+Path("runs").write_text("." * (runs + 1))
+time.sleep(0 if runs else 0.5)
+sys.exit((7, UNREACHABLE, UNREACHABLE, 0)[runs])
+"""
+STEADY_SOON = """
+import asyncio, sys
+from pgqueue.worker import supervisor
+supervisor.STEADY_SECONDS = 0.1
+command = [sys.executable, "supervised.py"]
+sys.exit(asyncio.run(supervisor.Supervisor(command, 1, drain=True).run()))
 """
 
 
@@ -110,6 +130,24 @@ def test_signals_are_passed_on(worker: Start, app: App, tmp_path: Path) -> None:
     process.send(signal.SIGINT)
     assert process.ends() == 0
     process.says("stopping now")
+
+
+def test_a_signal_to_all_processes_leaves_each_its_grace_period(
+    worker: Start, app: App, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    handle = app.enqueue(hang.job(str(gate)))
+    process = worker("--processes", 1, "--reload")
+    [child] = pids(process, 1)
+    eventually((tmp_path / "gate.pid").exists)
+    os.kill(child, signal.SIGTERM)
+    process.says("SIGTERM: finishing what runs")
+    process.send(signal.SIGTERM)
+    process.says("SIGTERM: stopping")
+    os.kill(child, signal.SIGTERM)
+    gate.touch()
+    assert process.ends() == 0
+    assert app.result(handle, timeout=5) == child
 
 
 @linux
@@ -184,3 +222,9 @@ def test_files_of_others_are_not_looked_at(worker: Start, folder: Path) -> None:
     (folder / "ours.py").touch()
     [line] = process.says("(.*) changed: starting anew")
     assert line[1].endswith(" ours.py")
+
+
+def test_an_outage_of_a_database_that_was_there_is_outlived(start: Start, folder: Path) -> None:
+    (folder / "supervised.py").write_text(OUTAGE)
+    assert start("-c", STEADY_SOON).ends() == 0
+    assert (folder / "runs").read_text() == "...."

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pgqueue import App, inspections
+from pgqueue import App
+from pgqueue.operations import inspections
 from tests.cli.conftest import Start
 from tests.cli.shop import build, hang, send
 from tests.cli.terminal import Terminal, eventually
@@ -95,7 +96,7 @@ def test_a_url_counts_more_than_the_applications_own(
 
 
 def test_logs_json_when_asked(worker: Start) -> None:
-    process = worker("--drain", "--log-json")
+    process = worker("--drain", "--log-format", "json")
     assert process.ends() == 0
     records = [json.loads(line) for line in process.output.splitlines()]
     assert {"at", "level", "logger", "pid", "message"} <= set(records[0])

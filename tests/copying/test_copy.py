@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec.structs import asdict, replace
 
-from pgqueue import backends, chain, copying, inspections, migrations, operations
+from pgqueue import backends, chain, copying, migrations, operations
 from pgqueue.backends.base import Backend
-from pgqueue.graphs import workflow
-from pgqueue.hands import Completion
-from pgqueue.jobs import Job, NewJob
+from pgqueue.jobs.completion import Completion
+from pgqueue.jobs.graphs import workflow
+from pgqueue.jobs.job import Job, NewJob
+from pgqueue.jobs.schedules.rows import Declaration, ScheduleRow
+from pgqueue.operations import ScheduleWrite, inspections
 from pgqueue.testing.conformance import Store, a_job
 from tests.cli.terminal import Ended, Process, Terminal, eventually
 from tests.valkey import Valkey
@@ -92,7 +95,7 @@ def test_everything_that_waits_goes_on_elsewhere(place: Make, here: str, there: 
     read = store.running(a_job("read"))
     store.complete(read, result='{"n": 1}')
     store.complete(store.running(a_job("forgotten")))
-    dead = store.running(a_job("dead", max_attempts=1))
+    dead = store.running(a_job("dead", max_attempts=1, key="tenant"))
     store.add(a_job("spoiled").after(dead.id))
     store.fail(dead, error='{"type": "E", "message": "no"}')
     store.cancel(store.add(a_job("by_hand")))
@@ -100,7 +103,14 @@ def test_everything_that_waits_goes_on_elsewhere(place: Make, here: str, there: 
     again = store.running(a_job("again"))
     store.fail(again, retry_in=timedelta(days=1), error='{"type": "E", "message": "no"}')
     first, second, urgent = store.enqueue(
-        a_job("first", unique="k", args='{"n": [1, 2.50]}', tags=("t",), metadata='{"m": 1}'),
+        a_job(
+            "first",
+            unique="k",
+            key="tenant",
+            args='{"n": [1, 2.50]}',
+            tags=("t",),
+            metadata='{"m": 1}',
+        ),
         a_job("second"),
         a_job("urgent", priority=-1),
     )
@@ -137,9 +147,41 @@ def test_everything_that_waits_goes_on_elsewhere(place: Make, here: str, there: 
     other.check()
 
 
+@pytest.mark.parametrize(("there", "here"), [("postgres", "sqlite"), ("redis", "postgres")])
+def test_schedules_come_along_and_fire_no_instant_again(place: Make, there: str, here: str) -> None:
+    source, target = place(there), place(here)
+    store = a_store(source)
+    declared = Declaration(job={"task": "nightly"}, every_seconds=60.0)
+    rows = [
+        ScheduleRow(
+            **asdict(declared),
+            name=name,
+            declared=declared,
+            next_at=AGO,
+            owner="shop",
+            paused_at=AGO if name == "paused" else None,
+        )
+        for name in ("nightly", "paused")
+    ]
+    store.schedule(*(ScheduleWrite(row, new=True, moved=True) for row in rows))
+    assert len(store.fire().became) == 1
+    store.leave(store.worker)
+
+    told = copy(source, target).json
+
+    assert told["schedules"] == 2
+    other = Store(target.backend)
+    other.now = AGO
+    was = {row.name: row for row in store.schedules()}
+    for row in other.schedules():
+        assert row == replace(was[row.name], revision=row.revision, created_at=row.created_at)
+    assert other.fire().became == []
+    assert copy(source, target).json["schedules"] == 0
+
+
 SAME = (
     *("task", "state", "queue", "priority", "args", "attempt", "max_attempts", "rescues"),
-    *("run_at", "enqueued_at", "finished_at", "timeout_seconds", "unique_key", "blocked_by"),
+    *("run_at", "enqueued_at", "finished_at", "timeout_seconds", "unique_key", "key", "blocked_by"),
     *("result", "errors", "progress", "tags", "metadata"),
 )
 
@@ -192,7 +234,7 @@ def test_a_copy_that_is_killed_goes_on(place: Make, tmp_path: Path, here: str, t
     jobs: list[NewJob[Any]] = []
     for n in range(0, MANY, 2):
         jobs.append(a_job(f"{n:05}"))
-        jobs.append(a_job(f"{n + 1:05}").after(jobs[-1], *jobs[-2:-1]))
+        jobs.append(a_job(f"{n + 1:05}").after(jobs[-1], *jobs[-3:-2]))
     store.enqueue(*jobs)
 
     for number in range(3):
@@ -239,7 +281,7 @@ def test_what_has_come_meanwhile_is_brought_by_the_next_copy(place: Make, store_
 def test_a_store_with_living_workers_is_left_alone(
     place: Make, store_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pgqueue.cli.copy.PATIENCE", 0.0)
+    monkeypatch.setattr("pgqueue.cli.copy.PATIENCE_SECONDS", 0.0)
     source, target = place(store_name), place("sqlite")
     store = a_store(source)
     store.now = datetime.now(UTC)
@@ -333,3 +375,54 @@ def test_a_store_without_tables_is_named(place: Make) -> None:
 
     assert ended.code == 1
     assert "pgqueue migrate" in ended.err
+
+
+def test_the_second_of_two_that_began_as_one_file_is_refused_not_half_copied(
+    place: Make, tmp_path: Path
+) -> None:
+    first, second, target = place("sqlite"), place("sqlite"), place("postgres")
+    a_store(first).add(a_job("common"))
+    first.backend.close()
+    second.backend.close()
+    file, twin = (Path(one.url.removeprefix("sqlite:///")) for one in (first, second))
+    twin.write_bytes(file.read_bytes())
+    second = first._replace(
+        url=second.url, backend=backends.connect(second.url, schema=first.schema)
+    )
+    Store(first.backend).add(a_job("of_the_first"))
+    Store(second.backend).add(a_job("of_the_second"))
+    for each in (first, second):
+        for worker in each.backend.execute(inspections.workers()):
+            each.backend.execute(operations.leave(worker.id))
+        each.backend.close()
+
+    assert copy(first, target).code == 0
+    refused = copy(second, target)
+
+    assert refused.code == 1
+    assert "began as the same image or dump" in refused.err
+    assert set(tasks(target)) == {"common", "of_the_first"}
+
+
+def test_a_twin_that_was_adopted_is_another_store(place: Make) -> None:
+    first, second, target = place("sqlite"), place("sqlite"), place("postgres")
+    a_store(first).add(a_job("common"))
+    first.backend.close()
+    second.backend.close()
+    file, twin = (Path(one.url.removeprefix("sqlite:///")) for one in (first, second))
+    twin.write_bytes(file.read_bytes())
+    second = first._replace(
+        url=second.url, backend=backends.connect(second.url, schema=first.schema)
+    )
+    for each, task in ((first, "of_the_first"), (second, "of_the_second")):
+        Store(each.backend).add(a_job(task))
+        for worker in each.backend.execute(inspections.workers()):
+            each.backend.execute(operations.leave(worker.id))
+        each.backend.close()
+
+    assert copy(first, target).code == 0
+    assert Terminal(second.url)("adopt", "--schema", second.schema, "--json").json["store"]
+    assert copy(second, target).code == 0
+
+    found = [job.task for job in target.backend.execute(inspections.list_jobs())]
+    assert sorted(found) == ["common", "common", "of_the_first", "of_the_second"]

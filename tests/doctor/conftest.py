@@ -16,6 +16,12 @@ Look: TypeAlias = Callable[..., list[Finding]]
 
 
 @pytest.fixture
+def postgres_url(fresh_url: str) -> str:
+    """Without anybody's statistics."""
+    return fresh_url
+
+
+@pytest.fixture
 def look(postgres_url: str) -> Look:
     """What one check finds; of all checks, what is not well."""
 

@@ -9,11 +9,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from pgqueue import embedded, migrations
+from pgqueue import embedded, migrations, operations
+from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.doctor import server
 from pgqueue.doctor.server import Holder
-from pgqueue.operations import Retention
-from pgqueue.testing.conformance import Store
+from pgqueue.jobs.retention import Retention
+from pgqueue.testing.conformance import Store, a_job
 from tests.doctor.conftest import Look, well
 from tests.worker.process import eventually
 
@@ -48,6 +49,27 @@ def test_a_transaction_that_holds_the_horizon(
 
         reader.rollback()
         assert well(look("horizon"))
+
+
+def test_a_session_that_keeps_a_queue_to_itself(
+    look: Look, store: Store, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "TURN_WARNING", NO_TIME)
+    store.limit("mail", concurrency=1)
+    store.enqueue(a_job(queue="mail", key="k"))
+    backend = PostgresBackend(postgres_url)
+    with psycopg.connect(postgres_url, application_name="frozen") as connection:
+        with backend.on(connection) as executor:
+            assert executor.execute(operations.claim_in_turn("mail", 1, 1, 1)).jobs
+        pid = connection.info.backend_pid
+
+        [finding] = look("turns")
+        assert finding.level == "warning"
+        assert f"session {pid} (frozen, postgres, idle in transaction) has held" in finding.message
+        assert "all of queue mail for" in finding.message
+        connection.rollback()
+    assert well(look("turns"))
+    backend.close()
 
 
 def test_a_transaction_that_is_prepared_and_forgotten(
@@ -163,3 +185,49 @@ def test_days_without_a_partition(look: Look, store: Store, owner: psycopg.Conne
     assert (finding.level, finding.message) == ("warning", "discarded: there is none ahead")
     store.prune(Retention())
     assert well(look("partitions"))
+
+
+def test_sequences_that_are_behind_the_rows(
+    look: Look, owner: psycopg.Connection[Any], store: Store
+) -> None:
+    assert well(look("sequences"))
+    store.enqueue(a_job(), a_job())
+    owner.execute("ALTER SEQUENCE pgqueue.job_id RESTART")
+
+    [finding] = look("sequences")
+
+    assert finding.level == "error"
+    assert finding.message == "pgqueue.job_id is at 0, but rows have numbers up to 2"
+    owner.execute((finding.cure or "").encode())
+    assert well(look("sequences"))
+
+
+def test_an_index_that_a_large_table_lacks_and_one_that_is_left(
+    look: Look, owner: psycopg.Connection[Any]
+) -> None:
+    assert well(look("indexes"))
+    owner.execute("DROP INDEX pgqueue.job_turn")
+    owner.execute("CREATE INDEX job_claim ON pgqueue.job (queue, priority, position)")
+
+    missing, left = look("indexes")
+
+    assert (missing.level, left.level) == ("warning", "warning")
+    assert "job_turn is not there" in missing.message
+    assert "job_claim is left" in left.message
+    for finding in (missing, left):
+        owner.execute((finding.cure or "").rpartition(": ")[2].encode())
+    assert well(look("indexes"))
+
+
+def test_a_constraint_that_older_rows_were_not_held_to(
+    look: Look, owner: psycopg.Connection[Any]
+) -> None:
+    assert well(look("constraints"))
+    owner.execute("ALTER TABLE pgqueue.job ADD CONSTRAINT odd CHECK (priority < 100) NOT VALID")
+
+    [finding] = look("constraints")
+
+    assert finding.level == "warning"
+    assert "odd holds for new rows" in finding.message
+    owner.execute((finding.cure or "").rpartition(": ")[2].encode())
+    assert well(look("constraints"))

@@ -50,7 +50,16 @@ def test_a_new_redis_is_healthy(look_at_redis: Look) -> None:
     found = look_at_redis()
 
     assert [(finding.check, finding.level) for finding in found] == [
-        (check, "ok") for check in ("schema", "notifications", "workers", "queues", "waiting")
+        (check, "ok")
+        for check in (
+            "schema",
+            "notifications",
+            "workers",
+            "queues",
+            "waiting",
+            "tasks",
+            "schedules",
+        )
     ]
     assert "ms there and back" in found[1].message
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
+from pgqueue.jobs.schedules.rows import NEVER, ScheduleRow
+from pgqueue.operations import ScheduleWrite
 from pgqueue.testing.conformance import Store, a_job
 from tests.cli.terminal import Terminal
 from tests.doctor.conftest import Look, well
@@ -145,3 +148,81 @@ def test_a_job_that_waits_for_what_has_finished(
     assert finding.message == f"1 jobs wait for parents that have finished, {child} is one"
     assert store.sweep().stranded == 1
     assert well(look("stuck"))
+
+
+def test_a_job_whose_task_no_worker_of_its_queue_knows(
+    look: Look, store: Store, owner: psycopg.Connection[Any]
+) -> None:
+    joined(store, info={"concurrency": 5, "tasks": ["greet"]})
+    store.enqueue(a_job(task="greet"), a_job(task="renamed"), a_job(task="renamed"))
+    [finding] = look("tasks")
+    assert finding.level == "warning"
+
+    owner.execute(
+        "UPDATE pgqueue.job "
+        "SET run_at = run_at - interval '2 min', enqueued_at = enqueued_at - interval '1 day'"
+    )
+    assert [finding.level for finding in look("tasks")] == ["error"]
+    store.release(*store.claim(limit=3), delay=timedelta(minutes=1), unknown=True)
+
+    [finding] = look("tasks")
+    assert finding.level == "error"
+    since = re.search(r"since (.{19})", finding.message)
+    assert since is not None
+    late = datetime.now(UTC) - datetime.fromisoformat(since[1]).replace(tzinfo=UTC)
+    assert timedelta(minutes=2) <= late < timedelta(minutes=5)
+    assert well(look("waiting"))
+    assert "no worker of default knows the task renamed, and 2 jobs wait" in finding.message
+    assert "renamed" in (finding.cure or "")
+    joined(store, info={"concurrency": 5, "tasks": ["renamed"]})
+    assert well(look("tasks"))
+
+
+def test_a_job_of_tomorrow_whose_task_nobody_knows_is_not_late(look: Look, store: Store) -> None:
+    joined(store, info={"concurrency": 5, "tasks": ["greet"]})
+    store.enqueue(a_job(task="renamed", delay=timedelta(days=1)))
+
+    [finding] = look("tasks")
+    assert (finding.level, "since" in finding.message) == ("warning", False)
+
+
+def a_schedule(store: Store, name: str, **columns: Any) -> None:
+    given = {"every_seconds": 3600.0, "job": {"task": "t"}, "source": "api", **columns}
+    row = ScheduleRow(name=name, **given)
+    assert store.schedule(ScheduleWrite(row, new=True, moved=True)) == {name}
+
+
+def test_schedules_that_fire_no_more(look: Look, store: Store) -> None:
+    assert look("schedules")[0].message == "there are none"
+    a_schedule(store, "good", next_at=datetime.now(UTC) + timedelta(hours=1))
+    a_schedule(store, "paused", next_at=an_hour_ago(), paused_at=an_hour_ago())
+    assert well(look("schedules"))
+    a_schedule(store, "bad", next_at=NEVER, problem="it says nothing")
+    a_schedule(store, "never", next_at=NEVER)
+    a_schedule(store, "over", next_at=NEVER, ends_at=an_hour_ago())
+
+    bad, never = look("schedules")
+
+    assert (bad.level, bad.message) == ("error", "bad fires no more: it says nothing")
+    assert (never.level, never.message.split(" will")[0]) == ("warning", "never")
+
+
+def test_schedules_that_nobody_fires(look: Look, store: Store) -> None:
+    a_schedule(store, "late", next_at=an_hour_ago())
+
+    [finding] = look("schedules")
+    assert finding.level == "error"
+    assert finding.message == "late should have fired a minute ago, and nobody leads"
+    joined(store)
+    assert "although somebody leads" in look("schedules")[0].message
+    store.fire()
+    assert well(look("schedules"))
+
+
+def test_a_schedule_that_cannot_be_read(
+    look: Look, store: Store, owner: psycopg.Connection[Any]
+) -> None:
+    a_schedule(store, "odd", next_at=an_hour_ago())
+    owner.execute("UPDATE pgqueue.schedule SET changes = '{}', declared = '{\"job\": 7}'")
+
+    assert "odd cannot be read" in look("schedules")[0].message

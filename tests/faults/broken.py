@@ -1,7 +1,7 @@
 """pgqueue with a guarantee broken on purpose: does the checker see it?
 
-A copy of the package, laid out as in a wheel, with a patched statement file. Workers that are
-started in its folder import it instead of the checkout's.
+A copy of the package, laid out as in a wheel, with patched files. Workers that are started in its
+folder import it instead of the checkout's.
 """
 
 from __future__ import annotations
@@ -15,14 +15,19 @@ from tests.faults.fleet import ROOT
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """*old*, which stands in the file once, becomes *new*."""
+    """*old*, which stands in the file once, becomes *new*. *file* is one of the package's if its
+    name says so, else a statement file."""
 
     file: str
     old: str
     new: str
 
-    def apply(self, folder: Path) -> None:
-        path = folder / self.file
+    def path(self, code: Path) -> Path:
+        statements = self.file.endswith(".sql")
+        return code / "pgqueue" / ("_sql" if statements else "") / self.file
+
+    def apply(self, code: Path) -> None:
+        path = self.path(code)
         text = path.read_text("utf-8")
         if text.count(self.old) != 1:
             raise ValueError(f"{self.file} has {text.count(self.old)} times {self.old!r}")
@@ -38,20 +43,125 @@ FENCING = (
 )
 EDGES = (
     Patch(
-        "postgres/settle.sql",
+        "postgres/parts/settle.sql",
         "SET blocked_by = j.blocked_by - locked.decided",
         "SET blocked_by = 0",
     ),
     Patch(
-        "postgres/settle.sql",
+        "postgres/parts/settle.sql",
         "state = CASE WHEN j.blocked_by > locked.decided THEN 'blocked'\n",
         "state = CASE WHEN false THEN 'blocked'\n",
     ),
 )
 RESCUE = (
-    Patch("postgres/rescue.sql", "AND j.state = 'running'", "AND j.state = 'nobody''s'"),
+    Patch("postgres/rescue.sql", "JOIN dead ON dead.worker = h.worker", "JOIN dead ON false"),
     Patch("postgres/sweep.sql", "WHERE j.state = 'running'", "WHERE j.state = 'nobody''s'"),
 )
+# A worker that is silent by the store's clock is dead: after an outage, and between two beats.
+ROBBERY = (
+    Patch(
+        "postgres/watch.sql",
+        "       w.suspected_at IS NULL AND w.remaining IS NULL AND",
+        "       w.heartbeat_at > clock_timestamp() - interval '0.9 s' AND",
+    ),
+    Patch(
+        "postgres/rescue.sql",
+        "    WHERE w.suspected_at IS NOT NULL\n",
+        "    WHERE w.heartbeat_at <= instant - interval '0.9 s'\n",
+    ),
+    Patch(
+        "postgres/rescue.sql",
+        "    WHERE d.frozen OR",
+        "    WHERE true OR",
+    ),
+)
+# A dead worker's jobs are taken all at once, or none of them.
+HELD = (
+    Patch(
+        "postgres/rescue.sql",
+        "        FOR NO KEY UPDATE SKIP LOCKED\n",
+        "        FOR NO KEY UPDATE\n",
+    ),
+)
+# Everybody leads: that is not broken yet, as each instant is dealt with once all the same.
+ALL_LEAD = (
+    Patch(
+        "postgres/elect.sql",
+        "SELECT worker, false, (SELECT",
+        "SELECT :worker::integer, true, (SELECT",
+    ),
+)
+# Neither is the row compared with what was read, nor does an instant that is noted stop anybody.
+NOT_COMPARED = (
+    *ALL_LEAD,
+    Patch(
+        "postgres/advance.sql",
+        "AND s.revision = given.revision AND s.next_at IS NOT DISTINCT FROM given.was\n"
+        "          AND s.paused_at IS NULL AND s.retired_at IS NULL\n"
+        "          AND (given.last_at IS NULL OR s.last_at IS NULL OR s.last_at < given.last_at)\n",
+        "AND s.paused_at IS NULL AND s.retired_at IS NULL\n",
+    ),
+    Patch(
+        "postgres/fired.sql",
+        "ON CONFLICT (schedule, instant) DO NOTHING",
+        "ON CONFLICT (schedule, instant) DO UPDATE SET outcome = excluded.outcome",
+    ),
+)
+# Each statement of a firing is a transaction of its own; slow ones, so that a kill comes between.
+TORN = (
+    Patch(
+        "worker/agents/scheduler.py",
+        """            async with self._line.transaction() as executor:
+                plan = operations.fire(moves, keep=self._keep, notify=not self._wakes_after)
+                fired = await carry_out_async(plan, executor.execute)
+""",
+        """            async def alone(operation):
+                await asyncio.sleep(0.1)
+                return await self._line.execute(operation)
+
+            plan = operations.fire(moves, keep=self._keep, notify=not self._wakes_after)
+            fired = await carry_out_async(plan, alone)
+""",
+    ),
+)
+_TRY = "ELSE pg_try_advisory_xact_lock(hashtext('pgqueue') # 1953787508,"
+_QUEUE_LOCK = f"{_TRY} hashtext(:queue::text)) END AS open"
+_KEY_LOCK = f"{_TRY}\n{' ' * 51}hashtext(:queue::text || ' ' || next.key)) END AS mine"
+# What a key may still start is counted before its lock is had: for long, so that others get it.
+FIRST_SNAPSHOT = (
+    Patch(
+        "postgres/claim_in_turn.sql",
+        _QUEUE_LOCK,
+        _QUEUE_LOCK.replace("ELSE", "WHEN pg_sleep(0.05)::text = '' THEN"),
+    ),
+    Patch("postgres/claim_in_turn.sql", "'most', most,", "'most', least(has, most),"),
+    Patch(
+        "postgres/claim_in_turn.sql",
+        "j.key = k.key AND j.permit IS NOT NULL AND j.state = 'running'",
+        "j.key = k.key AND j.permit IS NOT NULL AND false",
+    ),
+)
+NO_LOCK = (
+    Patch("postgres/claim_in_turn.sql", _QUEUE_LOCK, "ELSE true END AS open"),
+    Patch("postgres/claim_in_turn.sql", _KEY_LOCK, "ELSE true END AS mine"),
+)
+FIXED_WINDOW = (
+    Patch(
+        "postgres/claim_in_turn.sql",
+        "s.at >= instant - per) END) AS room",
+        "s.at >= date_bin(per, instant, 'epoch')) END) AS room",
+    ),
+    Patch(
+        "postgres/claim_in_turn.sql",
+        "s.at >= instant - per) END)) AS room",
+        "s.at >= date_bin(per, instant, 'epoch')) END)) AS room",
+    ),
+)
+ALL = {
+    "FENCING": FENCING, "EDGES": EDGES, "RESCUE": RESCUE, "ROBBERY": ROBBERY, "HELD": HELD,
+    "ALL_LEAD": ALL_LEAD, "NOT_COMPARED": NOT_COMPARED, "TORN": TORN, "NO_LOCK": NO_LOCK,
+    "FIRST_SNAPSHOT": FIRST_SNAPSHOT, "FIXED_WINDOW": FIXED_WINDOW,
+}  # fmt: skip
 
 
 def build(folder: Path, patches: tuple[Patch, ...]) -> Path:
@@ -62,5 +172,5 @@ def build(folder: Path, patches: tuple[Patch, ...]) -> Path:
     shutil.copytree(ROOT / "sql", code / "pgqueue" / "_sql")
     shutil.copytree(ROOT / "migrations", code / "pgqueue" / "_migrations", ignore=ignored)
     for patch in patches:
-        patch.apply(code / "pgqueue" / "_sql")
+        patch.apply(code)
     return code

@@ -13,7 +13,11 @@ from itertools import pairwise
 from math import inf
 
 from tests.faults.facts import FINISHED, Facts, Order, Run
+from tests.faults.limits import crowded, ordered, rated
+from tests.faults.schedules import delayed, fired, overlapping, timely, unfired
+from tests.faults.waits import waits
 
+LONGEST_WAIT = 15.0  # behind what somebody else holds, while one leader after the other is killed
 PLANNED = {"failed", "snoozed"}  # after these another run was to be expected
 
 
@@ -41,7 +45,7 @@ Findings = Iterator[tuple[int | None, str]]
 
 
 def kept(facts: Facts) -> Findings:
-    """What the producer was told is committed, is there; what it rolled back, is not."""
+    """What the producer saw committed is there; what it rolled back is not."""
     for key, (fate, _) in facts.fates.items():
         if fate == "committed" and key not in facts.by_key:
             yield None, f"order {key} was committed, and is gone"
@@ -146,7 +150,13 @@ def fenced(facts: Facts) -> Findings:
             yield job.id, f"job {job.id} is completed with the result {job.result} of no whole run"
             continue
         for run in facts.runs[job.id]:
-            if run.started_at > kept.started_at and not facts.blamed(
+            if _was_forgotten(facts, kept, run):
+                yield (
+                    job.id,
+                    f"job {job.id} was finished by run {kept.name} of {kept.worker}, which the "
+                    f"store had forgotten, when run {run.name} of {run.worker} had it",
+                )
+            elif run.started_at > kept.started_at and not facts.blamed(
                 [run.worker], kept.started_at, run.started_at
             ):
                 yield (
@@ -154,6 +164,17 @@ def fenced(facts: Facts) -> Findings:
                     f"job {job.id} was finished by run {kept.name} of {kept.worker}, when run "
                     f"{run.name} of {run.worker} had it",
                 )
+
+
+def _was_forgotten(facts: Facts, kept: Run, run: Run) -> bool:
+    """Had another store been put in place after *kept* began, and *run* begun there before it
+    ended?"""
+    return any(
+        fault.forgot_since is not None
+        and fault.forgot_since <= kept.started_at <= fault.healed_at < run.started_at
+        and (kept.ended_at or inf) > run.started_at
+        for fault in facts.faults
+    )
 
 
 def booked(facts: Facts) -> Findings:
@@ -193,8 +214,8 @@ def unique(facts: Facts) -> Findings:
     holders: dict[str, dict[int, tuple[float, Order]]] = defaultdict(dict)
     for order in facts.orders:
         if order.unique and order.created:
-            told = facts.fates.get(order.key, ("unknown", inf))[1]
-            holders[order.unique][order.job] = (told, order)
+            committed_at = facts.fates.get(order.key, ("unknown", inf))[1]
+            holders[order.unique][order.job] = (committed_at, order)
     for name, orders in holders.items():
         for job in facts.jobs:
             if job.id in orders and job.state not in FINISHED and len(orders) > 1:
@@ -235,13 +256,44 @@ def rerun(facts: Facts) -> Findings:
                 yield run.job, f"job {run.job} broke on {run.worker}, to which nothing had happened"
 
 
+def robbed(facts: Facts) -> Findings:
+    """No job is taken from a worker that is neither dead, nor frozen, nor forgotten by the store:
+    whatever else has happened, it would have finished it."""
+    for first, second, fault in _repeats(facts):
+        # Without a fault `rerun` reports it; "broke" means that the task itself failed.
+        if fault is None or first.how == "broke":
+            continue
+        job = facts.by_id.get(first.job)
+        # A worker that thaws may begin a job that was taken from it and has ended elsewhere.
+        over = (first.ended_at or inf) <= second.started_at
+        owner = second if over and job and facts.accepted(job) == first else first
+        if not facts.robbed_by(owner.worker, first.started_at, second.started_at):
+            yield (
+                first.job,
+                f"job {first.job} ran on {first.worker} ({first.how or 'no end'}) and again on "
+                f"{second.worker} {second.started_at - first.started_at:.2f} s later; {fault} "
+                f"had befallen one of them, and neither kills nor freezes",
+            )
+
+
+def waited(facts: Facts) -> Findings:
+    """No job waits long behind a row that another transaction holds, unless it needs that row."""
+    for wait in waits(facts):
+        if wait.seconds > LONGEST_WAIT:
+            yield (
+                wait.job,
+                f"job {wait.job} waited {wait.seconds:.1f} s for {wait.until}, and all it can have "
+                f"waited for is {wait.behind}, which is not its own",
+            )
+
+
 def alive(facts: Facts) -> Findings:
     """No worker dies by itself, and none needs a restart to take part again."""
     for worker in facts.workers:
         if not worker.asked:
             yield None, f"worker {worker.name} ended by itself, with exit code {worker.exit_code}"
         if worker.hung:
-            yield None, f"worker {worker.name} did not stop when it was told to, for a minute"
+            yield None, f"worker {worker.name} did not stop within a minute of SIGTERM"
     for name, present in facts.roll_call.items():
         if not present:
             yield None, f"worker {name} takes no jobs any more"
@@ -269,6 +321,7 @@ RULES: dict[str, Callable[[Facts], Findings]] = {
     rule.__name__: rule
     for rule in (
         kept, lost, phantom, spawned, terminal, ending, edges, fenced, booked, concurrency,
-        unique, rerun, alive,
+        unique, rerun, robbed, waited, alive, fired, timely, unfired, delayed, overlapping, crowded,
+        rated, ordered,
     )
 }  # fmt: skip

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from math import inf
 from typing import Literal
 
 from tests.faults.journal import Line
+from tests.faults.timetable import Entry
 
 EVERYBODY = frozenset({"*"})
 NOBODY: frozenset[str] = frozenset()
 STARVED = "starved"
+LONG_STALL = 2.0  # a process starved for so long may have been taken for dead
 AFTERMATH = 5.0  # for so long after it is healed a fault may show
 Fate = Literal["committed", "rolled back", "unknown"]
 FINISHED = ("completed", "cancelled", "discarded")
@@ -41,6 +44,19 @@ class Order:
     asked_at: float
     unique: str | None = None
     parents: tuple[Parent, ...] = ()
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a job knows of the schedule that made it, and when it was to run."""
+
+    schedule: str
+    instant: datetime
+    previous: datetime | None
+    missed: int
+    manual: bool
+    run_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +67,86 @@ class Job:
     key: int
     state: str
     result: str | None = None
+    made: Made | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """What the store says became of an instant of a schedule."""
+
+    schedule: str
+    instant: datetime
+    outcome: str
+    job: int | None
+    fired_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What became of *schedule* somewhen between two instants of the monotonic clock.
+
+    *declared* it is there from then on, *other* what it was changed to fires, *own* what was
+    declared does; *caught up*: it had fired all that was due until *since*.
+    """
+
+    schedule: str
+    what: Literal["declared", "paused", "resumed", "made up", "other", "own", "run", "caught up"]
+    since: float
+    until: float
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """The schedules of a round. *behind*: those that did not fire what was due when all was well.
+    *now_at*: what the wall clock showed when the monotonic one was 0. *true*: the store's clock is
+    the machine's, and is right."""
+
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    turns: Sequence[Turn] = ()
+    firings: Sequence[Firing] = ()
+    behind: Sequence[str] = ()
+    now_at: float = 0.0
+    true: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """When an attempt of a job of *queue* and *key* began, by the store's clock."""
+
+    job: int
+    queue: str
+    key: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """So many jobs of a queue, or of one key of it, ran in one snapshot: the most that was seen."""
+
+    queue: str
+    key: str | None
+    running: int
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What was done, when, and to which workers."""
+    """What was done, when, and to which workers.
+
+    *robs*: those it touches are dead, frozen, or forgotten by the store, and others may take their
+    jobs. *held*: jobs whose rows another transaction locks meanwhile; None: the fault locks none.
+    *schedule*: the one whose row it locks.
+    *forgot_since*: when it was healed the store knew nothing of what it had done since then.
+    """
 
     kind: str
     struck_at: float
     healed_at: float
     touched: frozenset[str]
     measure: str | None = None
+    robs: bool = True
+    held: frozenset[int] | None = None
+    schedule: str | None = None
+    forgot_since: float | None = None
 
     def touches(self, worker: str, since: float, until: float) -> bool:
         """Could it be why *worker* was not itself between two instants?"""
@@ -72,7 +157,7 @@ class Fault:
 @dataclass(frozen=True, slots=True)
 class Worker:
     """One process; *ended_at* is inf while it lives. *asked*: its end was the campaign's doing.
-    *hung*: it was told to stop, and had to be killed."""
+    *hung*: it was asked to stop, and had to be killed."""
 
     name: str
     concurrency: int
@@ -99,7 +184,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Facts:
-    """*fates*: what the producer knows of each order it ever tried, with when it was told."""
+    """*fates*: what the producer knows of each order it ever tried, with when it learned that."""
 
     orders: Sequence[Order]
     fates: Mapping[int, tuple[Fate, float]]
@@ -111,6 +196,9 @@ class Facts:
     gave_up: str | None = None
     roll_call: Mapping[str, bool] = field(default_factory=dict)
     quiet_at: float = inf  # from then on nothing was produced but the roll call
+    calendar: Calendar = field(default_factory=Calendar)
+    crowds: Sequence[Crowd] = ()
+    starts: Sequence[Start] = ()
 
     @cached_property
     def runs(self) -> dict[int, list[Run]]:
@@ -163,6 +251,27 @@ class Facts:
             if fault.touches(worker, since, until)
         ]
         return min(candidates, key=lambda found: found[:-1])[-1] if candidates else None
+
+    def robbed_by(self, worker: str, since: float, until: float) -> Fault | None:
+        """Why others may have taken a job from *worker* between two instants: it was dead, frozen,
+        or forgotten. That it was starved is no reason while a fault explains why it stood still."""
+        for fault in self.all_faults:
+            if not fault.robs or not fault.touches(worker, since, until):
+                continue
+            if fault.kind != STARVED or (
+                fault.healed_at - fault.struck_at >= LONG_STALL and not self._stilled(fault)
+            ):
+                return fault
+        return None
+
+    def _stilled(self, stall: Fault) -> bool:
+        return any(
+            fault.touched
+            and fault.struck_at <= stall.healed_at
+            and stall.struck_at <= fault.healed_at + 1
+            for fault in self.faults
+            if fault.kind != STARVED
+        )
 
     @cached_property
     def all_faults(self) -> list[Fault]:

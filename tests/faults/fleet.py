@@ -17,20 +17,17 @@ from time import monotonic, sleep
 
 import psutil
 
-from tests.faults import journal
+from tests.faults import journal, pace, ration
 from tests.faults.facts import Worker
 
 ROOT = Path(__file__).parents[2]
 CONCURRENCY = 6
 GRACE = 2.0
 OPTIONS = {
+    "queues": ",".join(("default", *ration.QUEUES)),
     "concurrency": str(CONCURRENCY),
     "pool-processes": "2",
     "grace": str(GRACE),
-    # Shorter than the defaults, so that a freeze longer than the lease fits into a campaign.
-    "heartbeat-interval": "1",
-    "frozen-after": "5",
-    "term": "5",
 }
 
 
@@ -97,7 +94,11 @@ class Fleet:
             number = sum(record.name.startswith(f"{slot}.") for record in self._records.values())
             name = f"{slot}.{number + 1}"
             log = self.folder / f"{name}.log"
-            flags = [word for key, value in OPTIONS.items() for word in (f"--{key}", value)]
+            flags = [
+                word
+                for key, value in {**OPTIONS, **pace.options()}.items()
+                for word in (f"--{key}", value)
+            ]
             with log.open("wb") as file:
                 process = subprocess.Popen(
                     [

@@ -1,7 +1,7 @@
 """The journal: what tasks did, in a file that no store knows of.
 
-Each line is written at once and whole, so whoever is killed has said it. Instants are those of the
-machine's monotonic clock, which all processes share and nobody can set.
+Each line is written at once and whole, so it survives a kill of its writer. Instants are those of
+the machine's monotonic clock, which all processes share and nobody can set.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ WORKER_VARIABLE = "FAULTS_WORKER"
 What = Literal[
     "start",  # a run begins
     "end",  # it is about to return its result
-    "failed",  # it fails, as it was told to
-    "snoozed",  # it asks to run again later, as it was told to
-    "discarded",  # it discards its job, as it was told to
-    "cancelled",  # it cancels its job, as it was told to
+    "failed",  # it fails, as its arguments ask
+    "snoozed",  # it asks to run again later, as its arguments ask
+    "discarded",  # it discards its job, as its arguments ask
+    "cancelled",  # it cancels its job, as its arguments ask
     "interrupted",  # somebody stopped it
-    "broke",  # it failed, and nobody had told it to
+    "broke",  # it failed, and its arguments did not ask for it
     "stalled",  # not a run: for *seconds* the process was not given the processor
 ]
 

@@ -1,4 +1,4 @@
-"""The nemesis: deals faults, one after the other, and notes what it did to whom."""
+"""The nemesis: deals faults, one after the other, and notes which one hit what."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ TRIES = 5  # until there is something to strike
 class Nemesis:
     """Deals a shuffled deck again and again, so that every kind has its turn.
 
-    Conditions (a held snapshot, say) are dealt by a second hand, and go on while others strike.
+    Conditions (a held snapshot, say) are dealt by a second hand, and go on while others strike;
+    those that are to be there always have a hand each.
     """
 
     def __init__(
@@ -27,11 +28,10 @@ class Nemesis:
         self._scene = scene
         self._random = random
         self._longest_pause = longest_pause
-        self._hands = [
-            hand
-            for condition in (False, True)
-            if (hand := [kind for kind in kinds if kind.condition is condition])
-        ]
+        hands: dict[tuple[bool, str], list[type[Kind]]] = {}
+        for kind in sorted(kinds, key=lambda kind: kind.condition):
+            hands.setdefault((kind.condition, kind.name if kind.always else ""), []).append(kind)
+        self._hands = list(hands.values())
         self._stopping = threading.Event()
         self._dealt = [threading.Event() for _ in self._hands]
         self._threads: list[threading.Thread] = []
@@ -87,8 +87,15 @@ class Nemesis:
             log.info("%s did not strike: %s", kind.name, error)
             self.now.pop(number, None)
             return False
-        self._stopping.wait(random.uniform(*kind.lasts))
+        self._stopping.wait(random.uniform(*kind.span()))
         fault.heal()
-        self.faults.append(Fault(kind.name, struck_at, monotonic(), touched, kind.measure))
+        self.faults.append(
+            Fault(
+                *(kind.name, struck_at, monotonic(), touched, kind.measure, kind.robs),
+                held=fault.held,
+                schedule=fault.schedule,
+                forgot_since=fault.forgot_since,
+            )
+        )
         self.now.pop(number, None)
         return True

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from pgqueue.jobs import Handle, NewJob
+from pgqueue.jobs.job import Handle, NewJob
 from pgqueue.operations import as_json
 from tests.faults import shop
 from tests.faults.facts import Parent
 
 KEYS = 5  # unique keys that are fought for
+LIMITED = 0.15  # of single orders are for queues with limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class OrderBook:
         random = self._random
         executor = random.choice(self._executors)
         plan = "complete"
+        if random.random() < LIMITED:
+            return self._one_of_a_limited_queue()
         if executor != "book" and random.random() < 0.3:
             plan = random.choice(["fail", "fail", "snooze", "discard", "cancel", "spawn", "spawn"])
         return Draft(
@@ -76,6 +79,14 @@ class OrderBook:
             unique=f"key-{random.randrange(KEYS)}" if random.random() < 0.12 else None,
             priority=random.choice([-5, 5]) if random.random() < 0.1 else 0,
         )
+
+    def _one_of_a_limited_queue(self) -> Draft:
+        """As soon as it is enqueued it is in its key's line."""
+        random = self._random
+        executor = random.choice(["call", "call", "file"])
+        seconds = random.choice([0.0, 0.05, 0.3] if executor == "file" else [0.05, 0.3, 1.0])
+        plan = random.choices(["complete", "fail", "snooze", "discard"], [12, 2, 2, 1])[0]
+        return Draft(self._next(), executor, seconds, plan)
 
     def _graph(self, earlier: Sequence[int]) -> list[Draft]:
         random = self._random

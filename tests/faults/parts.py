@@ -1,7 +1,7 @@
 """Parts of a campaign: each a stage, played in a process of its own, some of them side by side.
 
 They mostly wait: for a lease to run out, for a server to come back. So two take little longer than
-one. The process that asked shows what they say, and is told what they found.
+one. The process that started them shows their messages and receives what they found.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, TypeAlias
 
+from tests.faults import pace
 from tests.faults.rounds import Plan, Played, play
 from tests.faults.scenarios import STAGES, prepare
 
@@ -34,6 +35,7 @@ class Part:
     seed: int
     folder: Path
     longest_pause: float
+    shipped: bool = False
 
 
 def perform(
@@ -41,7 +43,7 @@ def perform(
 ) -> Iterator[tuple[Part, Played]]:
     """Plays *parts*, so many *at_once*, the first ones first; each as soon as it has ended.
 
-    Raises RuntimeError when one of them stumbles: it has said why.
+    Raises RuntimeError when one of them fails; its message is printed by then.
     """
     waiting = list(parts)
     playing: dict[Pipe, tuple[Part, Any]] = {}
@@ -57,17 +59,17 @@ def perform(
             for ready in wait(list(playing)):
                 part, process = playing[ready]  # type: ignore[index]
                 try:
-                    said = ready.recv()  # type: ignore[union-attr]
+                    message = ready.recv()  # type: ignore[union-attr]
                 except EOFError:
                     raise RuntimeError(
                         f"the stage {part.stage} was not played to its end"
                     ) from None
-                if isinstance(said, Played):
+                if isinstance(message, Played):
                     process.join()
                     del playing[ready]  # type: ignore[arg-type]
-                    yield part, said
+                    yield part, message
                 else:
-                    tell(part, said)
+                    tell(part, message)
     finally:
         for _, process in playing.values():
             process.terminate()  # it clears its stage before it goes
@@ -84,21 +86,24 @@ def _perform(part: Part, pipe: Pipe) -> None:
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # connections break here all the time
     stage = STAGES[part.store][part.stage]
     kinds = [kind for kind in stage.kinds if kind.name in part.kinds]
+    if part.shipped:
+        pace.ship()
     plan = Plan(
         stage.open_site,
         kinds,
         part.seconds,
         part.seed,
         longest_pause=part.longest_pause,
+        gap=stage.gap,
         prepare=prepare(kinds),
     )
-    told: list[str] = [""]
+    shown: list[str] = [""]
 
     def tell(text: str) -> None:
         if stopped.is_set():  # here, and not while a process is being started
             raise KeyboardInterrupt
-        if text != told[-1]:
-            told[:] = [text]
+        if text != shown[-1]:
+            shown[:] = [text]
             pipe.send(text)
 
     try:

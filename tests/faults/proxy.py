@@ -68,15 +68,15 @@ class Gate:
         self._network.soon(self._reset)
 
     def slow(self, seconds: float) -> None:
-        """Whatever is said takes so much longer."""
+        """Every message takes so much longer, in seconds."""
         self._network.soon(lambda: setattr(self, "delay", seconds))
 
     def hold(self) -> None:
-        """Nothing arrives any more, in either direction, and nobody is told."""
+        """Nothing arrives any more, in either direction; neither side sees an error."""
         self._network.soon(lambda: self.flowing.clear())
 
     def forget(self) -> None:
-        """Connections that are there are silent for ever, and nobody is told; new ones are well. So
+        """Open connections are silent for ever, without an error; new ones work. So
         does a firewall that has forgotten them."""
 
         def change() -> None:

@@ -6,7 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +15,8 @@ from tests.faults.checker import Violation, check, repeats
 from tests.faults.facts import FINISHED
 from tests.faults.recovery import recoveries, shown
 from tests.faults.rounds import Played
+
+SHOWN: Final = 10  # violations of one rule in one stage
 
 
 @dataclass
@@ -45,6 +47,9 @@ class Report:
         self.counts["jobs run twice for a fault"] += len({r.job for r in repeats(facts)})
         self.counts.update(f"jobs {job.state}" for job in facts.jobs if job.state in FINISHED)
         self.counts["jobs lost"] += len({v.job for v in found if v.rule in ("lost", "terminal")})
+        self.counts.update(f"instants {each.outcome}" for each in facts.calendar.firings)
+        self.counts["changes to schedules"] += len(facts.calendar.turns)
+        self.counts["starts seen in queues with limits"] += len(facts.starts)
         self.counts["workers"] += len(facts.workers)
         self.counts["log lines"] += sum(log.count("\n") for log in played.logs.values())
         for log in played.logs.values():
@@ -90,10 +95,13 @@ class Report:
         for last, count in self.tracebacks.most_common():
             console.print(f"{count:>8,} times in a log: {last}", style="yellow")
         console.print(f"{len(self.violations):>8,} violations")
-        for stage, violation in self.violations[:50]:
-            console.print(
-                f"[red]{stage}: {violation.rule}:[/red] {violation.text}", highlight=False
-            )
+        kinds = defaultdict(list)
+        for stage, violation in self.violations:
+            kinds[stage, violation.rule].append(violation.text)
+        for (stage, rule), texts in sorted(kinds.items()):
+            console.print(f"[red]{stage}: {rule}:[/red] {len(texts):,}", highlight=False)
+            for text in texts[:SHOWN]:
+                console.print(f"    {text}", highlight=False)
 
 
 def _by_name(counts: Mapping[str, int]) -> Iterable[tuple[str, int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,11 +12,15 @@ from time import monotonic
 from typing import Any
 
 from tests.faults import journal
+from tests.faults.agent import Agent
 from tests.faults.facts import EVERYBODY, STARVED, Facts, Fault
 from tests.faults.fleet import CONCURRENCY, Fleet
 from tests.faults.kinds import Kind, Scene
+from tests.faults.lapses import remembered
+from tests.faults.lookout import Lookout
 from tests.faults.nemesis import Nemesis
 from tests.faults.producer import Producer
+from tests.faults.timekeeper import Timekeeper
 
 PATIENCE = 180.0  # without any progress for so long, what is left will never end
 PROBE_SECONDS = 0.2
@@ -62,10 +65,12 @@ def play(plan: Plan, folder: Path, tell: Tell = lambda text: None) -> Played:
         scene = Scene(site, fleet, producer, Random(random.random()))
         nemesis = Nemesis(scene, plan.kinds, random, plan.longest_pause)
         probe = Probe(site)
+        timekeeper = Timekeeper(site, Random(random.random()), producer.still)
+        lookout = Lookout(site)
         try:
             fleet.start()
             fleet.await_start()
-            for agent in (producer, probe, nemesis):
+            for agent in (producer, probe, timekeeper, lookout, nemesis):
                 agent.start()
             _wait(plan, fleet, producer, nemesis, tell)
             tell("healing")
@@ -74,48 +79,49 @@ def play(plan: Plan, folder: Path, tell: Tell = lambda text: None) -> Played:
             quiet_at = monotonic()
             if producer.error:
                 raise producer.error
+            tell("schedules come to rest")
+            timekeeper.rest()
             producer.deliver()
             gave_up = _settle(plan, site, fleet, tell)
             present = {} if gave_up else _roll_call(site, fleet, producer, plan, tell)
         finally:
-            for agent in (probe, producer, fleet):
+            for agent in (probe, producer, timekeeper, lookout, fleet):
                 agent.stop()
         orders, jobs, bookings = site.read()
-        facts = Facts(
-            orders,
-            producer.fates,
-            jobs,
-            journal.read(fleet.journal),
-            [*nemesis.faults, *probe.stalls],
-            fleet.records(),
-            bookings,
-            gave_up,
-            present,
-            quiet_at,
+        crowds, starts = lookout.seen(orders)
+        facts = remembered(
+            Facts(
+                orders,
+                producer.fates,
+                jobs,
+                journal.read(fleet.journal),
+                [*nemesis.faults, *probe.stalls],
+                fleet.records(),
+                bookings,
+                gave_up,
+                present,
+                quiet_at,
+                timekeeper.calendar(),
+                crowds,
+                starts,
+            )
         )
     (folder / "faults").write_text("".join(f"{fault}\n" for fault in facts.faults))
     logs = {path.stem: path.read_text("utf-8", "replace") for path in folder.glob("w*.log")}
     return Played(facts, logs)
 
 
-class Probe:
+class Probe(Agent):
     """Notices when the whole machine is so slow that a live worker may look dead."""
 
+    patience = 30
+
     def __init__(self, site: Any) -> None:
+        super().__init__()
         self._site = site
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
         self.stalls: list[Fault] = []
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(30)
-
-    def _run(self) -> None:
+    def _work(self) -> None:
         while not self._stopping.wait(PROBE_SECONDS):
             began = monotonic()
             try:

@@ -9,15 +9,29 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.fleet import Fleet
-from tests.faults.kinds import Kind, clock, neighbours, network, processes, server, sessions
+from tests.faults.kinds import (
+    Kind,
+    clock,
+    holders,
+    neighbours,
+    network,
+    outages,
+    processes,
+    restored,
+    server,
+    sessions,
+)
 from tests.faults.kinds import valkey as valkey_kinds
+from tests.faults.kinds.ddl import DdlForbidden
 from tests.faults.kinds.deploy import Deployed
-from tests.faults.kinds.disk import DiskFull
+from tests.faults.kinds.disk import DiskFull, FileDiskFull
 from tests.faults.kinds.file import FileLocked, FileRead
 from tests.faults.kinds.pooler import PoolerKilled
-from tests.faults.kinds.standby import StandbyPromoted
+from tests.faults.kinds.standby import StandbyBehind, StandbyPromoted
 from tests.faults.sites import pooler, sqlite, valkey
-from tests.faults.sites.disk import DiskSite
+from tests.faults.sites.clocks import PostgresClockSite, ValkeyClockSite
+from tests.faults.sites.disk import DiskSite, FileDiskSite
+from tests.faults.sites.odd import OddSite
 from tests.faults.sites.pooler import PoolerSite
 from tests.faults.sites.postgres import PostgresSite
 from tests.faults.sites.sqlite import SqliteSite
@@ -27,13 +41,16 @@ from tests.faults.sites.valkey import ValkeySite
 
 @dataclass(frozen=True)
 class Stage:
-    """A site and the kinds of faults that are dealt there. *share*: of a campaign's time."""
+    """A site and the kinds of faults that are dealt there. *share*: of a campaign's time. *gap*:
+    between two orders, in seconds; see `rounds.Plan`. *long*: a short campaign goes without it."""
 
     open_site: Callable[[Path], Any]
     kinds: Sequence[type[Kind]]
     share: float
     missing: Callable[[], str | None] = lambda: None
     root: bool = False
+    long: bool = False
+    gap: float = 0.15
 
     def playable(self) -> tuple[list[type[Kind]], dict[str, str]]:
         """The kinds that can be dealt on this machine, and what the others lack."""
@@ -87,16 +104,80 @@ STAGES: dict[str, dict[str, Stage]] = {
             share=2,
             missing=pooler.missing,
         ),
+        # Longer than `frozen_after`, and nobody is dead.
+        "outages": Stage(
+            PostgresSite,
+            (
+                outages.ServerAway,
+                outages.ServerFrozen,
+                outages.MachineSuspended,
+                holders.TableLocked,
+            ),
+            share=3,
+        ),
+        # Few enough jobs that a free worker is always there: who waits, waits behind a row.
+        "held": Stage(
+            PostgresSite,
+            (
+                processes.WorkerKilled,
+                processes.WorkerStopped,
+                holders.RunningHeld,
+                holders.BlockedHeld,
+                holders.ParentHeld,
+                holders.WorkerHeld,
+                holders.QueueHeld,
+                holders.ScheduleHeld,
+            ),
+            share=2,
+            gap=0.5,
+        ),
+        "clocks": Stage(PostgresClockSite, (processes.WorkerKilled, clock.ServerClockSet), share=1),
+        "odd": Stage(
+            OddSite,
+            (
+                processes.WorkerKilled,
+                processes.WorkerStopped,
+                server.ServerRestarted,
+                sessions.ListenTerminated,
+                sessions.StatementsTerminated,
+                neighbours.WriterIdle,
+                DdlForbidden,
+                Deployed,
+            ),
+            share=2,
+        ),
+        "restored": Stage(PostgresSite, (processes.WorkerKilled, restored.StoreRestored), share=1),
         "standby": Stage(StandbySite, (processes.WorkerKilled, StandbyPromoted), share=1),
+        "failover": Stage(StandbySite, (processes.WorkerKilled, StandbyBehind), share=1, long=True),
         "disk": Stage(DiskSite, (DiskFull,), share=2, root=True),
     },
     "sqlite": {
         "file": Stage(
             SqliteSite,
             # No clock that jumps: on one machine there is one, and it is the database's.
-            (*PROCESSES, Deployed, FileLocked, FileRead),
+            (
+                *PROCESSES,
+                Deployed,
+                FileLocked,
+                FileRead,
+                outages.MachineSuspended,
+                clock.SignsOfLifeMoved,
+            ),
             share=1,
             missing=sqlite.missing,
+        ),
+        "restored": Stage(
+            SqliteSite,
+            (processes.WorkerKilled, restored.FileReplaced),
+            share=0.5,
+            missing=sqlite.missing,
+        ),
+        "disk": Stage(
+            FileDiskSite,
+            (processes.WorkerKilled, FileDiskFull),
+            share=0.5,
+            missing=sqlite.missing,
+            root=True,
         ),
     },
     "redis": {
@@ -111,12 +192,28 @@ STAGES: dict[str, dict[str, Stage]] = {
                 valkey_kinds.ServerFrozen,
                 valkey_kinds.ConnectionsKilled,
                 valkey_kinds.MemoryFull,
+                valkey_kinds.JoinedWhileFull,
                 network.NetworkCut,
                 network.NetworkSlow,
                 network.NetworkHeld,
                 network.NetworkHalfOpen,
+                outages.ServerFrozen,
+                outages.MachineSuspended,
+                valkey_kinds.ServerAway,
             ),
             share=1,
+            missing=valkey.missing,
+        ),
+        "restored": Stage(
+            ValkeySite,
+            (processes.WorkerKilled, restored.StoreRestored, restored.Flushed),
+            share=0.5,
+            missing=valkey.missing,
+        ),
+        "clocks": Stage(
+            ValkeyClockSite,
+            (processes.WorkerKilled, clock.ServerClockSetBack),
+            share=0.5,
             missing=valkey.missing,
         ),
     },

@@ -11,14 +11,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
-from pgqueue import App, Cancel, Context, Discard, Snooze
+from pgqueue import App, Cancel, Context, Discard, Retention, Snooze
 from pgqueue.errors import JobCancelled
+from pgqueue.jobs.job import NewJob
+from tests.faults import ration, timetable
 from tests.faults.journal import WORKER_VARIABLE, write
 
 # No limit that a campaign's many kills could reach: a job ends as its order says.
-app = App(max_rescues=10_000)
+# Kept for longer than a clock that is set can make them seem old.
+app = App(max_rescues=10_000, retention=Retention(completed=timedelta(days=7)))
 ATTEMPTS = 1_000
 RETRY = 0.1
 STALL_SECONDS = 0.5
@@ -80,26 +84,17 @@ class Run:
 
 @app.task(max_attempts=ATTEMPTS, retry=RETRY)
 async def bake(ctx: Context, key: int, seconds: float, plan: str) -> Ending:
-    run = Run(ctx, key, "async")
-    with run.noted():
-        await asyncio.sleep(seconds)
-        return run.ends(plan)
+    return await _awaits(ctx, key, seconds, plan)
 
 
 @app.task(max_attempts=ATTEMPTS, retry=RETRY)
 def wash(ctx: Context, key: int, seconds: float, plan: str) -> Ending:
-    run = Run(ctx, key, "thread")
-    with run.noted():
-        _work(ctx, seconds)
-        return run.ends(plan)
+    return _blocks(ctx, key, seconds, plan)
 
 
 @app.task(max_attempts=ATTEMPTS, retry=RETRY, executor="process")
 def print_label(ctx: Context, key: int, seconds: float, plan: str) -> Ending:
-    run = Run(ctx, key, "process")
-    with run.noted():
-        _work(ctx, seconds)
-        return run.ends(plan)
+    return _blocks(ctx, key, seconds, plan, "process")
 
 
 @app.task(max_attempts=ATTEMPTS, retry=RETRY)
@@ -118,24 +113,69 @@ async def book(ctx: Context, key: int, seconds: float, plan: str) -> None:
 
 
 async def engrave(ctx: Context, key: int, seconds: float, plan: str) -> Ending:
+    return await _awaits(ctx, key, seconds, plan)
+
+
+@app.task(max_attempts=ATTEMPTS, retry=RETRY, queue="api", key=ration.key)
+async def call(ctx: Context, key: int, seconds: float, plan: str) -> Ending:
+    return await _awaits(ctx, key, seconds, plan)
+
+
+@app.task(max_attempts=ATTEMPTS, retry=RETRY, queue="line", key=ration.key)
+def file(ctx: Context, key: int, seconds: float, plan: str) -> Ending:
+    return _blocks(ctx, key, seconds, plan)
+
+
+@app.task(max_attempts=ATTEMPTS, retry=RETRY)
+async def ring(ctx: Context, seconds: float, plan: str) -> Ending:
+    return await _awaits(ctx, _key_of(ctx), seconds, plan)
+
+
+@app.task(max_attempts=ATTEMPTS, retry=RETRY)
+def toll(ctx: Context, seconds: float, plan: str) -> Ending:
+    return _blocks(ctx, _key_of(ctx), seconds, plan)
+
+
+def ringing(entry: timetable.Entry) -> NewJob[Any]:
+    """The job of a schedule."""
+    task = toll if entry.thread else ring
+    return task.job(seconds=entry.seconds, plan=entry.plan)
+
+
+for _entry in timetable.ENTRIES.values():
+    if _entry.source == "code":
+        app.schedule(_entry.name, _entry.when.said, ringing(_entry), **_entry.options())
+for _queue, _limits in ration.QUEUES.items():
+    app.queue(_queue, **_limits)
+
+for _version in range(1, int(os.environ.get(VERSION_VARIABLE, "0")) + 1):
+    app.task(engrave, name=f"engrave_{_version}", max_attempts=ATTEMPTS, retry=RETRY)
+
+
+async def _awaits(ctx: Context, key: int, seconds: float, plan: str) -> Ending:
     run = Run(ctx, key, "async")
     with run.noted():
         await asyncio.sleep(seconds)
         return run.ends(plan)
 
 
-for _version in range(1, int(os.environ.get(VERSION_VARIABLE, "0")) + 1):
-    app.task(engrave, name=f"engrave_{_version}", max_attempts=ATTEMPTS, retry=RETRY)
+def _blocks(ctx: Context, key: int, seconds: float, plan: str, where: str = "thread") -> Ending:
+    run = Run(ctx, key, where)
+    with run.noted():
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            ctx.raise_if_cancelled()
+            time.sleep(min(left, 0.05))
+        return run.ends(plan)
 
 
-def _work(ctx: Context, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
-        ctx.raise_if_cancelled()
-        time.sleep(min(left, 0.05))
+def _key_of(ctx: Context) -> int:
+    """What stands for an order's key in a job that a schedule made."""
+    return timetable.key(ctx.scheduled.name, ctx.scheduled.instant)
 
 
 TASKS: dict[str, Any] = {"async": bake, "thread": wash, "process": print_label, "book": book}
+TASKS |= {"call": call, "file": file}
 
 
 def _watch() -> None:

@@ -16,7 +16,7 @@ from tests.faults.recovery import recoveries
 
 
 class Story:
-    """Facts as they are told, one after the other; a job of two workers, unless said otherwise."""
+    """Facts, one after the other; a job of two workers, unless given otherwise."""
 
     def __init__(self) -> None:
         self.orders: list[Order] = []
@@ -48,7 +48,7 @@ class Story:
         accepted: bool | None = None,
         executor: str = "async",
     ) -> str:
-        """A run; the one that ends well is accepted, unless said otherwise."""
+        """A run; the one that ends well is accepted, unless given otherwise."""
         name = f"run{next(self._runs)}"
         about = (worker, name, 100 + key, key, executor)
         self.lines.append(Line(start, "start", *about))
@@ -61,9 +61,9 @@ class Story:
             ]
         return name
 
-    def fault(self, kind: str, at: float, until: float, *workers: str) -> None:
+    def fault(self, kind: str, at: float, until: float, *workers: str, **more: Any) -> None:
         touched = frozenset(workers) or EVERYBODY
-        self.faults.append(Fault(kind, at, until, touched, "jobs"))
+        self.faults.append(Fault(kind, at, until, touched, "jobs", **more))
 
     @property
     def facts(self) -> Facts:
@@ -322,6 +322,94 @@ def test_a_worker_that_was_starved_is_no_wrong(story: Story) -> None:
     story.run(3, 2, None)
     story.lines.append(Line(6, "stalled", "w1", "-", 0, 0, "-", 4))
     story.run(3, 7, 8, worker="w2")
+    assert story.broken == set()
+
+
+def test_a_job_that_was_taken_from_a_worker_which_lived_through_an_outage(story: Story) -> None:
+    story.order(3)
+    story.run(3, 2, 30, accepted=False)
+    story.fault("suspended", 5, 20, robs=False)
+    story.run(3, 21, 31, worker="w2")
+    assert story.broken == {"robbed"}
+
+
+def test_a_job_of_a_worker_that_died_in_an_outage(story: Story) -> None:
+    story.order(3)
+    story.run(3, 2, None)
+    story.fault("suspended", 5, 20, robs=False)
+    story.fault("killed", 6, 7, "w1")
+    story.run(3, 21, 31, worker="w2")
+    assert story.broken == set()
+
+
+def test_that_another_worker_died_is_no_reason_to_rob_this_one(story: Story) -> None:
+    story.order(3)
+    story.run(3, 2, 30, accepted=False)
+    story.fault("killed", 6, 7, "w3")
+    story.fault("restarted", 6, 7, robs=False)
+    story.run(3, 21, 31, worker="w2")
+    assert story.broken == {"robbed"}
+
+
+def test_that_a_suspended_machine_starved_its_workers_is_no_reason_to_rob_one(story: Story) -> None:
+    story.order(3)
+    story.run(3, 2, 30, accepted=False)
+    story.fault("suspended", 5, 20, robs=False)
+    story.lines.append(Line(20.5, "stalled", "w1", "-", 0, 0, "-", 15))
+    story.run(3, 21, 31, worker="w2")
+    assert story.broken == {"robbed"}
+
+
+def test_a_job_that_waited_behind_what_somebody_else_held(story: Story) -> None:
+    story.order(3)
+    story.fault("held", 2, 30, robs=False, held=frozenset({101}))
+    story.run(3, 25, 26)
+    assert story.broken == {"waited"}
+
+
+def test_a_job_that_waited_for_the_one_that_was_held(story: Story) -> None:
+    story.order(3)
+    story.order(4, parents=(Parent(3, "run"),))
+    story.run(3, 2, 3)
+    story.fault("held", 2.5, 30, robs=False, held=frozenset({103}))
+    story.run(4, 29, 30)
+    assert story.broken == set()
+
+
+def test_jobs_of_a_dead_worker_that_waited_for_one_that_is_held(story: Story) -> None:
+    story.workers[0] = replace(story.workers[0], ended_at=5)
+    story.fault("killed", 5, 6, "w1")
+    story.fault("held", 4, 30, robs=False, held=frozenset({103}))
+    for key in (3, 4):
+        story.order(key)
+        story.run(key, 3, None)
+    story.run(3, 31, 32, worker="w2")
+    story.run(4, 31, 32, worker="w2")
+    assert [(each.rule, each.job) for each in check(story.facts)] == [("waited", 104)]
+
+
+def test_jobs_of_a_dead_worker_whose_own_row_is_held(story: Story) -> None:
+    story.workers[0] = replace(story.workers[0], ended_at=5)
+    story.fault("killed", 5, 6, "w1")
+    story.fault("held", 4, 30, "w9", robs=False, held=frozenset())
+    story.order(3)
+    story.run(3, 3, None)
+    story.run(3, 31, 32, worker="w2")
+    assert story.broken == {"waited"}
+
+
+def test_a_wait_that_an_outage_explains(story: Story) -> None:
+    story.order(3)
+    story.fault("held", 2, 30, robs=False, held=frozenset())
+    story.fault("away", 3, 20, robs=False)
+    story.run(3, 22, 23)
+    assert story.broken == set()
+
+
+def test_a_job_is_waited_for_from_when_it_is_due(story: Story) -> None:
+    story.order(3, delay=20.0)
+    story.fault("held", 2, 30, robs=False, held=frozenset())
+    story.run(3, 22, 23)
     assert story.broken == set()
 
 

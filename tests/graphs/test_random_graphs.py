@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pgqueue import inspections, operations
+from pgqueue import operations
 from pgqueue.backends.postgres import PostgresBackend
-from pgqueue.hands import Completion
-from pgqueue.jobs import NewJob
-from pgqueue.operations import ClaimedJob
+from pgqueue.jobs.completion import Completion
+from pgqueue.jobs.job import NewJob
+from pgqueue.operations import ClaimedJob, inspections
 from pgqueue.testing.conformance import Store, a_job
 from tests.graphs.model import Node, a_graph, foretell, foretell_retry
 
@@ -150,7 +150,7 @@ class Run:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(300)
 def test_every_job_ends_as_the_model_says(store: Store, size: int, seed: int) -> None:
     random = Random(seed)
     nodes = a_graph(size, random)

@@ -8,18 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from pgqueue import (
-    PARENT,
-    App,
-    Context,
-    Result,
-    Results,
-    Retention,
-    chain,
-    inspections,
-    map_reduce,
-    workflow,
-)
+from pgqueue import PARENT, App, Context, Result, Results, Retention, chain, map_reduce, workflow
+from pgqueue.operations import inspections
 from pgqueue.worker import Options, Worker
 from tests.graphs import shop
 
@@ -73,6 +63,22 @@ async def test_maps_and_reduces(app: App) -> None:
     await drained(app)
 
     assert await app.result_async(handles[-1], 1) == sum(n * n for n in range(1_500))
+
+
+async def test_a_plain_function_takes_the_results_of_more_than_a_thousand(app: App) -> None:
+    @app.task
+    async def square(n: int) -> int:
+        return n * n
+
+    @app.task
+    def total(ctx: Context, square: Results[int]) -> list[int]:
+        return [sum(square), sum(parent.result for parent in list(ctx.parents)), len(ctx.parents)]
+
+    handles = await app.enqueue_async(map_reduce(square.job, range(1_001), total.job(PARENT)))
+    await drained(app)
+
+    squares = sum(n * n for n in range(1_001))
+    assert await app.result_async(handles[-1], 1) == [squares, squares, 1_001]
 
 
 async def test_a_graph_that_grows_while_it_runs(app: App) -> None:
@@ -151,11 +157,11 @@ async def test_in_processes(postgres_url: str) -> None:
     app = shop.app
     app.use(postgres_url)
     first, last = await app.enqueue_async(
-        chain(shop.plan_in_process.job(3), shop.total_in_process.job())
+        chain(shop.plan_in_process.job(1_001), shop.total_in_process.job())
     )
     await drained(app)
 
     assert await app.result_async(first, 1) == "planned"
-    assert await app.result_async(last, 1) == [0, 1, 2, 3]
+    assert await app.result_async(last, 1) == [*range(1_001), sum(range(1_001))]
     await app.close_async()
     app.close()

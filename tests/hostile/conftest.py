@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from tests.conftest import _database
+from tests.databases import Databases
 
 settings.register_profile(
     "hostile",
@@ -94,9 +94,10 @@ def _has_halves(text: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def url(postgres_server: str, template: str) -> Iterator[str]:
+def url(databases: Databases) -> Iterator[str]:
     """One database for many examples."""
-    yield from _database(postgres_server, template)
+    with databases.migrated() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from pgqueue import App, enqueue, operations
 from pgqueue.backends.postgres import PostgresBackend
-from pgqueue.jobs import NewJob
+from pgqueue.jobs.job import NewJob
 from pgqueue.operations import Completed
 from pgqueue.testing.conformance import Store, a_job
 
@@ -50,12 +50,12 @@ async def test_many_large_results_at_once(postgres_url: str) -> None:
     first, second = store.claim(12), store.claim(12)
 
     assert store.complete(*first, result=result) == {job.id for job in first}
-    lane = backend.lane()
-    await lane.open()
+    worker_connection = backend.worker_connection()
+    await worker_connection.open()
     done = [Completed(job.id, job.lease, result) for job in second]
     async with asyncio.timeout(30):
-        assert len(await lane.execute(operations.complete(done))) == 12
-    await lane.close()
+        assert len(await worker_connection.execute(operations.complete(done))) == 12
+    await worker_connection.close()
     backend.close()
 
 

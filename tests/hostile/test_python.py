@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pgqueue import App, enqueue, operations
 from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.errors import InvalidJob, PgqueueError
-from pgqueue.jobs import NewJob
+from pgqueue.jobs.job import NewJob
 from tests.hostile.conftest import NAME, NUMBER, TEXT, VALUE, count, nested
 
 hostile = settings.get_profile("hostile")

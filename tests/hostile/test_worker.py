@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pgqueue import App, inspections
-from pgqueue.jobs import State
+from pgqueue import App
+from pgqueue.jobs.job import State
+from pgqueue.operations import inspections
 from tests.hostile import shop
 
 KINDS = [shop.harm, shop.harm_in_thread, shop.harm_in_process]

@@ -21,7 +21,11 @@ from tests.conftest import SETTINGS, fastest_folder
 
 Empty = Callable[[], Backend]
 
-TABLES = ("job", "archive", "dependency", "workflow", "queue", "worker", "leader")
+TABLES = (
+    *("job", "archive", "dependency", "workflow", "queue", "queue_key", "start", "tally", "audit"),
+    "recent",
+    *("schedule", "firing", "worker", "leader"),
+)
 # What prune has made: in a history they would decide when what is past its retention goes.
 DAYS = r"""
 SELECT part.oid::regclass

@@ -9,7 +9,7 @@ from typing import Any, LiteralString, TypeVar
 
 from psycopg import AsyncConnection
 
-from pgqueue.backends.base import carry_out_async
+from pgqueue.backends.plans import carry_out_async
 from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.operations import Operation, Plan
 

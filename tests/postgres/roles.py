@@ -12,8 +12,8 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
-from pgqueue import rights
 from pgqueue.backends.postgres import PostgresBackend
+from pgqueue.operations import rights
 
 _numbers = count(1)
 

@@ -12,10 +12,10 @@ import psycopg
 import pytest
 import uvloop
 
-from pgqueue import inspections, operations
-from pgqueue.backends.postgres import PostgresBackend, silence
+from pgqueue import operations
+from pgqueue.backends.postgres import PostgresBackend, answer_deadline
 from pgqueue.errors import StoreUnavailable
-from pgqueue.operations import Completed
+from pgqueue.operations import Completed, inspections
 from pgqueue.testing.conformance import Store
 
 MOMENTS = 60
@@ -36,17 +36,17 @@ def test_is_not_lost_when_the_connection_breaks_in_the_same_moment(
 
 async def _cancel_at(backend: PostgresBackend, store: Store, turns: int) -> None:
     job = store.running()
-    lane = backend.lane()
-    await lane.open()
-    assert lane.connection is not None
-    pid = lane.connection.info.backend_pid
+    worker_connection = backend.worker_connection()
+    await worker_connection.open()
+    assert worker_connection.connection is not None
+    pid = worker_connection.connection.info.backend_pid
     async with (
         await psycopg.AsyncConnection.connect(backend.url) as holder,
         await psycopg.AsyncConnection.connect(backend.url, autocommit=True) as admin,
     ):
         await holder.execute("SELECT FROM pgqueue.job WHERE id = %s FOR UPDATE", [job.id])
         waiting = operations.complete([Completed(job.id, job.lease)])
-        completing = asyncio.create_task(lane.execute(waiting))
+        completing = asyncio.create_task(worker_connection.execute(waiting))
         blocked = "SELECT cardinality(pg_blocking_pids(%s))"
         while not (await (await admin.execute(blocked, [pid])).fetchall())[0][0]:
             pass
@@ -59,7 +59,7 @@ async def _cancel_at(backend: PostgresBackend, store: Store, turns: int) -> None
         assert completing.cancelled() == cancelled
         if not cancelled:
             completing.exception()
-    await lane.close()
+    await worker_connection.close()
     assert store.complete(job) == {job.id}
 
 
@@ -75,20 +75,20 @@ def test_whoever_waits_on_a_lane_that_is_opened_anew_is_told(
 
 async def _open_anew(url: str) -> int:
     """How many of those who asked meanwhile got their answer."""
-    lane = PostgresBackend(url).lane()
-    await lane.open()
+    worker_connection = PostgresBackend(url).worker_connection()
+    await worker_connection.open()
     answered = 0
     for moment in range(MOMENTS):
-        asking = asyncio.ensure_future(lane.execute(inspections.version()))
+        asking = asyncio.ensure_future(worker_connection.execute(inspections.version()))
         for _ in range(moment // 10):
             await asyncio.sleep(0)
-        await lane.open()
+        await worker_connection.open()
         try:
             await asking
             answered += 1
         except StoreUnavailable:
             pass
-    await lane.close()
+    await worker_connection.close()
     return answered
 
 
@@ -96,30 +96,30 @@ async def test_what_an_earlier_session_was_asked_is_not_done_later(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody would hear of it: a claim's jobs would be ours for ever, and never run."""
-    monkeypatch.setattr(silence, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(answer_deadline, "PATIENCE_SECONDS", 0.2)
     backend = PostgresBackend(postgres_url)
     store = Store(backend)
     id = store.add()
     claim = operations.claim("default", store.worker, 1, 1, now=store.now)
-    lane = backend.lane()
-    await lane.open()
-    assert lane.connection is not None
-    pid = lane.connection.info.backend_pid
+    worker_connection = backend.worker_connection()
+    await worker_connection.open()
+    assert worker_connection.connection is not None
+    pid = worker_connection.connection.info.backend_pid
 
     os.kill(pid, signal.SIGSTOP)
     try:
         with pytest.raises(StoreUnavailable):
-            await lane.execute(claim)
+            await worker_connection.execute(claim)
         with pytest.raises(StoreUnavailable, match=f"process {pid} still works for us"):
-            await lane.open()
+            await worker_connection.open()
     finally:
         os.kill(pid, signal.SIGCONT)
     async with asyncio.timeout(10):
-        while lane.connection is None:
+        while worker_connection.connection is None:
             with contextlib.suppress(StoreUnavailable):
-                await lane.open()
+                await worker_connection.open()
 
-    assert await lane.execute(operations.recall(store.worker, 1)) == []
-    assert [job.id for job in await lane.execute(claim)] == [id]
-    await lane.close()
+    assert await worker_connection.execute(operations.recall(store.worker, 1)) == []
+    assert [job.id for job in await worker_connection.execute(claim)] == [id]
+    await worker_connection.close()
     backend.close()

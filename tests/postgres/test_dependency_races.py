@@ -10,10 +10,10 @@ from typing import Any, TypeAlias
 import pytest
 
 from pgqueue import operations
-from pgqueue.backends.base import carry_out_async
+from pgqueue.backends.plans import carry_out_async
 from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.errors import StoreBusy, UnknownParent
-from pgqueue.jobs import Handle
+from pgqueue.jobs.job import Handle
 from pgqueue.operations import ClaimedJob, Completed, Failed, Operation, Plan
 from pgqueue.testing.conformance import NOON, PROFILE, Store, a_job
 from tests.postgres.conftest import Racers
@@ -302,17 +302,19 @@ async def test_a_worker_is_told_that_a_user_is_in_the_way(
     parent = store.running()
     user = await racer()
     handles = await user.carry(children(parent.id))
-    lane = backend.lane()
-    await lane.open()
+    worker_connection = backend.worker_connection()
+    await worker_connection.open()
     try:
         with pytest.raises(StoreBusy):
-            await lane.execute(by_completing(parent))
+            await worker_connection.execute(by_completing(parent))
         assert store.state(parent) == "running"
         await user.commit()
 
-        assert await lane.execute(by_completing(parent)) == {(parent.id, parent.lease): True}
+        assert await worker_connection.execute(by_completing(parent)) == {
+            (parent.id, parent.lease): True
+        }
     finally:
-        await lane.close()
+        await worker_connection.close()
     assert store.states(*handles) == ["available", "available"]
 
 

@@ -1,4 +1,4 @@
-"""A worker's lane plans once, perhaps in an idle hour; a minute later the store is full.
+"""A worker's connection plans once, perhaps in an idle hour; a minute later the store is full.
 
 With one job in the table it costs nothing to read all of it. A plan that does so for each job of a
 batch takes, a hundred thousand jobs later, longer than a connection may be silent.
@@ -15,9 +15,9 @@ import pytest
 from psycopg import AsyncConnection
 
 from pgqueue import operations
-from pgqueue.backends.base import carry_out, carry_out_async
+from pgqueue.backends.plans import carry_out, carry_out_async
 from pgqueue.backends.postgres import PostgresBackend
-from pgqueue.operations import ClaimedJob, Completed, Failed, Operation, Progress, Released
+from pgqueue.operations import ClaimedJob, Completed, Failed, Operation, ProgressReport, Released
 from pgqueue.testing.conformance import NOON, PROFILE, a_job
 from tests.postgres.plans import Plans
 
@@ -61,8 +61,8 @@ VERBS: dict[str, Callable[[list[int]], Operation[Any]]] = {
         [Failed(id, LEASE, "retry") for id in ids], now=NOON
     ),
     "release": lambda ids: operations.release([Released(id, LEASE) for id in ids], now=NOON),
-    "busy": lambda ids: operations.busy([(id, LEASE) for id in ids]),
-    "progress": lambda ids: operations.progress([Progress(id, LEASE, "{}") for id in ids]),
+    "busy": lambda ids: operations.locked([(id, LEASE) for id in ids]),
+    "progress": lambda ids: operations.progress([ProgressReport(id, LEASE, "{}") for id in ids]),
     "heartbeat": lambda ids: operations.heartbeat(1, [(id, LEASE) for id in ids], PROFILE),
     "cancel": lambda ids: operations.cancel(ids, now=NOON),
     "graft": lambda ids: operations.graft(
@@ -71,6 +71,12 @@ VERBS: dict[str, Callable[[list[int]], Operation[Any]]] = {
     "promote": lambda ids: operations.promote(BATCH, now=NOON),
     "sweep": lambda ids: operations.sweep(BATCH, now=NOON),
 }
+
+
+@pytest.fixture
+def postgres_url(fresh_url: str) -> str:
+    """Without anybody's pages and statistics."""
+    return fresh_url
 
 
 def be_idle(user: psycopg.Connection[Any]) -> None:
@@ -82,20 +88,20 @@ def be_idle(user: psycopg.Connection[Any]) -> None:
 async def test_a_plan_from_an_idle_hour_does_not_read_the_backlog(
     backend: PostgresBackend, verb: str
 ) -> None:
-    lane = backend.lane()
+    worker_connection = backend.worker_connection()
     with psycopg.connect(backend.url, autocommit=True) as user:
         be_idle(user)
         backend.execute(operations.join(PROFILE, now=NOON))
-        await lane.open()
-        await lane.execute(VERBS[verb]([]))
+        await worker_connection.open()
+        await worker_connection.execute(VERBS[verb]([]))
         user.execute(FILL.encode())
         running = "SELECT id FROM pgqueue.job WHERE state = 'running' ORDER BY id"
         ids = [id for (id,) in user.execute(running.encode())]
     assert len(ids) == BATCH
-    assert lane.connection is not None
-    plans = await Plans.watch(lane.connection)
-    await lane.execute(VERBS[verb](ids))
-    await lane.close()
+    assert worker_connection.connection is not None
+    plans = await Plans.watch(worker_connection.connection)
+    await worker_connection.execute(VERBS[verb](ids))
+    await worker_connection.close()
 
     looked_for_orphans = 3 * BACKLOG + 2 * BATCH if verb == "sweep" else 0
     assert len(plans) > 0

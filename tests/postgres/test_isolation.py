@@ -146,7 +146,8 @@ async def test_completing_in_a_strict_transaction_is_refused(
 
 @strict
 @pytest.mark.parametrize(
-    "way", ["a lane", "a lane's transaction", "a pool", "a pool's transaction"]
+    "way",
+    ["a worker_connection", "a worker_connection's transaction", "a pool", "a pool's transaction"],
 )
 async def test_a_strict_database_does_not_make_the_queue_strict(
     store: Store, backend: PostgresBackend, racer: Racers, level: IsolationLevel, way: str
@@ -157,16 +158,20 @@ async def test_a_strict_database_does_not_make_the_queue_strict(
     await _make_strict(backend, level)
     done = operations.complete([Completed(parent.id, parent.lease)], now=NOON)
     database = PostgresBackend(backend.url)
-    lane = database.lane()
-    await lane.open()
+    worker_connection = database.worker_connection()
+    await worker_connection.open()
 
     async def complete() -> None:
-        if way == "a lane":
-            await lane.execute(done)
+        if way == "a worker_connection":
+            await worker_connection.execute(done)
         elif way == "a pool":
             await database.execute_async(done)
         else:
-            both = lane.transaction() if "lane" in way else database.transaction_async()
+            both = (
+                worker_connection.transaction()
+                if "worker_connection" in way
+                else database.transaction_async()
+            )
             async with both as executor:
                 await executor.execute(operations.heartbeat(store.worker, [], PROFILE, now=NOON))
                 await executor.execute(done)
@@ -174,7 +179,7 @@ async def test_a_strict_database_does_not_make_the_queue_strict(
     completing = await user.holds_up(complete())
     await user.commit()
     await completing
-    await lane.close()
+    await worker_connection.close()
     await database.close_async()
 
     assert store.state(child) == "available"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,14 +15,16 @@ from pathlib import Path
 import psycopg
 import pytest
 from alembic import op
+from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from sqlalchemy import Connection, create_engine, make_url, text
+from sqlalchemy import Connection, MetaData, create_engine, event, make_url, text
 
 from pgqueue import migrations, statements
 from pgqueue.app import App
 from pgqueue.errors import PgqueueError, SchemaMissing, SchemaOutOfDate
-from pgqueue.jobs import NewJob
+from pgqueue.jobs.job import NewJob
+from tests.postgres.roles import a_role, as_role
 
 CHECKOUT = Path(__file__).parents[2]
 _CATALOG = """
@@ -59,7 +62,12 @@ def catalog(url: str, schema: str = "pgqueue") -> set[tuple[str | None, ...]]:
     with psycopg.connect(url) as connection:
         rows = connection.execute(_CATALOG.encode(), {"schema": schema}).fetchall()
     return {
-        tuple(None if value is None else value.replace(schema, "pgqueue") for value in row)
+        tuple(
+            None
+            if value is None
+            else value.replace(f'"{schema}"', schema).replace(schema, "pgqueue")
+            for value in row
+        )
         for row in rows
         if "alembic_version" not in str(row)
     }
@@ -137,8 +145,14 @@ def test_every_way_in_ends_in_the_same_schema(
     assert migrations.check(empty_url) == migrations.head()
 
 
-@pytest.mark.parametrize("first", WAYS)
-@pytest.mark.parametrize("second", [by_migrate, by_alembic, by_the_applications_own_revision])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(first, second, marks=[] if by_migrate in (first, second) else pytest.mark.slow)
+        for first in WAYS
+        for second in (by_migrate, by_alembic, by_the_applications_own_revision)
+    ],
+)
 def test_a_second_way_finds_nothing_left_to_do(
     first: Callable[[str], None], second: Callable[[str], None], empty_url: str
 ) -> None:
@@ -161,7 +175,7 @@ def test_alembic_prints_what_psql_can_run(empty_url: str, postgres_url: str) -> 
 def test_alembic_prints_the_way_back_too(empty_url: str) -> None:
     migrations.migrate(empty_url)
 
-    psql(empty_url, "-c", alembic(empty_url, "downgrade", "0001:base", "--sql"))
+    psql(empty_url, "-c", alembic(empty_url, "downgrade", f"{migrations.head()}:base", "--sql"))
 
     assert catalog(empty_url) == set()
 
@@ -308,6 +322,54 @@ def test_an_old_schema_is_named_with_its_cure(postgres_url: str) -> None:
         migrations.check(postgres_url)
 
 
+def test_an_enqueuer_of_before_reads_when_jobs_were_due(empty_url: str) -> None:
+    migrations.migrate(empty_url, to="0003")
+    with a_role(empty_url) as role:
+        with psycopg.connect(empty_url) as connection:
+            for right in (
+                "USAGE ON SCHEMA pgqueue",
+                "SELECT (queue, state, run_at) ON pgqueue.job",
+                "EXECUTE ON FUNCTION pgqueue.link",
+            ):
+                connection.execute(f'GRANT {right} TO "{role}"'.encode())
+        migrations.migrate(empty_url)
+
+        with psycopg.connect(as_role(empty_url, role)) as enqueuer:
+            found = enqueuer.execute("SELECT min(coalesce(due_at, run_at)) FROM pgqueue.job")
+            assert found.fetchone() == (None,)
+
+
+def test_rows_that_were_written_by_hand_get_a_form(empty_url: str) -> None:
+    migrations.migrate(empty_url, to="0003")
+    with psycopg.connect(empty_url) as connection:
+        connection.execute(
+            "INSERT INTO pgqueue.job (state, task, queue, run_at, timeout_seconds, unique_key,"
+            " metadata, tags) VALUES"
+            " ('available', E'my task\\n', '', 'infinity', 'NaN', '', '[1]', '{{a},{b}}'),"
+            " ('scheduled', '-t', repeat('q', 200), '-infinity', 7, repeat('k', 600),"
+            " '{}', '{a,NULL}'),"
+            " ('available', 'mine', 'default', '2030-01-01Z', 60, 'k', '{}', '{a}')"
+        )
+
+    migrations.migrate(empty_url)
+
+    with psycopg.connect(empty_url) as connection:
+        rows = connection.execute(
+            "SELECT task, length(queue), extract(year FROM run_at AT TIME ZONE 'UTC')::integer,"
+            " timeout_seconds, length(unique_key), metadata::text, tags"
+            " FROM pgqueue.job ORDER BY id"
+        ).fetchall()
+        open_ended = connection.execute(
+            "SELECT FROM pg_constraint WHERE NOT convalidated"
+        ).fetchall()
+    assert rows == [
+        ("my_task_", 1, 9999, 36525 * 86400, 32, '{"metadata": [1]}', None),
+        ("_-t", 128, 2, 7, 32, "{}", None),
+        ("mine", 7, 2030, 60, 1, "{}", ["a"]),
+    ]
+    assert open_ended == []
+
+
 def test_an_unknown_version_and_an_impossible_schema_are_refused(empty_url: str) -> None:
     for version in ("second", "9998"):
         with pytest.raises(PgqueueError, match=version):
@@ -319,3 +381,127 @@ def test_an_unknown_version_and_an_impossible_schema_are_refused(empty_url: str)
     with pytest.raises(ValueError, match="plain name"):
         migrations.migrate(empty_url, schema='a"; DROP SCHEMA public; --')
     assert schemas(empty_url) == set()
+
+
+# The tables are there, and the note of them is not
+
+
+@pytest.mark.parametrize("version", [file.version for file in statements.schema_files("postgres")])
+def test_tables_without_a_note_are_recognised(version: str, empty_url: str) -> None:
+    """As `pg_dump --schema-only` leaves them, or a test suite that truncates all tables."""
+    migrations.migrate(empty_url, to=version)
+    with psycopg.connect(empty_url) as connection:
+        connection.execute("TRUNCATE pgqueue.migration")
+    with bound(empty_url) as bind:
+        assert migrations.current(bind) == version
+
+    migrations.migrate(empty_url)
+
+    assert migrations.check(empty_url) == migrations.head()
+
+
+@contextmanager
+def reading(url: str, *tables: str) -> Iterator[psycopg.Connection[object]]:
+    """A report has read *tables*, and its transaction stays open."""
+    with psycopg.connect(url) as report:
+        for table in tables:
+            report.execute(f"SELECT count(*) FROM {table}".encode())
+        yield report
+        report.rollback()
+
+
+def test_a_migration_that_waits_for_a_report_makes_nobody_wait(empty_url: str) -> None:
+    """It asks for locks for a moment, gives back all it has, and asks again."""
+    migrations.migrate(empty_url, to="0003")
+    with (
+        ThreadPoolExecutor(1) as threads,
+        psycopg.connect(empty_url, autocommit=True) as other,
+        reading(empty_url, "pgqueue.jobs") as report,
+    ):
+        migrating = threads.submit(migrations.migrate, empty_url)
+        blocked = (
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        try:
+            while other.execute(blocked).fetchone() != (1,):
+                assert not migrating.done()
+            other.execute("SET statement_timeout = '1500ms'")
+            for _ in range(20):
+                other.execute(
+                    "INSERT INTO pgqueue.archive SELECT * FROM pgqueue.archive WHERE false"
+                )
+                other.execute("UPDATE pgqueue.job SET state = state")
+            assert not migrating.done()
+        finally:
+            report.rollback()
+        migrating.result(30)
+
+    assert migrations.check(empty_url) == migrations.head()
+
+
+def test_autogenerate_leaves_the_queues_tables_alone(postgres_url: str) -> None:
+    def configured(bind: Connection, **options: object) -> list[object]:
+        context = MigrationContext.configure(bind, opts={"include_schemas": True, **options})
+        return list(compare_metadata(context, MetaData()))
+
+    with bound(postgres_url) as bind:
+        assert configured(bind)
+        assert not configured(bind, include_name=migrations.include_name)
+        assert not configured(bind, include_object=migrations.include_object)
+
+
+def test_autogenerate_leaves_the_queues_tables_in_a_shared_file_alone(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/shop.db"
+    migrations.migrate(url)
+    engine = create_engine(url)
+    with engine.connect() as bind:
+        for option in ("include_name", "include_object"):
+            options = {option: getattr(migrations, option)}
+            context = MigrationContext.configure(bind, opts=options)
+            assert not compare_metadata(context, MetaData())
+    engine.dispose()
+
+
+def test_the_docs_name_the_newest_revision() -> None:
+    pages = [CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md")]
+    pages += (CHECKOUT / "pgqueue" / "migrations").glob("*.py")
+    named = [
+        version
+        for page in pages
+        for version in re.findall(r'upgrade\(op\.get_bind\(\), to="(\d+)"\)', page.read_text())
+    ]
+
+    assert set(named) == {migrations.head()}
+
+
+def test_statements_are_sent_one_by_one(empty_url: str) -> None:
+    """asyncpg prepares each, and several cannot be prepared as one."""
+    sent: list[str] = []
+    with bound(empty_url) as bind:
+        event.listen(bind, "before_cursor_execute", lambda *told: sent.append(told[2]))
+        migrations.upgrade(bind)
+
+    assert len(sent) > 50
+    assert max(len(statements.split(f"{sql.rstrip(';')};")) for sql in sent) == 1
+
+
+def test_migrates_whatever_a_role_or_database_has_set(empty_url: str) -> None:
+    name = make_url(empty_url).database
+    with psycopg.connect(empty_url, autocommit=True) as owner:
+        owner.execute("CREATE SCHEMA odd")
+        owner.execute(
+            "CREATE FUNCTION odd.format(text, VARIADIC text[]) RETURNS text"
+            " LANGUAGE sql AS $$ SELECT 'nothing of use' $$"
+        )
+        owner.execute(f"ALTER DATABASE {name} SET search_path = odd, pg_catalog".encode())
+        owner.execute(f"ALTER DATABASE {name} SET statement_timeout = '1min'".encode())
+
+    with migrations.connected(empty_url) as bind:
+        assert bind.scalar(text("SHOW statement_timeout")) == "0"
+        assert bind.scalar(text("SHOW search_path")) == "pg_catalog, odd, pg_catalog"
+    migrations.migrate(empty_url)
+    migrations.migrate(empty_url, to="0001")
+    migrations.migrate(empty_url)
+
+    assert migrations.check(empty_url) == migrations.head()

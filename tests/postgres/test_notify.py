@@ -13,11 +13,11 @@ import psycopg
 import pytest
 
 from pgqueue import operations
-from pgqueue.backends.base import carry_out
+from pgqueue.backends.plans import carry_out
 from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.backends.postgres.session import PostgresSession
 from pgqueue.errors import StoreUnavailable
-from pgqueue.statements import in_schema, schema_files
+from pgqueue.statements.files import in_schema, schema_files
 from pgqueue.testing.conformance import NOON, Store, a_job, until
 from tests.postgres.conftest import Racers
 
@@ -56,7 +56,7 @@ async def sleeper(backend: PostgresBackend) -> AsyncIterator[Sleeper]:
             session = backend.session((woken if woken is not None else []).append, lambda: None)
             await session.open()
             stack.push_async_callback(session.close)
-            await session.sleep(topics)
+            await session.subscribe(topics)
             return session
 
         yield make
@@ -98,11 +98,11 @@ async def test_whoever_is_awake_again_is_not_told(
     store: Store, wire: Wire, sleeper: Sleeper
 ) -> None:
     session = await sleeper("mail", "other")
-    await session.sleep(["other"])
+    await session.subscribe(["other"])
     enqueues(store, a_job(queue="mail"), a_job(queue="other"))
 
     assert wire.heard() == ["other"]
-    await session.sleep([])
+    await session.subscribe([])
     enqueues(store, a_job(queue="mail"), a_job(queue="other"))
     assert wire.heard() == []
 
@@ -111,11 +111,11 @@ async def test_one_may_wake_while_another_sleeps(
     store: Store, wire: Wire, sleeper: Sleeper
 ) -> None:
     first, second = await sleeper("mail"), await sleeper("mail")
-    await first.sleep([])
+    await first.subscribe([])
     enqueues(store, a_job(queue="mail"))
     assert wire.heard() == ["mail"]
 
-    await second.sleep([])
+    await second.subscribe([])
     enqueues(store, a_job(queue="mail"))
     assert wire.heard() == []
 
@@ -304,7 +304,7 @@ async def test_a_session_notices_that_it_has_lost_its_connection(
 async def test_a_session_that_listens_no_more_is_deaf(sleeper: Sleeper) -> None:
     session = await sleeper()
     await session.check()
-    connection = session._lane.connection
+    connection = session._connection.connection
     assert connection is not None
     await connection.execute("UNLISTEN *")
 
@@ -331,7 +331,7 @@ async def test_schemas_do_not_wake_each_other(
 
         session = other.session(lambda topic: None, lambda: None)
         await session.open()
-        await session.sleep(["mail"])
+        await session.subscribe(["mail"])
         enqueues(elsewhere, a_job(queue="mail"))
         assert (wire.heard(), others.heard()) == ([], ["mail"])
         await session.close()
@@ -344,7 +344,6 @@ async def test_presence_is_by_schema(store: Store, backend: PostgresBackend) -> 
             connection.execute(in_schema(file.up, "other").encode())
     other = PostgresBackend(backend.url, schema="other")
     elsewhere = Store(other)
-    assert elsewhere.worker == store.worker
     session = other.session(lambda topic: None, lambda: None)
     await session.open()
     await session.present(elsewhere.worker)

@@ -1,15 +1,15 @@
 """Plans are pinned: what a statement costs depends neither on the backlog nor on the history.
 
 100,000 jobs wait and 60,000 have finished, and the statistics are as bad as they can be. Each
-statement is run, and the server tells what it has read: a worker's in its lane, an application's on
-a connection as it comes, with a plan for its values and with a generic one.
+statement is run, and the server tells what it has read: a worker's on its own connection, an
+application's on a connection as it comes, with a plan for its values and with a generic one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -18,19 +18,24 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 
-from pgqueue import inspections, operations
-from pgqueue.backends.base import carry_out
+from pgqueue import operations
+from pgqueue.backends.base import AsyncOperationRunner
+from pgqueue.backends.plans import carry_out
 from pgqueue.backends.postgres import PostgresBackend
-from pgqueue.jobs import State
+from pgqueue.jobs.filters import Filter
+from pgqueue.jobs.job import State
+from pgqueue.jobs.limits import Limits, Rate
+from pgqueue.jobs.retention import Retention
 from pgqueue.operations import (
     Completed,
     Failed,
     Floor,
     Operation,
-    Progress,
+    ProgressReport,
     Released,
-    Retention,
+    inspections,
 )
+from pgqueue.operations.browsing import Order, browse
 from pgqueue.testing.conformance import NOON, PROFILE, a_job
 from tests.postgres.plans import Plans
 
@@ -96,7 +101,7 @@ def full(
     backend = PostgresBackend(make_conninfo(postgres_server, dbname=name))
     week = Retention(*(timedelta(days=8),) * 3)
     for days in range(-6, 2):
-        backend.execute(operations.prune(week, now=NOON + timedelta(days=days)))
+        carry_out(operations.tidy(week, now=NOON + timedelta(days=days)), backend.execute)
     with psycopg.connect(backend.url, autocommit=True) as connection:
         connection.execute(NO_AUTOVACUUM)
         if request.param == "analyzed when empty":
@@ -111,18 +116,28 @@ def full(
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
-LANE, VALUES, GENERIC = "a lane", "an application", "an application, generic plans"
+LANE, VALUES, GENERIC = "a worker_connection", "an application", "an application, generic plans"
 everywhere = pytest.mark.parametrize("way", [LANE, VALUES, GENERIC])
 with_values = pytest.mark.parametrize("way", [VALUES, GENERIC])
 
 
 async def plans_of(backend: PostgresBackend, way: str, operation: Operation[T]) -> tuple[Plans, T]:
     """How *operation* was carried out on a connection of that kind, and what it answered."""
+    async with watched(backend, way) as (plans, executor):
+        answer = await executor.execute(operation)
+    return plans, answer
+
+
+@contextlib.asynccontextmanager
+async def watched(
+    backend: PostgresBackend, way: str
+) -> AsyncIterator[tuple[Plans, AsyncOperationRunner]]:
+    """A transaction on a connection of that kind, and how everything in it is carried out."""
     if way == LANE:
-        lane = backend.lane()
-        await lane.open()
-        assert lane.connection is not None
-        connection = lane.connection
+        worker_connection = backend.worker_connection()
+        await worker_connection.open()
+        assert worker_connection.connection is not None
+        connection = worker_connection.connection
         await connection.set_autocommit(False)
     else:
         connection = await AsyncConnection.connect(backend.url, prepare_threshold=None)
@@ -132,9 +147,8 @@ async def plans_of(backend: PostgresBackend, way: str, operation: Operation[T]) 
     async with connection:
         plans = await Plans.watch(connection)
         async with backend.on_async(connection) as executor:
-            answer = await executor.execute(operation)
+            yield plans, executor
         await connection.rollback()
-    return plans, answer
 
 
 def some(backend: PostgresBackend, state: str) -> list[int]:
@@ -144,7 +158,7 @@ def some(backend: PostgresBackend, state: str) -> list[int]:
         return [id for (id,) in connection.execute(sql, [state, BATCH])]
 
 
-# A worker's statements, in its lane
+# A worker's statements, in its worker_connection
 
 
 @pytest.mark.parametrize("floors", [(), (Floor(1, 5_000), Floor(2, 60_000))], ids=["", "floors"])
@@ -157,7 +171,7 @@ async def test_claim_walks_the_order_of_the_queue(
     assert len(jobs) == BATCH
     assert "Sort" not in plans.kinds()
     scans = {(scan.kind, scan.by) for scan in plans.scans("job")}
-    assert scans == {("Index Scan", "job_claim"), ("Tid Scan", None)}
+    assert scans == {("Index Scan", "job_turn"), ("Tid Scan", None)}
     assert plans.rows() == 2 * BATCH
 
 
@@ -173,6 +187,39 @@ async def test_the_order_of_a_claim_is_no_accident_of_its_plan(
 
     assert "Sort" in plans.kinds()
     assert [job.id for job in jobs] == [job.id for job in expected]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(concurrency=BATCH, rate=Rate(10 * BATCH, 60)),
+        Limits(key_concurrency=2, key_rate=Rate(2, 60)),
+        Limits(ordered=True),
+    ],
+    ids=["queue", "key", "ordered"],
+)
+async def test_a_claim_in_turn_reads_what_it_takes_and_a_row_for_each_key(
+    full: PostgresBackend, limits: Limits
+) -> None:
+    with psycopg.connect(full.url, autocommit=True) as user:
+        user.execute(
+            "INSERT INTO pgqueue.job (state, task, queue, key)"
+            " SELECT 'available', 'task', 'keyed', 'k' || n % 500"
+            " FROM generate_series(1, 20000) AS n"
+        )
+        try:
+            async with watched(full, LANE) as (plans, executor):
+                await executor.execute(operations.declare_limits("keyed", limits))
+                claim = operations.claim_in_turn("keyed", 1, LEASE + 1, BATCH, now=NOON)
+                before = plans.rows()
+                turn = await executor.execute(claim)
+        finally:
+            user.execute("DELETE FROM pgqueue.job WHERE queue = 'keyed'")
+
+    assert len(turn.jobs) == BATCH
+    assert {s.by for s in plans.scans("job")} <= {"job_turn", "job_permit", None}
+    assert {s.kind for s in plans.scans("job")} <= {"Index Scan", "Index Only Scan", "Tid Scan"}
+    assert plans.rows() - before <= 12 * BATCH
 
 
 async def test_a_floor_steps_over_what_a_held_snapshot_keeps_from_vacuum(
@@ -229,9 +276,9 @@ async def test_rescue_reads_no_jobs_when_nobody_has_died(full: PostgresBackend) 
 
 async def test_prune_reads_no_job_that_has_a_day_of_its_own(full: PostgresBackend) -> None:
     days = Retention(*(timedelta(days=5),) * 3)
-    plans, (dropped, _) = await plans_of(full, LANE, operations.prune(days, now=NOON))
+    plans, pruned = await plans_of(full, LANE, operations.prune(days, now=NOON))
 
-    assert dropped > 0
+    assert pruned.dropped > 0
     assert sum(scan.rows for scan in plans.scans("archive")) == 0
 
 
@@ -286,7 +333,7 @@ ENDINGS: dict[str, Callable[[list[int]], Operation[Any]]] = {
     "fail": lambda ids: operations.fail([Failed(id, LEASE, "discard") for id in ids], now=NOON),
     "retry": lambda ids: operations.fail([Failed(id, LEASE, "retry") for id in ids], now=NOON),
     "release": lambda ids: operations.release([Released(id, LEASE) for id in ids], now=NOON),
-    "progress": lambda ids: operations.progress([Progress(id, LEASE, "{}") for id in ids]),
+    "progress": lambda ids: operations.progress([ProgressReport(id, LEASE, "{}") for id in ids]),
     "heartbeat": lambda ids: operations.heartbeat(1, [(id, LEASE) for id in ids], PROFILE),
 }
 
@@ -324,15 +371,13 @@ async def test_adding_children_reaches_their_parents_by_their_ids(
 ) -> None:
     parents = some(full, state)
     plan = operations.enqueue([a_job().after(*parents)], now=NOON)
-    rows = 0.0
-    answer: Any = next(plan)
-    with contextlib.suppress(StopIteration):
-        while True:
-            plans, answered = await plans_of(full, way, answer)
-            rows += plans.rows()
-            answer = plan.send(answered)
+    async with watched(full, way) as (plans, executor):
+        answer: Any = next(plan)
+        with contextlib.suppress(StopIteration):
+            while True:
+                answer = plan.send(await executor.execute(answer))
 
-    assert rows <= A_LITTLE
+    assert plans.rows() <= A_LITTLE
 
 
 @with_values
@@ -344,6 +389,64 @@ async def test_jobs_are_read_by_their_ids(full: PostgresBackend, way: str, state
 
     plans, ending = await plans_of(full, way, inspections.result(some(full, state)[0]))
     assert ending is not None
+    assert plans.rows() <= A_LITTLE
+
+
+@with_values
+@pytest.mark.parametrize("newest", [False, True])
+async def test_a_filter_looks_at_so_many_rows_whatever_it_means(
+    full: PostgresBackend, way: str, newest: bool
+) -> None:
+    for filter in (Filter(task="nobody"), Filter(queue="mail"), Filter(older_than=1e9)):
+        choose = operations.choose(filter, newest=newest, limit=BATCH, look=5 * BATCH)
+        plans, chosen = await plans_of(full, way, choose)
+
+        assert chosen.rest is not None
+        assert plans.rows() <= A_LITTLE
+
+
+@with_values
+@pytest.mark.parametrize(
+    ("filter", "order"),
+    [
+        (Filter(), "newest"),
+        (Filter(task="nobody"), "newest"),
+        (Filter(state="discarded"), "newest"),
+        (Filter(task="nobody"), "due"),
+        (Filter(queue="mail"), "next"),
+    ],
+    ids=str,
+)
+async def test_a_page_is_looked_for_among_so_many_rows(
+    full: PostgresBackend, way: str, filter: Filter, order: Order
+) -> None:
+    plans, page = await plans_of(full, way, browse(filter, order=order, look=5 * BATCH))
+
+    assert page.rest is not None
+    assert plans.rows() <= A_LITTLE
+
+
+@with_values
+async def test_a_filter_of_one_state_reads_its_partitions_alone(
+    full: PostgresBackend, way: str
+) -> None:
+    choose = operations.choose(Filter(state="discarded"), limit=BATCH)
+    plans, chosen = await plans_of(full, way, choose)
+
+    assert len(chosen.jobs) == BATCH
+    assert plans.rows() <= A_LITTLE
+    looked = {scan.table for scan in plans.scans("archive") if scan.rows > 1}
+    assert all(table.startswith("archive_discarded") for table in looked)
+
+
+@with_values
+async def test_moving_and_purging_go_by_ids(full: PostgresBackend, way: str) -> None:
+    plans, moved = await plans_of(full, way, operations.move(some(full, "available"), queue="m"))
+    assert len(moved) == BATCH
+    assert plans.rows() <= A_LITTLE
+
+    plans, purged = await plans_of(full, way, operations.purge(some(full, "completed")))
+    assert len(purged) == BATCH
     assert plans.rows() <= A_LITTLE
 
 
@@ -392,7 +495,9 @@ async def test_a_page_of_one_state_leaves_the_other_states_alone(
 async def test_what_is_shown_of_a_large_store_is_bounded(full: PostgresBackend, way: str) -> None:
     plans, counts = await plans_of(full, way, inspections.count(limit=5_000))
     assert not counts.exact
-    assert plans.rows() <= 5_000
+    assert {count.queue for count in counts.counts} == {"default", "mail"}
+    # A first look, what is due, what is blocked, and each of the two queues, with its first ones.
+    assert plans.rows() <= 5 * 5_000 + 2 * 1_000 + 100
 
     plans, queues = await plans_of(full, way, inspections.queues())
     assert [queue.name for queue in queues] == ["default", "mail"]

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from psycopg_pool import ConnectionPool
 
-from pgqueue import App, inspections
+from pgqueue import App
 from pgqueue.backends.postgres import pools as postgres_pools
 from pgqueue.errors import StoreUnavailable
+from pgqueue.operations import inspections
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
@@ -77,8 +78,9 @@ def test_a_forked_process_has_connections_of_its_own(postgres_url: str) -> None:
     """As web servers do that load the application before they fork."""
     script = """
 import os
-from pgqueue import App, inspections
-from pgqueue.jobs import NewJob
+from pgqueue import App
+from pgqueue.operations import inspections
+from pgqueue.jobs.job import NewJob
 app = App(os.environ["URL"])
 app.enqueue(NewJob("parent"))
 with app.backend.user_connection() as connection:

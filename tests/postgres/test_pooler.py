@@ -13,12 +13,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from pgqueue import App, enqueue, inspections, migrations, operations
+from pgqueue import App, enqueue, migrations, operations
 from pgqueue.backends.postgres import PostgresBackend
-from pgqueue.backends.postgres.lane import ASYNCHRONOUS, LANE_SETTINGS
+from pgqueue.backends.postgres.worker_connection import ASYNCHRONOUS, SESSION_SETTINGS
 from pgqueue.errors import PgqueueError
-from pgqueue.jobs import State
-from pgqueue.statements import folder
+from pgqueue.jobs.job import State
+from pgqueue.operations import inspections
+from pgqueue.statements.files import folder
 from pgqueue.testing.conformance import Store, a_job
 from pgqueue.worker import Options, Worker
 from tests.cli.terminal import Terminal
@@ -139,26 +140,26 @@ def test_every_verb_works_through_it(pooled: str) -> None:
 
 async def test_a_workers_settings_hold_for_its_transactions_only(pooled: str) -> None:
     for durable in (True, False):
-        lane = PostgresBackend(pooled).lane(durable=durable)
-        await lane.open()
-        assert lane.connection is not None
-        assert not lane.direct
-        async with lane.transaction():
-            cursor = await lane.connection.execute(LEFT.encode())
+        worker_connection = PostgresBackend(pooled).worker_connection(durable=durable)
+        await worker_connection.open()
+        assert worker_connection.connection is not None
+        assert not worker_connection.direct
+        async with worker_connection.transaction():
+            cursor = await worker_connection.connection.execute(LEFT.encode())
             [(*_, seqscan, plans, patience, commit)] = await cursor.fetchall()
-            assert (seqscan, plans, patience) == ("off", "force_generic_plan", "1s")
+            assert (seqscan, plans, patience) == ("off", "force_generic_plan", "250ms")
             assert commit == ("on" if durable else "off")
         for _ in range(3):
-            await lane.execute(operations.promote())
-            await lane.execute(operations.claim("default", 1, 1, 1))
-        cursor = await lane.connection.execute(LEFT.encode())
+            await worker_connection.execute(operations.promote())
+            await worker_connection.execute(operations.claim("default", 1, 1, 1))
+        cursor = await worker_connection.connection.execute(LEFT.encode())
         assert await cursor.fetchall() == [NOTHING]
-        await lane.close()
+        await worker_connection.close()
 
 
 def test_settings_are_the_same_for_a_session_and_for_a_transaction() -> None:
-    given = re.findall(r"SET (\w+) = '?([^';]+)'?;", LANE_SETTINGS + ASYNCHRONOUS)
-    text = (folder("postgres") / "settings.sql").read_text()
+    given = re.findall(r"SET (\w+) = '?([^';]+)'?;", SESSION_SETTINGS + ASYNCHRONOUS)
+    text = (folder("postgres") / "session/settings.sql").read_text()
     local = re.findall(r"set_config\('(\w+)',\s+'([^']*)', true\)", text)
 
     assert local == given[:-1]
@@ -197,10 +198,10 @@ async def test_a_deaf_worker_that_has_long_been_idle_looks_every_second(
 
     worker = Worker(app, Options(poll_interval=300))
     running = asyncio.create_task(worker.run())
-    await soon(lambda: worker.started.is_set() and worker._promoter._gap > 0.1)
+    await soon(lambda: worker.started.is_set() and worker._agents.promoter._gap > 0.1)
     for job in (ring.job(), ring.job().options(delay=0.5)):
-        worker._fetcher._cursors["default"].gap = worker._promoter._gap = 300.0
-        await soon(lambda: worker._fetcher._cursors["default"].gap > 300)
+        worker._agents.fetcher._cursors["default"].gap = worker._agents.promoter._gap = 300.0
+        await soon(lambda: worker._agents.fetcher._cursors["default"].gap > 300)
         [handle] = await asyncio.to_thread(store.enqueue, job)
         await soon(lambda handle=handle: store.all_finished([handle]), within=4)
     worker.stop()

@@ -12,8 +12,9 @@ import pytest
 
 from pgqueue import operations
 from pgqueue.backends.postgres import PostgresBackend
-from pgqueue.backends.postgres.lane import LANE_SETTINGS
-from pgqueue.jobs import State
+from pgqueue.backends.postgres.worker_connection import SESSION_SETTINGS
+from pgqueue.errors import StoreBusy
+from pgqueue.jobs.job import State
 from pgqueue.operations import Completed, Failed, Leadership, Released, Rescue
 from pgqueue.testing.conformance import NOON, PROFILE, Store, a_job, ids
 from tests.postgres.conftest import Racers
@@ -125,11 +126,11 @@ async def test_rescue_leaves_alone_what_its_worker_is_just_handing_over(
     }
     worker, rescuer = await racer(), await racer()
     await worker.do(by_verb[ends])
-    rescuing = await rescuer.starts(rescuer.do(rescues()), behind=worker)
-    await worker.commit()
 
-    assert (await rescuing).jobs == []
+    assert (await rescuer.do(rescues())).jobs == []
     await rescuer.commit()
+    await worker.commit()
+    assert store.rescue(silent={}).jobs == []
     left = store.job(job)
     assert (left.state, left.attempt, left.rescues) == (state, attempt, 0)
 
@@ -183,12 +184,104 @@ async def test_a_rescue_spares_a_worker_that_speaks_at_this_moment(
     worker, rescuer = await racer(), await racer()
     now = NOON + timedelta(minutes=2)
     await worker.do(operations.heartbeat(store.worker, [], PROFILE, now=now))
-    rescuing = await rescuer.starts(rescuer.do(rescues()), behind=worker)
+
+    assert await rescuer.do(rescues()) == Rescue([], 1)
+    await rescuer.commit()
+    await worker.commit()
+    assert store.complete(job) == {job.id}
+
+
+def beat_of(store: Store, worker: int) -> dict[int, str]:
+    seen = store.do(operations.watch())
+    return {each.worker: each.beat for each in seen if each.worker == worker}
+
+
+async def test_rescue_passes_over_a_job_that_somebody_holds_and_takes_it_later(
+    store: Store, racer: Racers
+) -> None:
+    dead = store.join().worker
+    store.enqueue(*(a_job() for _ in range(10)))
+    *others, held = store.claim(by=dead)
+    holder = await racer()
+    await holder.do(operations.cancel([held.id], now=NOON))
+
+    rescued = store.rescue(silent=beat_of(store, dead))
+
+    assert sorted(job.id for job in rescued.jobs) == sorted(ids(others))
+    assert (rescued.workers, dead in store.workers()) == (2, True)
+    assert len(store.claim()) == 9
+    assert store.rescue(silent={}) == Rescue([], 2)
+    await holder.rollback()
+    assert [job.id for job in store.rescue(silent={}).jobs] == [held.id]
+    assert dead not in store.workers()
+
+
+async def test_rescue_passes_over_a_worker_whose_row_somebody_holds(
+    store: Store, racer: Racers
+) -> None:
+    held, other = store.join().worker, store.join().worker
+    store.enqueue(a_job(), a_job())
+    [kept] = store.claim(1, by=held)
+    [free] = store.claim(1, by=other)
+    silent = beat_of(store, held) | beat_of(store, other)
+    holder = await racer()
+    row = "SELECT FROM pgqueue.worker WHERE id = %s FOR UPDATE"
+    await holder.connection.execute(row, [held])
+
+    assert [job.id for job in store.rescue(silent=silent).jobs] == [free.id]
+    await holder.rollback()
+    assert [job.id for job in store.rescue(silent=silent).jobs] == [kept.id]
+
+
+async def test_a_worker_that_speaks_again_after_some_of_its_jobs_were_taken_keeps_the_others(
+    store: Store, racer: Racers
+) -> None:
+    late = store.join().worker
+    store.enqueue(a_job(), a_job())
+    taken, kept = store.claim(by=late)
+    holder = await racer()
+    await holder.do(operations.cancel([kept.id], now=NOON))
+    store.rescue(silent=beat_of(store, late))
+    store.passes(seconds=1)
+    store.do(operations.alive(late, 2, PROFILE, now=store.now))
+    await holder.rollback()
+
+    assert store.rescue(silent={}).jobs == []
+    assert set(store.heartbeat(taken, kept, by=late)) == {kept.id}
+
+
+async def test_a_job_that_ends_may_wait_for_its_child_but_no_other_job_waits_for_it(
+    store: Store, racer: Racers
+) -> None:
+    dead = store.join().worker
+    store.enqueue(a_job(), a_job())
+    ending, free = store.claim(by=dead)
+    store.cancel(ending)
+    child = store.add(a_job().after(ending.id))
+    holder = await racer()
+    await holder.connection.execute("SELECT FROM pgqueue.job WHERE id = %s FOR UPDATE", [child])
+    silent = beat_of(store, dead)
+
+    with pytest.raises(StoreBusy):
+        store.rescue(silent=silent)
+    assert [job.id for job in store.rescue(silent=silent, ends=0).jobs] == [free.id]
+    await holder.rollback()
+
+    assert [job.id for job in store.rescue(silent={}, ends=1).jobs] == [ending.id]
+    assert store.states(ending, child) == ["cancelled", "cancelled"]
+
+
+async def test_a_sign_of_life_does_not_wait_behind_a_locked_job_table(
+    store: Store, racer: Racers
+) -> None:
+    locker, worker = await racer(), await racer()
+    await locker.connection.execute("LOCK pgqueue.job IN ACCESS EXCLUSIVE MODE")
+    now = NOON + timedelta(minutes=1)
+
+    await worker.do(operations.alive(store.worker, 1, PROFILE, now=now))
     await worker.commit()
 
-    assert await rescuing == Rescue([], 1)
-    await rescuer.commit()
-    assert store.complete(job) == {job.id}
+    assert store.workers()[store.worker].heartbeat_at == now
 
 
 async def test_a_worker_that_enters_during_a_rescue_is_left_alone(
@@ -331,7 +424,7 @@ async def test_jobs_are_locked_in_one_order_whatever_the_batchs(
         jobs = json.dumps(json.loads(operation.params["jobs"] or "")[::-1])
         operation = msgspec.structs.replace(operation, params={**operation.params, "jobs": jobs})
     holder, first, second = await racer(), await racer(), await racer()
-    await first.connection.execute(f"{LANE_SETTINGS} SET lock_timeout = '10s'".encode())
+    await first.connection.execute(f"{SESSION_SETTINGS} SET lock_timeout = '10s'".encode())
     await first.commit()
     lock = "SELECT FROM pgqueue.job WHERE id = %s FOR UPDATE"
     await holder.connection.execute(lock, [late.id])

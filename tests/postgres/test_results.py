@@ -14,7 +14,7 @@ import pytest
 
 from pgqueue import App, Cancel, Context, operations
 from pgqueue.errors import JobFailed, ResultTimeout, UnknownJob
-from pgqueue.retries import Never
+from pgqueue.jobs.retries import Never
 from pgqueue.worker import Options, Worker
 from tests.worker.process import soon
 from tests.worker.store import Store
@@ -96,7 +96,7 @@ async def test_is_woken_when_the_job_finishes(
     blocking: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pgqueue.app._growing_gaps", lambda: itertools.repeat(300.0))
+    monkeypatch.setattr("pgqueue.waiting._growing_gaps", lambda: itertools.repeat(300.0))
     declare(app)
     handle = await app.enqueue_async(app.tasks["echo"].job("hello"))
     if blocking:
@@ -246,8 +246,9 @@ async def test_a_wait_that_is_cancelled_leaves_nothing_behind(
         async with asyncio.timeout(0.3):
             await app.result_async(handle)
 
-    assert app._waiter is not None
-    assert not app._waiter._waiting
+    waiter = app.waiters.get()
+    assert waiter is not None
+    assert not waiter._waiting
     gate.set()
     assert await app.result_async(handle, timeout=5) == "hello"
 
@@ -265,9 +266,9 @@ async def test_each_event_loop_and_thread_waits_for_itself(app: App, gate: async
         return asyncio.run(wait())
 
     loop = asyncio.get_running_loop()
-    with ThreadPoolExecutor(4) as pool:
-        waiting = [loop.run_in_executor(pool, in_another_loop) for _ in range(2)]
+    with ThreadPoolExecutor(10) as pool:
+        waiting = [loop.run_in_executor(pool, in_another_loop) for _ in range(8)]
         waiting += [loop.run_in_executor(pool, app.result, handle, 10) for _ in range(2)]
         await asyncio.sleep(0.2)
         gate.set()
-        assert await asyncio.gather(*waiting) == ["hello"] * 4
+        assert await asyncio.gather(*waiting) == ["hello"] * 10

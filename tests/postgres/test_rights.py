@@ -11,35 +11,63 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pgqueue import App, enqueue, inspections, migrations, operations, rights
+from pgqueue import App, enqueue, migrations, operations
 from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.errors import NotPermitted
-from pgqueue.graphs import workflow
-from pgqueue.jobs import NewJob, State
-from pgqueue.operations import Operation
-from pgqueue.statements import folder, schema_files
+from pgqueue.jobs.graphs import workflow
+from pgqueue.jobs.job import NewJob, State
+from pgqueue.jobs.unique import Unique
+from pgqueue.operations import Operation, counting, inspections, rights
+from pgqueue.statements.files import folder, schema_files
 from pgqueue.testing.conformance import Store, a_job
 from tests.postgres.roles import a_role, as_role
 from tests.unit.test_statements import DESCRIBED
 
 Role: TypeAlias = Callable[..., str]
 SECRET = '{"password": "hunter2"}'
+LINK = b"SELECT pgqueue.link(%s, %s, '[]', '[]', clock_timestamp())"
 READS = {
     name
-    for name, verb in vars(inspections).items()
-    if callable(verb) and getattr(verb, "__module__", "") == inspections.__name__
-} | {"list", "recall"}
-# It may count what waits, and be slower then.
+    for module in (inspections, counting)
+    for name, verb in vars(module).items()
+    if callable(verb) and getattr(verb, "__module__", "") == module.__name__
+} | {
+    "audited",
+    "browse",
+    "choose",
+    "due",
+    "exceptions",
+    "firings",
+    "list",
+    "recall",
+    "recollect",
+    "schedules",
+    "tallied",
+    "turns",
+    "watch",
+    "whereabouts",
+}
 ENQUEUES = {
+    "audit",
     "enqueue",
     "enqueue_alike",
     "enqueue_one",
+    "enqueue_once",
     "enqueue_unique",
     "begin",
+    "door",
     "hold",
-    "link",
-    "count",
+    "schedule",
+    "unschedule",
+    "schedules",
+    "due",
+    "advance",
+    "fired",
+    "record",
+    "firings",
 }
+# Refused whoever asks: the child it is described with is no job of the transaction's own.
+NOT_OURS = {"link"}
 # Sending a notification is everybody's right in a database.
 ANYBODY = {"wake", "version"}
 
@@ -96,6 +124,11 @@ def test_an_enqueuer_enqueues_whatever_python_can(role: Role, store: Store) -> N
     merged = app.enqueue(
         [one := a_job(unique="k"), two := a_job(unique="k"), a_job().after(one, two)]
     )
+    rule = Unique(key="r", until="started", conflict="replace")
+    ruled = [app.enqueue(a_job(queue="ruled").options(unique=rule)) for _ in range(2)]
+    [running] = store.claim(queue="ruled")
+    ruled.append(app.enqueue(a_job().options(unique=rule)))
+    app.enqueue(a_job().options(unique=Unique(key="w", until=60)))
     app.enqueue(workflow("flow", [a_job("step")], tags=["x"]))
     app.enqueue(a_job("soon", delay=None).options(delay=5, tags=["t"], metadata={"a": 1}))
     app.enqueue([a_job("many") for _ in range(1_100)])
@@ -110,6 +143,8 @@ def test_an_enqueuer_enqueues_whatever_python_can(role: Role, store: Store) -> N
     ]
     assert (again.id, again.created) == (unique.id, False)
     assert store.job(merged[2]).blocked_by == 1
+    assert [handle.outcome for handle in ruled] == ["created", "replaced", "next"]
+    assert list(store.outcomes(ruled[2])) == [(ruled[2].id, running.id)]
 
 
 async def test_an_enqueuer_enqueues_in_a_transaction_of_its_own(role: Role, store: Store) -> None:
@@ -151,6 +186,9 @@ def test_an_enqueuer_carries_out_nothing_but_enqueueing(role: Role) -> None:
         "INSERT INTO pgqueue.job (state, task) VALUES ('available', 't') RETURNING args",
         "INSERT INTO pgqueue.job (state, task, lease) VALUES ('running', 't', 1)",
         "INSERT INTO pgqueue.job (state, task, attempt) VALUES ('available', 't', -9)",
+        "INSERT INTO pgqueue.job (state, task, id) VALUES ('available', 't', 1000)",
+        "INSERT INTO pgqueue.job (state, task, position) VALUES ('available', 't', -1)",
+        "INSERT INTO pgqueue.workflow (name, created_at, id) VALUES ('flow', now(), 1000)",
         "INSERT INTO pgqueue.archive_completed SELECT * FROM pgqueue.archive",
         "INSERT INTO pgqueue.dependency VALUES (1, 2)",
         "INSERT INTO pgqueue.queue VALUES ('q', now())",
@@ -180,17 +218,98 @@ def test_an_enqueuer_neither_reads_nor_changes(
 def test_an_enqueuer_ties_nobody_elses_jobs_to_its_own(
     login: Callable[..., psycopg.Connection[Any]], store: Store
 ) -> None:
-    blocked = store.bring("blocked", a_job("theirs"))
+    blocked = store.add(a_job("theirs").after(store.add(), store.add()))
     connection = login("enqueuer")
     mine = enqueue(connection, a_job("mine"))
-    edges = f'[{{"child": {blocked}, "parent": {mine.id}, "policy": "cancel"}}]'
-    link = "SELECT pgqueue.link(%s, %s, '[]', '[]', clock_timestamp())"
+    edge = f'[{{"child": {blocked}, "parent": {mine.id}, "policy": "cancel"}}]'
+    not_yet = edge.replace(str(blocked), str(mine.id + 1))
+    lowered = f'[{{"child": {blocked}, "blocked_by": 1}}]'
 
-    for merged in ("[]", f'[{{"child": {blocked}, "blocked_by": 2}}]'):
+    for edges, merged in [(edge, "[]"), (edge, lowered), ("[]", lowered), (not_yet, "[]")]:
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="of the transaction"):
-            connection.execute(link.encode(), [edges, merged])
+            connection.execute(LINK, [edges, merged])
 
-    assert store.job(blocked).blocked_by == 1
+    assert store.job(blocked).blocked_by == 2
+
+
+def test_nor_does_anybody_else_whatever_role_it_has_put_on(
+    login: Callable[..., psycopg.Connection[Any]], store: Store
+) -> None:
+    one, other = store.add(), store.add()
+    blocked = store.add(a_job("theirs").after(one, other))
+    lowered = f'[{{"child": {blocked}, "blocked_by": 1}}]'
+    connection = login("enqueuer", "worker")
+
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="of the transaction"):
+        connection.execute(LINK, ["[]", lowered])
+
+    assert store.job(blocked).blocked_by == 2
+
+
+def test_a_child_of_a_savepoint_is_the_transactions_own(
+    login: Callable[..., psycopg.Connection[Any]], store: Store
+) -> None:
+    parent = store.add()
+    with login("enqueuer") as connection, connection.transaction():
+        with connection.transaction():
+            within = enqueue(connection, a_job("within").after(parent))
+        with connection.transaction():
+            enqueue(connection, a_job("grandchild").after(within))
+        with connection.transaction(force_rollback=True):
+            enqueue(connection, a_job("gone").after(parent))
+
+    assert store.job(within).blocked_by == 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "values"),
+    [
+        ("run_at", "'infinity'"),
+        ("run_at", "'-infinity'"),
+        ("run_at", "'0044-03-15 BC'"),
+        ("run_at", "'20000-01-01'"),
+        ("enqueued_at", "'infinity'"),
+        ("timeout_seconds", "'NaN'"),
+        ("timeout_seconds", "'Infinity'"),
+        ("timeout_seconds", "-1"),
+        ("task", "E'two\\nlines'"),
+        ("task", "E'name\\n'"),
+        ("task", "repeat('t', 129)"),
+        ("queue", "'#7'"),
+        ("queue", "'@'"),
+        ("queue", "E'\\x1b[2J'"),
+        ("queue", "repeat('q', 9000)"),
+        ("unique_key", "''"),
+        ("unique_key", "repeat('k', 513)"),
+        ("metadata", "'[1]'"),
+        ("tags", "'{{a},{b}}'"),
+        ("tags", "'{a,NULL}'"),
+        ("state, blocked_by", "'available', 3"),
+        ("state", "'running'"),
+        ("state", "'completed'"),
+    ],
+)
+def test_whoever_writes_a_row_gives_it_a_form(
+    login: Callable[..., psycopg.Connection[Any]], store: Store, columns: str, values: str
+) -> None:
+    given = {"state": "'available'", "task": "'t'"}
+    given |= dict(zip(columns.split(", "), values.split(", ", columns.count(",")), strict=True))
+    row = f"INSERT INTO pgqueue.job ({', '.join(given)}) VALUES ({', '.join(given.values())})"
+
+    for part in ("enqueuer", "worker"):
+        with pytest.raises(psycopg.errors.CheckViolation):
+            login(part).execute(row.encode())
+
+
+@pytest.mark.parametrize("name", ["", "two words", "n" * 129])
+def test_a_workflow_has_a_name_with_a_form(
+    login: Callable[..., psycopg.Connection[Any]], name: str
+) -> None:
+    asked = "INSERT INTO pgqueue.workflow (name, created_at) VALUES (%s, %s)"
+    with pytest.raises(psycopg.errors.CheckViolation):
+        login("enqueuer").execute(asked.encode(), [name, "now"])
+    with pytest.raises(psycopg.errors.CheckViolation):
+        login("enqueuer").execute(asked.encode(), ["flow", "infinity"])
 
 
 # A reader
@@ -234,7 +353,7 @@ def test_a_reader_changes_nothing(
 
 
 def test_a_worker_carries_out_everything(role: Role) -> None:
-    assert permitted(role("worker"), DESCRIBED) == {operation.name for operation in DESCRIBED}
+    assert permitted(role("worker"), DESCRIBED) == {o.name for o in DESCRIBED} - NOT_OURS
 
 
 def test_a_worker_makes_and_drops_partitions_that_are_not_its_own(role: Role, store: Store) -> None:
@@ -346,6 +465,8 @@ def test_whoever_calls_a_function_with_its_owners_rights_was_granted_it(store: S
     assert {name for name, definer, *_ in functions if definer} == {
         "hold",
         "link",
+        "enqueue_once",
+        "enqueue_unique",
         "add_partition",
         "drop_partition",
     }
@@ -359,7 +480,7 @@ def test_the_function_does_what_the_files_do() -> None:
     last = [file.up for file in schema_files("postgres") if "FUNCTION pgqueue.link(" in file.up][-1]
     said = re.sub(r"\s+", " ", last)
     for name in ("settle", "archive"):
-        text = re.sub(r"--[^\n]*", "", (folder("postgres") / f"{name}.sql").read_text())
+        text = re.sub(r"--[^\n]*", "", (folder("postgres") / f"parts/{name}.sql").read_text())
         text = re.sub(r"(?<!:):([a-z_]+)", r"\1", re.sub(r"\s+", " ", text)).strip().rstrip(";")
         assert f"FOR said IN {text} LOOP" in said, name
 
@@ -385,3 +506,29 @@ def test_jobs_of_an_enqueuer_run(role: Role, store: Store) -> None:
 
     assert store.work() == ["parent", "child"]
     assert {job.state for job in store.jobs(*handles)} == {State.COMPLETED}
+
+
+async def test_a_reader_who_tries_to_act_is_told_what_to_be_granted(postgres_url: str) -> None:
+    with a_role(postgres_url, "reader") as role:
+        app = App(as_role(postgres_url, role))
+        says = f"the role {role} may only read here; .* --worker .*`pgqueue grant`.* --enqueuer"
+        with pytest.raises(NotPermitted, match=says):
+            app.enqueue(a_job())
+        with pytest.raises(NotPermitted, match=says):
+            app.enqueue([a_job(), a_job(unique="k")])
+        with pytest.raises(NotPermitted, match=says):
+            await app.enqueue_async(a_job())
+        with pytest.raises(NotPermitted, match=says):
+            await app.execute_async(operations.cancel([7]))
+        with pytest.raises(NotPermitted, match=says):
+            app.execute(operations.pause("default"))
+        await app.close_async()
+        app.close()
+
+
+def test_an_enqueuer_is_not_called_a_reader(postgres_url: str) -> None:
+    with a_role(postgres_url, "enqueuer") as role:
+        app = App(as_role(postgres_url, role))
+        with pytest.raises(NotPermitted, match="the schema's owner runs `pgqueue grant`"):
+            app.execute(operations.pause("default"))
+        app.close()

@@ -13,14 +13,14 @@ import pytest
 from rich.pretty import pretty_repr
 from sqlalchemy.exc import SQLAlchemyError
 
-from pgqueue import App, enqueue, inspections, migrations, operations
+from pgqueue import App, enqueue, migrations, operations
 from pgqueue.backends import connect
 from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.embedded import Server, start
 from pgqueue.errors import InvalidUrl, PgqueueError, StoreUnavailable
-from pgqueue.hands import Completion
-from pgqueue.jobs import NewJob, State
-from pgqueue.operations import Completed
+from pgqueue.jobs.completion import Completion
+from pgqueue.jobs.job import NewJob, State
+from pgqueue.operations import Completed, inspections
 from pgqueue.testing.conformance import PROFILE
 from tests.cli.terminal import Terminal
 from tests.postgres.pooler import pgbouncer
@@ -113,7 +113,7 @@ async def test_a_worker_tells_its_log_nothing_of_what_it_runs(
 
     @app.task(max_attempts=1)
     def fail(password: str) -> None:
-        raise ValueError(password)
+        raise ValueError(f"refused\n{password}")  # what it says itself is logged: its first line
 
     @app.task(max_attempts=1)
     async def misread(password: int) -> None: ...
@@ -155,7 +155,7 @@ def test_a_representation_shows_no_password() -> None:
     url = f"postgresql://me:{SECRET}@localhost/shop"
     app = App(url, listen_url=url)
 
-    for one in (app, app.backend, connect(url), app.backend.lane()):
+    for one in (app, app.backend, connect(url), app.backend.worker_connection()):
         assert SECRET not in repr(one) + pretty_repr(one)
 
 
@@ -184,7 +184,7 @@ async def test_a_wrong_password_is_not_repeated(
         pass
     errors.append(caught.value)
     with pytest.raises(StoreUnavailable, match="password authentication failed") as caught:
-        await backend.lane().open()
+        await backend.worker_connection().open()
     errors.append(caught.value)
     with pytest.raises(StoreUnavailable, match="password authentication failed") as caught:
         migrations.migrate(url)
@@ -223,7 +223,7 @@ def test_a_url_that_cannot_be_read_is_not_repeated(url: str) -> None:
 # TLS
 
 
-@pytest.mark.parametrize("way", ["connect", "lane", "session", "listen", "migrate"])
+@pytest.mark.parametrize("way", ["connect", "worker_connection", "session", "listen", "migrate"])
 async def test_a_server_without_tls_is_refused_where_the_url_asks_for_it(
     guarded: Server, way: str
 ) -> None:
@@ -235,8 +235,8 @@ async def test_a_server_without_tls_is_refused_where_the_url_asks_for_it(
             case "connect":
                 with backend.connect():
                     pass
-            case "lane":
-                await backend.lane().open()
+            case "worker_connection":
+                await backend.worker_connection().open()
             case "session":
                 await backend.session(lambda _: None, lambda: None).open()
             case "listen":
@@ -270,4 +270,4 @@ async def test_everything_goes_through_tls_where_the_url_asks_for_it(postgres_ur
         unknown = re.sub("sslrootcert=[^&]*", "sslrootcert=/nowhere/root.crt", url)
         for wrong, says in ((open_url, "SSL required"), (unknown, "root certificate file")):
             with pytest.raises(StoreUnavailable, match=says):
-                await PostgresBackend(wrong).lane().open()
+                await PostgresBackend(wrong).worker_connection().open()

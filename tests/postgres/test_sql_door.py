@@ -10,9 +10,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from pgqueue import statement
 from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.errors import InvalidJob
-from pgqueue.jobs import NewJob
+from pgqueue.jobs.job import NewJob
+from pgqueue.jobs.unique import Unique
 from pgqueue.testing.conformance import Store, a_job
 
 Door: TypeAlias = Callable[..., int]
@@ -85,6 +87,7 @@ def test_makes_the_job_that_python_makes(
         unique_key="k",
         tags=["a", "b", "a"],
         metadata='{"m": 1}',
+        key="tenant 7",
     )
     user.commit()
     store.now = None
@@ -98,13 +101,14 @@ def test_makes_the_job_that_python_makes(
         timeout=timedelta(seconds=90.5),
         unique="other",
         tags=("a", "b", "a"),
+        key="tenant 7",
         metadata='{"m": 1}',
     )
     expected = store.enqueue(a_job("t"), given)
 
     def columns(id: int) -> dict[str, Any]:
         job = store.job(id)
-        own = {"id", "position", "enqueued_at", "run_at", "unique_key"}
+        own = {"id", "position", "enqueued_at", "run_at", "due_at", "unique_key"}
         kept = {name: getattr(job, name) for name in job.__struct_fields__ if name not in own}
         return kept | {"waits": job.run_at - job.enqueued_at}
 
@@ -224,6 +228,8 @@ def test_a_callers_search_path_changes_nothing(
         ({"timeout": "101 years"}, "task: timeout 101 years is more than a hundred years"),
         ({"unique_key": ""}, "task: unique_key must have 1 to 512 characters"),
         ({"unique_key": "k" * 513}, "task: unique_key must have 1 to 512 characters"),
+        ({"key": ""}, "task: key must have 1 to 128 characters"),
+        ({"key": "k" * 129}, "task: key must have 1 to 128 characters"),
         ({"metadata": "[]"}, "task: metadata must be a JSON object"),
         ({"metadata": '{"x": "' + "y" * 2**16 + '"}'}, "task: metadata are 65545 bytes, the limit"),
         ({"tags": ["ok", "not ok"]}, "task: tag 'not ok' is not valid"),
@@ -277,3 +283,37 @@ def test_python_refuses_what_sql_refuses(
     given = {name: list(v) if isinstance(v, tuple) else v for name, v in given.items()}
     with pytest.raises(psycopg.errors.InvalidParameterValue):
         door(**given)
+
+
+def test_says_until_when_a_key_holds(postgres_url: str, store: Store) -> None:
+    def ask(until: str) -> int:
+        sql = b"SELECT pgqueue.enqueue('t', unique_key => 'k', unique_until => %s)"
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            [row] = connection.execute(sql, [until]).fetchall()
+        return int(row[0])
+
+    store.now = None
+    hourly, first = ask("1 hour"), ask("started")
+    assert (ask("1 hour"), ask("started"), ask("finished")) == (hourly, first, first)
+    assert len(store.claim()) == 2
+    second = ask("started")
+    assert second not in (hourly, first)
+    assert ask("started") == second
+    assert list(store.outcomes(second)) == [(second, first)]
+    for wrong in ("soon", "0 seconds", "-1 hour", "200 years"):
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match="says no time"):
+            ask(wrong)
+
+
+def test_a_statement_says_so_too(postgres_url: str, store: Store) -> None:
+    handles = []
+    for until in ("started", 90.5):
+        asked = statement(a_job().options(unique=Unique(key="k", until=until)))
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            handles += [
+                connection.execute(asked.sql.encode(), asked.params).fetchall() for _ in "ab"
+            ]
+
+    assert handles[0] == handles[1] != handles[2] == handles[3]
+    with pytest.raises(InvalidJob, match="unique: conflict: the SQL function has none"):
+        statement(a_job().options(unique=Unique(key="k", conflict="raise")))

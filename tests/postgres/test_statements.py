@@ -10,12 +10,13 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from pgqueue import inspections, operations
+from pgqueue import operations
 from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.embedded import binaries
 from pgqueue.errors import SchemaMissing, SchemaOutOfDate
-from pgqueue.operations import Rescue, Retention
-from pgqueue.statements import folder, in_schema, load, schema_files
+from pgqueue.jobs.retention import Retention
+from pgqueue.operations import Rescue, inspections
+from pgqueue.statements.files import folder, in_schema, load, schema_files
 from pgqueue.testing.conformance import Store, a_job
 
 FILES = sorted(path.stem for path in folder("postgres").glob("*.sql"))
@@ -36,7 +37,7 @@ def test_the_server_accepts_every_statement(elsewhere: PostgresBackend) -> None:
     with psycopg.connect(elsewhere.url) as connection:
         for name, statement in load("postgres", "my_jobs").items():
             for n, step in enumerate(statement.steps):
-                if not step.sql.startswith(("DO", "LISTEN")):
+                if not step.sql.startswith(("DO", "LISTEN", "TRUNCATE")):
                     connection.execute(f'PREPARE "{name}_{n}" AS {step.sql}'.encode())
 
 
@@ -85,17 +86,19 @@ async def test_a_rescue_asks_but_one_question_while_all_are_present(
 ) -> None:
     with psycopg.connect(backend.url, autocommit=True) as connection:
         connection.execute("ALTER TABLE pgqueue.archive RENAME TO elsewhere")
-        lane = backend.lane()
-        await lane.open()
+        worker_connection = backend.worker_connection()
+        await worker_connection.open()
         try:
             for _ in range(2):
                 assert store.rescue() == Rescue([], 1)
-                assert await lane.execute(operations.rescue(now=store.now)) == Rescue([], 1)
+                assert await worker_connection.execute(operations.rescue(now=store.now)) == Rescue(
+                    [], 1
+                )
             store.passes(minutes=2)
             with pytest.raises(SchemaMissing):
-                await lane.execute(operations.rescue(now=store.now))
+                await worker_connection.execute(operations.rescue(now=store.now))
         finally:
-            await lane.close()
+            await worker_connection.close()
             connection.execute("ALTER TABLE pgqueue.elsewhere RENAME TO archive")
 
 

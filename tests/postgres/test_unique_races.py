@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pgqueue import operations
-from pgqueue.jobs import Handle
+from pgqueue.jobs.job import Handle
 from pgqueue.operations import Plan
 from pgqueue.testing.conformance import NOON, Store, a_job
 from tests.postgres.conftest import Racers

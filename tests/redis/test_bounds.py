@@ -9,11 +9,11 @@ from contextlib import contextmanager
 import pytest
 import redis
 
-from pgqueue import App, chain, group, inspections, operations, workflow
+from pgqueue import App, chain, group, operations, workflow
 from pgqueue.backends.redis import RedisBackend
-from pgqueue.jobs import NewJob
-from pgqueue.operations import Completed, Operation
-from pgqueue.statements import Script
+from pgqueue.jobs.job import NewJob
+from pgqueue.operations import Completed, Operation, inspections
+from pgqueue.statements.lua import Script
 from pgqueue.testing.conformance import Store, a_job
 
 WIDE = 5_000
@@ -39,7 +39,7 @@ def dies_after(backend: RedisBackend, scripts: int, patch: pytest.MonkeyPatch) -
             yield
 
 
-def complete(store: Store, id: int, lease: int) -> Operation[operations.Told]:
+def complete(store: Store, id: int, lease: int) -> Operation[operations.CompletedLeases]:
     return operations.complete([Completed(id, lease)], now=store.now)
 
 

@@ -12,14 +12,12 @@ from typing import Any
 import pytest
 
 from pgqueue.backends.redis import RedisBackend
-from pgqueue.jobs import NewJob
+from pgqueue.jobs.job import NewJob
 from pgqueue.operations import enqueue
 from tests import valkey
-from tests.cli.terminal import Process, Terminal
+from tests.cli.terminal import DEMO, Process, Terminal
 from tests.conftest import require_valkey
 from tests.valkey import Valkey
-
-COMMAND = "from pgqueue.cli import main; main()"
 
 
 @pytest.fixture
@@ -42,7 +40,7 @@ def demo(tmp_path: Path, sources: Path) -> Iterator[Callable[..., Process]]:
     numbers = count(1)
 
     def demo(url: str, *words: object) -> Process:
-        asked = ["-c", COMMAND, "demo", str(sources), *map(str, words), "--debug"]
+        asked = ["-c", DEMO, "demo", str(sources), *map(str, words), "--debug"]
         process = Process(asked, tmp_path, {"PGQUEUE_URL": url}, next(numbers))
         processes.append(process)
         return process

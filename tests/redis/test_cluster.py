@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from redis.crc import key_slot
 
-from pgqueue import inspections
 from pgqueue.backends.redis import RedisBackend
 from pgqueue.errors import StoreUnavailable
+from pgqueue.operations import inspections
 from pgqueue.testing.conformance import Store
 from tests.valkey import Valkey
 
@@ -39,8 +39,8 @@ async def test_follows_a_namespace_to_another_node(
     backend = RedisBackend(f"redis+cluster://127.0.0.1:{valkey_cluster[0].port}", schema=namespace)
     store = Store(backend)
     id = store.add()
-    lane = backend.lane()
-    await lane.open()
+    worker_connection = backend.worker_connection()
+    await worker_connection.open()
     session = backend.session(lambda topic: None, lambda: None)
     await session.open()
     assert await session.present(store.worker)
@@ -52,9 +52,9 @@ async def test_follows_a_namespace_to_another_node(
     found = await backend.execute_async(inspections.get([id]))
     assert found[id].state == "completed"
     with pytest.raises(StoreUnavailable):
-        await lane.execute(inspections.get([id]))
-    await lane.open()
-    assert set(await lane.execute(inspections.get([id]))) == {id}
+        await worker_connection.execute(inspections.get([id]))
+    await worker_connection.open()
+    assert set(await worker_connection.execute(inspections.get([id]))) == {id}
     with pytest.raises(StoreUnavailable):
         await session.check()
     await session.open()
@@ -62,7 +62,7 @@ async def test_follows_a_namespace_to_another_node(
     store.has_session(store.worker)
     assert store.rescue().jobs == []
     await session.close()
-    await lane.close()
+    await worker_connection.close()
     await backend.close_async()
     store.check()
     backend.close()

@@ -7,8 +7,9 @@ from time import monotonic
 
 import pytest
 
-from pgqueue import App, inspections
-from pgqueue.jobs import FINISHED, Handle, Job, State
+from pgqueue import App
+from pgqueue.jobs.job import FINISHED, Handle, Job, State
+from pgqueue.operations import inspections
 from tests.redis.conftest import Start
 from tests.redis.proxy import Proxy
 from tests.valkey import Valkey

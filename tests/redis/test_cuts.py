@@ -8,12 +8,14 @@ from typing import Any, get_args
 
 import pytest
 
-from pgqueue import inspections, operations
-from pgqueue.backends.base import carry_out
+from pgqueue import operations
+from pgqueue.backends.plans import carry_out
 from pgqueue.backends.redis import RedisBackend
-from pgqueue.backends.redis.exchange import SCRIPTS
+from pgqueue.backends.redis.script_plans import SCRIPTS
 from pgqueue.errors import StoreUnavailable
-from pgqueue.operations import Completed, Failed, Operation, Progress, Released, Retention
+from pgqueue.jobs.retention import Retention
+from pgqueue.jobs.unique import Unique
+from pgqueue.operations import Completed, Failed, Operation, ProgressReport, Released, inspections
 from pgqueue.testing.conformance import PROFILE, Store, a_job
 from tests.redis.proxy import Cut, Proxy
 from tests.valkey import Valkey
@@ -41,6 +43,13 @@ def enqueue(store: Store) -> tuple[Operation[Any], Callable[[], object]]:
 def enqueue_unique(store: Store) -> tuple[Operation[Any], Callable[[], object]]:
     plan = operations.enqueue([a_job(unique="k"), a_job()], now=store.now)
     return plan.send(None), lambda: len(store.listing())
+
+
+def enqueue_once(store: Store) -> tuple[Operation[Any], Callable[[], object]]:
+    id = store.add(a_job("old", unique="k"))
+    rule = Unique(key="k", until="started", conflict="replace")
+    plan = operations.enqueue([a_job("new").options(unique=rule)], now=store.now)
+    return plan.send(None), lambda: store.job(id).task
 
 
 def claim(store: Store) -> tuple[Operation[Any], Callable[[], object]]:
@@ -79,7 +88,7 @@ def release(store: Store) -> tuple[Operation[Any], Callable[[], object]]:
 
 def progress(store: Store) -> tuple[Operation[Any], Callable[[], object]]:
     job = store.running()
-    report = [Progress(job.id, job.lease, '{"note": "n"}')]
+    report = [ProgressReport(job.id, job.lease, '{"note": "n"}')]
     return operations.progress(report), lambda: store.job(job).progress
 
 
@@ -139,8 +148,8 @@ def pause(store: Store) -> tuple[Operation[Any], Callable[[], object]]:
 
 
 VERBS = [
-    enqueue, enqueue_unique, claim, complete, fail, release, progress, heartbeat, join, cancel,
-    retry, promote, rescue, prune, elect, pause,
+    enqueue, enqueue_unique, enqueue_once, claim, complete, fail, release, progress, heartbeat,
+    join, cancel, retry, promote, rescue, prune, elect, pause,
 ]  # fmt: skip
 
 

@@ -8,10 +8,11 @@ import pytest
 import redis
 import redis.asyncio
 
-from pgqueue import App, enqueue, inspections, operations, workflow
+from pgqueue import App, enqueue, operations, workflow
 from pgqueue.client import execute
 from pgqueue.errors import MissingCapability, UnknownParent, UnsupportedConnection
-from pgqueue.jobs import Job, NewJob
+from pgqueue.jobs.job import Job, NewJob
+from pgqueue.operations import inspections
 from tests.valkey import Valkey
 
 

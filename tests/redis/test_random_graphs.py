@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from pgqueue.backends.redis import RedisBackend
-from pgqueue.backends.redis.exchange import SCRIPTS
-from pgqueue.statements import Script
+from pgqueue.backends.redis.script_plans import SCRIPTS
+from pgqueue.statements.lua import Script
 from pgqueue.testing.conformance import Store
 from tests.graphs.test_random_graphs import (
     test_every_job_ends_as_the_model_says as test_every_job_ends_as_the_model_says,

@@ -8,7 +8,7 @@ import redis
 
 from pgqueue import workflow
 from pgqueue.backends.redis import RedisBackend
-from pgqueue.operations import Retention
+from pgqueue.jobs.retention import Retention
 from pgqueue.testing.conformance import Store, a_job, until
 
 SOON = Retention(*[timedelta(seconds=0.2)] * 3)
@@ -40,9 +40,7 @@ def test_nothing_is_left_of_what_has_expired(store: Store, backend: RedisBackend
     assert kinds <= {
         "id",
         "position",
-        "lease",
         "worker",
-        "worker_id",
         "runners",
         "retention",
         "server",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from collections.abc import Iterator
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import pytest
 import redis
 
-from pgqueue import App, inspections
+from pgqueue import App
 from pgqueue.backends.redis import RedisBackend
 from pgqueue.backends.redis.errors import require_safe
 from pgqueue.errors import NotPermitted, PgqueueError, StoreUnavailable
-from pgqueue.jobs import NewJob
-from pgqueue.operations import Retention
+from pgqueue.jobs.job import NewJob
+from pgqueue.jobs.retention import Retention
+from pgqueue.operations import inspections
 from pgqueue.testing.conformance import Store, a_job, a_session
 from tests import valkey
 from tests.cli.terminal import Terminal
@@ -52,7 +54,7 @@ async def test_refuses_it_on_a_workers_connections_too(evicting: Valkey) -> None
     session = backend.session(lambda topic: None, lambda: None)
 
     with pytest.raises(PgqueueError, match="allkeys-lru"):
-        await backend.lane().open()
+        await backend.worker_connection().open()
     with pytest.raises(PgqueueError, match="allkeys-lru"):
         await session.open()
 
@@ -63,6 +65,25 @@ def test_does_as_it_is_told(evicting: Valkey) -> None:
     handle = app.enqueue(NewJob("task"))
 
     assert handle.id == 1
+
+
+@pytest.mark.parametrize("query", ["protocol=3", "decode_responses=true", "encoding=latin-1"])
+async def test_hears_whatever_the_url_says_for_others(durable: Valkey, query: str) -> None:
+    backend = RedisBackend(f"{durable.url}?{query}")
+    store = Store(backend)
+    heard = asyncio.Event()
+    session = backend.session(lambda topic: heard.set(), lambda: None)
+    await session.open()
+    assert await session.present(store.worker)
+    await session.subscribe(["default"])
+    store.add(a_job(args='{"x": "ż"}'))
+    async with asyncio.timeout(10):
+        await heard.wait()
+    await session.check()
+    await session.close()
+
+    assert store.job(store.take()).args == {"x": "ż"}
+    backend.close()
 
 
 def test_a_server_that_says_nothing_of_itself_is_taken_as_it_is(evicting: Valkey) -> None:
@@ -86,7 +107,7 @@ async def test_a_user_who_may_do_little_may_do_all_that_is_needed(durable: Valke
     parent = store.running()
     child = store.add(a_job().after(parent.id))
     async with a_session(store, store.worker) as session:
-        await session.sleep(["default", "@"])
+        await session.subscribe(["default", "@"])
         assert store.complete(parent, result="1") == {parent.id}
         assert store.rescue().jobs == []
         assert store.elect(store.worker).elected

@@ -12,7 +12,7 @@ import redis
 from pgqueue import App, enqueue
 from pgqueue.backends.redis import RedisBackend
 from pgqueue.backends.redis.session import SLEEP_SECONDS
-from pgqueue.jobs import NewJob
+from pgqueue.jobs.job import NewJob
 from pgqueue.testing.conformance import Store, a_job, until
 from tests.redis.conftest import Start
 from tests.valkey import Valkey
@@ -48,11 +48,11 @@ async def test_a_sleeper_is_told_of_its_topics_and_no_others(
     woken: list[str] = []
     session = backend.session(woken.append, lambda: None)
     await session.open()
-    await session.sleep(["mail"])
+    await session.subscribe(["mail"])
     before = published()
     store.enqueue(a_job(queue="other"), a_job(queue="mail"), a_job(queue="mail"))
     await _true(lambda: woken)
-    await session.sleep(["other"])
+    await session.subscribe(["other"])
     store.enqueue(a_job(queue="mail"), a_job(queue="other"))
     await _true(lambda: len(woken) == 2)
 
@@ -66,7 +66,7 @@ async def test_a_sleeper_is_told_of_its_topics_and_no_others(
 async def test_who_died_asleep_is_forgotten(store: Store, backend: RedisBackend) -> None:
     session = backend.session(lambda topic: None, lambda: None)
     await session.open()
-    await session.sleep(["mail"])
+    await session.subscribe(["mail"])
     client = redis.Redis.from_url(backend.url)
 
     left = client.pttl(f"{backend.namespace.tag}:asleep:mail")

@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from pgqueue import App, enqueue, execute, inspections, migrations, operations
+from pgqueue import App, enqueue, execute, migrations, operations
 from pgqueue.errors import InvalidJob, SchemaMissing
+from pgqueue.operations import inspections
 from pgqueue.testing.conformance import a_job
 
 app = App()
@@ -222,3 +223,13 @@ def test_a_worker_takes_what_was_enqueued_in_a_transaction(shop: Shop) -> None:
 
     assert app.execute(inspections.get([handle]))[handle.id].task == "elsewhere"
     app.close()
+
+
+def test_a_connection_that_wants_text_as_bytes_is_taken(shop: Shop) -> None:
+    with closing(sqlite3.connect(shop.path)) as connection:
+        connection.text_factory = bytes
+        first = ring.job(n=1)
+        enqueue(connection, first, ring.job(n=2).after(first))
+        assert connection.text_factory is bytes
+        connection.commit()
+        assert connection.execute("SELECT count(*) FROM pgqueue_job").fetchone() == (2,)

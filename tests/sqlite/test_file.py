@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from pgqueue import inspections, operations
+from pgqueue import operations
 from pgqueue.app import App
 from pgqueue.backends.sqlite import SqliteBackend
 from pgqueue.backends.sqlite import file as sqlite_file
 from pgqueue.backends.sqlite import session as sqlite_session
 from pgqueue.errors import PgqueueError, SchemaMissing, StoreBusy, StoreUnavailable
-from pgqueue.jobs import State
-from pgqueue.operations import Retention
+from pgqueue.jobs.job import State
+from pgqueue.jobs.retention import Retention
+from pgqueue.operations import inspections
 from pgqueue.testing.conformance import Store, a_job
 
 
@@ -148,25 +149,25 @@ def test_a_transaction_that_never_ends_is_an_error_that_says_so(
 async def test_a_coroutine_that_waits_leaves_the_loop_to_others(
     store: Store, backend: SqliteBackend
 ) -> None:
-    lane = backend.lane()
-    await lane.open()
+    worker_connection = backend.worker_connection()
+    await worker_connection.open()
     with closing(sqlite3.connect(backend.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        waiting = asyncio.ensure_future(lane.execute(operations.pause("default")))
+        waiting = asyncio.ensure_future(worker_connection.execute(operations.pause("default")))
         done, _ = await asyncio.wait({waiting}, timeout=0.2)
         assert not done
         other.execute("COMMIT")
     await waiting
-    await lane.close()
+    await worker_connection.close()
 
 
 async def test_a_cancelled_transaction_is_rolled_back(store: Store, backend: SqliteBackend) -> None:
-    lane = backend.lane()
-    await lane.open()
+    worker_connection = backend.worker_connection()
+    await worker_connection.open()
     entered = asyncio.Event()
 
     async def write() -> None:
-        async with lane.transaction() as executor:
+        async with worker_connection.transaction() as executor:
             await executor.execute(operations.pause("default"))
             entered.set()
             await asyncio.sleep(600)
@@ -176,22 +177,22 @@ async def test_a_cancelled_transaction_is_rolled_back(store: Store, backend: Sql
     writing.cancel()
     await asyncio.wait({writing})
 
-    assert await lane.execute(inspections.version())
+    assert await worker_connection.execute(inspections.version())
     store.add()
     assert store.take()
-    await lane.close()
+    await worker_connection.close()
 
 
 async def test_one_that_is_cancelled_while_it_waits_leaves_nothing_open(
     store: Store, backend: SqliteBackend
 ) -> None:
-    lane = backend.lane()
-    await lane.open()
+    worker_connection = backend.worker_connection()
+    await worker_connection.open()
     with closing(sqlite3.connect(backend.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
 
         async def write() -> None:
-            async with lane.transaction():
+            async with worker_connection.transaction():
                 raise AssertionError("it cannot have begun")
 
         writing = asyncio.create_task(write())
@@ -200,9 +201,9 @@ async def test_one_that_is_cancelled_while_it_waits_leaves_nothing_open(
         await asyncio.wait({writing})
         other.execute("COMMIT")
 
-    await lane.execute(operations.pause("other"))
+    await worker_connection.execute(operations.pause("other"))
     store.add()
-    await lane.close()
+    await worker_connection.close()
 
 
 def test_locks_of_the_dead_are_cleared_away(store: Store, backend: SqliteBackend) -> None:
@@ -219,16 +220,19 @@ def test_locks_of_the_dead_are_cleared_away(store: Store, backend: SqliteBackend
 
 def test_a_forked_child_is_not_its_parents_life(backend: SqliteBackend, store: Store) -> None:
     read, write = os.pipe()
+    forked, is_forked = os.pipe()
     pid = os.fork()
     if pid == 0:  # a worker, with a child of its own that outlives it
         presence = sqlite_file.FilePresence(backend.path, "pgqueue")
         presence.hold(5)
         if os.fork() == 0:
             os.close(write)
+            os.write(is_forked, b"!")  # what it does after a fork is done by now
             os.read(read, 1)
         os._exit(0)
     os.close(read)
     os.waitpid(pid, 0)
+    assert os.read(forked, 1) == b"!"
 
     assert sqlite_file.FilePresence(backend.path, "pgqueue").held() == []
     os.close(write)
@@ -253,7 +257,7 @@ def test_numbers_are_never_given_twice(store: Store, way: str) -> None:
     """Not even when the newest job has gone without a trace."""
     nothing = Retention(timedelta(0), timedelta(0), timedelta(0))
     if way != "prune":
-        store.keep = nothing.kept()
+        store.keep = nothing.archived_states()
     seen: list[int] = []
     for _ in range(5):
         job = store.running()
@@ -275,12 +279,12 @@ async def test_what_comes_while_other_topics_are_declared_is_heard(
     woken: list[str] = []
     session = backend.session(woken.append, lambda: None)
     await session.open()
-    await session.sleep(["default"])
+    await session.subscribe(["default"])
     store.add()
-    await session.sleep(["default", "other"])
+    await session.subscribe(["default", "other"])
 
     assert woken == ["default"]
-    await session.sleep(["default", "other"])
+    await session.subscribe(["default", "other"])
     assert woken == ["default"]
     await session.close()
 
@@ -292,7 +296,7 @@ async def test_a_paused_queue_wakes_nobody_until_it_is_resumed(
     woken: asyncio.Queue[str] = asyncio.Queue()
     session = backend.session(woken.put_nowait, lambda: None)
     await session.open()
-    await session.sleep(["default", "told"])
+    await session.subscribe(["default", "told"])
     store.add()
     store.add(a_job(queue="told"))
     async with asyncio.timeout(10):

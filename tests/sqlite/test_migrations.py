@@ -16,11 +16,12 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from sqlalchemy import create_engine
 
-from pgqueue import inspections, migrations
+from pgqueue import migrations
 from pgqueue.app import App
 from pgqueue.backends.sqlite import SqliteBackend
 from pgqueue.errors import PgqueueError, SchemaMissing, SchemaOutOfDate
-from pgqueue.statements import schema_files
+from pgqueue.operations import inspections
+from pgqueue.statements.files import schema_files
 from pgqueue.testing.conformance import Store, a_job
 from tests.cli.terminal import Terminal
 

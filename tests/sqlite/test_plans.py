@@ -12,12 +12,13 @@ import pytest
 
 from pgqueue.backends.sqlite import SqliteBackend
 from pgqueue.backends.sqlite import file as sqlite_file
-from pgqueue.statements import load
+from pgqueue.statements.files import load
 from pgqueue.testing.conformance import Store, a_job
 
 FLOORS = '[{"priority": -32769, "position": 0, "below": 32768}]'
 GIVEN = {
     "queue": "default",
+    "strays": "10",
     "limit": "10",
     "now": 0,
     "floors": FLOORS,
@@ -29,6 +30,7 @@ GIVEN = {
     "children": "[]",
     "ending": "[]",
     "keep": "[]",
+    "unkept": 0,
     "first": 1,
     "topics": '["default", "@", "#7", "!1"]',
     "due": "[]",
@@ -59,8 +61,9 @@ def plan(connection: sqlite3.Connection, name: str, step: int) -> str:
 def test_claim_walks_the_index_of_its_queue_from_each_floor(connection: sqlite3.Connection) -> None:
     seen = plan(connection, "claim", 0)
 
-    assert "SEARCH j USING INDEX pgqueue_job_claim (queue=? AND (priority,position)>(?,?)" in seen
-    assert seen.index("SCAN floor") < seen.index("SEARCH j")
+    from_floor = "(queue=? AND key=? AND (priority,position)>(?,?)"
+    assert f"SEARCH j USING INDEX pgqueue_job_claim {from_floor}" in seen
+    assert seen.index("SCAN floor") < seen.index(from_floor)
     assert "SEARCH pgqueue_job USING INTEGER PRIMARY KEY" in seen
     assert "TEMP B-TREE" not in seen
 
@@ -68,7 +71,7 @@ def test_claim_walks_the_index_of_its_queue_from_each_floor(connection: sqlite3.
 def test_the_next_job_of_a_topic_is_the_first_entry_of_its_index(
     connection: sqlite3.Connection,
 ) -> None:
-    seen = plan(connection, "heard", 0)
+    seen = plan(connection, "session/topic_marks", 0)
 
     assert "USING INDEX pgqueue_job_claim (queue=?)" in seen.replace("COVERING ", "")
     assert "pgqueue_job_due" in seen

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, nullcontext
 from typing import Any
 
-from pgqueue.backends.base import Backend, Ear, Executor, Session
+from pgqueue.backends.base import Backend, OperationRunner, Session, Subscription
 from pgqueue.backends.sqlite.errors import translated
-from pgqueue.backends.sqlite.executor import SqliteExecutor
+from pgqueue.backends.sqlite.running import SqliteRunner
 from pgqueue.operations import Operation
-from pgqueue.statements import head, in_schema, load, schema_files, split
+from pgqueue.statements.files import head, in_schema, load, schema_files
+from pgqueue.statements.sql import split
 
 
 class ToyBackend(Backend):
@@ -36,14 +37,14 @@ class ToyBackend(Backend):
             raise translated(error) from error  # StoreBusy, StoreUnavailable …
 
     @contextmanager
-    def on(self, connection: sqlite3.Connection) -> Iterator[Executor]:
+    def on(self, connection: sqlite3.Connection, single: bool = False) -> Iterator[OperationRunner]:
         with nullcontext() if connection.in_transaction else connection:  # which commits
             if not connection.in_transaction:
                 connection.execute("BEGIN IMMEDIATE")
-            yield SqliteExecutor(connection, load("sqlite", self._schema), present=list)
+            yield SqliteRunner(connection, load("sqlite", self._schema), present=list)
 
     @contextmanager
-    def transaction(self) -> Iterator[Executor]:
+    def transaction(self) -> Iterator[OperationRunner]:
         with self.connect() as connection, self.on(connection) as executor:
             yield executor
 
@@ -59,7 +60,7 @@ class ToyBackend(Backend):
     async def execute_async(self, operation: Operation[Any]) -> Any:
         return await asyncio.to_thread(self.execute, operation)
 
-    def on_async(self, connection: sqlite3.Connection) -> Any:
+    def on_async(self, connection: sqlite3.Connection, *, single: bool = False) -> Any:
         return in_a_thread(self.on(connection), ToySession)
 
     def transaction_async(self) -> Any:
@@ -68,7 +69,7 @@ class ToyBackend(Backend):
     def user_connection_async(self) -> Any:
         return in_a_thread(self.user_connection(), lambda connection: connection)
 
-    def lane(self, *, durable: bool = True) -> Session:
+    def worker_connection(self, *, durable: bool = True) -> Session:
         return ToySession(self)
 
     def session(self, woken: Callable[[str], None], lost: Callable[[], None]) -> Session:
@@ -78,7 +79,7 @@ class ToyBackend(Backend):
         return nullcontext(ToySession(self))
 
 
-class ToySession(Session, Ear):
+class ToySession(Session, Subscription):
     def __init__(self, blocking: Any) -> None:
         self._blocking = blocking  # the backend, or an executor
 

@@ -36,7 +36,8 @@ logging.basicConfig(level=logging.INFO, stream=sys.stdout)
 """
 FINISHES_IN_ITS_TRANSACTION = """
 import asyncio
-from pgqueue import App, Context, inspections
+from pgqueue import App, Context
+from pgqueue.operations import inspections
 
 app = App("toy://x")
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import assert_type
+from typing import Any, assert_type
 
-from pgqueue import PARENT, Result, chain, group
-from pgqueue.context import Context
-from pgqueue.jobs import NewJob
-from pgqueue.tasks import TaskRegistry
+import psycopg
+
+from pgqueue import PARENT, App, Result, chain, group
+from pgqueue.jobs.job import NewJob
+from pgqueue.tasks.context import Context
+from pgqueue.tasks.registry import TaskRegistry
+from pgqueue.testing import Jobs
 
 app = TaskRegistry()
 
@@ -62,3 +65,14 @@ async def calls() -> None:
     n: int = await send(7)  # refused: another result
     render(7).bit_length(1)  # refused: the function's own type is known
     print(n)
+
+
+def tests(queue: App, connection: psycopg.AsyncConnection[Any]) -> None:
+    Jobs(queue, connection)  # refused: AsyncJobs takes it
+    jobs = Jobs(queue)
+    jobs.assert_enqueued("send")  # refused: no task
+    jobs.assert_enqueued(send.job("7"))  # refused: wrong type
+    jobs.assert_enqueued(send, queue=7)  # refused: wrong type
+    jobs.drain(scheduled=7)  # refused: an instant or a duration
+    jobs.perform(send)  # refused: a task is no job
+    jobs.perform(send.job(7)).result.bit_length()  # refused: it is a str

@@ -5,13 +5,23 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, assert_type
 
-from pgqueue import PARENT, Graph, Result, Results, chain, group, map_reduce, workflow
-from pgqueue.context import Context
-from pgqueue.graphs import Workflow
-from pgqueue.jobs import Handle, NewJob
-from pgqueue.outcomes import Cancel, Retry, Snooze
-from pgqueue.retries import ByException, Constant, Exponential, Never
-from pgqueue.tasks import AsyncTask, SyncTask, TaskRegistry
+import aiosqlite
+import psycopg
+import psycopg2.extensions
+import redis
+import redis.asyncio
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from pgqueue import PARENT, App, Graph, Result, Results, chain, enqueue, group, map_reduce, workflow
+from pgqueue.jobs.graphs import Workflow
+from pgqueue.jobs.job import Handle, Job, NewJob
+from pgqueue.jobs.outcomes import Cancel, Retry, Snooze
+from pgqueue.jobs.retries import ByException, Constant, Exponential, Never
+from pgqueue.tasks.context import Context
+from pgqueue.tasks.registry import TaskRegistry
+from pgqueue.tasks.task import AsyncTask, SyncTask
+from pgqueue.testing import AsyncJobs, Jobs, Performed
 
 app = TaskRegistry()
 
@@ -109,3 +119,33 @@ assert_type(report(7, left=1), float)
 assert_type(group([plain.job(1)]).then(report.job(7)), Graph[float])
 assert_type(map_reduce(bare.job, [1, 2], report.job(7)).last, NewJob[float])
 assert_type(workflow("flow", chain(bare.job(1), group([plain.job(1)])), [report.job(1)]), Workflow)
+
+
+def tests(queue: App, connection: psycopg.Connection[Any]) -> None:
+    jobs = Jobs(queue, connection)
+    assert_type(jobs.assert_enqueued(bare, order_id=1, queue="mail"), Job)
+    assert_type(jobs.assert_enqueued(with_context.job(1), within=timedelta(seconds=1)), Job)
+    assert_type(jobs.assert_enqueued(bare, count=2), list[Job])
+    jobs.refute_enqueued()
+    assert_type(jobs.drain(scheduled=timedelta(days=1), raising=False), list[Performed[Any]])
+    assert_type(jobs.perform(bare.job(1), attempt=3), Performed[str])
+    assert_type(jobs.perform(with_context.job(1)).result, list[int])
+    with queue.bound_to(connection), jobs.bound():
+        jobs.clock.tick(5)
+
+
+async def async_tests(queue: App, connection: psycopg.AsyncConnection[Any]) -> None:
+    jobs = AsyncJobs(queue, connection)
+    assert_type(await jobs.assert_enqueued(bare, order_id=1), Job)
+    assert_type(await jobs.assert_enqueued(bare, count=2), list[Job])
+    assert_type((await jobs.perform(plain.job(1))).result, int | None)
+    await jobs.drain()
+
+
+async def through_every_kind_of_connection(
+    blocking: psycopg2.extensions.connection | Session | redis.Redis,
+    asyncio: aiosqlite.Connection | AsyncSession | redis.asyncio.Redis,
+) -> None:
+    assert_type(enqueue(blocking, bare.job(1)), Handle[str])
+    assert_type(await enqueue(asyncio, bare.job(1)), Handle[str])
+    assert_type(await enqueue(asyncio, bare.job(1), plain.job(1)), list[Handle[Any]])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -58,3 +61,22 @@ def test_refuses_what_is_wrong_and_nothing_else(check: Callable[[Path], dict[int
     wrong = {number for number, line in enumerate(lines, 1) if "# refused" in line}
     found = check(HERE / "bad.py")
     assert set(found) == wrong, found
+
+
+@pytest.mark.skipif(not os.environ.get("PGQUEUE_SLOW"), reason="PGQUEUE_SLOW is not set")
+@pytest.mark.parametrize("name", ["fastapi", "flask"])
+def test_a_shop_is_strict(name: str, tmp_path: Path) -> None:
+    """As their authors would check it: Django's has no types to check against."""
+    folder = tmp_path / name
+    shutil.copytree(ROOT / "docs" / "examples" / name, folder)
+    config = {"typeCheckingMode": "strict", "include": ["shop"]}
+    (folder / "pyrightconfig.json").write_text(json.dumps(config))
+    for options in (["mypy", "--strict", "shop"], ["pyright", "--pythonpath", sys.executable]):
+        done = subprocess.run(
+            [sys.executable, "-m", *options],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from pgqueue.context import MAX_PROGRESS_BYTES, Context
 from pgqueue.errors import (
     InvalidJob,
     JobCancelled,
@@ -18,8 +17,10 @@ from pgqueue.errors import (
     PgqueueError,
     ResultNotSerialisable,
 )
-from pgqueue.hands import Completion, DetachedJob
-from pgqueue.jobs import NewJob, Progress
+from pgqueue.jobs.completion import Completion
+from pgqueue.jobs.job import NewJob, Progress
+from pgqueue.tasks.context import MAX_PROGRESS_BYTES, Context
+from pgqueue.tasks.runtime import DetachedJob
 
 CHILD: NewJob[None] = NewJob("child")
 JOB = DetachedJob(
@@ -81,13 +82,13 @@ class Recorder:
 
 
 @pytest.fixture
-def hands() -> Recorder:
+def runtime() -> Recorder:
     return Recorder()
 
 
 @pytest.fixture
-def context(hands: Recorder) -> Context:
-    return Context(JOB, hands)
+def context(runtime: Recorder) -> Context:
+    return Context(JOB, runtime)
 
 
 def test_tells_the_task_about_its_job(context: Context) -> None:
@@ -108,11 +109,11 @@ def test_begins_where_the_last_attempt_stopped(context: Context) -> None:
     assert context.reported == Progress(0.25, "page 2", {"page": 2})
 
 
-def test_reports_all_that_is_known_each_time(context: Context, hands: Recorder) -> None:
+def test_reports_all_that_is_known_each_time(context: Context, runtime: Recorder) -> None:
     context.progress(0.5)
     context.progress(note="page 3", checkpoint={"page": 3})
     context.progress(checkpoint=None)
-    assert [msgspec.json.decode(report) for report in hands.reports] == [
+    assert [msgspec.json.decode(report) for report in runtime.reports] == [
         {"fraction": 0.5, "note": "page 2", "checkpoint": {"page": 2}},
         {"fraction": 0.5, "note": "page 3", "checkpoint": {"page": 3}},
         {"fraction": 0.5, "note": "page 3", "checkpoint": None},
@@ -131,11 +132,11 @@ def test_reports_all_that_is_known_each_time(context: Context, hands: Recorder) 
     ],
 )
 def test_refuses_progress_that_cannot_be_kept(
-    context: Context, hands: Recorder, said: dict[str, Any], parameter: str
+    context: Context, runtime: Recorder, said: dict[str, Any], parameter: str
 ) -> None:
     with pytest.raises(InvalidJob, match=f"import_orders: {parameter}: "):
         context.progress(**said)
-    assert hands.reports == []
+    assert runtime.reports == []
     assert context.checkpoint == {"page": 2}
 
 
@@ -148,10 +149,10 @@ def test_a_cancelled_task_is_told(context: Context) -> None:
         context.raise_if_cancelled()
 
 
-def test_counts_the_time_that_remains(hands: Recorder) -> None:
-    assert Context(JOB, hands).remaining() is None
-    assert Context(JOB, hands, monotonic() - 1).remaining() == 0
-    remaining = Context(JOB, hands, monotonic() + 100).remaining()
+def test_counts_the_time_that_remains(runtime: Recorder) -> None:
+    assert Context(JOB, runtime).remaining() is None
+    assert Context(JOB, runtime, monotonic() - 1).remaining() == 0
+    remaining = Context(JOB, runtime, monotonic() + 100).remaining()
     assert remaining is not None
     assert 90 < remaining <= 100
 
@@ -165,12 +166,12 @@ def test_logs_in_the_jobs_name(context: Context, caplog: pytest.LogCaptureFixtur
     assert (record.__dict__["job_id"], record.__dict__["page"]) == (17, 7)
 
 
-def test_collects_jobs_until_it_completes(context: Context, hands: Recorder) -> None:
+def test_collects_jobs_until_it_completes(context: Context, runtime: Recorder) -> None:
     other = CHILD.after(context.id)
     assert context.enqueue(CHILD, other) == (CHILD, other)
     assert context.jobs == (CHILD, other)
     context.complete(Connection(), {"rows": 3})
-    assert hands.completions == [Completion('{"rows":3}', (CHILD, other))]
+    assert runtime.completions == [Completion('{"rows":3}', (CHILD, other))]
     assert context.completed
     with pytest.raises(PgqueueError, match="import_orders: job 17 is completed"):
         context.enqueue(CHILD)
@@ -181,9 +182,9 @@ def test_enqueues_nothing_but_jobs(context: Context) -> None:
         context.enqueue("child")  # type: ignore[arg-type]
 
 
-async def test_completes_on_an_async_connection(context: Context, hands: Recorder) -> None:
+async def test_completes_on_an_async_connection(context: Context, runtime: Recorder) -> None:
     await context.complete(AsyncConnection())
-    assert hands.completions == [Completion(None, ())]
+    assert runtime.completions == [Completion(None, ())]
 
 
 def test_a_lost_lease_completes_nothing() -> None:
@@ -193,35 +194,35 @@ def test_a_lost_lease_completes_nothing() -> None:
     assert not context.completed
 
 
-def test_refuses_a_result_that_cannot_be_kept(context: Context, hands: Recorder) -> None:
+def test_refuses_a_result_that_cannot_be_kept(context: Context, runtime: Recorder) -> None:
     with pytest.raises(ResultNotSerialisable, match="import_orders: its result"):
         context.complete(Connection(), object())
-    assert hands.completions == []
+    assert runtime.completions == []
     assert not context.completed
 
 
-def test_a_transaction_ends_with_the_completion(context: Context, hands: Recorder) -> None:
+def test_a_transaction_ends_with_the_completion(context: Context, runtime: Recorder) -> None:
     with context.transaction() as connection:
         assert connection == "connection"
         context.enqueue(CHILD)
         context.result = "done"
-        assert hands.completions == []
-    assert hands.completions == [Completion('"done"', (CHILD,))]
+        assert runtime.completions == []
+    assert runtime.completions == [Completion('"done"', (CHILD,))]
     assert context.completed
 
 
 async def test_a_coroutines_transaction_ends_with_the_completion(
-    context: Context, hands: Recorder
+    context: Context, runtime: Recorder
 ) -> None:
     async with context.transaction() as connection:
         assert connection == "connection"
         context.result = 7
-    assert hands.completions == [Completion("7", ())]
+    assert runtime.completions == [Completion("7", ())]
     assert context.completed
 
 
 async def test_a_transaction_that_fails_is_forgotten_and_can_be_tried_again(
-    context: Context, hands: Recorder
+    context: Context, runtime: Recorder
 ) -> None:
     context.enqueue(CHILD)
     with pytest.raises(ZeroDivisionError):
@@ -235,7 +236,7 @@ async def test_a_transaction_that_fails_is_forgotten_and_can_be_tried_again(
     assert (context.jobs, context.result, context.completed) == ((CHILD,), None, False)
     with context.transaction():
         context.enqueue(CHILD)
-    assert hands.completions == [Completion(None, (CHILD, CHILD))]
+    assert runtime.completions == [Completion(None, (CHILD, CHILD))]
 
 
 async def test_a_transaction_that_lost_its_lease_says_so() -> None:

@@ -7,16 +7,16 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pgqueue.cli import graph_formats
-from pgqueue.cli.graph_layout import layers, nodes
 from pgqueue.cli.graph_text import draw
-from pgqueue.inspections import Graph, Link
-from pgqueue.jobs import Job, State
+from pgqueue.jobs.job import Job, State
+from pgqueue.operations.inspections import GraphView, Link
+from pgqueue.views import graph_formats
+from pgqueue.views.graph_layout import layers, nodes
 
 NOW = datetime(2030, 6, 1, 12, tzinfo=UTC)
 
 
-def a_graph(*edges: str, states: str = "") -> Graph:
+def a_graph(*edges: str, states: str = "") -> GraphView:
     """``a_graph("1>2", "1>3")``: jobs by id, and their edges."""
     links = [tuple(map(int, edge.split(">"))) for edge in edges]
     ids = sorted({id for link in links for id in link})
@@ -38,10 +38,10 @@ def a_graph(*edges: str, states: str = "") -> Graph:
         )
         for n, id in enumerate(ids)
     ]
-    return Graph(jobs, [Link(a, b, "cancel", None, None) for a, b in links], False)
+    return GraphView(jobs, [Link(a, b, "cancel", None, None) for a, b in links], False)
 
 
-def drawn(graph: Graph, **options: bool) -> list[str]:
+def drawn(graph: GraphView, **options: bool) -> list[str]:
     return [line.plain.rstrip() for line in draw(nodes(graph, **options), NOW)]
 
 
@@ -116,5 +116,5 @@ def test_svg_is_sound_whatever_a_reason_says() -> None:
 
 
 def test_nothing_is_drawn_of_nothing() -> None:
-    assert drawn(Graph([], [], False)) == []
+    assert drawn(GraphView([], [], False)) == []
     ElementTree.fromstring(graph_formats.svg([], NOW))

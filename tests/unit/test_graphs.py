@@ -8,7 +8,7 @@ import pytest
 
 from pgqueue import Graph, NewJob, chain, group, map_reduce, workflow
 from pgqueue.errors import InvalidJob
-from pgqueue.graphs import gather
+from pgqueue.jobs.graphs import gather
 
 
 def a(task: str) -> NewJob[Any]:

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from pgqueue.checks import MAX_ARGS_BYTES
 from pgqueue.errors import InvalidJob, JobTooLarge
-from pgqueue.jobs import FINISHED, Edge, Handle, Job, NewJob, State, job_id
+from pgqueue.jobs.checks import MAX_ARGS_BYTES
+from pgqueue.jobs.job import FINISHED, Edge, Handle, Job, NewJob, State, job_id
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SEND: NewJob[None] = NewJob("send", '{"order_id":7}')

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pgqueue import jsontext
+from pgqueue.jobs import jsontext
 
 
 @pytest.mark.parametrize(

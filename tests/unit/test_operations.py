@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from pgqueue import operations
-from pgqueue.backends.base import carry_out
+from pgqueue.backends.plans import carry_out
 from pgqueue.errors import InvalidJob, UnknownParent
-from pgqueue.jobs import FINISHED, Handle, NewJob, State
+from pgqueue.jobs.job import FINISHED, Handle, NewJob, State
+from pgqueue.jobs.retention import Retention
 from pgqueue.operations import (
     Completed,
     Failed,
@@ -23,7 +24,6 @@ from pgqueue.operations import (
     Released,
     Rescue,
     Rescued,
-    Retention,
 )
 from pgqueue.testing.conformance import NOON, a_job
 
@@ -95,10 +95,10 @@ def test_jobs_that_differ_in_their_arguments_alone_are_described_in_brief() -> N
     asked = operations.enqueue(jobs).send(None)
 
     assert isinstance(asked, Operation)
-    assert asked.brief is not None
-    assert asked.brief.name == "enqueue_alike"
-    assert asked.brief.params["args"] == '[{"n": 0},{"n": 1}]'
-    assert (asked.brief.params["queue"], asked.brief.params["priority"]) == ("mail", "3")
+    assert asked.shortcut is not None
+    assert asked.shortcut.name == "enqueue_alike"
+    assert asked.shortcut.params["args"] == '[{"n": 0},{"n": 1}]'
+    assert (asked.shortcut.params["queue"], asked.shortcut.params["priority"]) == ("mail", "3")
     rows = json.loads(asked.params["jobs"] or "")
     assert [row["args"] for row in rows] == [{"n": 0}, {"n": 1}]
 
@@ -125,14 +125,14 @@ def test_jobs_that_differ_in_more_are_not(other: NewJob[Any], turn: int) -> None
     store.carry(operations.enqueue([a_job("t"), other][::turn]))
     [asked] = (operation for operation in store.asked if operation.name == "enqueue")
 
-    assert asked.brief is None
+    assert asked.shortcut is None
 
 
 def test_jobs_of_a_workflow_are_not() -> None:
     asked = operations.enqueue([a_job(), a_job()], workflow=3).send(None)
 
     assert isinstance(asked, Operation)
-    assert asked.brief is None
+    assert asked.shortcut is None
 
 
 def test_the_next_thousand_is_described_while_a_store_that_can_works_on_the_last() -> None:
@@ -312,7 +312,7 @@ def test_a_key_whose_holder_finishes_meanwhile_is_asked_for_again() -> None:
     ],
 )
 def test_tells_those_who_could_run_a_new_job(job: NewJob[Any], told: set[str]) -> None:
-    assert operations.topics([job]) == told
+    assert operations.topics_to_wake([job]) == told
 
 
 # Parameters
@@ -390,7 +390,7 @@ def test_what_is_no_id_is_refused(wrong: Any) -> None:
 
 
 def test_claimed_jobs_come_in_their_order_whatever_the_stores() -> None:
-    rest = (1, "t", "{}", 10, None, 0.0, 0, None, None, None, None, "q")
+    rest = (1, "t", "{}", 10, None, 0.0, 0, None, None, None, None, "q", "", None)
     rows = [(3, 1, 7, *rest), (1, 0, 9, *rest), (2, 0, 8, *rest)]
 
     jobs = operations.claim("q", 1, 77, 3).decode([rows])
@@ -438,9 +438,9 @@ def test_retention_is_by_how_a_job_ended() -> None:
 
 
 def test_what_has_no_retention_is_not_kept() -> None:
-    assert Retention().kept() == FINISHED
-    assert Retention(None, None, None).kept() == FINISHED
-    assert Retention(completed=timedelta(0)).kept() == FINISHED - {State.COMPLETED}
+    assert Retention().archived_states() == FINISHED
+    assert Retention(None, None, None).archived_states() == FINISHED
+    assert Retention(completed=timedelta(0)).archived_states() == FINISHED - {State.COMPLETED}
 
 
 def test_a_retention_may_be_said_in_seconds() -> None:

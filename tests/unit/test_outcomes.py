@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pgqueue.outcomes import OUTCOMES, Cancel, Discard, Retry, Snooze
+from pgqueue.jobs.outcomes import OUTCOMES, Cancel, Discard, Retry, Snooze
 
 
 def test_are_values() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pgqueue import statements
-from pgqueue.migrations import head
+from pgqueue.migrations.migrate import head
 
 CHECKOUT = Path(__file__).parents[2]
 

@@ -9,9 +9,9 @@ import pytest
 
 from pgqueue import PARENT, Context, Result, Results
 from pgqueue.errors import InvalidArguments, InvalidTask
-from pgqueue.jobs import State
-from pgqueue.parents import Parent
-from pgqueue.tasks import TaskRegistry
+from pgqueue.jobs.job import State
+from pgqueue.tasks.parents import Parent
+from pgqueue.tasks.registry import TaskRegistry
 
 registry = TaskRegistry()
 

@@ -7,10 +7,10 @@ from typing import Any, Optional, Union
 import pytest
 from pydantic import BaseModel
 
-from pgqueue import results
 from pgqueue.errors import InvalidResult, ResultNotSerialisable, ResultTooLarge
-from pgqueue.outcomes import Cancel, Discard, Retry, Snooze
-from pgqueue.results import ResultReader
+from pgqueue.jobs.outcomes import Cancel, Discard, Retry, Snooze
+from pgqueue.tasks import results
+from pgqueue.tasks.results import ResultReader
 
 
 @dataclass

@@ -9,7 +9,7 @@ import tenacity
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgqueue.retries import (
+from pgqueue.jobs.retries import (
     DEFAULT,
     ByException,
     Constant,

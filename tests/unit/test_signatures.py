@@ -2,19 +2,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final, NewType, Optional, TypeVar
 
 import pytest
 
-import pgqueue.context
-from pgqueue.context import Context
+import pgqueue.tasks.context
 from pgqueue.errors import InvalidTask
-from pgqueue.signatures import Signature
+from pgqueue.tasks.context import Context
+from pgqueue.tasks.signatures import Signature
 
 if TYPE_CHECKING:
     from decimal import Decimal as OnlyForCheckers
 
-    from pgqueue.context import Context as Elsewhere
+    from pgqueue.tasks.context import Context as Elsewhere
 
 
 def signature(fn: Callable[..., Any]) -> Signature:
@@ -37,7 +37,7 @@ def test_knows_the_context_in_every_spelling() -> None:
     class Special(Context):
         pass
 
-    def by_module(ctx: pgqueue.context.Context) -> None: ...
+    def by_module(ctx: pgqueue.tasks.context.Context) -> None: ...
     def quoted(ctx: "Context") -> None: ...  # noqa: UP037
     def special(ctx: Special) -> None: ...
 
@@ -140,3 +140,51 @@ def names_later_types(later: Later, many: list[Later]) -> None: ...
 
 class Later:
     pass
+
+
+Alias = Annotated[Context, "the job's"]
+Named = NewType("Named", Context)
+Bound = TypeVar("Bound", bound=Context)
+
+
+def test_knows_a_context_that_may_be_absent_annotated_or_named_otherwise() -> None:
+    def optional(ctx: Context | None, order: int) -> None: ...
+    def old(ctx: Optional[Context], order: int) -> None: ...  # noqa: UP045
+    def defaulted(ctx: Context | None = None, order: int = 1) -> None: ...
+    def annotated(ctx: Annotated[Context, "mine"], order: int) -> None: ...
+    def both(ctx: Annotated[Context | None, "mine"], order: int) -> None: ...
+    def quoted(ctx: "Context | None", order: int) -> None: ...  # noqa: UP037
+    def twice(ctx: Context, order: int) -> None: ...
+    def alias(ctx: Alias, order: int) -> None: ...
+    def named(ctx: Named, order: int) -> None: ...
+    def bound(ctx: Bound, order: int) -> None: ...
+    def final(ctx: Final[Context], order: int) -> None: ...  # type: ignore[valid-type]
+
+    for fn in (optional, old, defaulted, annotated, both, quoted, twice, alias, named, bound):
+        assert signature(fn).wants_context, fn.__name__
+        assert takes(fn) == {"order": int}, fn.__name__
+    with pytest.raises(InvalidTask, match="ctx"):
+        _ = signature(final).parameters
+
+
+@pytest.mark.parametrize(
+    "written", ["missing.Context | None", "t.Optional[Context]", "t.Annotated[m.Context, 1]"]
+)
+def test_knows_an_unresolvable_context_in_every_spelling(written: str) -> None:
+    def fn(ctx: Any, order: int) -> None: ...
+
+    fn.__annotations__["ctx"] = written
+    assert signature(fn).wants_context
+
+
+def test_refuses_a_context_that_cannot_be_given() -> None:
+    def by_name(*, ctx: Context, order: int) -> None: ...
+    def later(*, order: int, ctx: Context | None = None) -> None: ...
+    def rest(**ctx: Context) -> None: ...
+    def many(ctx: list[Context]) -> None: ...
+    def mapped(order: int, ctx: dict[str, Context]) -> None: ...
+    def either(ctx: Context | int) -> None: ...
+
+    for fn in (by_name, later, rest, many, mapped, either):
+        with pytest.raises(InvalidTask, match="ctx: the Context must be the first parameter"):
+            _ = signature(fn).parameters

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from pgqueue.context import Context
 from pgqueue.errors import InvalidArguments, InvalidJob, InvalidTask, UnknownTask
-from pgqueue.outcomes import Snooze
-from pgqueue.retries import DEFAULT, Constant, Never
-from pgqueue.tasks import AsyncTask, SyncTask, TaskRegistry
+from pgqueue.jobs.outcomes import Snooze
+from pgqueue.jobs.retries import DEFAULT, Constant, Never
+from pgqueue.tasks.context import Context
+from pgqueue.tasks.registry import TaskRegistry
+from pgqueue.tasks.task import AsyncTask, SyncTask
 
 app = TaskRegistry()
 
@@ -249,3 +250,17 @@ def test_asks_its_policy(registry: TaskRegistry) -> None:
     patient = registry.task(name="patient", retry=5)(plain)
     assert patient.retry == Constant(5)
     assert patient.retry_after(1, ValueError()) == timedelta(seconds=5)
+
+
+def test_a_task_has_its_earlier_names_too() -> None:
+    app = TaskRegistry()
+
+    @app.task(aliases=["send_invoice", "invoice"])
+    def send_bill(order: int) -> None: ...
+
+    assert app.find("invoice") is app.find("send_bill") is send_bill
+    assert send_bill.job(1).task == "send_bill"
+    with pytest.raises(InvalidTask, match=r"invoice: .* has this name already"):
+
+        @app.task
+        def invoice() -> None: ...

@@ -15,6 +15,7 @@ import pytest
 from pgqueue import App
 from pgqueue.worker import Options, Worker
 from tests.worker.process import PATIENCE, Shop, WorkerProcess
+from tests.worker.starting import has_started
 from tests.worker.store import Store
 
 Start: TypeAlias = Callable[..., WorkerProcess]
@@ -69,10 +70,7 @@ async def work(app: App) -> AsyncIterator[Work]:
             worker = Worker(app, Options(**{"queues": "default", **options}))
             running = asyncio.create_task(worker.run())
             stack.push_async_callback(_stop, worker, running)
-            started = asyncio.create_task(worker.started.wait())
-            await asyncio.wait({running, started}, return_when=asyncio.FIRST_COMPLETED)
-            if running.done():
-                await running
+            await has_started(worker, running)
             return worker
 
         yield work
@@ -80,9 +78,9 @@ async def work(app: App) -> AsyncIterator[Work]:
 
 async def looks_seldom(worker: Worker) -> None:
     """Returns when *worker* sleeps, and will not look for jobs by itself for minutes."""
-    cursor, session = worker._fetcher._cursors["default"], worker._listener._session
+    cursor, session = worker._agents.fetcher._cursors["default"], worker._agents.listener._session
     async with asyncio.timeout(PATIENCE):
-        while "default" not in session._asleep or cursor.poll_at < monotonic() + 100:
+        while "default" not in session._sleeps_on or cursor.poll_at < monotonic() + 100:
             if cursor.asleep:
                 cursor.gap = 300.0
             await asyncio.sleep(0.01)

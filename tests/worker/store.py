@@ -8,8 +8,9 @@ from typing import Any
 
 import psycopg
 
-from pgqueue import App, inspections
-from pgqueue.jobs import FINISHED, Handle, Job, NewJob
+from pgqueue import App
+from pgqueue.jobs.job import FINISHED, Handle, Job, NewJob
+from pgqueue.operations import inspections
 from tests.worker.process import PATIENCE
 
 

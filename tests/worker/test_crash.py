@@ -9,7 +9,7 @@ from time import monotonic
 
 import pytest
 
-from pgqueue.jobs import State
+from pgqueue.jobs.job import State
 from tests.worker import shop as tasks
 from tests.worker.conftest import Start
 from tests.worker.process import Shop, eventually, least
@@ -62,7 +62,7 @@ async def test_runs_the_jobs_of_a_killed_worker_elsewhere(
         assert other.ends() == 0
         return took
 
-    within = RESCUED_WITHIN if victim == "the leader" else 3.5
+    within = 3.0 if victim == "the leader" else 2.5
     await least(runs_elsewhere_after, below=within, tries=3)
 
 
@@ -150,4 +150,4 @@ def test_does_not_hear_what_a_frozen_worker_says_when_it_thaws(
     assert other.ends() == 0
     [later] = store.enqueue(tasks.ring.job())
     assert eventually(lambda: store.all_finished([later]) and store.job(later)).worker
-    assert store.job(later).worker == frozen.worker
+    assert store.job(later).worker != other.worker  # the one that thawed, under a name of its own

@@ -12,7 +12,7 @@ import pytest
 from pgqueue import embedded, statements
 from pgqueue.embedded import Server
 from pgqueue.embedded.server import Mode
-from pgqueue.jobs import State
+from pgqueue.jobs.job import State
 from tests.worker import shop as tasks
 from tests.worker.conftest import Start
 from tests.worker.process import Shop, eventually

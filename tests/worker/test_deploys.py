@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
 
 import pytest
 
-from pgqueue import App, State, inspections, operations
+from pgqueue import App, State, operations
+from pgqueue.operations import inspections
 from pgqueue.worker import Options, Worker
 from tests.worker.conftest import Work, _stop
 from tests.worker.store import becomes, ended
@@ -48,6 +49,22 @@ async def test_jobs_soon_reach_the_one_worker_that_knows_their_task(
     assert monotonic() - began < SOON
     assert {(job.state, job.attempt) for job in jobs} == {(State.COMPLETED, 1)}
     await _stop(newer, running)
+
+
+async def test_a_job_that_no_worker_knows_is_later_each_time_it_comes_back(
+    app: App, new_app: App, work: Work
+) -> None:
+    await work()
+    handle = await new_app.enqueue_async(new_app.tasks["engrave"].job(1))
+    first = (await becomes(app, handle, State.SCHEDULED)).run_at
+    async with asyncio.timeout(SOON):
+        while True:
+            if (await becomes(app, handle, State.SCHEDULED)).run_at != first:
+                break
+            await asyncio.sleep(0.01)
+
+    [count] = (await app.execute_async(inspections.count())).counts
+    assert count.late > timedelta(seconds=1)
 
 
 async def test_a_flood_for_others_keeps_nobody_from_the_own_work(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from pgqueue.worker.elector import patience
+from pgqueue.worker.agents.elector import patience
 
 
-@pytest.mark.parametrize("workers", [0, 1, 2, 3])
-def test_few_ask_often(workers: int) -> None:
-    assert patience(workers, term=15) == 2.5
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_who_is_alone_asks_often(workers: int) -> None:
+    assert patience(workers, term=15) == 1.5
 
 
-@pytest.mark.parametrize("workers", [4, 6, 8])
+@pytest.mark.parametrize("workers", [3, 4, 6, 8])
 def test_together_candidates_ask_every_second_or_so(workers: int) -> None:
     assert patience(workers, term=15) / (workers - 1) == 1.25
 

@@ -6,13 +6,13 @@ from time import monotonic
 
 import pytest
 
-from pgqueue.operations import ClaimedJob
-from pgqueue.worker.fetcher import (
+from pgqueue.operations import ClaimedInTurn, ClaimedJob
+from pgqueue.worker.agents.cursor import (
     BOTTOM_SHARE,
-    FIRST_GAP,
+    FIRST_GAP_SECONDS,
     PAUSE_SECONDS,
     SAMPLES,
-    STEADY_GAP,
+    STEADY_GAP_SECONDS,
     Cursor,
 )
 
@@ -23,8 +23,8 @@ def test_looks_again_sooner_while_jobs_keep_coming() -> None:
 
     first, *others = [_gap(cursor, [_job(position)]) for position in range(1, 20)]
 
-    assert first == pytest.approx(FIRST_GAP)
-    assert min(others) == pytest.approx(STEADY_GAP)
+    assert first == pytest.approx(FIRST_GAP_SECONDS)
+    assert min(others) == pytest.approx(STEADY_GAP_SECONDS)
 
 
 def test_a_pause_does_not_end_a_steady_stream() -> None:
@@ -34,7 +34,7 @@ def test_a_pause_does_not_end_a_steady_stream() -> None:
     cursor._found_at -= PAUSE_SECONDS / 2
     gaps += [_gap(cursor, []), _gap(cursor, [_job(1)]), _gap(cursor, [])]
 
-    assert gaps == pytest.approx([STEADY_GAP] * len(gaps))
+    assert gaps == pytest.approx([STEADY_GAP_SECONDS] * len(gaps))
 
 
 def test_a_long_pause_does() -> None:
@@ -43,7 +43,7 @@ def test_a_long_pause_does() -> None:
 
     gaps = [_gap(cursor, []) for _ in range(5)]
 
-    assert gaps == pytest.approx([STEADY_GAP * 2**n for n in range(5)])
+    assert gaps == pytest.approx([STEADY_GAP_SECONDS * 2**n for n in range(5)])
 
 
 def test_looks_ever_later_while_there_are_none() -> None:
@@ -51,7 +51,18 @@ def test_looks_ever_later_while_there_are_none() -> None:
 
     gaps = [_gap(cursor, []) for _ in range(10)]
 
-    assert gaps == pytest.approx([FIRST_GAP * 2**n for n in range(10)])
+    assert gaps == pytest.approx([FIRST_GAP_SECONDS * 2**n for n in range(10)])
+
+
+def test_jobs_that_are_handed_over_need_no_looks_between_them() -> None:
+    cursor = Cursor("default", None)
+    cursor.served_in_turn()
+
+    gaps = [_gap_in_turn(cursor, freed=True) for _ in range(8)]
+
+    assert gaps[0] == pytest.approx(FIRST_GAP_SECONDS)
+    assert gaps[-1] == pytest.approx(PAUSE_SECONDS)
+    assert _gap_in_turn(cursor, freed=False) == pytest.approx(FIRST_GAP_SECONDS)
 
 
 def test_looks_from_the_bottom_as_long_as_that_costs_no_more() -> None:
@@ -106,8 +117,16 @@ def _gap(cursor: Cursor, jobs: list[ClaimedJob]) -> float:
     return cursor.poll_at - cursor.idle_since if jobs else gap
 
 
+def _gap_in_turn(cursor: Cursor, *, freed: bool) -> float:
+    """The wait after a claim in turn that found a job, perhaps because one of ours had ended."""
+    if freed:
+        cursor.freed()
+    cursor.took_in_turn(ClaimedInTurn([_job(1)], "", limited=True), monotonic())
+    return cursor.poll_at - cursor.idle_since
+
+
 def _job(position: int) -> ClaimedJob:
     return ClaimedJob(
         *(position, 0, position, 1, "noop", "{}", 10, None, 0.0, 0),
-        *(None, None, None, None, "default", 1),
+        *(None, None, None, None, "default", "", None, 1),
     )

@@ -15,9 +15,9 @@ import pytest
 from pgqueue import App, enqueue
 from pgqueue.backends.base import Session
 from pgqueue.backends.postgres import PostgresBackend
-from pgqueue.jobs import Handle
+from pgqueue.jobs.job import Handle
 from pgqueue.operations import Operation
-from pgqueue.worker.line import Line
+from pgqueue.worker.connection import ReconnectingConnection
 from tests.worker import shop as tasks
 from tests.worker.conftest import Start, Work, looks_seldom
 from tests.worker.process import PATIENCE, Shop, WorkerProcess, eventually, soon
@@ -156,10 +156,10 @@ async def test_does_not_forget_what_it_was_told_while_it_was_asking(
         ran.append(n)
 
     worker = await work(poll_interval=300)
-    cursor = worker._fetcher._cursors["default"]
+    cursor = worker._agents.fetcher._cursors["default"]
     await soon(lambda: store.value(ASLEEP))
     await soon(lambda: cursor.poll_at > monotonic() + 0.5)
-    execute = worker._claims.lane.execute
+    execute = worker._agents.claims.connection.execute
     late: list[bool] = []
 
     async def execute_slowly(operation: Operation[Any]) -> Any:
@@ -171,7 +171,7 @@ async def test_does_not_forget_what_it_was_told_while_it_was_asking(
             await soon(lambda: cursor._told_at > told_at)
         return answer
 
-    worker._claims.lane.execute = execute_slowly  # type: ignore[method-assign]
+    worker._agents.claims.connection.execute = execute_slowly  # type: ignore[method-assign]
     cursor.gap = 300.0
     store.enqueue(ring.job(1))
 
@@ -181,19 +181,19 @@ async def test_does_not_forget_what_it_was_told_while_it_was_asking(
 async def test_says_little_while_there_is_nothing_to_do(app: App, work: Work) -> None:
     worker = await work()
     said: list[str] = []
-    for line in (worker._claims, worker._completions, worker._listener.line):
+    for line in (worker._agents.claims, worker._agents.completions, worker._agents.listener.line):
         _note_operations(line, said)
-    await soon(lambda: worker._fetcher._cursors["default"].gap > 4)
+    await soon(lambda: worker._agents.fetcher._cursors["default"].gap > 4)
 
     said.clear()
     await asyncio.sleep(5)  # not to synchronise: to measure
 
     print(f"idle for 5 s: {' '.join(said)}")
     assert max(Counter(said).values(), default=0) <= 2
-    assert set(said) <= {"claim", "elect", "heartbeat", "promote", "rescue"}
+    assert set(said) <= {"alive", "claim", "elect", "promote", "turns", "watch"}
 
 
-def _note_operations(line: Line, said: list[str]) -> None:
+def _note_operations(line: ReconnectingConnection, said: list[str]) -> None:
     execute = line.execute
 
     async def noted(operation: Operation[Any]) -> Any:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
+import subprocess
 import sys
 import time
 from typing import Any
 
 import pytest
 
-from pgqueue import App, Cancel, Context, Discard, Retry, Snooze, State, inspections
-from pgqueue.jobs import Job
-from pgqueue.retries import Never
+from pgqueue import App, Cancel, Context, Discard, Retry, Snooze, State
+from pgqueue.jobs.job import Job
+from pgqueue.jobs.retries import Never
+from pgqueue.operations import inspections
 from tests.worker import shop as tasks
 from tests.worker.conftest import Work
 from tests.worker.process import Shop
@@ -154,6 +158,31 @@ async def test_survives_every_error_and_keeps_it(
         assert kept.message == message
         assert (job.reason or "").startswith(f"{kept.type}: {message[:100]}")
     assert len(kept.traceback or "") <= 8_000
+
+
+async def test_any_handler_can_write_what_is_logged_of_an_error(app: App, work: Work) -> None:
+    written = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    handler = logging.StreamHandler(written)
+    logger = logging.getLogger("pgqueue")
+    logger.addHandler(handler)
+    raised: list[Any] = []
+    handler.addFilter(lambda record: raised.append(record.exc_info) is None)
+
+    async def fail() -> None:
+        raise ValueError("half a pair \ud800, \x1b[2J\nand a second line")
+
+    try:
+        await failure_of(app, work, fail)
+    finally:
+        logger.removeHandler(handler)
+
+    written.seek(0)
+    said = written.read()
+    assert "failed: ValueError: half a pair \\ud800, \\x1b[2J\n" in said
+    assert "in fail\n" in said
+    assert "\x1b" not in said
+    [error] = [info[1] for info in raised if info]
+    assert str(error) == "half a pair \ud800, \x1b[2J\nand a second line"
 
 
 async def test_keeps_the_end_of_an_endless_traceback(app: App, work: Work) -> None:
@@ -341,6 +370,23 @@ async def test_a_job_fails_whose_new_jobs_cannot_be_enqueued(app: App, work: Wor
     job = await failure_of(app, work, parent, max_attempts=1)
 
     assert job.errors[0].type == "UnknownParent"
+
+
+def test_where_a_thread_is_can_be_asked_while_garbage_is_collected() -> None:
+    """In a process of its own: where that goes wrong, the whole process stands still."""
+    code = """
+import gc, threading
+from pgqueue.worker.running.watchdog import stack_of
+gc.disable()
+gc.set_threshold(1)
+garbage = threading.local()
+garbage.itself = garbage
+del garbage
+gc.enable()
+assert "<module>" in stack_of(threading.get_ident())
+assert gc.isenabled()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 async def test_names_the_task_that_blocks_the_event_loop(

@@ -52,8 +52,8 @@ async def test_is_on_time_for_the_next_job_after_a_promotion_that_took_long(
         started_at.append(datetime.now(UTC))
 
     store.value(SLOW_WRITES)
-    promoter = (worker := await work())._promoter
-    await soon(lambda: "@" in worker._listener._session._asleep)
+    promoter = (worker := await work())._agents.promoter
+    await soon(lambda: "@" in worker._agents.listener._session._sleeps_on)
     promoter._gap = 300.0
     await soon(lambda: promoter._gap > 300)  # it rests, until it is told of something due soon
 

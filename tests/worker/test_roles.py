@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pgqueue import App
-from pgqueue.jobs import State
+from pgqueue.jobs.job import State
 from tests.postgres.roles import a_role, as_role
 from tests.worker import shop as tasks
 from tests.worker.conftest import Start

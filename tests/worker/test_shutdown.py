@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from pgqueue import App, enqueue
-from pgqueue.jobs import State
+from pgqueue.jobs.job import State
 from tests.worker import shop as tasks
 from tests.worker.conftest import Start, Work, looks_seldom
 from tests.worker.process import Shop, eventually, soon

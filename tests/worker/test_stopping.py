@@ -10,11 +10,12 @@ import psutil
 import pytest
 
 from pgqueue import App, Context, State, operations
-from pgqueue.retries import Never
+from pgqueue.jobs.retries import Never
+from pgqueue.worker import Options, Worker
 from tests.worker import shop as tasks
 from tests.worker.conftest import Work
 from tests.worker.process import Shop, least, soon
-from tests.worker.store import becomes, ended
+from tests.worker.store import Store, becomes, ended
 
 
 async def test_a_coroutine_is_interrupted_when_its_time_is_up(app: App, work: Work) -> None:
@@ -260,3 +261,50 @@ async def test_a_job_that_cancels_itself_is_cancelled(app: App, work: Work) -> N
     job = await ended(app, await app.enqueue_async(give_up.job()))
 
     assert (job.state, job.reason) == (State.CANCELLED, "the order is gone")
+
+
+async def test_a_host_that_cancels_twice_loses_nothing(app: App, store: Store) -> None:
+    started = asyncio.Event()
+
+    @app.task
+    async def linger() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    handle = await app.enqueue_async(linger.job())
+    worker = Worker(app, Options(grace=60))  # as `app.run_worker` does
+    running = asyncio.create_task(worker.run())
+    await started.wait()
+    running.cancel()
+    await soon(lambda: worker._agents.executor._stopping)
+    running.cancel()
+    await asyncio.wait({running}, timeout=20)
+
+    assert running.cancelled()
+    job = store.job(handle)
+    assert (job.state, job.attempt, job.rescues) == (State.AVAILABLE, 0, 0)
+    assert store.value("SELECT count(*) FROM pgqueue.worker") == 0
+
+
+async def test_a_task_that_raises_keyboardinterrupt_does_not_stop_its_host(app: App) -> None:
+    @app.task(max_attempts=1)
+    async def in_coroutine() -> None:
+        raise KeyboardInterrupt
+
+    @app.task(max_attempts=1)
+    def in_thread() -> None:
+        raise KeyboardInterrupt
+
+    @app.task
+    async def after() -> str:
+        return "still here"
+
+    running = asyncio.create_task(app.run_worker())
+    for job in (in_coroutine.job(), in_thread.job()):
+        ended_so = await ended(app, await app.enqueue_async(job))
+        assert ended_so.state == State.DISCARDED
+    last = await app.enqueue_async(after.job())
+    assert await app.result_async(last, timeout=20) == "still here"
+
+    running.cancel()
+    await asyncio.wait({running})

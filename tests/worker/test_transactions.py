@@ -13,9 +13,10 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from pgqueue import App, Context, State, enqueue, inspections
+from pgqueue import App, Context, State, enqueue
 from pgqueue.errors import LeaseLost
-from pgqueue.retries import Never
+from pgqueue.jobs.retries import Never
+from pgqueue.operations import inspections
 from tests.worker import shop as tasks
 from tests.worker.conftest import Work
 from tests.worker.process import Shop, soon
@@ -198,7 +199,7 @@ async def test_a_lost_lease_rolls_everything_back(
 
     handle = await app.enqueue_async(write.job())
     await soon(lambda: lost)
-    await soon(lambda: not worker._executor.busy)
+    await soon(lambda: not worker._agents.executor.busy)
 
     assert store.value("SELECT count(*) FROM entry") == 0
     job = store.job(handle)
@@ -238,9 +239,9 @@ async def test_code_after_its_own_transaction_is_not_interrupted(
     handle = await app.enqueue_async(write.job())
     await becomes(app, handle, "completed")
 
-    worker._heartbeater.ask()
-    await worker._listener.line.execute(inspections.version())
-    await worker._listener.line.execute(inspections.version())
+    worker._agents.heartbeater.ask()
+    await worker._agents.listener.line.execute(inspections.version())
+    await worker._agents.listener.line.execute(inspections.version())
     gate.set()
 
     async with asyncio.timeout(5):
@@ -295,7 +296,7 @@ async def test_an_open_transaction_that_adds_a_child_holds_up_nobody_else(
 async def test_children_are_enqueued_once_although_the_commit_was_not_answered(
     app: App, work: Work, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pgqueue.backends.postgres.lane import PostgresLane
+    from pgqueue.backends.postgres.worker_connection import PostgresWorkerConnection
     from pgqueue.errors import StoreUnavailable
 
     @app.task
@@ -305,15 +306,15 @@ async def test_children_are_enqueued_once_although_the_commit_was_not_answered(
     async def parent(ctx: Context) -> None:
         ctx.enqueue(child.job())
 
-    transaction = PostgresLane.transaction
+    transaction = PostgresWorkerConnection.transaction
     broken: list[bool] = []
 
-    def breaks_after_the_first_commit(lane: PostgresLane) -> Any:
+    def breaks_after_the_first_commit(worker_connection: PostgresWorkerConnection) -> Any:
         from contextlib import asynccontextmanager
 
         @asynccontextmanager
         async def around() -> Any:
-            async with transaction(lane) as executor:
+            async with transaction(worker_connection) as executor:
                 yield executor
             if not broken:
                 broken.append(True)
@@ -321,7 +322,7 @@ async def test_children_are_enqueued_once_although_the_commit_was_not_answered(
 
         return around()
 
-    monkeypatch.setattr(PostgresLane, "transaction", breaks_after_the_first_commit)
+    monkeypatch.setattr(PostgresWorkerConnection, "transaction", breaks_after_the_first_commit)
     await work()
 
     job = await ended(app, await app.enqueue_async(parent.job()))

@@ -6,10 +6,11 @@ import asyncio
 
 import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from pgqueue import App
-from pgqueue.jobs import State
-from tests.worker.conftest import Work
+from pgqueue.jobs.job import State
+from tests.worker.conftest import Start, Work
 from tests.worker.process import soon
 from tests.worker.store import Store, becomes, ended
 
@@ -102,3 +103,26 @@ async def test_a_failure_that_cannot_be_stored_is_not_forgotten(
 
     job = await becomes(app, handle, State.RETRYABLE)
     assert [error.type for error in job.errors] == ["InternalError_"]
+
+
+def test_a_worker_whose_database_does_not_exist_gives_up_and_says_why(
+    start: Start, postgres_url: str
+) -> None:
+    url = make_url(postgres_url).set(database="mistyped").render_as_string(hide_password=False)
+
+    worker = start(url, start_timeout=1)
+
+    assert worker.ends() == 1
+    assert "no database within 1 s: PostgreSQL cannot be reached" in worker.log
+    assert '"mistyped" does not exist' in worker.log.splitlines()[-1]
+
+
+def test_several_processes_whose_database_does_not_exist_give_up_too(
+    start: Start, postgres_url: str
+) -> None:
+    url = make_url(postgres_url).set(database="mistyped").render_as_string(hide_password=False)
+
+    worker = start(url, start_timeout=1, processes=2)
+
+    assert worker.ends() == 1
+    assert worker.log.count("Error: no database within 1 s") == 1

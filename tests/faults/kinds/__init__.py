@@ -36,12 +36,22 @@ class Scene:
 
 
 class Kind:
-    """A fault. *strike* answers which workers it touches: nobody, if it is only in the way."""
+    """A fault. *strike* answers which workers it touches: nobody, if it is only in the way.
+
+    *robs*: a worker that it touches is dead, frozen, or forgotten by the store, so others may take
+    its jobs; without that, a second run is wrong. *held*, *schedule* and *forgot_since* are a
+    fault's own, see `facts.Fault`.
+    """
 
     name: ClassVar[str]
+    robs: ClassVar[bool] = True
     measure: ClassVar[Measure | None] = None
     lasts: ClassVar[tuple[float, float]] = (0.0, 0.0)
     condition: ClassVar[bool] = False  # goes on while others strike
+    always: ClassVar[bool] = False  # a condition in a hand of its own: again as soon as it is over
+    held: frozenset[int] | None = None
+    schedule: str | None = None
+    forgot_since: float | None = None
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -54,6 +64,11 @@ class Kind:
 
     def strike(self) -> frozenset[str]:
         raise NotImplementedError
+
+    @classmethod
+    def span(cls) -> tuple[float, float]:
+        """How long it lasts, from and to, in seconds."""
+        return cls.lasts
 
     def heal(self) -> None:
         """Makes all well again; may be called when the store is away."""

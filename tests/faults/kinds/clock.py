@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
+from tests.faults.facts import EVERYBODY
 from tests.faults.kinds import Kind
 
 HOURS = (-26, -1, 1, 26)
+DAY = 86_400
+VARIABLES = ("LD_PRELOAD", "FAULTS_CLOCK")
+BRING_FORWARD = """
+    WITH late AS (
+        UPDATE pgqueue.job SET run_at = clock_timestamp()
+        WHERE state IN ('scheduled', 'retryable', 'blocked')
+          AND run_at > clock_timestamp() + interval '1 minute'
+        RETURNING id
+    )
+    SELECT pgqueue.wake('@') FROM (SELECT count(*) FROM late) AS counted
+"""
 
 
 class ClockJumped(Kind):
     """The first worker's wall clock jumps by hours, either way, and later back."""
 
     name = "clock-jumped"
+    robs = False
     measure = "workers"
     lasts = (2.0, 5.0)
 
@@ -30,6 +44,54 @@ class ClockJumped(Kind):
         _set(self.scene.fleet.folder, 0)
 
 
+class ServerClockSet(Kind):
+    """The server's clock is set back, or forward, and later right."""
+
+    name = "server-clock-set"
+    measure = "queue"
+    robs = False
+    lasts = (4.0, 9.0)
+    seconds: tuple[int, ...] = (-DAY, -600, 600, DAY)
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return None if shutil.which("cc") else "a C compiler"
+
+    def strike(self) -> frozenset[str]:
+        _set(self.site.clock_folder, self.scene.random.choice(self.seconds))
+        return EVERYBODY
+
+    def heal(self) -> None:
+        """What was put off for a moment while the clock was ahead is due in a day: nobody can know
+        what was meant, so an operator brings it forward."""
+        _set(self.site.clock_folder, 0)
+        if max(self.seconds) > 0:
+            time.sleep(1.5)  # until transactions that have read the clock have committed
+            with self.scene.producer.still(), self.site.admin() as admin:
+                admin.execute(BRING_FORWARD)
+
+
+class ServerClockSetBack(ServerClockSet):
+    """Where nobody can bring forward what was put off. Set right, it jumps forward; by less than
+    finished jobs are kept, or they are gone."""
+
+    name = "server-clock-set-back"
+    seconds = (-DAY // 4, -600)
+
+
+class SignsOfLifeMoved(Kind):
+    """As a clock that was set leaves them behind: signs of life of the past, or the future."""
+
+    name = "signs-of-life-moved"
+    measure = "queue"
+    robs = False
+    lasts = (1.0, 3.0)
+
+    def strike(self) -> frozenset[str]:
+        self.site.move_signs_of_life(self.scene.random.choice(ServerClockSet.seconds))
+        return EVERYBODY
+
+
 def environment(folder: Path) -> dict[str, str]:
     """What a worker is started with, so that its clock can jump."""
     library = folder / "clock.so"
@@ -41,7 +103,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def _set(folder: Path, seconds: int) -> None:
-    """In place: whoever looks has the file in memory."""
+    """In place: readers have the file mapped into memory."""
     path = _file(folder)
     path.touch()
     with path.open("r+b") as file:

@@ -28,11 +28,13 @@ class FileNeighbour(Kind):
 
 
 class FileLocked(FileNeighbour):
-    """Somebody writes for seconds: everybody else waits."""
+    """Somebody writes for seconds, now and then for longer than `frozen_after`: everybody else
+    waits."""
 
     name = "file-locked"
+    robs = False
     measure = "queue"
-    lasts = (1.0, 6.0)
+    lasts = (1.0, 9.0)
     command = "BEGIN IMMEDIATE"
 
 

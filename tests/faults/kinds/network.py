@@ -36,9 +36,10 @@ class NetworkCut(NetworkFault):
 
 
 class NetworkSlow(NetworkFault):
-    """Whatever is said takes 50 to 400 ms longer, each way."""
+    """Every message takes 50 to 400 ms longer, each way."""
 
     name = "network-slow"
+    robs = False
     lasts = (2.0, 5.0)
 
     def damage(self, gate) -> None:  # type: ignore[no-untyped-def]
@@ -46,7 +47,7 @@ class NetworkSlow(NetworkFault):
 
 
 class NetworkHeld(NetworkFault):
-    """Nothing arrives, and nobody is told; then all of it does."""
+    """Nothing arrives, without an error; then all of it does."""
 
     name = "network-held"
     lasts = (2.0, 9.0)
@@ -56,7 +57,7 @@ class NetworkHeld(NetworkFault):
 
 
 class NetworkHalfOpen(NetworkFault):
-    """The connections go silent for ever, and nobody is told; new ones are well."""
+    """Open connections go silent for ever, without an error; new ones work."""
 
     name = "network-half-open"
     lasts = (15.0, 20.0)

@@ -10,6 +10,7 @@ class PoolerKilled(Kind):
     """SIGKILL of the pooler; another one comes after a while."""
 
     name = "pooler-killed"
+    robs = False
     measure = "queue"
     lasts = (0.2, 2.0)
 

@@ -1,4 +1,4 @@
-"""Worker processes: killed, frozen, told to stop."""
+"""Worker processes: killed, frozen, asked to stop."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from contextlib import suppress
 
 import psutil
 
-from tests.faults.fleet import GRACE, OPTIONS, Process
+from tests.faults import pace
+from tests.faults.fleet import GRACE, Process
 from tests.faults.kinds import Kind, Missed
 
 
@@ -60,7 +61,10 @@ class WorkerFrozen(OneWorker):
 
     name = "worker-frozen"
     measure = "jobs"
-    lasts = (float(OPTIONS["frozen-after"]) + 1.0, float(OPTIONS["frozen-after"]) + 2.5)
+
+    @classmethod
+    def span(cls) -> tuple[float, float]:
+        return pace.frozen_after() + 1.0, pace.frozen_after() + 2.5
 
     def befall(self, worker: Process) -> None:
         worker.send(signal.SIGSTOP)

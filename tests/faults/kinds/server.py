@@ -29,6 +29,7 @@ class ServerRestarted(ServerFault):
     """An orderly restart: sessions are closed, what had committed is written."""
 
     name = "database-restarted"
+    robs = False
     lasts = (0.0, 0.0)
 
     def strike(self) -> frozenset[str]:

@@ -36,6 +36,7 @@ class ListenTerminated(SessionsFault):
     """`pg_terminate_backend` on the connection that listens and shows presence."""
 
     name = "listen-terminated"
+    robs = False
 
     def strike(self) -> frozenset[str]:
         worker = self.scene.victim()
@@ -47,6 +48,7 @@ class StatementsTerminated(SessionsFault):
     """On those that claim and complete, and on a task's own."""
 
     name = "statements-terminated"
+    robs = False
 
     def strike(self) -> frozenset[str]:
         worker = self.scene.victim()
@@ -58,6 +60,7 @@ class StatementsCancelled(SessionsFault):
     """`pg_cancel_backend`, again and again: whatever a worker is asking is interrupted."""
 
     name = "statements-cancelled"
+    robs = False
 
     def strike(self) -> frozenset[str]:
         worker = self.scene.victim()
@@ -71,6 +74,7 @@ class EverySessionTerminated(SessionsFault):
     """Everybody's, the producer's too."""
 
     name = "every-session-terminated"
+    robs = False
     measure = "queue"
 
     def strike(self) -> frozenset[str]:

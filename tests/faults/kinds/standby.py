@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from tests.faults.facts import EVERYBODY
 from tests.faults.kinds import Kind, Missed
 
@@ -16,4 +18,22 @@ class StandbyPromoted(Kind):
         if self.site.dead:
             raise Missed("there is no standby left")
         self.site.promote()
+        return EVERYBODY
+
+
+class StandbyBehind(Kind):
+    """As the one before, of a standby that has missed the last seconds: they never were."""
+
+    name = "standby-behind"
+    measure = "queue"
+
+    def strike(self) -> frozenset[str]:
+        if self.site.dead:
+            raise Missed("there is no standby left")
+        with self.scene.producer.still():
+            self.forgot_since = time.monotonic()
+            self.site.fall_behind()
+        time.sleep(self.scene.random.uniform(3.0, 6.0))
+        with self.scene.producer.still(forgets=True):
+            self.site.promote()
         return EVERYBODY

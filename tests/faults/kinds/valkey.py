@@ -7,10 +7,12 @@ from contextlib import suppress
 
 from tests.faults.facts import EVERYBODY
 from tests.faults.kinds import Kind
+from tests.faults.kinds.outages import Outage
 
 
 class ServerStopped(Kind):
     name = "server-restarted"
+    robs = False
     measure = "queue"
     lasts = (0.0, 1.5)
     number = signal.SIGTERM
@@ -28,10 +30,18 @@ class ServerKilled(ServerStopped):
     number = signal.SIGKILL
 
 
+class ServerAway(ServerStopped):
+    """Longer than `frozen_after`."""
+
+    name = "server-away"
+    span = Outage.span
+
+
 class ServerFrozen(Kind):
-    """SIGSTOP: nobody is told anything."""
+    """SIGSTOP: connections stay open, and nothing answers."""
 
     name = "server-frozen"
+    robs = False
     measure = "queue"
     lasts = (1.0, 8.0)
 
@@ -47,6 +57,7 @@ class ConnectionsKilled(Kind):
     """CLIENT KILL: everybody's, the producer's too."""
 
     name = "connections-killed"
+    robs = False
     measure = "queue"
 
     def strike(self) -> frozenset[str]:
@@ -60,6 +71,7 @@ class MemoryFull(Kind):
     """The server is full and throws nothing away: new jobs are refused, old ones can end."""
 
     name = "memory-full"
+    robs = False
     measure = "queue"
     lasts = (2.0, 5.0)
 
@@ -69,3 +81,19 @@ class MemoryFull(Kind):
 
     def heal(self) -> None:
         self.site.client.config_set("maxmemory", "0")
+
+
+class JoinedWhileFull(MemoryFull):
+    """One worker is killed, and another takes its place, while the server is full."""
+
+    name = "joined-while-full"
+    measure = "workers"
+    robs = True
+    lasts = (6.0, 9.0)
+
+    def strike(self) -> frozenset[str]:
+        worker = self.scene.victim()
+        super().strike()
+        self.scene.fleet.end(worker, signal.SIGKILL)
+        self.scene.fleet.relaunch(worker.slot)
+        return frozenset({worker.name, self.scene.fleet.processes[worker.slot].name})

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from pgqueue import App
 from tests.faults.facts import Fate, Job, Order
 from tests.faults.orders import Draft
 
@@ -18,11 +19,18 @@ class Till(Protocol):
         """One transaction: rolled back unless *keep*, open for *linger* seconds. Its fate, and the
         keys of orders that others may wait for. Raises nothing that the store is the cause of."""
 
+    def forget(self) -> None:
+        """What was sold before is not known any more, and the store is another."""
+
 
 class Site(AbstractContextManager["Site"], Protocol):
     """A running store. Its name, and its faults, are in `SITES`."""
 
     transactional: bool
+    true_clock: bool  # it is the machine's own, and nobody sets it
+
+    def app(self) -> App:
+        """For those who look after schedules, and at limits: by the direct way."""
 
     def till(self) -> Till: ...
 

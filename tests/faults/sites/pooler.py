@@ -91,7 +91,7 @@ class PoolerSite(PostgresSite):
 
 
 def _account() -> int | None:
-    """Whom to become: PgBouncer refuses to be root."""
+    """The user to become: PgBouncer refuses to run as root."""
     if os.geteuid() != 0:
         return None
     for name in ACCOUNTS:

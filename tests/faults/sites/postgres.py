@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -11,12 +15,13 @@ from time import monotonic
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
+import psutil
 import psycopg
 
-from pgqueue import embedded, enqueue, migrations
+from pgqueue import App, embedded, enqueue, migrations
 from pgqueue.embedded import Server
-from pgqueue.errors import PgqueueError, StoreUnavailable
-from pgqueue.jobs import Handle
+from pgqueue.errors import NoServer, PgqueueError, StoreUnavailable
+from pgqueue.jobs.job import Handle
 from tests.faults.facts import Fate, Job, Order
 from tests.faults.orders import Draft
 from tests.faults.proxy import Gate, Network
@@ -29,6 +34,11 @@ TABLES = """
     CREATE TABLE booking (job bigint NOT NULL, run text NOT NULL);
     CREATE TABLE touched (id integer PRIMARY KEY, at timestamptz NOT NULL);
 """
+JOBS = """
+    SELECT id, (args ->> 'key')::bigint, state, result #>> '{}', metadata -> 'schedule',
+           to_jsonb(run_at) #>> '{}'
+    FROM pgqueue.jobs
+"""
 TOUCH = """
     INSERT INTO touched VALUES (1, now()) ON CONFLICT (id) DO UPDATE SET at = now()
 """
@@ -38,6 +48,7 @@ class PostgresSite:
     """The server, the database `shop`, and a role of that name without special rights."""
 
     transactional = True
+    true_clock = True
     away = (psycopg.OperationalError, StoreUnavailable)
 
     def __init__(self, folder: Path) -> None:
@@ -50,7 +61,7 @@ class PostgresSite:
         with self.admin("postgres") as admin:
             admin.execute(f"CREATE ROLE shop LOGIN PASSWORD '{PASSWORD}'".encode())
             admin.execute("GRANT pg_read_all_stats TO shop")
-            admin.execute("CREATE DATABASE shop OWNER shop")
+            self.create_database(admin)
         migrations.migrate(self.url("migrate"))
         with psycopg.connect(self.url("tables")) as connection:
             connection.execute(TABLES)
@@ -63,6 +74,9 @@ class PostgresSite:
 
     def start_server(self) -> Server:
         return embedded.start(self.folder, ephemeral=True, tcp=True, options=self.options())
+
+    def create_database(self, admin: psycopg.Connection[Any]) -> None:
+        admin.execute("CREATE DATABASE shop OWNER shop")
 
     def options(self) -> Mapping[str, str]:
         return {"max_connections": str(CONNECTIONS), "max_wal_size": "256MB"}
@@ -102,12 +116,48 @@ class PostgresSite:
             "PGQUEUE_LISTEN_URL": self.way(ear.port, name=f"{incarnation} ear"),
         }
 
+    def stop_server(self) -> None:
+        """In good order; returns when it has ended, and keeps its data."""
+        os.kill(self.server.pid, signal.SIGINT)
+        with suppress(NoServer):
+            while self.server.pid:
+                time.sleep(0.02)
+
+    def keep(self) -> None:
+        """A cold copy of the data directory."""
+        self.stop_server()
+        self._copy(self.server.directory / "data", self._kept)
+        self.server.start()
+
+    def restore(self) -> None:
+        """What `keep` has kept takes the place of what is there."""
+        self.stop_server()
+        self._copy(self._kept, self.server.directory / "data")
+        self.server.start()
+
+    @property
+    def _kept(self) -> Path:
+        return self.folder / "store-kept"
+
+    def _copy(self, source: Path, target: Path) -> None:
+        shutil.rmtree(target, ignore_errors=True)
+        subprocess.run(["cp", "-a", str(source), str(target)], check=True)
+
+    def processes(self) -> list[psutil.Process]:
+        """The server's."""
+        postmaster = psutil.Process(self.server.pid)
+        return [postmaster, *postmaster.children(recursive=True)]
+
     def gate(self, name: str) -> Gate:
         """The network between one worker and the server; `NAME ear` is that of its LISTEN
         connection."""
         if name not in self.gates:
             self.gates[name] = self.network.gate(self.port(self.server))
         return self.gates[name]
+
+    def app(self) -> App:
+        """For those who look after schedules, and at limits."""
+        return App(self.url("operator"))
 
     def till(self) -> PostgresTill:
         return PostgresTill(self.url("producer"))
@@ -121,11 +171,9 @@ class PostgresSite:
     def read(self) -> tuple[list[Order], list[Job], list[tuple[int, str]]]:
         with self.reading() as connection:
             kept = connection.execute("SELECT row FROM orders").fetchall()
-            jobs = connection.execute(
-                "SELECT id, (args ->> 'key')::bigint, state, result #>> '{}' FROM pgqueue.jobs"
-            ).fetchall()
+            jobs = connection.execute(JOBS).fetchall()
             bookings = connection.execute("SELECT job, run FROM booking").fetchall()
-        return [rows.order(row) for (row,) in kept], [Job(*job) for job in jobs], bookings
+        return [rows.order(row) for (row,) in kept], [rows.job(*job) for job in jobs], bookings
 
     def touch(self) -> None:
         try:
@@ -173,6 +221,9 @@ class PostgresTill:
         free = rows.free(drafts, handles)
         self._handles |= free
         return "committed", list(free)
+
+    def forget(self) -> None:
+        self._handles.clear()
 
     def _enqueue(
         self, connection: psycopg.Connection[Any], drafts: Sequence[Draft]

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
-from pgqueue.jobs import Handle, NewJob
-from tests.faults.facts import Order, Parent
+import msgspec
+
+from pgqueue.jobs.job import Handle, NewJob
+from pgqueue.jobs.schedules.rows import Scheduled
+from tests.faults import timetable
+from tests.faults.facts import Job, Made, Order, Parent
 from tests.faults.orders import Draft
 
 
@@ -21,6 +26,7 @@ def row(draft: Draft, handle: Handle[Any], asked_at: float) -> dict[str, Any]:
         "executor": draft.executor,
         "asked_at": asked_at,
         "unique": draft.unique,
+        "delay": draft.delay or 0.0,
         "parents": [asdict(parent) for parent in draft.parents],
     }
 
@@ -40,6 +46,24 @@ def jobs(drafts: Sequence[Draft], handles: Mapping[int, Handle[Any]]) -> list[Ne
         above[draft.key] = job
         made.append(job)
     return made
+
+
+def job(
+    id: int,
+    key: int | None,
+    state: str,
+    result: str | None,
+    schedule: Mapping[str, Any] | None,
+    run_at: str,
+) -> Job:
+    """A job as it is in the end; *schedule* is what its metadata says of the one that made it."""
+    if schedule is None:
+        assert key is not None
+        return Job(id, key, state, result)
+    known = msgspec.convert(schedule, Scheduled)
+    due = datetime.fromisoformat(run_at).astimezone(UTC)
+    made = Made(known.name, known.instant, known.previous, known.missed, known.manual, due)
+    return Job(id, timetable.key(known.name, known.instant), state, result, made)
 
 
 def free(drafts: Sequence[Draft], handles: Sequence[Handle[Any]]) -> dict[int, Handle[Any]]:

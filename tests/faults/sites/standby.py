@@ -65,6 +65,17 @@ class StandbySite(PostgresSite):
                 time.sleep(0.05)
         return standby
 
+    def fall_behind(self) -> None:
+        """From now on nobody waits for the standby, and it hears nothing."""
+        with self.admin("postgres") as admin:
+            admin.execute("ALTER SYSTEM SET synchronous_standby_names = ''")
+            admin.execute("SELECT pg_reload_conf()")
+        with psycopg.connect(self.standby.url, autocommit=True) as standby:
+            standby.execute("ALTER SYSTEM SET primary_conninfo = ''")
+            standby.execute("SELECT pg_reload_conf()")
+            while _one(standby, "SELECT count(*) FROM pg_stat_wal_receiver"):
+                time.sleep(0.05)
+
     def promote(self) -> None:
         """The primary dies, the standby takes its place."""
         self.server.kill()

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
 from typing import Any, Self
 
-from pgqueue import App, enqueue, inspections
+import psutil
+
+from pgqueue import App, enqueue
 from pgqueue.errors import PgqueueError, StoreBusy, StoreUnavailable
-from pgqueue.jobs import Handle
+from pgqueue.jobs.job import Handle
+from pgqueue.jobs.schedules.rows import SCHEDULED
+from pgqueue.operations import inspections
 from tests.faults.facts import Fate, Job, Order
 from tests.faults.orders import Draft
 from tests.faults.proxy import Gate, Network
@@ -36,6 +42,7 @@ class ValkeySite:
     """An order is written in the pipeline that enqueues its job, both or neither."""
 
     transactional = False
+    true_clock = True
 
     def __init__(self, folder: Path) -> None:
         from redis import RedisError
@@ -52,13 +59,13 @@ class ValkeySite:
         self.folder.mkdir()
         self.server = Valkey(self.folder, *DURABLE, port=free_port())
         self.start_server()
-        self.app = App(self.server.url)
+        self.reader = App(self.server.url)
         self.client = self.server.client()
-        self._till = ValkeyTill(self.app, self.client)
+        self._till = ValkeyTill(self.reader, self.client)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.app.close()
+        self.reader.close()
         self.network.close()
         self.server.stop()
         self._starter.shutdown()
@@ -72,14 +79,40 @@ class ValkeySite:
             self.gates[name] = self.network.gate(self.server.port)
         return self.gates[name]
 
+    def keep(self) -> None:
+        """A cold copy of the server's folder."""
+        self.server.stop()
+        shutil.rmtree(self._kept, ignore_errors=True)
+        shutil.copytree(self.folder, self._kept, ignore=shutil.ignore_patterns("socket"))
+        self.start_server()
+
+    def restore(self) -> None:
+        """What `keep` has kept takes the place of what is there."""
+        self.server.stop()
+        shutil.rmtree(self.folder)
+        shutil.copytree(self._kept, self.folder)
+        self.start_server()
+
+    @property
+    def _kept(self) -> Path:
+        return self.folder.with_name("store-kept")
+
+    def processes(self) -> list[psutil.Process]:
+        """The server's."""
+        assert self.server.process is not None
+        return [psutil.Process(self.server.process.pid)]
+
     def environment(self, slot: str, incarnation: str) -> dict[str, str]:
         return {"PGQUEUE_URL": f"redis://127.0.0.1:{self.gate(slot).port}/0"}
+
+    def app(self) -> App:
+        return App(self.server.url)
 
     def till(self) -> ValkeyTill:
         return self._till
 
     def unfinished(self) -> int:
-        counts = self.app.execute(inspections.count())
+        counts = self.reader.execute(inspections.count())
         return sum(each.count for each in counts.counts)
 
     def read(self) -> tuple[list[Order], list[Job], list[tuple[int, str]]]:
@@ -90,8 +123,15 @@ class ValkeySite:
         found: dict[int, Any] = {}
         last = max((order.job for order in orders.values()), default=0) + BEYOND
         for first in range(1, last, CHUNK):
-            found |= self.app.execute(inspections.get(range(first, first + CHUNK)))
-        jobs = [Job(id, job.args["key"], job.state, job.result) for id, job in found.items()]
+            found |= self.reader.execute(inspections.get(range(first, first + CHUNK)))
+        jobs = [
+            rows.job(
+                *(id, job.args.get("key"), job.state, job.result),
+                (job.metadata or {}).get(SCHEDULED),
+                job.run_at.isoformat(),
+            )
+            for id, job in found.items()
+        ]
         return list(orders.values()), jobs, []
 
     def touch(self) -> None:
@@ -106,17 +146,20 @@ class ValkeyTill:
         self._client = client
         self._handles: dict[int, Handle[Any]] = {}
 
+    def forget(self) -> None:
+        self._handles.clear()
+
     def sell(self, drafts: Sequence[Draft], *, keep: bool, linger: float) -> tuple[Fate, list[int]]:
         from redis import RedisError
 
         committing = False
+        drafts = [replace(draft, unique=None) for draft in drafts]
         try:
             with self._client.pipeline() as pipeline:
                 asked_at = monotonic()
-                made = [job.options(unique=None) for job in rows.jobs(drafts, self._handles)]
-                handles = enqueue(pipeline, made)
+                handles = enqueue(pipeline, rows.jobs(drafts, self._handles))
                 for draft, handle in zip(drafts, handles, strict=True):
-                    row = {**rows.row(draft, handle, asked_at), "unique": None}
+                    row = rows.row(draft, handle, asked_at)
                     pipeline.hset("orders", str(draft.key), json.dumps(row))
                 time.sleep(linger)
                 if not keep:

@@ -14,11 +14,12 @@ import pytest
 from sqlalchemy import make_url
 
 from pgqueue import App, embedded, statements
-from pgqueue.backends.postgres import silence
-from pgqueue.backends.postgres import watch as postgres_watch
-from pgqueue.backends.postgres.lane import PostgresLane
-from pgqueue.jobs import State
-from pgqueue.worker import Options, Worker, fetcher
+from pgqueue.backends.postgres import answer_deadline
+from pgqueue.backends.postgres import stall_watch as postgres_watch
+from pgqueue.backends.postgres.worker_connection import PostgresWorkerConnection
+from pgqueue.jobs.job import State
+from pgqueue.worker import Options, Worker
+from pgqueue.worker.agents import unheard
 from tests.faults.proxy import Gate, Network
 from tests.postgres.roles import a_role, as_role
 from tests.worker import shop as tasks
@@ -145,7 +146,7 @@ def test_a_forked_child_hangs_up_nothing_of_its_parents(server: embedded.Server)
     script = """
 import asyncio, os
 from pgqueue import App
-from pgqueue.backends.postgres import watch as postgres_watch
+from pgqueue.backends.postgres import stall_watch as postgres_watch
 postgres_watch.LOOK_SECONDS = 0.05
 app = App(os.environ["URL"])
 async def parent():
@@ -178,8 +179,8 @@ async def test_a_claim_that_is_carried_out_late_is_heard_of(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where we may not end the session in which it was asked for, as behind a pooler."""
-    monkeypatch.setattr(silence, "PATIENCE_SECONDS", 0.5)
-    monkeypatch.setattr(fetcher, "LATE_SECONDS", 2.0)
+    monkeypatch.setattr(answer_deadline, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(unheard, "LATE_SECONDS", 2.0)
     gate = asyncio.Event()
     with a_role(store.url, "worker") as role, psycopg.connect(store.url, autocommit=True) as admin:
         admin.execute("REVOKE EXECUTE ON FUNCTION pg_terminate_backend FROM PUBLIC")
@@ -192,8 +193,8 @@ async def test_a_claim_that_is_carried_out_late_is_heard_of(
         worker = Worker(app, Options(concurrency=1))
         running = asyncio.create_task(worker.run())
         await worker.started.wait()
-        claims = worker._claims.lane
-        assert isinstance(claims, PostgresLane)
+        claims = worker._agents.claims.connection
+        assert isinstance(claims, PostgresWorkerConnection)
         assert claims.connection is not None
         pid = claims.connection.info.backend_pid
         os.kill(pid, signal.SIGSTOP)

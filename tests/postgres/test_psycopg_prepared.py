@@ -9,10 +9,11 @@ import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
 
-from pgqueue import App, backends, enqueue, execute, inspections, operations
-from pgqueue.backends.postgres.known import known
+from pgqueue import App, backends, enqueue, execute, operations
+from pgqueue.backends.postgres.psycopg_prepared import prepared_name
 from pgqueue.errors import PgqueueError
-from pgqueue.statements import load
+from pgqueue.operations import inspections
+from pgqueue.statements.files import load
 from pgqueue.testing.conformance.store import Store
 
 app = App()
@@ -41,7 +42,7 @@ def become_known(connection: psycopg.Connection[Any]) -> list[str]:
     texts = [f"before {n}" for n in range(OFTEN)]
     for text in texts:
         enqueue(connection, say.job(text))
-    assert known(connection, ONE)
+    assert prepared_name(connection, ONE)
     return texts
 
 
@@ -61,7 +62,7 @@ async def test_so_is_it_on_an_async_connection(store: Store, backend: backends.B
         url = blocking.info.dsn
     async with await psycopg.AsyncConnection.connect(url) as connection:
         handles = [await enqueue(connection, say.job(f"{n}")) for n in range(OFTEN)]
-        assert known(connection, ONE)
+        assert prepared_name(connection, ONE)
         handles.append(await enqueue(connection, say.job("żółw")))
 
     assert [job.args["text"] for job in store.jobs(*handles)][-2:] == [f"{OFTEN - 1}", "żółw"]
@@ -80,7 +81,7 @@ def test_what_the_server_has_forgotten_is_not_known(
     connection.autocommit = False
     before = len(said(connection))
 
-    assert not known(connection, ONE)
+    assert not prepared_name(connection, ONE)
     for _ in range(OFTEN):
         enqueue(connection, say.job("after"))
     assert said(connection)[before:] == ["after"] * OFTEN
@@ -94,7 +95,7 @@ def test_nothing_is_known_where_nothing_is_to_be_prepared(
     for _ in range(OFTEN):
         enqueue(connection, say.job("text"))
 
-    assert not known(connection, ONE)
+    assert not prepared_name(connection, ONE)
 
 
 def test_another_encoding_is_the_cursors_business(connection: psycopg.Connection[Any]) -> None:
@@ -129,7 +130,7 @@ def test_what_the_server_refuses_is_said_as_ever(connection: psycopg.Connection[
 def test_a_text_with_a_nul_is_refused_and_not_cut(connection: psycopg.Connection[Any]) -> None:
     for _ in range(OFTEN):
         execute(connection, operations.pause("queue"))
-    assert known(connection, load("postgres")["pause"].steps[0])
+    assert prepared_name(connection, load("postgres")["pause"].steps[0])
     with pytest.raises((psycopg.DataError, PgqueueError), match="NUL"):
         execute(connection, operations.pause("queue\0 of another name"))
 

@@ -12,9 +12,9 @@ import uvloop
 
 from pgqueue import operations
 from pgqueue.backends.postgres import PostgresBackend
-from pgqueue.backends.postgres.lane import PostgresLane
+from pgqueue.backends.postgres.worker_connection import PostgresWorkerConnection
 from pgqueue.errors import StoreUnavailable
-from pgqueue.operations import ClaimedJob, Completed, Operation
+from pgqueue.operations import ClaimedJob, Completed, Operation, inspections
 from pgqueue.testing.conformance import Store
 
 LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
@@ -37,9 +37,11 @@ def test_sends_what_the_socket_does_not_take_at_once(
     result = f'"{"x" * (MEGABYTES << 20)}"'
 
     async def complete() -> object:
-        lane = await _open(backend)
-        answer = await lane.execute(operations.complete([Completed(job.id, job.lease, result)]))
-        await lane.close()
+        worker_connection = await _open(backend)
+        answer = await worker_connection.execute(
+            operations.complete([Completed(job.id, job.lease, result)])
+        )
+        await worker_connection.close()
         return dict(answer)
 
     with asyncio.Runner(loop_factory=loop) as runner:
@@ -55,19 +57,19 @@ def test_ends_a_statement_that_is_cancelled_and_goes_on(
     complete = operations.complete([Completed(job.id, job.lease)])
 
     async def cancel() -> object:
-        lane = await _open(backend)
-        assert lane.connection is not None
-        pid = lane.connection.info.backend_pid
+        worker_connection = await _open(backend)
+        assert worker_connection.connection is not None
+        pid = worker_connection.connection.info.backend_pid
         async with _held(backend, job):
-            completing = asyncio.create_task(lane.execute(complete))
+            completing = asyncio.create_task(worker_connection.execute(complete))
             await _until(backend, "SELECT cardinality(pg_blocking_pids(%s)) > 0", pid)
             completing.cancel()
             await asyncio.wait({completing})
             assert completing.cancelled()
             await _until(backend, "SELECT cardinality(pg_blocking_pids(%s)) = 0", pid)
-        answer = await lane.execute(complete)
-        assert lane.connection.info.backend_pid == pid
-        await lane.close()
+        answer = await worker_connection.execute(complete)
+        assert worker_connection.connection.info.backend_pid == pid
+        await worker_connection.close()
         return dict(answer)
 
     with asyncio.Runner(loop_factory=loop) as runner:
@@ -81,20 +83,20 @@ def test_looks_no_more_at_a_connection_that_broke_while_it_was_idle(
     """Its end would be there to be read for ever."""
 
     async def end() -> None:
-        lane = await _open(backend)
-        assert lane.connection is not None
-        assert lane._wire is not None
-        pid = lane.connection.info.backend_pid
-        assert lane._wire.watches
+        worker_connection = await _open(backend)
+        assert worker_connection.connection is not None
+        assert worker_connection._wire is not None
+        pid = worker_connection.connection.info.backend_pid
+        assert worker_connection._wire.watches
         await _until(backend, "SELECT pg_terminate_backend(%s)", pid)
         async with asyncio.timeout(10):
-            while lane._wire.watches:  # noqa: ASYNC110
+            while worker_connection._wire.watches:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         with pytest.raises(StoreUnavailable):
-            await lane.execute(operations.reserve())
-        await lane.open()
-        assert await lane.execute(operations.reserve())
-        await lane.close()
+            await worker_connection.execute(inspections.version())
+        await worker_connection.open()
+        assert await worker_connection.execute(inspections.version())
+        await worker_connection.close()
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(end())
@@ -111,19 +113,19 @@ def test_hears_the_end_of_a_server_that_leaves_words_of_ours_unread(
     complete = operations.complete([Completed(job.id, job.lease, longer_than_it_reads_at_once)])
 
     async def end() -> None:
-        lane = await _open(backend)
-        assert lane.connection is not None
-        pid = lane.connection.info.backend_pid
+        worker_connection = await _open(backend)
+        assert worker_connection.connection is not None
+        pid = worker_connection.connection.info.backend_pid
         async with _held(backend, job):
-            completing = asyncio.create_task(lane.execute(complete))
+            completing = asyncio.create_task(worker_connection.execute(complete))
             await _until(backend, "SELECT cardinality(pg_blocking_pids(%s)) > 0", pid)
             # Blocks the loop, which so sees all of it at once.
             with psycopg.connect(backend.url) as admin:
                 admin.execute("SELECT pg_terminate_backend(%s, 10_000)", [pid])
             with pytest.raises(StoreUnavailable):
-                async with asyncio.timeout(5):  # half of a lane's patience
+                async with asyncio.timeout(5):  # half of a worker_connection's patience
                     await completing
-        await lane.close()
+        await worker_connection.close()
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(end())
@@ -138,7 +140,7 @@ def test_hears_between_two_answers_and_with_them(
     async def hear() -> None:
         session = backend.session(heard.append, lambda: None)
         await session.open()
-        await session.sleep({"mail", "default"})
+        await session.subscribe({"mail", "default"})
         await session.execute(Operation("wake", {"topics": '["mail", "default"]'}, lambda _: None))
         said = len(heard)
         await _until(backend, "SELECT true FROM (SELECT pg_notify('pgqueue', %s)) AS it", "mail")
@@ -160,10 +162,10 @@ async def _held(backend: PostgresBackend, job: ClaimedJob) -> AsyncIterator[None
         yield
 
 
-async def _open(backend: PostgresBackend) -> PostgresLane:
-    lane = backend.lane()
-    await lane.open()
-    return lane
+async def _open(backend: PostgresBackend) -> PostgresWorkerConnection:
+    worker_connection = backend.worker_connection()
+    await worker_connection.open()
+    return worker_connection
 
 
 async def _until(backend: PostgresBackend, query: str, value: object) -> None:

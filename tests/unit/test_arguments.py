@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
-from pgqueue.checks import MAX_ARGS_BYTES
-from pgqueue.codec import ArgumentsCodec, Call
 from pgqueue.errors import InvalidArguments, InvalidTask, JobTooLarge
-from pgqueue.signatures import Signature
+from pgqueue.jobs.checks import MAX_ARGS_BYTES
+from pgqueue.tasks.arguments import ArgumentsCodec, Call
+from pgqueue.tasks.signatures import Signature
 
 
 class Colour(enum.Enum):

@@ -1,0 +1,1 @@
+raise SystemExit("a module that cannot be imported")

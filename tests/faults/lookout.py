@@ -1,0 +1,62 @@
+"""The lookout: looks at queues with limits, one consistent snapshot after the other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from pgqueue.errors import StoreBusy, StoreUnavailable
+from pgqueue.jobs.job import Job, State
+from pgqueue.operations import inspections
+from tests.faults.agent import Agent
+from tests.faults.facts import Crowd, Order, Start
+from tests.faults.ration import EXECUTORS, QUEUES
+
+PAUSE = 0.05
+CHUNK = 500
+
+
+class Lookout(Agent):
+    """A thread. Each snapshot is one statement, or one script."""
+
+    def __init__(self, site: Any) -> None:
+        super().__init__()
+        self._app = site.app()
+        self._away = (StoreUnavailable, StoreBusy, *site.away)
+        self._most: Counter[tuple[str, str | None]] = Counter()
+        self._starts: set[Start] = set()
+
+    def seen(self, orders: Iterable[Order]) -> tuple[list[Crowd], list[Start]]:
+        """The most that ran at once, and each start that was seen, or was *orders*' last one."""
+        limited = [order.job for order in orders if order.executor in EXECUTORS]
+        for first in range(0, len(limited), CHUNK):
+            ids = limited[first : first + CHUNK]
+            self._note(self._app.execute(inspections.get(ids)).values())
+        self._app.close()
+        crowds = [Crowd(queue, key, most) for (queue, key), most in self._most.items()]
+        return crowds, sorted(self._starts, key=lambda start: start.at)
+
+    def _work(self) -> None:
+        while not self._stopping.wait(PAUSE):
+            with suppress(*self._away):
+                for queue in QUEUES:
+                    self._look(queue)
+
+    def _look(self, queue: str) -> None:
+        listing = inspections.list_jobs(state=State.RUNNING, queue=queue, limit=1_000)
+        running = self._app.execute(listing)
+        self._note(running)
+        counts: Counter[tuple[str, str | None]] = Counter({(queue, None): len(running)})
+        counts.update((queue, job.key or "") for job in running)
+        self._most |= counts
+
+    def _note(self, jobs: Iterable[Job]) -> None:
+        self._starts.update(_starts(jobs))
+
+
+def _starts(jobs: Iterable[Job]) -> Iterator[Start]:
+    for job in jobs:
+        if job.claimed_at is not None:
+            yield Start(job.id, job.queue, job.key or "", job.claimed_at)

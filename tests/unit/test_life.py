@@ -1,0 +1,123 @@
+"""Who is alive: what a worker believes, and what a rescuer counts. Time is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from pgqueue.operations import Sighting
+from pgqueue.worker import life
+from pgqueue.worker.life import LONGEST_GAP_SECONDS, Life, Watch
+
+
+def looks(watch: Watch, at: Iterable[float], beat: str = "1") -> None:
+    for now in at:
+        watch.saw([Sighting(7, beat, well=True)], now)
+
+
+def test_who_says_nothing_while_we_look_for_so_long_is_frozen() -> None:
+    watch = Watch(60)
+    looks(watch, range(100, 160))
+    assert watch.frozen == {}
+
+    looks(watch, [160])
+
+    assert watch.frozen == {7: "1"}
+
+
+def test_whoever_speaks_begins_anew() -> None:
+    watch = Watch(60)
+    looks(watch, range(59))
+    looks(watch, range(59, 119), beat="2")
+    assert watch.frozen == {}
+
+    looks(watch, [119], beat="2")
+
+    assert watch.frozen == {7: "2"}
+
+
+def test_whose_session_is_missing_at_each_look_is_gone() -> None:
+    watch = Watch(60)
+    watch.saw([Sighting(7, "1", well=False)], 10)
+    assert watch.gone(1) == set()
+    watch.saw([Sighting(7, "1", well=True)], 11)
+    watch.saw([Sighting(7, "1", well=False)], 12)
+    assert watch.gone(1) == set()
+
+    watch.saw([Sighting(7, "1", well=False)], 13)
+
+    assert watch.gone(1) == {7}
+
+
+def test_an_hour_in_which_we_did_not_look_counts_as_a_moment() -> None:
+    """The machine was suspended, or we were stopped, or the loop was blocked."""
+    watch = Watch(60)
+    looks(watch, [0, 1, 3600])
+
+    looks(watch, [3600 + n for n in range(1, int(60 - 1 - LONGEST_GAP_SECONDS))])
+
+    assert watch.frozen == {}
+
+
+def test_who_could_not_speak_has_as_long_as_everybody() -> None:
+    watch = Watch(60)
+    looks(watch, range(61))
+    watch.spared(watch.frozen)
+    looks(watch, range(61, 121))
+    assert watch.frozen == {}
+
+    looks(watch, [121])
+
+    assert watch.frozen == {7: "1"}
+
+
+def test_who_left_and_is_seen_again_is_new() -> None:
+    watch = Watch(60)
+    looks(watch, range(60))
+    watch.saw([], 60)
+    looks(watch, [61, 62])
+
+    assert watch.frozen == {}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    clock = [1000.0]
+    monkeypatch.setattr(life, "monotonic", lambda: clock[0])
+    return clock
+
+
+def test_a_worker_believes_that_it_lives_from_before_it_asked(clock: list[float]) -> None:
+    own = Life(60)
+    assert not own.certain
+    own.heard(clock[0] - 5)
+    clock[0] += 54.9
+    assert own.certain
+
+    clock[0] += 0.1
+
+    assert not own.certain
+
+
+def test_a_worker_without_its_session_believes_nothing_until_it_is_heard(
+    clock: list[float],
+) -> None:
+    own = Life(60)
+    own.heard(clock[0])
+    own.doubt()
+    assert not own.certain
+
+    own.heard(clock[0])
+
+    assert own.certain
+
+
+def test_who_waits_for_certainty_is_told_when_it_may_be_back(clock: list[float]) -> None:
+    own = Life(60)
+    told: list[bool] = []
+    own.regained = lambda: told.append(own.certain)
+
+    own.heard(clock[0])
+
+    assert told == [True]
