@@ -27,7 +27,7 @@ console = Console()
 
 
 @click.command()
-@click.argument("scenario", type=click.Choice([*NAMES, "report"]), metavar="SCENARIO")
+@click.argument("scenario", type=click.Choice([*NAMES, "bridges", "report"]), metavar="SCENARIO")
 @click.option(
     "--backend", type=click.Choice(["postgres", "sqlite", "redis"]), default="postgres",
     show_default=True, help="The store to measure on.",
@@ -54,8 +54,8 @@ def main(
     plot: Path | None,
     peers_dir: Path | None,
 ) -> None:
-    """Measure one of: drain, enqueue, latency, bursts, held, backlog, graphs, idle, footprint,
-    smoke. Or write the `report` of what is kept in benchmarks/results.
+    """Measure one of: drain, enqueue, latency, bursts, held, backlog, graphs, idle, limits,
+    footprint, bridges, smoke. Or write the `report` of what is kept in benchmarks/results.
 
     Interrupted, it shows what there is, and has written it.
     """
@@ -64,6 +64,11 @@ def main(
 
         for path in write():
             console.print(f"wrote {path}")
+        return
+    if scenario == "bridges":
+        from benchmarks import bridges
+
+        bridges.main(size, repeat)
         return
     known = contenders(backend)
     chosen = [
@@ -154,7 +159,7 @@ class Run:
             if self._book.is_absent(case.title, name):
                 continue
             contender = self._measured[name] = self._known[name]
-            said = f"{repetition + 1}. {case.title}: {name}:"
+            label = f"{repetition + 1}. {case.title}: {name}:"
             try:
                 with place.fresh() as url, Stand(place, url, contender, environments) as stand:
                     figures = case.measure(stand)
@@ -162,13 +167,13 @@ class Run:
                 reason = _reason(problem)
                 self._book.note_absence(case.title, name, reason)
                 self._save()
-                console.print(f"{said} {reason}", style="yellow", markup=False)
+                console.print(f"{label} {reason}", style="yellow", markup=False)
             else:
                 baseline = self._here(case.baseline)
                 self._book.note(case.title, baseline, name, repetition, figures)
                 self._save()
                 listed = ", ".join(f"{number(value)} {figure}" for figure, value in figures.items())
-                _say(f"{said} {listed}")
+                _say(f"{label} {listed}")
 
     def _here(self, name: str) -> str:
         """Its name on this store: where a bare loop always wakes the worker, it is just raw."""

@@ -18,7 +18,7 @@ class Meter:
         self._before = [_seconds(pids) for pids in self._groups]
 
     def read(self) -> tuple[float, float]:
-        """Seconds of the workers and of the server since the start; 0 where it is not known."""
+        """Return CPU seconds of the workers and of the server since the start; 0 where unknown."""
         worker, server = (
             sum(now - before[pid] for pid, now in _seconds(pids).items() if pid in before)
             for pids, before in zip(self._groups, self._before, strict=True)

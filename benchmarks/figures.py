@@ -90,7 +90,7 @@ class Book:
         return rows
 
     def absences(self) -> list[Absence]:
-        """What could not be measured, nor in another repetition."""
+        """Return the cases and contenders that have no figure in any repetition."""
         return [Absence(*key, reason) for key, reason in self._absences.items()]
 
 

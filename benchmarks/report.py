@@ -83,8 +83,8 @@ def _circumstances(document: dict[str, Any]) -> Iterator[str]:
     yield "<details><summary>Contenders, machine, command</summary>\n"
     for contender in document["contenders"]:
         packages = ", ".join(f"`{package}`" for package in contender["packages"])
-        said = f"{packages}: {contender['settings']}" if packages else contender["settings"]
-        yield f"* {contender['name']}: {said}"
+        settings = f"{packages}: {contender['settings']}" if packages else contender["settings"]
+        yield f"* {contender['name']}: {settings}"
     settings = ", ".join(f"{key} {value}" for key, value in document["surroundings"].items())
     yield f"\n{document['began']} UTC, {document['minutes']:g} minutes: {settings}\n"
     yield f"`{document['command']}`\n"

@@ -31,7 +31,7 @@ class Unsupported(Exception):
 
 
 class Failed(Exception):
-    """A contender that should be able to, and what it said."""
+    """A contender failed at what it should be able to do; with its error."""
 
 
 class Stand:
@@ -76,16 +76,22 @@ class Stand:
 
     def _ask(self, do: str, patience: float, **arguments: Any) -> dict[str, Any]:
         command = json.dumps({"do": do, **arguments})
-        said: dict[str, Any] = json.loads(self._client.ask(command, patience))
-        if "unable" in said:
-            raise Unsupported(said["unable"])
-        if "error" in said:
-            raise Failed(" ".join(said["error"].split())[:300])
-        return said
+        answer: dict[str, Any] = json.loads(self._client.ask(command, patience))
+        if "unable" in answer:
+            raise Unsupported(answer["unable"])
+        if "error" in answer:
+            raise Failed(" ".join(answer["error"].split())[:300])
+        return answer
 
-    def crowd(self, clients: int, seconds: float, rate: float | None = None) -> list[float]:
-        """How long each call of all *clients* took, in ascending order."""
-        crowd = self._start("crowd", clients=clients, seconds=seconds, rate=rate)
+    def crowd(
+        self, clients: int, seconds: float, rate: float | None = None, **options: str
+    ) -> list[float]:
+        """How long each call of all *clients* took, in ascending order.
+
+        *options* are for the agent, beside those of its contender.
+        """
+        options = {**self.contender.options, **options}
+        crowd = self._start("crowd", clients=clients, seconds=seconds, rate=rate, options=options)
         try:
             return sorted(json.loads(crowd.line(START_SECONDS + seconds))["took"])
         finally:
@@ -185,7 +191,7 @@ class Agent:
         return self.line(patience)
 
     def line(self, patience: float) -> str:
-        """The next one. Raises Failed."""
+        """Return the next line of the agent; raises Failed if it has ended or is silent."""
         with self._heard:
             if not self._heard.wait_for(lambda: self._lines or self._closed, patience):
                 raise Failed(f"its {self._role} says nothing for {patience:.0f} s")
@@ -251,8 +257,8 @@ class Agent:
         self._process.wait(5)
         self._errors.seek(0)
         lines = [line for line in self._errors.read().splitlines() if line.strip()]
-        said = [line for line in lines if not line.startswith(" ")][-1:] or lines[-1:]
-        return f"its {self._role} ended: {said[0][:300] if said else self._process.returncode}"
+        words = [line for line in lines if not line.startswith(" ")][-1:] or lines[-1:]
+        return f"its {self._role} ended: {words[0][:300] if words else self._process.returncode}"
 
 
 class Crew:

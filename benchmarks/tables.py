@@ -31,13 +31,13 @@ def show(console: Console, document: dict[str, Any]) -> None:
         before = (case, figure)
     console.print(table)
     for absence in document["absences"]:
-        said = f"{absence['case']}: {absence['contender']}: {absence['reason']}"
-        console.print(escape(said), style="yellow")
+        line = f"{absence['case']}: {absence['contender']}: {absence['reason']}"
+        console.print(escape(line), style="yellow")
     for contender in document["contenders"]:
         named = ": ".join([contender["name"], *contender["packages"][:1], contender["settings"]])
         console.print(escape(named), style="dim")
-    said = ", ".join(f"{key} {value}" for key, value in document["surroundings"].items())
-    console.print(escape(said), style="dim")
+    line = ", ".join(f"{key} {value}" for key, value in document["surroundings"].items())
+    console.print(escape(line), style="dim")
 
 
 def number(value: float) -> str:

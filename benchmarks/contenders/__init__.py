@@ -40,7 +40,7 @@ class Contender:
 
     @property
     def version(self) -> str:
-        """The pinned version of what it is named after."""
+        """The pinned version of the package that it is named after."""
         return self.packages[0].rpartition("==" if self.language == "python" else "@")[2]
 
 

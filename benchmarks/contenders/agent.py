@@ -173,13 +173,13 @@ async def _serve(agent: Agent) -> None:
         try:
             began = time.monotonic()
             answer = await getattr(agent, command.pop("do"))(**command)
-            said = {"answer": answer, "seconds": time.monotonic() - began}
+            reply = {"answer": answer, "seconds": time.monotonic() - began}
         except Unable as refusal:
-            said = {"unable": str(refusal)}
+            reply = {"unable": str(refusal)}
         except Exception as problem:
             traceback.print_exc()
-            said = {"error": f"{type(problem).__name__}: {problem}"}
-        print(json.dumps(said), flush=True)
+            reply = {"error": f"{type(problem).__name__}: {problem}"}
+        print(json.dumps(reply), flush=True)
     await agent.close()
 
 
@@ -200,13 +200,13 @@ def _crowd(agent: Agent, clients: int, seconds: float, rate: float | None) -> No
     crew = [fork.Process(target=run) for _ in range(clients)]
     for process in crew:
         process.start()
-    said = [answers.get() for _ in crew]
+    collected = [answers.get() for _ in crew]
     for process in crew:
         process.join()
-    problems = [answer for answer in said if isinstance(answer, str)]
+    problems = [answer for answer in collected if isinstance(answer, str)]
     if problems:
         sys.exit(problems[0])
-    _last_word({"took": [spent for took in said for spent in took]})
+    _last_word({"took": [spent for took in collected for spent in took]})
 
 
 async def _one_client(
@@ -264,12 +264,12 @@ def _last_word(report: dict[str, Any]) -> NoReturn:
 
 
 def _tell() -> None:
-    told, parent = 0, os.getppid()
+    printed, parent = 0, os.getppid()
     while True:
         time.sleep(PROGRESS_SECONDS)
         if os.getppid() != parent:
             os._exit(1)  # nobody listens
-        if seen.count != told:
-            told = seen.count
+        if seen.count != printed:
+            printed = seen.count
             with _speaking:
-                print(told, flush=True)
+                print(printed, flush=True)

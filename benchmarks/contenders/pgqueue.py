@@ -11,7 +11,9 @@ from typing import Any
 import psycopg
 
 from benchmarks.contenders.agent import Agent, Unable, main, payload, seen
+from benchmarks.contenders.through import Through
 from pgqueue import App, NewJob, enqueue, migrations, operations
+from pgqueue.jobs.limits import Limits
 from pgqueue.worker import Options, Worker
 from pgqueue.worker.worker import spare_the_collector
 
@@ -51,14 +53,21 @@ class Pgqueue(Agent):
         app.use(self.url)
         if self._is_postgres:
             self.connection = psycopg.connect(self.url, autocommit=True)
+        if "through" in self.options:
+            self._through = Through(self.options["through"], self.url)
+            await self._through.open()
 
     async def close(self) -> None:
         app.close()
         if self._is_postgres:
             self.connection.close()
+        if "through" in self.options:
+            await self._through.close()
 
     async def enqueue(self, sent: float) -> None:
-        if self._is_postgres:
+        if "through" in self.options:
+            await self._through.write(lambda connection: enqueue(connection, noop.job(sent)))
+        elif self._is_postgres:
             with self.connection.transaction():
                 enqueue(self.connection, noop.job(sent))
         else:
@@ -72,6 +81,7 @@ class Pgqueue(Agent):
         priorities: int = 1,
         size: int = 0,
         seconds: float = 0.0,
+        keys: int = 0,
     ) -> None:
         if seconds:
             jobs = [rest.job(sent, seconds) for _ in range(count)]
@@ -80,9 +90,27 @@ class Pgqueue(Agent):
             jobs = [carry.job(sent, body) for _ in range(count)]
         else:
             jobs = [noop.job(sent) for _ in range(count)]
+        if keys:
+            jobs = [job.options(key=f"k{n % keys}") for n, job in enumerate(jobs)]
         if priorities > 1:
             jobs = [job.options(priority=n % priorities) for n, job in enumerate(jobs)]
         self._enqueue(jobs)
+
+    async def limit(self, **fields: Any) -> None:
+        """What the queue allows, by its names in `app.queue`."""
+        app.execute(operations.declare_limits("default", Limits(**fields)))
+
+    async def new_key(self) -> float:
+        """How many seconds a single job of a new key waits until it starts."""
+        job = noop.job(time.time()).options(key="new")
+        number = self._enqueue([job])
+        while True:
+            found = self._one(
+                f"SELECT claimed_at - enqueued_at FROM pgqueue.jobs WHERE id = {number}"
+            )
+            if found is not None:
+                return float(found.total_seconds())
+            await asyncio.sleep(0.002)
 
     def _enqueue(self, jobs: list[NewJob[None]]) -> int:
         if self._is_postgres:
@@ -95,7 +123,7 @@ class Pgqueue(Agent):
     async def unfinished(self) -> bool:
         if self._is_postgres:
             return bool(self._one("SELECT EXISTS (SELECT FROM pgqueue.job)"))
-        from pgqueue import inspections
+        from pgqueue.operations import inspections
 
         return any(count.count for count in app.execute(inspections.count(limit=1)).counts)
 

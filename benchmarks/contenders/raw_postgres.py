@@ -14,8 +14,12 @@ from typing import Any
 
 import msgspec
 import psycopg
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from benchmarks.contenders.agent import Agent, main, payload, seen
+from benchmarks.contenders.through import Kind, Through
 
 SCHEMA = """
 CREATE TABLE job (
@@ -33,6 +37,10 @@ CREATE TABLE archive (LIKE job INCLUDING DEFAULTS);
 CREATE TABLE span (jobs integer NOT NULL, ended float8 NOT NULL, done float8[] NOT NULL);
 """
 INSERT = "INSERT INTO job (task, args) VALUES (%s, %s::jsonb)"
+RETURNING = INSERT + " RETURNING id"
+SESSION_RETURNING = text(
+    "INSERT INTO job (task, args) VALUES (:task, CAST(:args AS jsonb)) RETURNING id"
+)
 INSERT_MANY = """
     INSERT INTO job (priority, task, args)
     SELECT priority, task, args
@@ -61,6 +69,32 @@ class Args(msgspec.Struct):
     seconds: float = 0.0
 
 
+def write(connection: psycopg.Connection[Any], args: str) -> None:
+    connection.execute(RETURNING, ("noop", args)).fetchone()
+
+
+async def write_async(connection: psycopg.AsyncConnection[Any], args: str) -> None:
+    await (await connection.execute(RETURNING, ("noop", args))).fetchone()
+
+
+def write_session(session: Session, args: str) -> None:
+    session.execute(SESSION_RETURNING, {"task": "noop", "args": args}).scalar_one()
+
+
+async def write_async_session(session: AsyncSession, args: str) -> None:
+    (await session.execute(SESSION_RETURNING, {"task": "noop", "args": args})).scalar_one()
+
+
+WRITES: dict[Kind, Callable[[Any, str], Any]] = {
+    "psycopg, autocommit": write,
+    "psycopg, a block": write,
+    "asyncio psycopg, autocommit": write_async,
+    "asyncio psycopg, a block": write_async,
+    "SQLAlchemy Session": write_session,
+    "SQLAlchemy AsyncSession": write_async_session,
+}
+
+
 class Raw(Agent):
     """A bare loop over bare statements."""
 
@@ -73,11 +107,21 @@ class Raw(Agent):
     async def open(self) -> None:
         self.connection = psycopg.connect(self.url, autocommit=True)
         self._filled = 0
+        if "through" in self.options:
+            self._through = Through(self.options["through"], self.url)
+            self._write = WRITES[self.options["through"]]
+            await self._through.open()
 
     async def close(self) -> None:
         self.connection.close()
+        if "through" in self.options:
+            await self._through.close()
 
     async def enqueue(self, sent: float) -> None:
+        if "through" in self.options:
+            args = f'{{"sent": {sent}}}'
+            await self._through.write(lambda connection: self._write(connection, args))
+            return
         with self.connection.transaction():
             self.connection.execute(INSERT, ("noop", f'{{"sent": {sent}}}'))
             if self.options.get("notify"):

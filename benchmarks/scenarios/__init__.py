@@ -19,6 +19,7 @@ NAMES = (
     "backlog",
     "graphs",
     "idle",
+    "limits",
     "footprint",
     "smoke",
 )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from functools import partial
+from statistics import median
 from typing import Literal, TypeAlias, get_args
 
+from benchmarks.contenders.through import Kind
 from benchmarks.figures import Figures
 from benchmarks.scenarios import Case
 from benchmarks.stand import Stand
@@ -29,7 +31,11 @@ def cases(size: int | None) -> list[Case]:
         for crew in get_args(Crew)
     ]
     jobs = size or BULK
-    return [Case(f"{jobs:,} jobs at once", partial(measure_bulk, jobs=jobs)), *singles]
+    kinds = [
+        Case(f"1 client, {kind}", partial(measure_kind, kind=kind), backends=("postgres",))
+        for kind in get_args(Kind)
+    ]
+    return [Case(f"{jobs:,} jobs at once", partial(measure_bulk, jobs=jobs)), *singles, *kinds]
 
 
 def measure(stand: Stand, *, clients: int, crew: Crew) -> Figures:
@@ -42,6 +48,12 @@ def measure(stand: Stand, *, clients: int, crew: Crew) -> Figures:
             time.sleep(0.5)
         took = stand.crowd(clients, SECONDS)
     return {"jobs/s": len(took) / SECONDS}
+
+
+def measure_kind(stand: Stand, *, kind: Kind) -> Figures:
+    """One client's transactions a second; raw's: INSERT … RETURNING, by the same kind."""
+    took = stand.crowd(1, SECONDS, through=kind)
+    return {"jobs/s": len(took) / SECONDS, "median µs": median(took) * 1e6}
 
 
 def measure_bulk(stand: Stand, *, jobs: int) -> Figures:
