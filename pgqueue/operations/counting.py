@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from pgqueue.jobs.job import State
 from pgqueue.operations.operation import Answers, Operation
 from pgqueue.operations.params import instant
+
+_DUE: Final = (State.AVAILABLE, State.SCHEDULED, State.RETRYABLE)
 
 
 class Count(msgspec.Struct, frozen=True, order=True):
@@ -62,6 +65,15 @@ def count(limit: int = 10_000, *, now: datetime | None = None) -> Operation[Coun
 
     params = {"limit": str(limit), "now": instant(now)}
     return Operation("count", params, decode)
+
+
+def oldest_due(counts: Iterable[Count]) -> timedelta | None:
+    """Return how late the first is of what is due and waits; None where nothing is late.
+
+    A blocked job waits for its parents, not for a worker, however long ago its time was.
+    """
+    late = (count.late for count in counts if count.state in _DUE)
+    return max((each for each in late if each > timedelta(0)), default=None)
 
 
 def throughput(

@@ -8,15 +8,14 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from pgqueue.jobs.job import State
 from pgqueue.jobs.tally import OUTCOMES, Bridge, Figures, Histogram
 from pgqueue.operations import inspections
+from pgqueue.operations.counting import oldest_due
 
 Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 TEXT_KIND: Final = "text/plain; version=0.0.4; charset=utf-8"
 # Bounds as powers of two seconds: from 1 ms to 18 hours, close together where most jobs are.
 BOUNDS: Final = (-10, -8, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16)
-_WAITING: Final = (State.AVAILABLE, State.SCHEDULED, State.RETRYABLE)
 
 
 class Sample(NamedTuple):
@@ -69,7 +68,7 @@ def store_figures(
             QueueFigures(
                 queue.name,
                 {str(count.state): count.count for count in of.get(queue.name, ())},
-                _latest(of.get(queue.name, ())),
+                (oldest_due(of.get(queue.name, ())) or timedelta(0)).total_seconds(),
                 queue.paused_at is not None,
                 queue.workers,
             )
@@ -78,11 +77,6 @@ def store_figures(
         schema or "none",
         horizon,
     )
-
-
-def _latest(counts: Iterable[inspections.Count]) -> float:
-    late = [count.late for count in counts if count.state in _WAITING]
-    return max([timedelta(0), *late]).total_seconds()
 
 
 def worker_families(figures: Figures) -> Iterator[Family]:

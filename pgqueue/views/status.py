@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from pgqueue.jobs.job import State
 from pgqueue.operations import Operation, inspections
+from pgqueue.operations.counting import oldest_due
 from pgqueue.operations.inspections import WorkerInfo
 from pgqueue.views.text import seconds
 
@@ -99,13 +99,11 @@ def looking(
 
 def _queue(queue: inspections.Queue, counts: list[inspections.Count]) -> QueueStatus:
     mine = [count for count in counts if count.queue == queue.name]
-    waiting = (State.AVAILABLE, State.SCHEDULED, State.RETRYABLE)
-    late = [count.late for count in mine if count.state in waiting and count.late > timedelta(0)]
     return QueueStatus(
         queue.name,
         queue.paused_at,
         queue.workers,
         {str(count.state): count.count for count in mine},
-        seconds(max(late, default=None)),
+        seconds(oldest_due(mine)),
         tuple(str(count.state) for count in mine if not count.exact),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,21 @@ def test_the_overview_counts_queues_and_shows_what_broke(site: TestClient) -> No
     assert queues["default"]["scheduled"] == 1
     assert [job["state"] for job in page["broke"]] == ["discarded"]
     assert "nobody serves it" in site.get("/").text
+
+
+def test_what_waits_for_its_parents_is_not_late(app: App, site: TestClient) -> None:
+    """A blocked job's time may be long past: it waits for a job, and no worker is to blame."""
+    parent = NewJob("send", queue="later", run_at=datetime.now(UTC) + timedelta(hours=1))
+    past = datetime.now(UTC) - timedelta(hours=2)
+    app.enqueue([parent, NewJob("send", queue="later", run_at=past).after(parent)])
+
+    page = site.get("/queues/later", headers=JSON).json()
+    overview = site.get("/", headers=JSON).json()
+
+    assert page["counts"] == {"scheduled": 1, "blocked": 1}
+    assert page["oldest_due_seconds"] is None
+    [queue] = [each for each in overview["status"]["queues"] if each["name"] == "later"]
+    assert queue["oldest_due_seconds"] is None
 
 
 def test_jobs_are_filtered_by_what_the_form_says(site: TestClient) -> None:

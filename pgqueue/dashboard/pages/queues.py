@@ -7,14 +7,15 @@ from typing import Any, Final
 from pgqueue.dashboard.access import Access
 from pgqueue.dashboard.forms import Form
 from pgqueue.dashboard.pages.page import NoSuchPage, Page, View
-from pgqueue.jobs.filters import WAITING, Filter
+from pgqueue.jobs.filters import Filter
 from pgqueue.jobs.job import State
 from pgqueue.jobs.limits import LIMITS
 from pgqueue.operations import KeyException, exceptions, inspections
 from pgqueue.operations.browsing import BriefJob, Browsed, browse
-from pgqueue.operations.counting import Counts
+from pgqueue.operations.counting import Counts, oldest_due
 from pgqueue.operations.inspections import Queue, WorkerInfo
 from pgqueue.views.status import MOST_COUNTED
+from pgqueue.views.text import seconds
 
 SHOWN: Final = 20
 
@@ -71,12 +72,11 @@ def queue(access: Access, query: Form, name: str) -> View:
     following: Browsed = yield browse(Filter(queue=name), order="next", limit=SHOWN)
     workers: list[WorkerInfo] = yield inspections.workers()
     own = [each for each in (yield exceptions()) if each.queue == name]
-    late = [count.late.total_seconds() for count in mine if count.state in WAITING]
     return QueuePage(
         found,
         {str(count.state): count.count for count in mine},
         [str(count.state) for count in mine if not count.exact],
-        max((seconds for seconds in late if seconds > 0), default=None),
+        seconds(oldest_due(mine)),
         running.jobs,
         following.jobs,
         [worker for worker in workers if name in worker.queues],
