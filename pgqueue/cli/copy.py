@@ -119,6 +119,7 @@ def _document(report: Report, dry_run: bool) -> dict[str, Any]:
         "left": report.left,
         "paused": report.paused,
         "schedules": report.schedules,
+        "windows": report.windows,
     }
 
 
@@ -136,6 +137,8 @@ def _lines(report: Report, dry_run: bool) -> Iterator[str]:
         yield f"paused, as there: {', '.join(report.paused)}"
     if report.schedules:
         yield f"{report.schedules} schedules, as they stand there"
+    if report.windows:
+        yield f"{report.windows} unique keys hold for their time here, too"
     if report.running:
         yield f"{report.running} running jobs stay behind"
     if report.left:

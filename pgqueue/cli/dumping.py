@@ -40,7 +40,7 @@ def dump(path: Path, store: Store, as_json: bool, **options: Any) -> None:
     with store.connected() as connected, _bar("jobs", None) as advance:
         file = dumping.DumpFile(path)
         try:
-            count = connected.carry(dumping.dump(filter, file.write, advance))
+            count = connected.carry(dumping.dump(filter, file, advance))
         finally:
             file.close()
     if as_json:
@@ -134,6 +134,8 @@ def _lines(report: Imported, dry_run: bool) -> Iterator[str]:
         yield f"{total:,} jobs: {states}" if total else "no jobs"
         return
     yield f"{report.brought:,} of {total:,} jobs imported: {states}" if total else "no jobs"
+    if report.windows:
+        yield f"{report.windows:,} unique keys hold for their time here, too"
     if report.there:
         yield f"{report.there:,} were here already, or an unfinished job has their unique key"
     if report.left:

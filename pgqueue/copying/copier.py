@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from pgqueue import operations
+from pgqueue.copying.windows import Window, keep_windows, windows
 from pgqueue.errors import PgqueueError
 from pgqueue.jobs.job import State
 from pgqueue.jobs.limits import limits_of
@@ -102,6 +103,7 @@ class Report:
     left: list[int] = field(default_factory=list)
     paused: list[str] = field(default_factory=list)
     schedules: int = 0
+    windows: int = 0
 
 
 def store_id() -> Operation[str]:
@@ -180,6 +182,7 @@ class Copier:
         *told* is called with how many more jobs are done, after each page.
         """
         self._told = told
+        self._keep_windows()
         for state in ORDER[:-1]:
             for ids in _pages(self._ids[state]):
                 self._bring(self._read(ids))
@@ -194,6 +197,16 @@ class Copier:
             self._target.execute(operations.limit_key(one.queue, one.key, one.limits))
         self._bring_schedules()
         return self.report
+
+    def _keep_windows(self) -> None:
+        """Keep unique keys that hold for a time, also those of jobs that stay behind.
+
+        They come first: nothing is enqueued with such a key before the job that has it is here.
+        """
+        last: Window | None = None
+        while page := self._source.execute(windows(last, PAGE)):
+            self.report.windows += len(self._target.execute(keep_windows(self._origin, page)))
+            last = page[-1]
 
     def _bring_schedules(self) -> None:
         """Copy schedules as they stand, their watermark too, so that no instant fires twice.

@@ -1,7 +1,8 @@
 """Jobs as lines of JSON in a file: `jobs dump` and `purge --dump` write it, `jobs import` reads it.
 
-The first line says which dump this is, each other one is a job with its edges, or a workflow before
-the first of its jobs. A file may be gone on with: it stays the same dump.
+The first line says which dump this is, each other one is a job with its edges, a workflow before
+the first of its jobs, or a unique key that holds for a time. A file may be gone on with: it stays
+the same dump.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, TypeAlias
 
 import msgspec
 
-from pgqueue.copying.copier import Document, Edge, documents
+from pgqueue.copying.copier import PAGE, Document, Edge, documents
+from pgqueue.copying.windows import Window, pages
 from pgqueue.errors import PgqueueError
 from pgqueue.jobs.filters import Filter
 from pgqueue.jobs.job import FINISHED
@@ -47,9 +49,14 @@ class JobLine(msgspec.Struct, tag="job", tag_field="is"):
     job: Document
 
 
-_lines: Final[msgspec.json.Decoder[Head | Flow | JobLine]] = msgspec.json.Decoder(
-    Head | Flow | JobLine
-)
+class WindowLine(msgspec.Struct, tag="window", tag_field="is"):
+    """A unique key that holds for a time, after the jobs."""
+
+    window: Window
+
+
+Line: TypeAlias = Head | Flow | JobLine | WindowLine
+_lines: Final[msgspec.json.Decoder[Line]] = msgspec.json.Decoder(Line)
 
 
 class DumpFile:
@@ -78,17 +85,22 @@ class DumpFile:
         self._append([*map(Flow, new), *map(JobLine, jobs)])
         self.jobs += len(jobs)
 
+    def keep(self, windows: Sequence[Window]) -> None:
+        """Append *windows*."""
+        if windows:
+            self._append([WindowLine(window) for window in windows])
+
     def close(self) -> None:
         self._file.close()
 
-    def _append(self, written: Sequence[Head | Flow | JobLine]) -> None:
+    def _append(self, written: Sequence[Line]) -> None:
         text = b"".join(msgspec.json.encode(line) + b"\n" for line in written)
         self._file.write(gzip.compress(text, 6) if self._path.suffix == ".gz" else text)
         self._file.flush()
         os.fsync(self._file.fileno())
 
 
-def lines(path: Path, *, whole: bool = False) -> Iterator[Head | Flow | JobLine]:
+def lines(path: Path, *, whole: bool = False) -> Iterator[Line]:
     """Yield what is in the file at *path*, which begins with its head.
 
     A last line that was cut off ends it, unless *whole* is asked for. Raises PgqueueError for
@@ -113,7 +125,7 @@ def lines(path: Path, *, whole: bool = False) -> Iterator[Head | Flow | JobLine]
         raise PgqueueError(f"{path} is empty")
 
 
-def _read(path: Path, number: int, line: bytes) -> Head | Flow | JobLine:
+def _read(path: Path, number: int, line: bytes) -> Line:
     try:
         read = _lines.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -128,17 +140,26 @@ def _read(path: Path, number: int, line: bytes) -> Head | Flow | JobLine:
 Write = Callable[[Sequence[Document], Sequence[WorkflowSummary]], None]
 
 
-def dump(filter: Filter, write: Write, told: Callable[[int], None]) -> Plan[int]:
-    """Give *write* all jobs that *filter* means, with edges and workflows; answer how many."""
+def dump(filter: Filter, file: DumpFile, told: Callable[[int], None]) -> Plan[int]:
+    """Write to *file* all jobs that *filter* means, with edges and workflows; answer how many.
+
+    With them go the unique keys that they have for a time, and, if all jobs are meant, those that
+    held as this began: their jobs may be gone, the keys hold on.
+    """
+    ids: set[int] = set()
+    if filter == Filter():
+        yield from pages(lambda page: ids.update(window.job for window in page), PAGE)
     count = 0
     rest: Place | None = Place()
     while rest is not None:
         chosen = yield choose(filter, place=rest)
         jobs = yield from read([job.id for job in chosen.jobs])
         flows = yield from workflows_of(jobs)
-        write(jobs, flows)
+        file.write(jobs, flows)
         told(len(jobs))
+        ids.update(job.id for job in jobs)
         count, rest = count + len(jobs), chosen.rest
+    yield from pages(lambda page: file.keep([w for w in page if w.job in ids]), PAGE)
     return count
 
 

@@ -6,8 +6,9 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from pgqueue.copying.copier import (
     PAGE,
@@ -18,10 +19,13 @@ from pgqueue.copying.copier import (
     parents_first,
     restore,
 )
-from pgqueue.copying.dumping import Flow, Head, JobLine, lines
+from pgqueue.copying.dumping import Flow, Head, JobLine, WindowLine, lines
+from pgqueue.copying.windows import keep_windows
 from pgqueue.errors import PgqueueError
 from pgqueue.jobs.job import State
 from pgqueue.operations.inspections import WorkflowSummary
+
+T = TypeVar("T")
 
 WAITING_FOR_TIME: Final = (State.SCHEDULED, State.RETRYABLE)
 
@@ -31,12 +35,13 @@ class Imported:
     """How many *jobs* the file has, by state, how many were *brought*, and which were *left*.
 
     These wait for jobs that are not in the file. *there*: an earlier import has brought them, or an
-    unfinished job here has their unique key.
+    unfinished job here has their unique key. *windows*: so many unique keys hold for a time by it.
     """
 
     jobs: dict[State, int] = field(default_factory=dict)
     brought: int = 0
     there: int = 0
+    windows: int = 0
     left: list[int] = field(default_factory=list)
 
 
@@ -76,6 +81,7 @@ class Importer:
 
     def run(self, told: Callable[[int], None] = lambda count: None) -> Imported:
         """Import what was not imported before; *told* is called with how many more are done."""
+        self._keep_windows()
         blocked: list[Document] = []
         there: set[int] = set()
         for page in _pages(self._documents()):
@@ -95,6 +101,12 @@ class Importer:
             there.update(job.id for job in ready)
             blocked = [job for job in blocked if job.id not in there]
         return self.report
+
+    def _keep_windows(self) -> None:
+        """Keep unique keys that hold for a time, before somebody enqueues with one of them."""
+        found = (line.window for line in lines(self._path) if isinstance(line, WindowLine))
+        for page in _pages(found):
+            self.report.windows += len(self._target.execute(keep_windows(self._source, page)))
 
     def _documents(self) -> Iterator[Document]:
         """Yield each job of the file once, as it is to be here."""
@@ -131,12 +143,6 @@ def _undecided(job: Document) -> set[int]:
     return {edge.parent for edge in job.edges if edge.outcome is None}
 
 
-def _pages(jobs: Iterator[Document]) -> Iterator[list[Document]]:
-    page: list[Document] = []
-    for job in jobs:
-        page.append(job)
-        if len(page) == PAGE:
-            yield page
-            page = []
-    if page:
+def _pages(found: Iterator[T]) -> Iterator[list[T]]:
+    while page := list(islice(found, PAGE)):
         yield page

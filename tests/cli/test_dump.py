@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from pgqueue import App, Retention, workflow
+from pgqueue import App, Retention, Unique, workflow
+from pgqueue.copying.windows import windows
 from pgqueue.operations import inspections
 from tests.cli import shop
 from tests.cli.shop import boom, build, send
@@ -122,6 +123,33 @@ def test_what_waits_for_its_time_runs_now_unless_it_is_to_keep_it(
     here.ok("jobs", "import", tmp_path / "a")
 
     assert [job["state"] for job in listed(here)["build"]] == ["scheduled", "available"]
+
+
+def test_keys_that_hold_for_a_time_go_along(
+    here: Terminal, there: Terminal, work: Work, tmp_path: Path, namespace: str
+) -> None:
+    """Also that of a job that has left no row. With a filter, those of its jobs."""
+    variables = {"PGQUEUE_SCHEMA": _schema(there, namespace)}
+    hourly = {n: Unique(key=f"k{n}", until=3600) for n in range(3)}
+    shop.app.enqueue(build.job(0).options(unique=hourly[0], keep=False))
+    shop.app.enqueue(build.job(1).options(unique=hourly[1]))
+    work("default")
+    shop.app.enqueue(send.job(2).options(unique=hourly[2]))
+    here.ok("jobs", "dump", tmp_path / "all")
+    here.ok("jobs", "dump", tmp_path / "mail", "--queue", "mail")
+    assert (tmp_path / "mail").read_text().count('"is":"window"') == 1
+
+    said = there("jobs", "import", tmp_path / "mail", "--json", **variables).json
+    assert (said["brought"], said["windows"]) == (1, 1)
+    said = there.ok("jobs", "import", tmp_path / "all", "--again", **variables)
+
+    assert said.splitlines()[1] == "2 unique keys hold for their time here, too"
+    held = {window.key: window.until for window in shop.app.execute(windows())}
+    app = App(str(there.url), schema=variables["PGQUEUE_SCHEMA"])
+    assert {window.key: window.until for window in app.execute(windows())} == held
+    again = [app.enqueue(build.job(n).options(unique=rule)).outcome for n, rule in hourly.items()]
+    app.close()
+    assert again == ["existing"] * 3
 
 
 def test_the_same_file_is_refused_twice(here: Terminal, tmp_path: Path) -> None:

@@ -12,12 +12,15 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import asdict, replace
 
-from pgqueue import backends, chain, copying, migrations, operations
+from pgqueue import backends, chain, migrations, operations
 from pgqueue.backends.base import Backend
+from pgqueue.copying import copier
+from pgqueue.copying.windows import windows
 from pgqueue.jobs.completion import Completion
 from pgqueue.jobs.graphs import workflow
 from pgqueue.jobs.job import Job, NewJob
 from pgqueue.jobs.schedules.rows import Declaration, ScheduleRow
+from pgqueue.jobs.unique import Unique
 from pgqueue.operations import ScheduleWrite, inspections
 from pgqueue.testing.conformance import Store, a_job
 from tests.cli.terminal import Ended, Process, Terminal, eventually
@@ -179,6 +182,28 @@ def test_schedules_come_along_and_fire_no_instant_again(place: Make, there: str,
     assert copy(source, target).json["schedules"] == 0
 
 
+@pytest.mark.parametrize(("there", "here"), [("postgres", "redis"), ("redis", "sqlite")])
+def test_keys_that_hold_for_a_time_hold_as_long(place: Make, there: str, here: str) -> None:
+    """Also that of a job which has ended, and stays behind."""
+    source, target = place(there), place(here)
+    store = a_store(source)
+    weekly = [a_job(t).options(unique=Unique(key=t, until=604_800)) for t in ("done", "waits")]
+    store.enqueue(*weekly)
+    store.complete(store.take())
+    store.leave(store.worker)
+
+    assert copy(source, target).json["windows"] == 2
+
+    other = Store(target.backend)
+    other.now = AGO + timedelta(days=6)
+    met = {handle.task: handle for handle in other.enqueue(*weekly)}
+    assert {handle.outcome for handle in met.values()} == {"existing"}
+    assert tasks(target)["waits"].id == met["waits"].id
+    untils = {w.until for w in target.backend.execute(windows())}
+    assert untils == {AGO + timedelta(days=7)}
+    assert copy(source, target).json["windows"] == 0
+
+
 SAME = (
     *("task", "state", "queue", "priority", "args", "attempt", "max_attempts", "rescues"),
     *("run_at", "enqueued_at", "finished_at", "timeout_seconds", "unique_key", "key", "blocked_by"),
@@ -204,8 +229,8 @@ def test_a_graph_that_grew_keeps_its_shape(
     place: Make, store_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A graft puts parents behind their children; pages and batches cut the graph anywhere."""
-    monkeypatch.setattr(copying, "PAGE", 3)
-    monkeypatch.setattr(copying, "BATCH_BYTES", 1)
+    monkeypatch.setattr(copier, "PAGE", 3)
+    monkeypatch.setattr(copier, "BATCH_BYTES", 1)
     source, target = place(store_name), place("postgres")
     store = a_store(source)
     root = store.running(a_job("root"))

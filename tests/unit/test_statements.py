@@ -15,6 +15,7 @@ import pytest
 
 import pgqueue
 from pgqueue import copying, operations, statements
+from pgqueue.copying.windows import keep_windows, windows
 from pgqueue.errors import PgqueueError
 from pgqueue.jobs.filters import Filter
 from pgqueue.jobs.graphs import workflow
@@ -77,9 +78,10 @@ ELSEWHERE = {
 PROVIDED = {"postgres": set[str](), "sqlite": {"now", "place", "present"}}
 # What it has no use for.
 UNUSED = {
-    "postgres": set[str](),
-    # see wake; no job that ends waits for its children; nobody else holds a row
-    "sqlite": {"notify", "ends", "gone"},
+    # keys have an order of their own, windows of Redis that of their instants
+    "postgres": {"last_at"},
+    # the same; see wake; no job that ends waits for its children; nobody else holds a row
+    "sqlite": {"last_at", "notify", "ends", "gone"},
 }
 FIELDS = ["in", "out", "unless", "then", "walks", "trap"]
 every_file = of_each(FILES, lambda path: f"{store_of(path)}/{name_of(path)}")
@@ -326,7 +328,13 @@ def described() -> Iterator[Operation[Any]]:
 
 DESCRIBED = list(described())
 # What `pgqueue copy` does, in the name of the schema's owner.
-COPYING = [copying.copied("a store", [1]), copying.store_id(), copying.restore("source", [], [])]
+COPYING = [
+    copying.copied("a store", [1]),
+    copying.store_id(),
+    copying.restore("source", [], []),
+    windows(),
+    keep_windows("source", []),
+]
 
 
 @of_each(

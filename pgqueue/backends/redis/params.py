@@ -62,6 +62,7 @@ _DOCUMENTS: Final = frozenset(
         "states",
         "tags",
         "topics",
+        "windows",
         "workflows",
     }
 )
