@@ -7,8 +7,8 @@
 --       now
 -- out:  a JSON document of each job; then a row without one: null, how many were looked at, and the place of the last
 --       of them, or null when there is no more
--- walks: the primary key and archive_id of the wanted states' partitions from their ends; job_due; job_turn, by leaps
---        from one key of the queue to the next
+-- walks: the primary key and archive_id of the wanted states' partitions from their ends; job_due; job_plain; job_turn,
+--        by leaps from one key of the queue to the next
 -- trap: as choose: a filter is asked of so many rows and no more, planned for its values, without sorting. The view's two
 --       halves are merged by their indexes only as long as neither has a condition of its own. Large arguments are left
 --       out, and errors read of a page's rows alone: both may lie elsewhere.
@@ -17,16 +17,12 @@ SELECT set_config('plan_cache_mode', 'force_custom_plan', true),
        set_config('enable_sort', 'off', true);
 
 WITH RECURSIVE keys AS (
-    (SELECT j.key, 1 AS n
-     FROM pgqueue.job AS j
-     WHERE :order::text = 'next' AND j.state = 'available' AND j.queue = :queue::text
-       AND (:key::text IS NULL OR j.key = :key::text)
-     ORDER BY j.key
-     LIMIT 1)
+    SELECT coalesce(:key::text, '') COLLATE "C" AS key, 0 AS n
+    WHERE :order::text = 'next'
     UNION ALL
     SELECT (SELECT j.key
             FROM pgqueue.job AS j
-            WHERE j.state = 'available' AND j.queue = :queue::text AND j.key > keys.key
+            WHERE j.state = 'available' AND j.queue = :queue::text AND j.key > '' AND j.key > keys.key
             ORDER BY j.key
             LIMIT 1), keys.n + 1
     FROM keys
@@ -60,12 +56,19 @@ WITH RECURSIVE keys AS (
             j.reason, j.errors, j.tags, j.workflow
      FROM keys
      CROSS JOIN LATERAL (
-         SELECT *
-         FROM pgqueue.job AS j
-         WHERE :order::text = 'next' AND j.state = 'available' AND j.queue = :queue::text AND j.key = keys.key
-           AND (:after::bigint IS NULL OR (j.priority, j.position) > (:after_priority::smallint, :after::bigint))
-         ORDER BY j.priority, j.position
-         LIMIT :limit::integer) AS j
+         (SELECT *
+          FROM pgqueue.job AS j
+          WHERE j.state = 'available' AND j.queue = :queue::text AND j.key = '' AND keys.key = ''
+            AND (:after::bigint IS NULL OR (j.priority, j.position) > (:after_priority::smallint, :after::bigint))
+          ORDER BY j.priority, j.position
+          LIMIT :limit::integer)
+         UNION ALL
+         (SELECT *
+          FROM pgqueue.job AS j
+          WHERE j.state = 'available' AND j.queue = :queue::text AND j.key > '' AND j.key = keys.key
+            AND (:after::bigint IS NULL OR (j.priority, j.position) > (:after_priority::smallint, :after::bigint))
+          ORDER BY j.priority, j.position
+          LIMIT :limit::integer)) AS j
      WHERE keys.key IS NOT NULL
      ORDER BY j.priority, j.position
      LIMIT :limit::integer)

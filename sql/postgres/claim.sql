@@ -10,7 +10,7 @@
 -- out:  id, priority, position, attempt, task, args, max_attempts, timeout_seconds, run_at in seconds since
 --       the epoch, rescues, progress, metadata, tags, workflow, queue, key, expires_in (seconds; what is below
 --       zero must not begin); in no order
--- walks: job_turn, from each floor upwards; no sort
+-- walks: job_plain, from each floor upwards; no sort; for strays job_turn
 -- trap: IN (SELECT … LIMIT), or a join, may be run again by the planner and then takes more than LIMIT.
 --       A floor is a hint: a transaction that commits late leaves jobs below it, so now and then look
 --       from the bottom. What is locked does not move, so it is found again by its ctid, without the primary

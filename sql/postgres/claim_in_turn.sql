@@ -8,7 +8,7 @@
 --       were · contended: another worker was claiming of a key, or of the queue · free_seconds: until a rate allows
 --       more · limited: the queue has limits · keyed: a key was among them.
 --       Then the jobs, as claim answers, in no order
--- walks: job_turn by leaps, from one key to the next; job_permit; start
+-- walks: job_turn by leaps, from one key to the next; job_plain for key ''; job_permit; start
 -- trap: two statements. The first takes an advisory lock of each key, and of the queue, whose limits there are, and waits for
 --       none; the second counts in a snapshot that is newer than the locks, so it sees all that was claimed under them
 --       before. In one statement, ten jobs of a limit of ten became thirty. What the first one counts is a hint, which
@@ -56,14 +56,20 @@ WITH RECURSIVE rule AS MATERIALIZED (
         FROM (
             (SELECT j.key, w.lap
              FROM pgqueue.job AS j
-             WHERE j.queue = :queue::text AND j.state = 'available' AND j.key > w.key
+             WHERE j.queue = :queue::text AND j.state = 'available' AND j.key > '' AND j.key > w.key
                AND (w.lap = 0 OR j.key <= :last_key::text COLLATE "C")
              ORDER BY j.key
              LIMIT 1)
             UNION ALL
             (SELECT j.key, 1
              FROM pgqueue.job AS j
-             WHERE j.queue = :queue::text AND j.state = 'available' AND w.lap = 0 AND j.key <= :last_key::text COLLATE "C"
+             WHERE j.queue = :queue::text AND j.state = 'available' AND j.key = '' AND w.lap = 0
+             LIMIT 1)
+            UNION ALL
+            (SELECT j.key, 1
+             FROM pgqueue.job AS j
+             WHERE j.queue = :queue::text AND j.state = 'available' AND j.key > '' AND w.lap = 0
+               AND j.key <= :last_key::text COLLATE "C"
              ORDER BY j.key
              LIMIT 1)
         ) AS f(key, lap)
@@ -103,7 +109,10 @@ WITH RECURSIVE rule AS MATERIALIZED (
         SELECT CASE WHEN room.room > 0 THEN (
             SELECT count(*)::integer FROM (
                 SELECT FROM pgqueue.job AS j
-                WHERE j.queue = :queue::text AND j.key = next.key AND j.state = 'available'
+                WHERE j.queue = :queue::text AND j.key > '' AND j.key = next.key AND j.state = 'available'
+                UNION ALL
+                SELECT FROM pgqueue.job AS j
+                WHERE j.queue = :queue::text AND j.key = '' AND next.key = '' AND j.state = 'available'
                 LIMIT room.room) AS found) ELSE 0 END AS has
         OFFSET 0
     ) AS has
@@ -194,7 +203,11 @@ WITH turn AS MATERIALIZED (
                ORDER BY j.permit
                LIMIT 1), (
                SELECT j.ctid FROM pgqueue.job AS j
-               WHERE j.queue = :queue::text AND j.key = k.key AND j.state = 'available'
+               WHERE j.queue = :queue::text AND j.key > '' AND j.key = k.key AND j.state = 'available'
+               ORDER BY j.priority, j.position
+               LIMIT 1), (
+               SELECT j.ctid FROM pgqueue.job AS j
+               WHERE j.queue = :queue::text AND j.key = '' AND k.key = '' AND j.state = 'available'
                ORDER BY j.priority, j.position
                LIMIT 1)) END AS first
     FROM whole AS w
@@ -208,7 +221,18 @@ WITH turn AS MATERIALIZED (
         CROSS JOIN LATERAL (
             SELECT j.ctid FROM pgqueue.job AS j
             WHERE own.first IS NULL
-              AND j.queue = :queue::text AND j.key = own.key COLLATE "C" AND j.state = 'available'
+              AND j.queue = :queue::text AND j.key > '' AND j.key = own.key COLLATE "C" AND j.state = 'available'
+            ORDER BY j.priority, j.position
+            LIMIT own.room
+            FOR NO KEY UPDATE SKIP LOCKED
+        ) AS j
+        UNION ALL
+        SELECT own.n, j.ctid
+        FROM own
+        CROSS JOIN LATERAL (
+            SELECT j.ctid FROM pgqueue.job AS j
+            WHERE own.first IS NULL AND own.key = ''
+              AND j.queue = :queue::text AND j.key = '' AND j.state = 'available'
             ORDER BY j.priority, j.position
             LIMIT own.room
             FOR NO KEY UPDATE SKIP LOCKED

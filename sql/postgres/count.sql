@@ -4,8 +4,8 @@
 --       now
 -- out:  queue, state, count, late_seconds: how long the first of them has been due, from when it was due first
 --       due_seconds: the same from its run_at · exact: false when there may be more
--- walks: the table itself, so many rows of it; then job_turn by leaps, from one queue's name to the next, job_due and
---        job_blocked, each from its beginning
+-- walks: the table itself, so many rows of it; then job_plain and job_turn by leaps, from one queue's name to the next, job_due
+--        and job_blocked, each from its beginning
 -- trap: no index says what runs: of a large table it is what workers said last, or what the first look has found.
 --       How late a queue is, its first thousand jobs say; of what is due later only a thousand are read, as they lie
 --       anywhere. A planner that believes the table to be small, or a state to be rare, would sort, or read the whole
@@ -20,10 +20,14 @@ WITH RECURSIVE looked AS MATERIALIZED (
 ), large AS MATERIALIZED (
     SELECT FROM (SELECT count(*) AS rows FROM looked) AS l WHERE l.rows >= :limit::integer
 ), queues AS (
-    (SELECT j.queue FROM pgqueue.job AS j WHERE j.state = 'available' AND EXISTS (SELECT FROM large) ORDER BY j.queue LIMIT 1)
+    SELECT least((SELECT j.queue FROM pgqueue.job AS j WHERE j.state = 'available' AND j.key = '' ORDER BY j.queue LIMIT 1),
+                 (SELECT j.queue FROM pgqueue.job AS j WHERE j.state = 'available' AND j.key > '' ORDER BY j.queue LIMIT 1)) AS queue
+    FROM large
     UNION ALL
-    SELECT (SELECT j.queue FROM pgqueue.job AS j
-            WHERE j.state = 'available' AND j.queue > queues.queue ORDER BY j.queue LIMIT 1)
+    SELECT least((SELECT j.queue FROM pgqueue.job AS j
+                  WHERE j.state = 'available' AND j.key = '' AND j.queue > queues.queue ORDER BY j.queue LIMIT 1),
+                 (SELECT j.queue FROM pgqueue.job AS j
+                  WHERE j.state = 'available' AND j.key > '' AND j.queue > queues.queue ORDER BY j.queue LIMIT 1))
     FROM queues
     WHERE queues.queue IS NOT NULL
 ), due AS MATERIALIZED (
@@ -54,14 +58,22 @@ WITH RECURSIVE looked AS MATERIALIZED (
     FROM queues
     CROSS JOIN LATERAL (
         SELECT count(*)
-        FROM (SELECT FROM pgqueue.job AS j WHERE j.state = 'available' AND j.queue = queues.queue LIMIT :limit::integer) AS first
+        FROM (SELECT FROM pgqueue.job AS j WHERE j.state = 'available' AND j.key = '' AND j.queue = queues.queue
+              UNION ALL
+              SELECT FROM pgqueue.job AS j WHERE j.state = 'available' AND j.key > '' AND j.queue = queues.queue
+              LIMIT :limit::integer) AS first
     ) AS c
     CROSS JOIN LATERAL (
         SELECT min(coalesce(first.due_at, first.run_at)) AS late_at, min(first.run_at) AS due_at
-        FROM (SELECT j.due_at, j.run_at
-              FROM pgqueue.job AS j
-              WHERE j.state = 'available' AND j.queue = queues.queue
-              ORDER BY j.queue, j.key, j.priority, j.position
+        FROM ((SELECT j.due_at, j.run_at
+               FROM pgqueue.job AS j
+               WHERE j.state = 'available' AND j.key = '' AND j.queue = queues.queue
+               ORDER BY j.queue, j.priority, j.position)
+              UNION ALL
+              (SELECT j.due_at, j.run_at
+               FROM pgqueue.job AS j
+               WHERE j.state = 'available' AND j.key > '' AND j.queue = queues.queue
+               ORDER BY j.queue, j.key, j.priority, j.position)
               LIMIT 1000) AS first
     ) AS f
     WHERE queues.queue IS NOT NULL

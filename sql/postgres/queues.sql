@@ -3,12 +3,15 @@
 -- in:   nothing
 -- out:  queue, paused_at, workers, waits: whether it has jobs that could be claimed
 --       limits, declared, changes (JSON), running: how many are counted for the limits
--- walks: job_turn by leaps, from one queue's name to the next
+-- walks: job_plain and job_turn by leaps, from one queue's name to the next
 WITH RECURSIVE waiting AS (
-    (SELECT queue FROM pgqueue.job WHERE state = 'available' ORDER BY queue LIMIT 1)
+    SELECT least((SELECT j.queue FROM pgqueue.job AS j WHERE j.state = 'available' AND j.key = '' ORDER BY j.queue LIMIT 1),
+                 (SELECT j.queue FROM pgqueue.job AS j WHERE j.state = 'available' AND j.key > '' ORDER BY j.queue LIMIT 1)) AS queue
     UNION ALL
-    SELECT (SELECT j.queue FROM pgqueue.job AS j
-            WHERE j.state = 'available' AND j.queue > waiting.queue ORDER BY j.queue LIMIT 1)
+    SELECT least((SELECT j.queue FROM pgqueue.job AS j
+                  WHERE j.state = 'available' AND j.key = '' AND j.queue > waiting.queue ORDER BY j.queue LIMIT 1),
+                 (SELECT j.queue FROM pgqueue.job AS j
+                  WHERE j.state = 'available' AND j.key > '' AND j.queue > waiting.queue ORDER BY j.queue LIMIT 1))
     FROM waiting
     WHERE waiting.queue IS NOT NULL
 ), served AS (

@@ -4,7 +4,7 @@
 -- out:  one JSON document: job (as the view shows it), now, the parents it waits for (five of them, running
 --       ones first), paused_at of its queue, bounds: its limits and how much of them is used, the workers that serve it, its own worker, and how many
 --       jobs are ahead of it (up to 1,000); no row when there is no such job
--- walks: primary keys; job_turn from its beginning; job_permit
+-- walks: primary keys; job_plain or job_turn from its beginning; job_permit
 SELECT jsonb_build_object(
     'now', coalesce(:now::timestamptz, clock_timestamp()),
     'job', to_jsonb(j) - ARRAY['args', 'result', 'metadata', 'progress'],
@@ -65,7 +65,11 @@ SELECT jsonb_build_object(
         SELECT count(*)
         FROM (
             SELECT FROM pgqueue.job AS a
-            WHERE j.state = 'available' AND a.state = 'available' AND a.queue = j.queue AND a.key = coalesce(j.key, '')
+            WHERE j.state = 'available' AND a.state = 'available' AND a.queue = j.queue AND a.key = '' AND j.key IS NULL
+              AND (a.priority, a.position) < (j.priority, j.position)
+            UNION ALL
+            SELECT FROM pgqueue.job AS a
+            WHERE j.state = 'available' AND a.state = 'available' AND a.queue = j.queue AND a.key > '' AND a.key = j.key
               AND (a.priority, a.position) < (j.priority, j.position)
             LIMIT 1000
         ) AS a)

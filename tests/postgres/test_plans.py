@@ -171,7 +171,7 @@ async def test_claim_walks_the_order_of_the_queue(
     assert len(jobs) == BATCH
     assert "Sort" not in plans.kinds()
     scans = {(scan.kind, scan.by) for scan in plans.scans("job")}
-    assert scans == {("Index Scan", "job_turn"), ("Tid Scan", None)}
+    assert scans == {("Index Scan", "job_plain"), ("Index Scan", "job_turn"), ("Tid Scan", None)}
     assert plans.rows() == 2 * BATCH
 
 
@@ -217,9 +217,27 @@ async def test_a_claim_in_turn_reads_what_it_takes_and_a_row_for_each_key(
             user.execute("DELETE FROM pgqueue.job WHERE queue = 'keyed'")
 
     assert len(turn.jobs) == BATCH
-    assert {s.by for s in plans.scans("job")} <= {"job_turn", "job_permit", None}
+    assert {s.by for s in plans.scans("job")} <= {"job_plain", "job_turn", "job_permit", None}
     assert {s.kind for s in plans.scans("job")} <= {"Index Scan", "Index Only Scan", "Tid Scan"}
     assert plans.rows() - before <= 12 * BATCH
+
+
+async def test_a_claim_in_turn_of_jobs_without_keys_walks_their_order(
+    full: PostgresBackend,
+) -> None:
+    async with watched(full, LANE) as (plans, executor):
+        await executor.execute(operations.declare_limits("default", Limits(concurrency=BATCH)))
+        before = plans.rows()
+        turn = await executor.execute(
+            operations.claim_in_turn("default", 1, LEASE + 1, BATCH, now=NOON)
+        )
+
+    assert len(turn.jobs) == BATCH
+    assert [job.position for job in turn.jobs] == sorted(job.position for job in turn.jobs)
+    scans = plans.scans("job")
+    assert "job_plain" in {scan.by for scan in scans}
+    assert {scan.kind for scan in scans} <= {"Index Scan", "Index Only Scan", "Tid Scan"}
+    assert plans.rows() - before <= 5 * BATCH
 
 
 async def test_a_floor_steps_over_what_a_held_snapshot_keeps_from_vacuum(

@@ -8,7 +8,8 @@ FROM (
            CASE WHEN w.wanted
                 THEN format('CREATE INDEX CONCURRENTLY %I ON %s %s', w.name, 'pgqueue.job'::regclass, w.definition)
                 ELSE format('DROP INDEX CONCURRENTLY %s', to_regclass(format('pgqueue.%I', w.name))) END AS cure
-    FROM (VALUES ('job_turn', true, '(queue, key, priority, position) WHERE state = ''available'''),
+    FROM (VALUES ('job_plain', true, '(queue, priority, position) WHERE state = ''available'' AND key = '''''),
+                 ('job_turn', true, '(queue, key, priority, position) WHERE state = ''available'' AND key > '''''),
                  ('job_permit', true, '(queue, key, permit) WHERE permit IS NOT NULL'),
                  ('job_claim', false, '')) AS w(name, wanted, definition)
 ) AS i

@@ -7,7 +7,7 @@ BEGIN
     END IF;
 END
 $index$;
-DROP INDEX IF EXISTS pgqueue.job_turn;
+DROP INDEX IF EXISTS pgqueue.job_plain, pgqueue.job_turn;
 ALTER TABLE pgqueue.job DROP COLUMN permit;
 DROP SEQUENCE pgqueue.permit;
 DROP TABLE pgqueue.start;
