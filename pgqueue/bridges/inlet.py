@@ -67,6 +67,11 @@ class Inlet:
             on_enqueue=registry.hooks.enqueue,
         )
 
+    @property
+    def queue(self) -> str:
+        """Where its jobs wait."""
+        return self.task.queue
+
     def job_of(self, message: Received) -> NewJob[Any]:
         """Return the job of *message*, or that of the poison which it is; raises nothing."""
         try:

@@ -15,6 +15,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 from pgqueue.bridges import probing
@@ -32,7 +33,8 @@ class _Waiting:
 class Sender:
     """Sends messages to *sink*, in one event loop.
 
-    *changed* are called with None when the gate opens, and with the reason when it shuts.
+    *changed* are called with None when the gate opens, and with the reason when it shuts. While it
+    is shut, *next_look_at* is when the broker is tried again.
     """
 
     def __init__(self, sink: Sink) -> None:
@@ -47,6 +49,7 @@ class Sender:
         self._closed = False
         self.shut_since: float | None = None
         self.why: str | None = None
+        self.next_look_at: datetime | None = None
         self.changed: list[Callable[[str | None], None]] = []
 
     async def send(self, message: Message) -> Answer:
@@ -158,13 +161,15 @@ class Sender:
         await self._drop_line()
         assert self.shut_since is not None
         while True:
-            await asyncio.sleep(probing.gap(monotonic() - self.shut_since))
+            gap = probing.gap(monotonic() - self.shut_since)
+            self.next_look_at = datetime.now(UTC) + timedelta(seconds=gap)
+            await asyncio.sleep(gap)
             try:
                 self._line = await self._sink.open()
             except Exception as error:
                 self.why = str(error) if isinstance(error, Unreachable) else repr(error)
                 continue
-            self.shut_since = self.why = self._probe = None
+            self.shut_since = self.why = self._probe = self.next_look_at = None
             for tell in self.changed:
                 tell(None)
             return

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from pgqueue.cli.printable import printable, printable_json
 from pgqueue.views.text import ago as ago
+from pgqueue.views.text import ahead as ahead
 from pgqueue.views.text import seconds as seconds
 from pgqueue.views.text import shortened as shortened
 from pgqueue.views.text import span as span

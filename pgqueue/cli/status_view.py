@@ -8,12 +8,15 @@ from rich.text import Text
 
 from pgqueue.cli import output
 from pgqueue.cli.workers import worker_table
+from pgqueue.views.bridges import BridgeStatus
 from pgqueue.views.status import Status
 
 
 def view(status: Status) -> RenderableType:
     parts: list[RenderableType] = [_head(status), ""]
     parts.append(_queues(status) if status.queues else Text("no queues yet", "dim"))
+    if status.bridges:
+        parts += ["", _bridges(status.bridges)]
     parts += ["", _lately(status) if status.last_minute else Text("nothing ended lately", "dim")]
     parts += ["", worker_table(status.workers) if status.workers else Text("no workers", "red")]
     return Group(*parts)
@@ -49,6 +52,44 @@ def _queues(status: Status) -> Table:
             Text(f"paused {output.ago(queue.paused_at)}" if queue.paused_at else "", "yellow"),
         )
     return table
+
+
+def _bridges(bridges: list[BridgeStatus]) -> Table:
+    numbers = ["waiting", "dead letters", "workers"]
+    table = output.table(
+        "bridge", "", "place", "waiting", "oldest due", "dead letters", "workers", "", right=numbers
+    )
+    for each in bridges:
+        table.add_row(
+            each.name,
+            each.kind,
+            each.place,
+            "" if each.waiting is None else f"{'≥' * each.capped}{each.waiting:,}",
+            output.span(each.oldest_due_seconds),
+            Text(
+                "" if each.dead is None else f"{'≥' * each.dead_capped}{each.dead:,}",
+                "bold red" if each.dead else "dim",
+            ),
+            Text(str(each.workers), "" if each.workers else "red"),
+            _said(each),
+        )
+    return table
+
+
+def _said(bridge: BridgeStatus) -> Text:
+    if bridge.away_since is not None:
+        which = "" if bridge.is_shut else f" for {bridge.away} of {bridge.workers} workers"
+        what = "gate shut" if bridge.kind == "outlet" else "out of reach"
+        text = f"{what}{which}, {output.ago(bridge.away_since)}: {bridge.why}"
+        if bridge.next_look_at is not None:
+            text += f"; next look {output.ahead(bridge.next_look_at)}"
+        return output.foreign(text, "red")
+    if bridge.paused_since is not None:
+        text = f"takes nothing, {output.ago(bridge.paused_since)}: over {bridge.high_water:,} wait"
+        return Text(text, "yellow")
+    if not bridge.workers:
+        return Text("no worker takes from it" if bridge.kind == "inlet" else "", "yellow")
+    return output.foreign("; ".join(bridge.problems), "yellow")
 
 
 def _lately(status: Status) -> Table:

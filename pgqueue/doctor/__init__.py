@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pgqueue.backends.base import Backend
+from pgqueue.doctor.bridges import BRIDGES
 from pgqueue.doctor.connection import CONNECTION
 from pgqueue.doctor.findings import Check as Check
 from pgqueue.doctor.findings import Finding as Finding
@@ -20,7 +21,7 @@ from pgqueue.doctor.work import WORK
 from pgqueue.errors import NotPermitted, PgqueueError, SchemaError, StoreUnavailable
 from pgqueue.statements.files import names
 
-CHECKS: tuple[Check, ...] = (*CONNECTION, *SERVER, *WORK, *SCHEDULES)
+CHECKS: tuple[Check, ...] = (*CONNECTION, *SERVER, *WORK, *SCHEDULES, *BRIDGES)
 
 
 def examine(backend: Backend, schema: str) -> Iterator[Finding]:

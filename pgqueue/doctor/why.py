@@ -14,6 +14,7 @@ from pgqueue.jobs.job import Job, State
 from pgqueue.jobs.schedules.firings import overlap_key
 from pgqueue.operations import Bounds
 from pgqueue.operations.inspections import Situation, WaitedFor
+from pgqueue.views.bridges import bridges
 
 LATE = timedelta(seconds=2)
 _KEY = overlap_key("")
@@ -151,6 +152,21 @@ def _hopeless(situation: Situation) -> str:
         who = "the worker" if len(workers) == 1 else f"none of the {len(workers)} workers"
         knows = "does not know" if len(workers) == 1 else "knows"
         return f", but {who} of queue {job.queue} {knows} the task {job.task}"
+    return _shut_out(situation)
+
+
+def _shut_out(situation: Situation) -> str:
+    """Why an outlet's message is not sent: no worker reaches the broker. Empty if one does."""
+    job, now = situation.job, situation.now
+    for bridge in bridges(worker.info for worker in situation.workers):
+        if (bridge.kind, bridge.name) == ("outlet", job.queue) and bridge.is_shut:
+            since = "" if bridge.away_since is None else f" since {_span(now - bridge.away_since)}"
+            said = f", but the gate of outlet {job.queue} is shut{since}: {bridge.why}"
+            if bridge.next_look_at is None:
+                return said
+            if bridge.next_look_at <= now:
+                return f"{said}; the next look is due any moment"
+            return f"{said}; the next look is {_relative(bridge.next_look_at, now)}"
     return ""
 
 

@@ -11,6 +11,7 @@ from pgqueue.doctor.findings import Check, Finding, Patient, error, ok, warning
 from pgqueue.jobs.job import Job, State
 from pgqueue.operations import Operation, inspections
 from pgqueue.operations.inspections import Count, Queue, WorkerInfo
+from pgqueue.views.bridges import bridges
 
 LONG = timedelta(seconds=60)
 FRESH = timedelta(seconds=30)
@@ -87,6 +88,7 @@ def waiting(patient: Patient) -> Iterator[Finding]:
     present = patient.ask(inspections.workers())
     known = patient.ask(inspections.queues())
     held = {q.name for q in known if q.paused_at is not None or _is_full(q)}
+    held |= {each.name for each in bridges(w.info for w in present) if each.is_shut}
     bad = False
     for queue in sorted({count.queue for count in counts}):
         mine = [count for count in counts if count.queue == queue]

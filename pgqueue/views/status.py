@@ -7,16 +7,23 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
-from pgqueue.operations import Operation, inspections
+from pgqueue.jobs.filters import Filter
+from pgqueue.jobs.job import State
+from pgqueue.operations import Operation, choosing, inspections
 from pgqueue.operations.counting import oldest_due
 from pgqueue.operations.inspections import WorkerInfo
+from pgqueue.views.bridges import BridgeStatus, bridges
 from pgqueue.views.text import seconds
 
+WAITING = (State.BLOCKED, State.SCHEDULED, State.AVAILABLE, State.RETRYABLE)
 MINUTE = timedelta(seconds=60)
 # Reading stays cheap, whatever there is: beyond so many rows the figures are lower bounds.
 MOST_COUNTED = 10_000
 MOST_MEASURED = 50_000
+MOST_DEAD = 1_000
+BRIDGES_LOOKED_AT = 20
 
 
 class SchemaStatus(msgspec.Struct, frozen=True):
@@ -61,6 +68,7 @@ class Status(msgspec.Struct, frozen=True):
     last_minute: dict[str, Lately]
     leader: int | None
     workers: list[WorkerInfo]
+    bridges: list[BridgeStatus]
 
 
 def looking(
@@ -75,6 +83,7 @@ def looking(
     lately: list[inspections.Throughput] = yield inspections.throughput(MINUTE, most_measured)
     workers: list[WorkerInfo] = yield inspections.workers()
     queues: list[inspections.Queue] = yield inspections.queues()
+    seen = yield from bridging(workers, counts.counts)
     return Status(
         at=datetime.now(UTC),
         schema=SchemaStatus(schema, version, head),
@@ -94,7 +103,33 @@ def looking(
         },
         leader=next((worker.id for worker in workers if worker.leads), None),
         workers=workers,
+        bridges=seen,
     )
+
+
+def bridging(
+    workers: list[WorkerInfo], counts: list[inspections.Count]
+) -> Generator[Operation[Any], Any, list[BridgeStatus]]:
+    """Read how outlets and inlets are; of the first of them how many dead letters there are."""
+    found = []
+    for n, bridge in enumerate(bridges(w.info for w in workers if w.suspected_at is None)):
+        status = bridge
+        if bridge.kind == "outlet":
+            mine = [c for c in counts if c.queue == bridge.name and c.state in WAITING]
+            status = structs.replace(
+                bridge,
+                queue=bridge.name,
+                waiting=sum(count.count for count in mine),
+                capped=not all(count.exact for count in mine),
+                oldest_due_seconds=seconds(oldest_due(mine)),
+            )
+        if n < BRIDGES_LOOKED_AT:
+            dead: choosing.Chosen = yield choosing.choose(
+                Filter(queue=bridge.name, state=State.DISCARDED), newest=True, limit=MOST_DEAD
+            )
+            status = structs.replace(status, dead=len(dead.jobs), dead_capped=dead.rest is not None)
+        found.append(status)
+    return found
 
 
 def _queue(queue: inspections.Queue, counts: list[inspections.Count]) -> QueueStatus:

@@ -19,6 +19,12 @@ def span(duration: timedelta | float | None) -> str:
     return f"{sign}{_short(seconds / 86_400)} d"
 
 
+def ahead(instant: datetime, now: datetime | None = None) -> str:
+    """Return how long it is until *instant*, ``in 5 s``; it may be due."""
+    left = instant - (now or datetime.now(UTC))
+    return f"in {span(left)}" if left > timedelta(0) else "any moment"
+
+
 def ago(instant: datetime | None, now: datetime | None = None) -> str:
     """Return how long *instant* is past, ``3 min ago``, or ahead, ``in 5 s``."""
     if instant is None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pgqueue.tasks import current
+from pgqueue.views.bridges import info_of
 from pgqueue.worker.agents.announcer import Announcer
 from pgqueue.worker.agents.completer import Completer
 from pgqueue.worker.agents.declarer import Declarer
@@ -100,6 +101,8 @@ def profile(app: App, options: Options) -> dict[str, Any]:
             "tasks": sorted(app.tasks),
             "owner": app.owner,
             "schedules": sorted(app.declared),
+            **({"outlets": sorted(app.outlets)} if app.outlets else {}),
+            **({"inlets": sorted(app.inlets)} if app.inlets else {}),
         },
     }
 
@@ -165,6 +168,7 @@ def assemble(
         profile,
         options.heartbeat_interval,
         options.frozen_after,
+        lambda: info_of(state for bridge in bridges for state in bridge.states()),
     )
     look = wakeups.look_for_work
     scheduler = Scheduler(
@@ -196,8 +200,10 @@ def assemble(
     finder = Finder(claims, fetcher, options, profile, heartbeater.ask)
     find = finder.look if options.patterns else None
     drainer = Drainer(claims, fetcher, executor, completer, drained, find)
-    gatekeeper = Gatekeeper(app.outlets.values(), fetcher, served(app, options))
-    receivers = [Receiver(app, app.inlets[name]) for name in taken(app, options)]
+    tell = heartbeater.ask_soon
+    gatekeeper = Gatekeeper(app.outlets.values(), fetcher, served(app, options), tell)
+    receivers = [Receiver(app, app.inlets[name], tell) for name in taken(app, options)]
+    bridges: tuple[Gatekeeper | Receiver, ...] = (gatekeeper, *receivers)
     tallier = Tallier(claims, listener, lambda: meter.figures().series)
     retirer = Retirer(fetcher, executor, completer, drained)
     agents = Agents(
@@ -217,7 +223,7 @@ def assemble(
         scheduler,
         elector,
         announcer,
-        (gatekeeper, *receivers),
+        bridges,
         tallier,
         (
             *([] if announcer is None else [announcer]),

@@ -15,6 +15,7 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from pgqueue import App
+from pgqueue.migrations import migrate
 from pgqueue.worker import Worker
 from tests.bridges import cloud, rabbit
 from tests.bridges.cloud import Cloud
@@ -68,10 +69,24 @@ def queue(broker: Rabbit, channel: BlockingChannel) -> Iterator[str]:
 
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[App]:
-    from pgqueue.migrations import migrate
-
     app = App(f"sqlite:///{tmp_path}/jobs.db", name="shop")
     migrate(app.url)
+    yield app
+    await app.close_async()
+    app.close()
+
+
+@pytest.fixture(params=["postgres", "sqlite", "redis"])
+async def any_app(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[App]:
+    """An application of each store."""
+    if request.param == "postgres":
+        app = App(request.getfixturevalue("postgres_url"))
+    elif request.param == "redis":
+        namespace = request.getfixturevalue("namespace")
+        app = App(request.getfixturevalue("valkey_server").url, schema=namespace)
+    else:
+        app = App(f"sqlite:///{tmp_path}/jobs.db")
+        migrate(app.url)
     yield app
     await app.close_async()
     app.close()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -13,26 +11,15 @@ from pgqueue import App, Context, Discard
 from pgqueue.backends.plans import carry_out_async
 from pgqueue.bridges import Received
 from pgqueue.jobs.job import State
-from pgqueue.migrations import migrate
 from pgqueue.operations import enqueue
 from tests.bridges.brokers import Broker, Mailbox
 from tests.bridges.running import listed, until_ended, working
 from tests.worker.process import soon
 
 
-@pytest.fixture(params=["postgres", "sqlite", "redis"])
-async def app(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[App]:
-    if request.param == "postgres":
-        app = App(request.getfixturevalue("postgres_url"))
-    elif request.param == "redis":
-        namespace = request.getfixturevalue("namespace")
-        app = App(request.getfixturevalue("valkey_server").url, schema=namespace)
-    else:
-        app = App(f"sqlite:///{tmp_path}/jobs.db")
-        migrate(app.url)
-    yield app
-    await app.close_async()
-    app.close()
+@pytest.fixture
+def app(any_app: App) -> App:
+    return any_app
 
 
 async def test_what_comes_in_goes_out_and_poison_stops_nobody(app: App) -> None:

@@ -28,7 +28,7 @@ def test_a_new_queue_is_healthy(look: Look) -> None:
 
 def test_a_store_has_only_the_checks_it_has_files_and_capabilities_for() -> None:
     common = [check.name for check in CHECKS if check.applies_to(frozenset(), {})]
-    assert common == ["schema", "workers", "queues", "waiting", "tasks", "schedules"]
+    assert common == ["schema", "workers", "queues", "waiting", "tasks", "schedules", "bridges"]
     everything = [check for check in CHECKS if check.applies_to({"push"}, load("postgres"))]
     assert everything == list(CHECKS)
 
@@ -39,7 +39,8 @@ def test_a_file_is_healthy_too(tmp_path: Path) -> None:
     found = list(examine(backend, "pgqueue"))
 
     assert [(finding.check, finding.level) for finding in found] == [
-        (check, "ok") for check in ("schema", "workers", "queues", "waiting", "tasks", "schedules")
+        (check, "ok")
+        for check in ("schema", "workers", "queues", "waiting", "tasks", "schedules", "bridges")
     ]
     backend.close()
 

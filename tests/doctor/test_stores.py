@@ -59,6 +59,7 @@ def test_a_new_redis_is_healthy(look_at_redis: Look) -> None:
             "waiting",
             "tasks",
             "schedules",
+            "bridges",
         )
     ]
     assert "ms there and back" in found[1].message

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from time import monotonic
 
 from pgqueue.bridges import Outlet
 from pgqueue.jobs.tally import Bridge
+from pgqueue.views.bridges import BridgeState
 from pgqueue.worker.agents.fetcher import Fetcher
 from pgqueue.worker.service import Service, log
 
 
 class Gatekeeper(Service):
     """While the gate of an outlet is shut, its queue is not served: what waits there waits on, at
-    no cost, and what was in hand has been given back."""
+    no cost, and what was in hand has been given back. *tell*: a gate has changed."""
 
     def __init__(
-        self, outlets: Iterable[Outlet], fetcher: Fetcher, queues: Mapping[str, int | None]
+        self,
+        outlets: Iterable[Outlet],
+        fetcher: Fetcher,
+        queues: Mapping[str, int | None],
+        tell: Callable[[], None],
     ) -> None:
         self._outlets = [outlet for outlet in outlets if outlet.name in queues]
         self._fetcher = fetcher
         self._queues = queues
+        self._tell = tell
+        self._shut_at: dict[str, datetime] = {}
         self._shut_since: dict[str, float | None] = {each.name: None for each in self._outlets}
 
     async def run(self) -> None:
@@ -35,14 +43,31 @@ class Gatekeeper(Service):
             for name, since in list(self._shut_since.items())
         ]
 
+    def states(self) -> list[BridgeState]:
+        """What is to be seen of each of its outlets; for the event loop's thread."""
+        return [
+            BridgeState(
+                name=outlet.name,
+                kind="outlet",
+                place=outlet.sink.place,
+                away_since=self._shut_at.get(outlet.name),
+                why=outlet.sender.why,
+                next_look_at=outlet.sender.next_look_at,
+            )
+            for outlet in self._outlets
+        ]
+
     def _teller(self, outlet: Outlet) -> Callable[[str | None], None]:
         def changed(why: str | None) -> None:
             self._shut_since[outlet.name] = outlet.sender.shut_since
             if why is not None:
+                self._shut_at[outlet.name] = datetime.now(UTC)
                 log.warning("outlet %s: its messages wait: %s", outlet.name, why)
                 self._fetcher.leave([outlet.name])
             else:
+                self._shut_at.pop(outlet.name, None)
                 log.info("outlet %s: %s is back", outlet.name, outlet.sink.place)
                 self._fetcher.serve({outlet.name: self._queues[outlet.name]})
+            self._tell()
 
         return changed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
 
@@ -18,6 +19,7 @@ BUSY_SECONDS = 5.0
 LOOK_SECONDS = 1.0
 LONG_SECONDS = 1.0
 MOST_LONG = 100
+SOON_SECONDS = 1.0
 
 
 class Heartbeater(Service):
@@ -40,6 +42,7 @@ class Heartbeater(Service):
         profile: dict[str, Any],
         interval: float,
         frozen_after: float,
+        bridges: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self._listener = listener
         self._other = other
@@ -53,10 +56,24 @@ class Heartbeater(Service):
         self._asked = asyncio.Event()
         self._said_running = 0
         self._seen_busy = False
+        self._bridges = bridges
+        self._beat_at = 0.0
+        self._soon: asyncio.TimerHandle | None = None
 
     def ask(self) -> None:
         """Asks now."""
         self._asked.set()
+
+    def ask_soon(self) -> None:
+        """Asks within a second of the last time: for what may change again and again, as a broker
+        that comes and goes."""
+        if self._soon is None:
+            left = max(0.0, self._beat_at + SOON_SECONDS - monotonic())
+            self._soon = asyncio.get_running_loop().call_later(left, self._ask_now)
+
+    def _ask_now(self) -> None:
+        self._soon = None
+        self.ask()
 
     def _cut(self) -> None:
         self._life.doubt()
@@ -66,6 +83,7 @@ class Heartbeater(Service):
         """Says once that we live; then asks what is still ours, which may have to wait."""
         listener, held = self._listener, self._executor.leases()
         line, began = listener.line if listener.line.is_open else self._other, monotonic()
+        self._beat_at = began
         await listener.recognise(line)
         beats = listener.beats + 1
         profile, session = self._present_profile(beats), listener.present
@@ -91,7 +109,8 @@ class Heartbeater(Service):
         *full*: the queues that are at their limit here, for those who ask why a job waits.
         *running*: how many jobs run here, by queue; *longest*: the ids of those that have been
         running long, the longest first; the store has no index for either. *beats*: how often we
-        have said that we live; a store that knows of fewer has been restored from a backup.
+        have said that we live; a store that knows of fewer has been restored from a backup. And how
+        the bridges are, if there are some.
         """
         runs = [run for run in self._executor.runs() if run.task is not None]
         long = sorted(
@@ -103,6 +122,7 @@ class Heartbeater(Service):
             "running": dict(Counter(run.job.queue for run in runs)),
             "longest": [run.job.id for run in long[:MOST_LONG]],
             "beats": beats,
+            **self._bridges(),
         }
         return self._profile | {"info": self._profile["info"] | more}
 

@@ -8,10 +8,13 @@ hands it out again, and its unique key makes sure that it is the same job.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import structs
 
 from pgqueue.bridges import probing
 from pgqueue.bridges.base import Received, SourceLine, Unreachable
@@ -20,6 +23,7 @@ from pgqueue.errors import StoreBusy, StoreUnavailable
 from pgqueue.jobs.job import NewJob, State
 from pgqueue.jobs.tally import Bridge
 from pgqueue.operations import inspections
+from pgqueue.views.bridges import BridgeState
 from pgqueue.worker.service import Service, log
 
 if TYPE_CHECKING:
@@ -27,18 +31,29 @@ if TYPE_CHECKING:
 
 COUNT_SECONDS: Final = 1.0
 CLOSE_SECONDS: Final = 5.0
+EXAMINE_SECONDS: Final = 15.0
 _WAITING: Final = (State.BLOCKED, State.SCHEDULED, State.AVAILABLE, State.RETRYABLE)
 
 
 class Receiver(Service):
-    """Serves one inlet: a line of its own, and never two batches in hand."""
+    """Serves one inlet: a line of its own, and never two batches in hand. *tell*: it is other than
+    before."""
 
-    def __init__(self, app: App, inlet: Inlet) -> None:
+    def __init__(self, app: App, inlet: Inlet, tell: Callable[[], None]) -> None:
         self._app = app
         self._inlet = inlet
+        self._tell = tell
         self._away_since: float | None = None
         self._counted_at = 0.0
         self.paused = False
+        self._examined = False
+        self._state = BridgeState(
+            name=inlet.name,
+            kind="inlet",
+            place=inlet.source.place,
+            queue=inlet.queue,
+            high_water=inlet.high_water,
+        )
         self._taken = 0
         self._unnamed = 0
         self._duplicates = 0
@@ -50,6 +65,10 @@ class Receiver(Service):
         counts = self._taken, self._unnamed, self._duplicates
         return [Bridge(self._inlet.name, True, away, self.paused, *counts)]
 
+    def states(self) -> list[BridgeState]:
+        """What is to be seen of the inlet."""
+        return [self._state]
+
     async def run(self) -> None:
         while True:
             await self._below_high_water()
@@ -60,6 +79,7 @@ class Receiver(Service):
                 continue
             try:
                 self._back()
+                await self._examine()
                 await self._receive(line)
             except Unreachable as error:
                 await self._away(str(error))
@@ -67,6 +87,23 @@ class Receiver(Service):
                 with suppress(Exception):
                     async with asyncio.timeout(CLOSE_SECONDS):
                         await line.close()
+
+    async def _examine(self) -> None:
+        """Notes, once, what is wrong with the source: for those who have no way to the broker."""
+        if self._examined:
+            return
+        self._examined = True
+        with suppress(Exception):
+            async with asyncio.timeout(EXAMINE_SECONDS):
+                problems = list(await self._inlet.source.examine(self._inlet.keep))
+            for problem in problems:
+                log.warning("inlet %s: %s", self._inlet.name, problem)
+            if problems:
+                self._now(problems=problems)
+
+    def _now(self, **changes: Any) -> None:
+        self._state = structs.replace(self._state, **changes)
+        self._tell()
 
     async def _receive(self, line: SourceLine) -> None:
         """Returns when the high water is reached."""
@@ -123,14 +160,15 @@ class Receiver(Service):
         if most is None or monotonic() - self._counted_at < COUNT_SECONDS:
             return self.paused
         counted = await self._app.execute_async(inspections.count(most + 1))
-        queue = self._inlet.task.queue
+        queue = self._inlet.queue
         here = (c.count for c in counted.counts if c.queue == queue and c.state in _WAITING)
         high = sum(here) > most
         self._counted_at = monotonic()
         if high != self.paused:
             what = f"pauses: more than {most:,} jobs wait" if high else "goes on"
             log.info("inlet %s: %s", self._inlet.name, what)
-        self.paused = high
+            self.paused = high
+            self._now(paused_since=datetime.now(UTC) if high else None)
         return high
 
     async def _away(self, why: str) -> None:
@@ -138,9 +176,14 @@ class Receiver(Service):
         if self._away_since is None:
             self._away_since = monotonic()
             log.warning("inlet %s: %s", self._inlet.name, why)
-        await asyncio.sleep(probing.gap(monotonic() - self._away_since))
+            self._now(away_since=datetime.now(UTC), why=why)
+        gap = probing.gap(monotonic() - self._away_since)
+        next_look_at = datetime.now(UTC) + timedelta(seconds=gap)
+        self._state = structs.replace(self._state, why=why, next_look_at=next_look_at)
+        await asyncio.sleep(gap)
 
     def _back(self) -> None:
         if self._away_since is not None:
             self._away_since = None
+            self._now(away_since=None, why=None, next_look_at=None)
             log.info("inlet %s: %s is back", self._inlet.name, self._inlet.source.place)
