@@ -166,3 +166,24 @@ async def test_a_finished_job_does_not_come_back_beside_the_one_in_the_second_pl
     assert await admin.do(operations.retry([first.id], now=NOON)) == {first.id: "held"}
     await admin.commit()
     assert store.states(first, behind) == ["completed", "available"]
+
+
+async def test_two_calls_with_the_same_times_cannot_wait_for_each_other(
+    store: Store, racer: Racers
+) -> None:
+    """With the last key held by a third, both must meet at the first one."""
+
+    def hourly(*keys: str) -> Plan[list[Handle[Any]]]:
+        return operations.enqueue([ruled(Unique(key=key, until=3600)) for key in keys], now=NOON)
+
+    holder, first, second = await racer(), await racer(), await racer()
+    await holder.carry(hourly("z"))
+    enqueueing = [await first.starts(first.carry(hourly("z", "m", "a")), behind=holder)]
+    enqueueing.append(await second.starts(second.carry(hourly("a", "z", "m")), behind=first))
+    await holder.commit()
+    assert [handle.created for handle in await enqueueing[0]] == [False, True, True]
+    await first.commit()
+    assert [handle.created for handle in await enqueueing[1]] == [False, False, False]
+    await second.commit()
+
+    assert len(store.listing()) == 3

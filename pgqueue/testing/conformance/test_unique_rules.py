@@ -69,6 +69,23 @@ def test_a_job_without_a_key_goes_round_a_time(store: Store) -> None:
     assert store.job(first).unique_key is None  # it may be enqueued again while this one lives
 
 
+def test_many_whose_keys_hold_for_a_time_keep_their_order(store: Store) -> None:
+    [old] = store.enqueue(ruled(Unique(key="b", until=60)))
+    keys = ["d", "a", "b", "d", "c", "a"]
+    batch = [ruled(Unique(key=key, until=60), tags=[key]) for key in keys]
+    batch.insert(2, a_job())
+
+    met = store.enqueue(*batch)
+
+    assert [handle.outcome for handle in met] == [
+        *("created", "created", "created", "existing", "existing", "created", "existing")
+    ]
+    d, a, plain, b, d_again, c, a_again = (handle.id for handle in met)
+    assert (b, d_again, a_again) == (old.id, d, a)
+    assert ids(store.claim(limit=10)) == [old.id, d, a, plain, c]
+    assert d < a < plain < c
+
+
 @needs("transactions")
 def test_a_time_is_free_when_its_transaction_is_rolled_back(store: Store) -> None:
     with pytest.raises(ZeroDivisionError), store.backend.transaction() as executor:

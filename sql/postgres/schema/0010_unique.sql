@@ -93,6 +93,8 @@ $unique$;
 -- Jobs whose keys have rules, one after the other in the order of their keys; each asks again until it is clear what
 -- becomes of it: a new job (*created*, or *next*: behind the running one that *behind* names, by an edge that the caller
 -- makes), or the one that is there (*existing*, *replaced*; or it is *too large*, then nothing was done with it).
+-- Where all keys hold for a time, as those of an inlet's messages do, all jobs are made by one statement: one after the
+-- other they cost the server eight times as much. A key that was pruned after it was met is in no row: ask again.
 CREATE FUNCTION pgqueue.enqueue_once(jobs jsonb, notify boolean, now timestamptz)
 RETURNS TABLE (ordinal bigint, id bigint, outcome text, behind bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -112,7 +114,65 @@ DECLARE
     to_wake   text[] := '{}';
     new_state text;
     tried     boolean;
+    ordinals  bigint[];
+    made      bigint[];
 BEGIN
+    IF NOT EXISTS (
+        SELECT FROM jsonb_array_elements(jobs) AS e(job)
+        WHERE job ->> 'unique_key' IS NOT NULL AND job ->> 'until_seconds' IS NULL
+    ) THEN
+        WITH given AS MATERIALIZED (
+            SELECT n.*, nextval('pgqueue.job_id') AS new_id, nextval('pgqueue.position') AS place,
+                   coalesce(n.run_at, now + make_interval(secs => coalesce(n.delay_seconds, 0))) AS due
+            FROM ROWS FROM (jsonb_to_recordset(jobs) AS (
+                task text, args jsonb, queue text, priority smallint, run_at timestamptz, delay_seconds float8,
+                max_attempts smallint, timeout_seconds float8, unique_key text, tags text[], metadata jsonb,
+                workflow bigint, blocked_by integer, expires_at bigint, expires_seconds float8, keep boolean, key text,
+                until_seconds float8
+            )) WITH ORDINALITY AS n
+        ), taken AS (
+            INSERT INTO pgqueue.recent AS r (key, job_id, until)
+            SELECT DISTINCT ON (unique_key) unique_key, new_id, now + make_interval(secs => until_seconds)
+            FROM given
+            WHERE unique_key IS NOT NULL
+            ORDER BY unique_key, ordinality
+            ON CONFLICT (key) DO UPDATE SET job_id = excluded.job_id, until = excluded.until WHERE r.until <= now
+            RETURNING r.job_id
+        ), inserted AS (
+            INSERT INTO pgqueue.job AS j (id, position, state, task, args, queue, key, priority, run_at, enqueued_at, max_attempts,
+                                          timeout_seconds, tags, metadata, workflow, blocked_by, expires_at, keep)
+            SELECT new_id, place, CASE WHEN blocked_by > 0 THEN 'blocked' WHEN given.due > now THEN 'scheduled' ELSE 'available' END,
+                   task, coalesce(args, '{}'), coalesce(queue, 'default'), coalesce(key, ''), coalesce(priority, 0::smallint),
+                   given.due, now, coalesce(max_attempts, 10::smallint), timeout_seconds, tags, metadata, workflow,
+                   coalesce(blocked_by, 0),
+                   coalesce('epoch'::timestamptz + expires_at * interval '1 microsecond',
+                            given.due + make_interval(secs => expires_seconds)), keep
+            FROM given
+            WHERE unique_key IS NULL OR new_id IN (SELECT t.job_id FROM taken AS t)
+            ORDER BY new_id
+            RETURNING j.id, j.queue, j.state, j.run_at
+        ), woken AS (
+            SELECT count(pgqueue.wake(topic))
+            FROM (SELECT DISTINCT CASE WHEN i.state = 'available' THEN i.queue ELSE '@' END
+                  FROM inserted AS i
+                  WHERE i.state = 'available'
+                     OR (i.state = 'scheduled' AND i.run_at < now + interval '30 seconds')) AS topics(topic)
+            WHERE notify
+        )
+        SELECT array_agg(given.ordinality), array_agg(given.new_id) INTO ordinals, made
+        FROM inserted AS i JOIN given ON given.new_id = i.id, woken;
+
+        RETURN QUERY SELECT m.ordinal, m.id, 'created', NULL::bigint FROM unnest(ordinals, made) AS m(ordinal, id);
+        IF coalesce(cardinality(made), 0) < jsonb_array_length(jobs) THEN
+            RETURN QUERY
+            SELECT e.ordinal, r.job_id, 'existing', NULL::bigint
+            FROM jsonb_array_elements(jobs) WITH ORDINALITY AS e(job, ordinal)
+            CROSS JOIN LATERAL (SELECT f.job_id FROM pgqueue.recent AS f WHERE f.key = e.job ->> 'unique_key' OFFSET 0) AS r
+            WHERE NOT EXISTS (SELECT FROM unnest(ordinals) AS m(ordinal) WHERE m.ordinal = e.ordinal);
+        END IF;
+        RETURN;
+    END IF;
+
     FOR g IN
         WITH given AS MATERIALIZED (
             SELECT n.*, nextval('pgqueue.job_id') AS new_id, nextval('pgqueue.position') AS place
