@@ -7,7 +7,7 @@ from typing import Final
 
 FIRST_GAP_SECONDS: Final = 0.1
 LONGEST_GAP_SECONDS: Final = 30.0
-GAP_SHARE: Final = 0.05
+GAP_SHARE: Final = 0.02
 """A gap between two tries is this part of the time that the broker has been away."""
 
 

@@ -177,3 +177,12 @@ def test_ids_made_later_sort_later() -> None:
     ids = [new_id() for _ in range(3)]
     assert len(set(ids)) == 3
     assert [id[14] for id in ids] == ["7"] * 3
+
+
+@pytest.mark.parametrize(
+    ("away", "longest"), [(0, 0.1), (60, 1.5), (600, 15), (86_400, 30)], ids=str
+)
+def test_a_broker_is_looked_for_the_less_the_longer_it_is_away(away: float, longest: float) -> None:
+    gaps = [probing.gap(away) for _ in range(100)]
+
+    assert 0 < min(gaps) < max(gaps) <= longest
