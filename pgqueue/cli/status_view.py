@@ -8,8 +8,9 @@ from rich.text import Text
 
 from pgqueue.cli import output
 from pgqueue.cli.workers import worker_table
+from pgqueue.jobs.limits import KeyLimits, Limits, Rate
 from pgqueue.views.bridges import BridgeStatus
-from pgqueue.views.status import Status
+from pgqueue.views.status import QueueStatus, Status
 
 
 def view(status: Status) -> RenderableType:
@@ -17,6 +18,8 @@ def view(status: Status) -> RenderableType:
     parts.append(_queues(status) if status.queues else Text("no queues yet", "dim"))
     if status.bridges:
         parts += ["", _bridges(status.bridges)]
+    if limited := [queue for queue in status.queues if queue.limits is not None]:
+        parts += ["", _limits(limited)]
     parts += ["", _lately(status) if status.last_minute else Text("nothing ended lately", "dim")]
     parts += ["", worker_table(status.workers) if status.workers else Text("no workers", "red")]
     return Group(*parts)
@@ -90,6 +93,41 @@ def _said(bridge: BridgeStatus) -> Text:
     if not bridge.workers:
         return Text("no worker takes from it" if bridge.kind == "inlet" else "", "yellow")
     return output.foreign("; ".join(bridge.problems), "yellow")
+
+
+def _limits(queues: list[QueueStatus]) -> Table:
+    """How much of what each queue allows is used; below it the keys that have most jobs."""
+    numbers = ["waiting", "running", "started"]
+    table = output.table("limits", "key", *numbers, right=numbers)
+    for queue in queues:
+        limits, used = queue.limits or Limits(), queue.usage
+        if used is None:
+            table.add_row(queue.name, Text("too many queues have limits", "dim"))
+            continue
+        waiting = f"{'≥' * ('available' in queue.capped)}{queue.counts.get('available', 0):,}"
+        running = _of(used.running, limits.concurrency)
+        table.add_row(queue.name, "", waiting, running, _began(used.started, limits.rate))
+        for key in used.keys:
+            own = key.limits or KeyLimits()
+            most = (own.concurrency or limits.key_concurrency) if key.key else None
+            table.add_row(
+                "",
+                output.foreign(key.key) if key.key else Text("without a key", "dim"),
+                f"{'≥' * (not key.exact)}{key.waiting:,}",
+                _of(key.running, most),
+                _began(key.started, own.rate or limits.key_rate),
+            )
+        if not used.exact:
+            table.add_row("", Text("there are more than were looked at", "dim"))
+    return table
+
+
+def _of(count: int, most: int | None) -> str:
+    return f"{count:,}" if most is None else f"{count:,} of {most:,}"
+
+
+def _began(count: int | None, rate: Rate | None) -> str:
+    return "" if count is None or rate is None else f"{count:,} of {rate}"
 
 
 def _lately(status: Status) -> Table:

@@ -11,7 +11,7 @@ import msgspec
 from pgqueue.jobs.job import State
 from pgqueue.jobs.limits import KeyLimits, Limits, key_limits_of, limits_of
 from pgqueue.operations.operation import Answers, Operation
-from pgqueue.operations.params import as_json, boolean
+from pgqueue.operations.params import as_json, boolean, instant
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +36,33 @@ class KeyException(msgspec.Struct, frozen=True):
     queue: str
     key: str
     limits: KeyLimits
+
+
+class KeyUsage(msgspec.Struct, frozen=True):
+    """How many jobs of a key wait and run; "" are the jobs without one. Not *exact*: more wait.
+
+    *started*: attempts that began within the time of its rate. *limits*: what is different for it.
+    """
+
+    key: str
+    waiting: int
+    running: int
+    started: int | None = None
+    limits: KeyLimits | None = None
+    exact: bool = True
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """How much of what a queue allows is used, and the *keys* that have most jobs.
+
+    *started*: attempts that began within the time of its rate. Not *exact*: there are more keys, or
+    running jobs, than were looked at.
+    """
+
+    running: int
+    started: int | None = None
+    keys: list[KeyUsage] = []
+    exact: bool = True
 
 
 def declare_limits(queue: str, limits: Limits) -> Operation[Limits | None]:
@@ -91,11 +118,34 @@ def exceptions() -> Operation[list[KeyException]]:
     return Operation(
         "exceptions",
         {},
-        lambda answers: [
-            KeyException(queue, key, key_limits_of(msgspec.json.decode(text)))
-            for queue, key, text in answers[0]
-        ],
+        lambda answers: [KeyException(queue, key, _own(text)) for queue, key, text in answers[0]],
     )
+
+
+def usage(
+    queue: str, most: int = 5, look: int = 1_000, *, now: datetime | None = None
+) -> Operation[Usage]:
+    """Count what of *queue* waits and runs, for *most* keys of the first *look* that wait."""
+
+    def decode(answers: Answers) -> Usage:
+        *rows, (_, _, running, started, _, exact) = answers[-1]
+        keys = [
+            KeyUsage(key, waits, runs, _count(began), own and _own(own), bool(all_of_them))
+            for key, waits, runs, began, own, all_of_them in rows
+        ]
+        keys.sort(key=lambda used: (-used.waiting - used.running, used.key))
+        return Usage(running, _count(started), keys, bool(exact))
+
+    params = {"queue": queue, "most": str(most), "look": str(look), "now": instant(now)}
+    return Operation("usage", params, decode)
+
+
+def _own(text: str) -> KeyLimits:
+    return key_limits_of(msgspec.json.decode(text))
+
+
+def _count(number: int | None) -> int | None:
+    return None if number is None else int(number)
 
 
 def _limit(

@@ -11,7 +11,8 @@ from msgspec import structs
 
 from pgqueue.jobs.filters import Filter
 from pgqueue.jobs.job import State
-from pgqueue.operations import Operation, choosing, inspections
+from pgqueue.jobs.limits import Limits
+from pgqueue.operations import Operation, Usage, choosing, inspections, usage
 from pgqueue.operations.counting import oldest_due
 from pgqueue.operations.inspections import WorkerInfo
 from pgqueue.views.bridges import BridgeStatus, bridges
@@ -24,6 +25,7 @@ MOST_COUNTED = 10_000
 MOST_MEASURED = 50_000
 MOST_DEAD = 1_000
 BRIDGES_LOOKED_AT = 20
+MOST_LIMITED = 50
 
 
 class SchemaStatus(msgspec.Struct, frozen=True):
@@ -36,7 +38,8 @@ class SchemaStatus(msgspec.Struct, frozen=True):
 
 class QueueStatus(msgspec.Struct, frozen=True):
     """Live jobs by state; of those in *capped* there may be more. *oldest_due_seconds*: how late
-    the first is that is due and waits."""
+    the first is that is due and waits. *usage* of its *limits*, and its top keys, unless there are
+    very many queues with limits."""
 
     name: str
     paused_at: datetime | None
@@ -44,6 +47,8 @@ class QueueStatus(msgspec.Struct, frozen=True):
     counts: dict[str, int]
     oldest_due_seconds: float | None
     capped: tuple[str, ...] = ()
+    limits: Limits | None = None
+    usage: Usage | None = None
 
 
 class Lately(msgspec.Struct, frozen=True):
@@ -84,11 +89,14 @@ def looking(
     workers: list[WorkerInfo] = yield inspections.workers()
     queues: list[inspections.Queue] = yield inspections.queues()
     seen = yield from bridging(workers, counts.counts)
+    used: dict[str, Usage] = {}
+    for limited in [queue.name for queue in queues if queue.limits is not None][:MOST_LIMITED]:
+        used[limited] = yield usage(limited)
     return Status(
         at=datetime.now(UTC),
         schema=SchemaStatus(schema, version, head),
         exact=counts.exact,
-        queues=[_queue(queue, counts.counts) for queue in queues],
+        queues=[_queue(queue, counts.counts, used.get(queue.name)) for queue in queues],
         last_minute_exact=sum(ended.count for ended in lately) < most_measured,
         last_minute={
             ended.state: Lately(
@@ -132,7 +140,9 @@ def bridging(
     return found
 
 
-def _queue(queue: inspections.Queue, counts: list[inspections.Count]) -> QueueStatus:
+def _queue(
+    queue: inspections.Queue, counts: list[inspections.Count], used: Usage | None
+) -> QueueStatus:
     mine = [count for count in counts if count.queue == queue.name]
     return QueueStatus(
         queue.name,
@@ -141,4 +151,6 @@ def _queue(queue: inspections.Queue, counts: list[inspections.Count]) -> QueueSt
         {str(count.state): count.count for count in mine},
         seconds(oldest_due(mine)),
         tuple(str(count.state) for count in mine if not count.exact),
+        queue.limits,
+        used,
     )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import sys
 from collections.abc import Callable
 
 import pytest
 
-from pgqueue import App
+from pgqueue import App, operations
+from pgqueue.jobs.limits import Limits, Rate
 from pgqueue.views import status
 from tests.cli.conftest import Start
 from tests.cli.shop import boom, send
@@ -64,6 +66,40 @@ def test_counts_that_stop_short_are_marked(
     monkeypatch.setattr(status, "MOST_COUNTED", 2)
     assert terminal("status", "--json").json["exact"] is False
     assert "≥2" in terminal.ok("status")
+
+
+def test_limits_are_shown_with_what_is_used_and_by_whom(terminal: Terminal, app: App) -> None:
+    app.execute(operations.declare_limits("mail", Limits(2, Rate(5, 60), key_concurrency=1)))
+    app.enqueue([send.job(n).options(key=f"tenant-{n % 3 // 2}") for n in range(6)])
+    claimed = app.execute(operations.claim_in_turn("mail", 1, 1, 5))
+    assert len(claimed.jobs) == 2
+
+    [queue] = terminal("status", "--json").json["queues"]
+
+    assert queue["limits"]["concurrency"] == 2
+    assert queue["usage"] == {
+        "running": 2,
+        "started": 2,
+        "exact": True,
+        "keys": [
+            {"key": key, "waiting": waiting, "running": 1, "exact": True}
+            | {"started": None, "limits": None}
+            for key, waiting in (("tenant-0", 3), ("tenant-1", 1))
+        ],
+    }
+    text = terminal.ok("status")
+    assert re.search(r"mail +4 +2 of 2 +2 of 5/60s", text)
+    assert re.search(r"tenant-0 +3 +1 of 1", text)
+    assert "more than were looked at" not in text
+
+
+def test_more_keys_than_are_looked_at_are_said_to_be_there(terminal: Terminal, app: App) -> None:
+    app.execute(operations.declare_limits("mail", Limits(2)))
+    app.enqueue([send.job(n).options(key=f"tenant-{n}") for n in range(1_001)])
+
+    assert "there are more than were looked at" in terminal.ok("status")
+    [queue] = terminal("status", "--json").json["queues"]
+    assert (len(queue["usage"]["keys"]), queue["usage"]["exact"]) == (5, False)
 
 
 def test_watch_looks_again_and_again(terminal: Terminal, start: Start, app: App) -> None:

@@ -521,5 +521,9 @@ async def test_what_is_shown_of_a_large_store_is_bounded(full: PostgresBackend, 
     assert [queue.name for queue in queues] == ["default", "mail"]
     assert plans.rows() <= 10_100
 
+    plans, used = await plans_of(full, way, operations.usage("mail"))
+    assert [key.key for key in used.keys] == [""]
+    assert plans.rows() <= 15_000
+
     plans, _ = await plans_of(full, way, inspections.throughput(limit=5_000))
     assert plans.rows() <= 5_000

@@ -44,6 +44,7 @@ READS = {
     "schedules",
     "tallied",
     "turns",
+    "usage",
     "watch",
     "whereabouts",
 }
