@@ -187,17 +187,20 @@ async def test_a_claim_that_is_carried_out_late_is_heard_of(
         app = App(as_role(store.url, role))
 
         @app.task
+        async def nothing() -> None: ...
+
+        @app.task
         async def wait() -> None:
             await gate.wait()
 
         worker = Worker(app, Options(concurrency=1))
         running = asyncio.create_task(worker.run())
-        await worker.started.wait()
+        await ended(app, store.enqueue(nothing.job())[0])  # it has claimed, and will claim next
         claims = worker._agents.claims.connection
         assert isinstance(claims, PostgresWorkerConnection)
         assert claims.connection is not None
         pid = claims.connection.info.backend_pid
-        os.kill(pid, signal.SIGSTOP)
+        await _stop_while_idle(admin, pid)
         try:
             [first] = store.enqueue(wait.job())
             await becomes(app, first, State.RUNNING)
@@ -214,3 +217,18 @@ async def test_a_claim_that_is_carried_out_late_is_heard_of(
         await running
         await app.close_async()
         admin.execute("GRANT EXECUTE ON FUNCTION pg_terminate_backend TO PUBLIC")
+
+
+async def _stop_while_idle(admin: psycopg.Connection, pid: int) -> None:
+    """Stop the server's process *pid* between two statements.
+
+    Stopped within a claim, it would end that claim with the snapshot it has, and see no later job.
+    """
+    state = "SELECT state FROM pg_stat_activity WHERE pid = %s"
+    while True:
+        if admin.execute(state, (pid,)).fetchone() == ("idle",):
+            os.kill(pid, signal.SIGSTOP)
+            if admin.execute(state, (pid,)).fetchone() == ("idle",):
+                return
+            os.kill(pid, signal.SIGCONT)
+        await asyncio.sleep(0)
