@@ -39,7 +39,9 @@ A worker believes that it lives for `frozen_after`, counted from when it *began*
 sign that was heard. That ends before any rescuer can have watched its silence for so long. When its
 session breaks, it believes so no longer, until it was heard again; if need be on another
 connection, as a worker without a session. While it does not believe so, it claims nothing, and
-starts nothing that it has claimed.
+starts nothing that it has claimed. What it has claimed and not started, it hands back when that
+goes on for HELPLESS_SECONDS: nobody can take it from a worker whose row is held, and whoever holds
+that may hold it for hours.
 """
 
 from __future__ import annotations
@@ -55,6 +57,7 @@ from pgqueue.worker.service import happens
 
 GRACE_SECONDS: Final = 10.0
 LONGEST_GAP_SECONDS: Final = 2.0
+HELPLESS_SECONDS: Final = 1.0
 
 
 class Life:
@@ -64,7 +67,9 @@ class Life:
         self._frozen_after = frozen_after
         self._until = -inf
         self._heard = asyncio.Event()
+        self._lapse: asyncio.TimerHandle | None = None
         self.regained: Callable[[], None] = lambda: None  # called when we may be certain again
+        self.lapsed: Callable[[], None] = lambda: None  # and when we have not been for a while
 
     @property
     def certain(self) -> bool:
@@ -75,17 +80,29 @@ class Life:
         """The store has our sign of life, which we began to give at *asked_at*."""
         self._until = asked_at + self._frozen_after
         self._heard.set()
+        self._lapses_in(self._until - monotonic() + HELPLESS_SECONDS)
         self.regained()
 
     def doubt(self) -> None:
         """Our session is gone: whoever sees that may take us for dead within a second."""
         self._until = -inf
+        self._lapses_in(HELPLESS_SECONDS)
 
     async def certainly(self) -> None:
         """Returns as soon as we are certain."""
         while not self.certain:
             self._heard.clear()
             await happens(self._heard, None)
+
+    def _lapses_in(self, seconds: float) -> None:
+        """Calls `lapsed` then, unless we are certain again."""
+        if self._lapse is not None:
+            self._lapse.cancel()
+        self._lapse = asyncio.get_running_loop().call_later(seconds, self._tell)
+
+    def _tell(self) -> None:
+        if not self.certain:
+            self.lapsed()
 
 
 class Watch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 import pytest
@@ -88,7 +89,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return clock
 
 
-def test_a_worker_believes_that_it_lives_from_before_it_asked(clock: list[float]) -> None:
+async def test_a_worker_believes_that_it_lives_from_before_it_asked(clock: list[float]) -> None:
     own = Life(60)
     assert not own.certain
     own.heard(clock[0] - 5)
@@ -100,7 +101,7 @@ def test_a_worker_believes_that_it_lives_from_before_it_asked(clock: list[float]
     assert not own.certain
 
 
-def test_a_worker_without_its_session_believes_nothing_until_it_is_heard(
+async def test_a_worker_without_its_session_believes_nothing_until_it_is_heard(
     clock: list[float],
 ) -> None:
     own = Life(60)
@@ -113,7 +114,7 @@ def test_a_worker_without_its_session_believes_nothing_until_it_is_heard(
     assert own.certain
 
 
-def test_who_waits_for_certainty_is_told_when_it_may_be_back(clock: list[float]) -> None:
+async def test_who_waits_for_certainty_is_told_when_it_may_be_back(clock: list[float]) -> None:
     own = Life(60)
     told: list[bool] = []
     own.regained = lambda: told.append(own.certain)
@@ -121,3 +122,20 @@ def test_who_waits_for_certainty_is_told_when_it_may_be_back(clock: list[float])
     own.heard(clock[0])
 
     assert told == [True]
+
+
+async def test_who_may_be_taken_for_dead_for_a_while_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(life, "HELPLESS_SECONDS", 0.0)
+    own, told = Life(0.01), asyncio.Event()
+    own.lapsed = told.set
+
+    own.heard(life.monotonic())
+    await told.wait()
+    told.clear()
+    own.heard(life.monotonic() + 60)
+    own.doubt()
+    await told.wait()
+
+    assert not own.certain

@@ -210,3 +210,24 @@ async def test_a_worker_that_may_be_taken_for_dead_starts_nothing_that_it_has_cl
 
     for handle in handles:
         assert (await ended(app, handle)).state == State.COMPLETED
+
+
+def test_what_such_a_worker_has_not_started_runs_elsewhere(
+    start: Start, store: Store, shop: Shop
+) -> None:
+    worker = start(threads=1, **SOON).started()
+    handles = store.enqueue(*[tasks.weigh.job() for _ in range(2)])
+    eventually(lambda: shop.marks("start"))
+    eventually(lambda: [job.state for job in store.jobs(handles)] == [State.RUNNING] * 2)
+    with psycopg.connect(store.url) as holder:
+        holder.execute("SELECT FROM pgqueue.worker WHERE id = %s FOR UPDATE", [worker.worker])
+        start(threads=1, **SOON).started()
+
+        eventually(lambda: len(shop.marks("start")) == 2)
+
+        assert len({mark.pid for mark in shop.marks("start")}) == 2
+        assert [job.attempt for job in store.jobs(handles)] == [1, 1]
+        assert rescued(store) == 0
+    shop.open()
+    eventually(lambda: store.all_finished(handles))
+    assert len(shop.marks("start")) == 2

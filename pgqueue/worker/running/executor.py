@@ -76,7 +76,7 @@ class Executor:
         self._processes = processes
         self._unknown_tasks = unknown_tasks
         self._life = life
-        life.regained = self._fill
+        life.regained, life.lapsed = self._fill, self._hand_back_waiting
         self._concurrency = concurrency
         self._kinds = Kinds(tasks, concurrency, limits)
         self._scarce = self._kinds.scarce
@@ -210,6 +210,10 @@ class Executor:
     def stop(self) -> None:
         """Starts nothing more, and hands back what has not been started."""
         self._stopping = True
+        self._hand_back_waiting()
+
+    def _hand_back_waiting(self) -> None:
+        """What has not been started is for others."""
         for run in self._kinds.clear():
             self._end(run, Released(run.job.id, run.job.lease, unstarted=True))
 
