@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -63,15 +62,19 @@ def test_refuses_what_is_wrong_and_nothing_else(check: Callable[[Path], dict[int
     assert set(found) == wrong, found
 
 
-@pytest.mark.skipif(not os.environ.get("PGQUEUE_SLOW"), reason="PGQUEUE_SLOW is not set")
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ["fastapi", "flask"])
-def test_a_shop_is_strict(name: str, tmp_path: Path) -> None:
+def test_a_shop_is_strict_and_so_are_its_tests(name: str, tmp_path: Path) -> None:
     """As their authors would check it: Django's has no types to check against."""
     folder = tmp_path / name
     shutil.copytree(ROOT / "docs" / "examples" / name, folder)
-    config = {"typeCheckingMode": "strict", "include": ["shop"]}
+    config = {"typeCheckingMode": "strict", "include": ["shop", "tests"]}
     (folder / "pyrightconfig.json").write_text(json.dumps(config))
-    for options in (["mypy", "--strict", "shop"], ["pyright", "--pythonpath", sys.executable]):
+    for options in (
+        ["mypy", "--strict", "shop", "tests"],
+        ["pyright", "--pythonpath", sys.executable],
+    ):
         done = subprocess.run(
             [sys.executable, "-m", *options],
             cwd=folder,

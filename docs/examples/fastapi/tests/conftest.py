@@ -1,3 +1,5 @@
+from collections.abc import AsyncIterator
+
 import pytest
 import pytest_asyncio
 from httpx import ASGITransport, AsyncClient
@@ -6,19 +8,19 @@ from shop.tasks import queue
 from shop.web import web
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-from pgqueue import migrations
+from pgqueue import App, migrations
 from pgqueue.testing import AsyncJobs
 
 pytest_plugins = ["pgqueue.testing.fixtures"]
 
 
 @pytest.fixture
-def pgqueue_app():
+def pgqueue_app() -> App:
     return queue
 
 
 @pytest_asyncio.fixture
-async def session(pgqueue_postgres):
+async def session(pgqueue_postgres: str) -> AsyncIterator[AsyncSession]:
     """A session whose transaction is rolled back, on a PostgreSQL that the fixture has started."""
     migrations.migrate(pgqueue_postgres)
     engine = create_async_engine(pgqueue_postgres.replace("postgresql:", "postgresql+psycopg:"))
@@ -31,13 +33,16 @@ async def session(pgqueue_postgres):
 
 
 @pytest.fixture
-def jobs(session):
+def jobs(session: AsyncSession) -> AsyncJobs:
     return AsyncJobs(queue, session)
 
 
 @pytest_asyncio.fixture
-async def client(session):
-    web.dependency_overrides[database.session] = lambda: session
+async def client(session: AsyncSession) -> AsyncIterator[AsyncClient]:
+    def the_test_s() -> AsyncSession:
+        return session
+
+    web.dependency_overrides[database.session] = the_test_s
     async with AsyncClient(transport=ASGITransport(web), base_url="http://shop") as opened:
         yield opened
     web.dependency_overrides.clear()
