@@ -145,6 +145,8 @@ def _chosen(
         report.skipped |= {f"{name}/{kind}": why for kind, why in lacking.items()}
         if wanted and name not in wanted:
             kinds = [kind for kind in kinds if kind.name in wanted]
+        if short:
+            kinds = [kind for kind in kinds if not kind.calm]
         if kinds:
             chosen[name] = (stage, kinds)
     return chosen

@@ -66,7 +66,8 @@ class Nemesis:
             while not self._stopping.is_set():
                 for kind in random.sample(hand, len(hand)):
                     for _ in range(TRIES):
-                        if self._stopping.wait(random.uniform(0.3, self._longest_pause)):
+                        pause = random.uniform(0.3, self._longest_pause)
+                        if self._stopping.wait(max(kind.calm, pause)):
                             return
                         if self._play(number, kind, random):
                             break

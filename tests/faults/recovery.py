@@ -8,11 +8,19 @@ from itertools import pairwise
 from math import inf
 from statistics import median
 
-from tests.faults.facts import EVERYBODY, Facts, Fault, Run
+from tests.faults.facts import EVERYBODY, STARVED, Facts, Fault, Run
+
+AMID = "amid others"
+GRACE = 10.0  # whoever's session was lost with everybody's may still come back
 
 
 def recoveries(facts: Facts) -> dict[str, list[float]]:
-    """Seconds by kind of fault; a fault after which nothing was left to be seen says nothing."""
+    """Seconds by kind of fault; a fault after which nothing was left to be seen says nothing.
+
+    Jobs that ran again only after something else had befallen everybody, or soon after that, are
+    those of "KIND amid others": a server that is started anew every ten seconds, or a store that
+    goes back behind the rescue of a job, says nothing of how long a rescue takes.
+    """
     found: dict[str, list[float]] = defaultdict(list)
     runs = sorted(
         (run for each in facts.runs.values() for run in each), key=lambda run: run.started_at
@@ -20,7 +28,9 @@ def recoveries(facts: Facts) -> dict[str, list[float]]:
     for fault in facts.faults:
         match fault.measure:
             case "jobs":
-                found[fault.kind] += _jobs(facts, fault)
+                for seconds, since, until in _jobs(facts, fault):
+                    amid = _amid_others(facts, fault, since, until)
+                    found[f"{fault.kind} {AMID}" if amid else fault.kind].append(seconds)
             case "workers":
                 found[fault.kind] += _workers(facts, fault, runs)
             case "queue":
@@ -33,8 +43,21 @@ def shown(seconds: list[float]) -> tuple[float, float] | None:
     return (median(seconds), max(seconds)) if seconds else None
 
 
-def _jobs(facts: Facts, fault: Fault) -> Iterator[float]:
-    """From the stroke until each job in hand ran again, if it did."""
+def _amid_others(facts: Facts, fault: Fault, since: float, until: float) -> bool:
+    """Had another fault befallen everybody? A row that somebody holds is no excuse."""
+    return any(
+        other is not fault
+        and other.kind != STARVED
+        and other.held is None
+        and other.touched == EVERYBODY
+        and other.struck_at < until
+        and other.healed_at > since - GRACE
+        for other in facts.faults
+    )
+
+
+def _jobs(facts: Facts, fault: Fault) -> Iterator[tuple[float, float, float]]:
+    """For how long, since when, and until when each job in hand did not run again, if it did."""
     for runs in facts.runs.values():
         for first, second in pairwise(runs):
             in_hand = first.started_at <= fault.struck_at <= (first.ended_at or inf)
@@ -47,7 +70,7 @@ def _jobs(facts: Facts, fault: Fault) -> Iterator[float]:
             ):
                 since = first.ended_at if first.how == "interrupted" else fault.struck_at
                 if since is not None and second.started_at > since:
-                    yield second.started_at - since
+                    yield second.started_at - since, since, second.started_at
 
 
 def _workers(facts: Facts, fault: Fault, runs: list[Run]) -> Iterator[float]:

@@ -60,13 +60,13 @@ class Report:
         return {
             "faults": {
                 kind: {
-                    "injected": count,
+                    "injected": self.faults[kind],
                     "run_twice": self.repeated[kind],
                     "recovery": None
                     if (seconds := shown(self.recovery.get(kind, []))) is None
                     else {"p50": round(seconds[0], 3), "max": round(seconds[1], 3)},
                 }
-                for kind, count in sorted(self.faults.items())
+                for kind in sorted({*self.faults, *self.recovery})
             },
             "counts": dict(self.counts),
             "skipped": self.skipped,
@@ -83,7 +83,7 @@ class Report:
             seconds = row["recovery"]
             table.add_row(
                 kind,
-                str(row["injected"]),
+                str(row["injected"] or ""),
                 str(row["run_twice"] or ""),
                 *((f"{seconds['p50']:.2f} s", f"{seconds['max']:.2f} s") if seconds else ("", "")),
             )

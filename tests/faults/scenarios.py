@@ -100,7 +100,7 @@ STAGES: dict[str, dict[str, Stage]] = {
         ),
         "pooler": Stage(
             PoolerSite,
-            (*PROCESSES, server.ServerRestarted, PoolerKilled),
+            (*PROCESSES, processes.KilledInCalm, server.ServerRestarted, PoolerKilled),
             share=2,
             missing=pooler.missing,
         ),
@@ -146,7 +146,11 @@ STAGES: dict[str, dict[str, Stage]] = {
             ),
             share=2,
         ),
-        "restored": Stage(PostgresSite, (processes.WorkerKilled, restored.StoreRestored), share=1),
+        "restored": Stage(
+            PostgresSite,
+            (processes.WorkerKilled, processes.KilledInCalm, restored.StoreRestored),
+            share=1,
+        ),
         "standby": Stage(StandbySite, (processes.WorkerKilled, StandbyPromoted), share=1),
         "failover": Stage(StandbySite, (processes.WorkerKilled, StandbyBehind), share=1, long=True),
         "disk": Stage(DiskSite, (DiskFull,), share=2, root=True),
@@ -168,7 +172,7 @@ STAGES: dict[str, dict[str, Stage]] = {
         ),
         "restored": Stage(
             SqliteSite,
-            (processes.WorkerKilled, restored.FileReplaced),
+            (processes.WorkerKilled, processes.KilledInCalm, restored.FileReplaced),
             share=0.5,
             missing=sqlite.missing,
         ),
@@ -206,7 +210,12 @@ STAGES: dict[str, dict[str, Stage]] = {
         ),
         "restored": Stage(
             ValkeySite,
-            (processes.WorkerKilled, restored.StoreRestored, restored.Flushed),
+            (
+                processes.WorkerKilled,
+                processes.KilledInCalm,
+                restored.StoreRestored,
+                restored.Flushed,
+            ),
             share=0.5,
             missing=valkey.missing,
         ),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.faults.checker import check, repeats
-from tests.faults.facts import EVERYBODY, Facts, Fate, Fault, Job, Order, Parent, Worker
+from tests.faults.facts import EVERYBODY, STARVED, Facts, Fate, Fault, Job, Order, Parent, Worker
 from tests.faults.journal import Line, What
 from tests.faults.recovery import recoveries
 
@@ -292,6 +292,22 @@ def test_a_job_that_ran_twice_because_its_worker_was_killed(story: Story) -> Non
     assert story.broken == set()
     assert [repeat.fault for repeat in repeats(story.facts)] == ["killed"]
     assert recoveries(story.facts) == {"killed": [2]}
+
+
+def test_a_recovery_amid_other_faults_is_counted_apart(story: Story) -> None:
+    story.order(3)
+    story.run(3, 20, None)
+    story.run(3, 32, 33, worker="w2")
+    story.fault("killed", 30, 31, "w1")
+    story.fault("row held", 5, 60, held=frozenset(), robs=False)
+    story.fault(STARVED, 29, 31, robs=True)
+    assert recoveries(story.facts) == {"killed": [2]}
+    story.fault("restarted", 15, 19)
+    assert recoveries(story.facts) == {"killed": [2]}
+    story.fault("restarted", 15, 21)
+    assert recoveries(story.facts) == {"killed amid others": [2]}
+    story.faults[-1] = replace(story.faults[-1], struck_at=31.5, healed_at=40)
+    assert recoveries(story.facts) == {"killed amid others": [2]}
 
 
 def test_a_fault_of_others_explains_nothing(story: Story) -> None:

@@ -47,6 +47,7 @@ class Kind:
     robs: ClassVar[bool] = True
     measure: ClassVar[Measure | None] = None
     lasts: ClassVar[tuple[float, float]] = (0.0, 0.0)
+    calm: ClassVar[float] = 0.0
     condition: ClassVar[bool] = False  # goes on while others strike
     always: ClassVar[bool] = False  # a condition in a hand of its own: again as soon as it is over
     held: frozenset[int] | None = None

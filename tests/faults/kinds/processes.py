@@ -7,9 +7,10 @@ from contextlib import suppress
 
 import psutil
 
-from tests.faults import pace
-from tests.faults.fleet import GRACE, Process
+from tests.faults import fleet, pace
+from tests.faults.fleet import Process
 from tests.faults.kinds import Kind, Missed
+from tests.faults.recovery import GRACE
 
 
 class OneWorker(Kind):
@@ -36,6 +37,18 @@ class WorkerKilled(OneWorker):
 
     def heal(self) -> None:
         self.scene.fleet.relaunch(self.worker.slot)
+
+
+class KilledInCalm(WorkerKilled):
+    """When nothing else has befallen anybody for a while, nor does until its jobs run again: where
+    the store is stopped all the time, only that says how long a rescue takes."""
+
+    name = "killed-in-calm"
+    calm = GRACE + 1.0
+
+    @classmethod
+    def span(cls) -> tuple[float, float]:
+        return pace.frozen_after() + 3.0, pace.frozen_after() + 4.0
 
 
 class PoolChildKilled(OneWorker):
@@ -87,4 +100,4 @@ class WorkerStopped(OneWorker):
         self.scene.fleet.relaunch(self.worker.slot)
 
 
-assert GRACE < 60
+assert fleet.GRACE < 60
