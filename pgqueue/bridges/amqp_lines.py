@@ -74,25 +74,30 @@ class ExchangeLine:
 
     async def send(self, messages: Sequence[Message]) -> Sequence[Answer]:
         answers = await self._publish_all(messages)
+        if any(isinstance(answer, _Closed) for answer in answers):
+            with suppress(Unreachable):
+                await self._mend(messages, answers)
+        return [Unknown(a.why) if isinstance(a, _Closed) else a for a in answers]
+
+    async def _mend(self, messages: Sequence[Message], answers: list[Answer | _Closed]) -> None:
+        """For one bad message the broker closes the channel, and answers for none of the others.
+        Sent one by one, each shows whether it is the bad one."""
         left = [n for n, answer in enumerate(answers) if isinstance(answer, _Closed)]
-        # For one bad message the broker closes the channel, and answers for none of the others.
-        # Sent one by one, each shows whether it is the bad one.
+        # What aiormq still writes on the closed channel makes the broker close the connection, too.
+        await hang_up(self._connection)
+        self._connection = await connect(self._exchange.url, insecure=self._exchange.insecure)
+        await self.open_channel()
         for n in left:
-            await self.open_channel()
             [answers[n]] = await self._publish_all([messages[n]])
             answer = answers[n]
             if not isinstance(answer, _Closed):
                 continue
             answers[n] = Again(answer.why)
+            await self.open_channel()
             if answer.code == 404:  # the exchange does not exist, so none of them can be sent
                 for other in left:
                     answers[other] = Again(answer.why)
-                await self.open_channel()
                 break
-        if self._channel is None or self._channel.is_closed:
-            with suppress(Unreachable):
-                await self.open_channel()
-        return [Unknown(a.why) if isinstance(a, _Closed) else a for a in answers]
 
     async def _publish_all(self, messages: Sequence[Message]) -> list[Answer | _Closed]:
         calls = [asyncio.ensure_future(self._publish(message)) for message in messages]
@@ -137,11 +142,11 @@ class ExchangeLine:
         except AMQPChannelError as error:
             return _Closed.by(error)
         except (AMQPError, OSError, RuntimeError) as error:
-            return Unknown(said(error))
+            return _closed(channel) or Unknown(said(error))
         except asyncio.CancelledError:
             if _is_cancelled():
                 raise
-            return Unknown("the connection was closed")
+            return _closed(channel) or Unknown("the connection was closed")
         return DELIVERED
 
     async def close(self) -> None:
@@ -166,6 +171,13 @@ class _Closed:
         code = codes.get(type(error))
         text = " ".join(str(arg) for arg in error.args if arg)[:300]
         return cls(code, f"the broker closed the channel: {code or ''} {text}".strip())
+
+
+def _closed(channel: Channel) -> _Closed | None:
+    """Whether the broker has closed *channel*, also for who came to it a moment later."""
+    closing = channel.closing
+    error = closing.exception() if closing.done() and not closing.cancelled() else None
+    return _Closed.by(error) if isinstance(error, AMQPChannelError) else None
 
 
 class _Opened(TransportFactory):

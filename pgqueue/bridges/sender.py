@@ -107,11 +107,13 @@ class Sender:
             self._pump()
 
     async def _call(self, batch: Sequence[_Waiting]) -> None:
+        line: SinkLine | None = None
         try:
             try:
-                answers = await self._answers([waiting.message for waiting in batch])
+                line = await self._opened()
+                answers = await line.send([waiting.message for waiting in batch])
             except Unreachable as error:
-                self._shut(str(error))
+                self._lost(line, str(error))
                 self._give_back(batch, str(error))
                 return
             unknown = None
@@ -122,7 +124,7 @@ class Sender:
                 elif not waiting.answer.done():
                     waiting.answer.set_result(answer)
             if unknown is not None:
-                self._shut(unknown)
+                self._lost(line, unknown)
         except Exception as error:  # of the adapter
             await self._drop_line()
             if len(batch) == 1 and not batch[0].answer.done():
@@ -134,12 +136,17 @@ class Sender:
             self._give_back(batch, "closed")
             self._flying.difference_update(waiting.message.id for waiting in batch)
 
-    async def _answers(self, messages: Sequence[Message]) -> Sequence[Answer]:
+    async def _opened(self) -> SinkLine:
         async with self._opening:
             if self._line is None:
                 self._line = await self._sink.open()
-            line = self._line
-        return await line.send(messages)
+            return self._line
+
+    def _lost(self, line: SinkLine | None, why: str) -> None:
+        """*line* has ended, or none could be opened. Of several calls on it the last may hear of it
+        when a new one is open, which lives."""
+        if line is self._line:
+            self._shut(why)
 
     def _give_back(self, batch: Iterable[_Waiting], why: str) -> None:
         for waiting in batch:

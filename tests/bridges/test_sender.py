@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from pgqueue import App
-from pgqueue.bridges import Again, Delivered, Message, Never, Unknown, Unreachable, probing
+from pgqueue.bridges import (
+    Again,
+    Answer,
+    Delivered,
+    Message,
+    Never,
+    Unknown,
+    Unreachable,
+    probing,
+)
 from pgqueue.bridges.outlet import new_id
 from pgqueue.bridges.sender import Sender
 from pgqueue.errors import InvalidJob, InvalidTask
@@ -186,3 +198,45 @@ def test_a_broker_is_looked_for_the_less_the_longer_it_is_away(away: float, long
     gaps = [probing.gap(away) for _ in range(100)]
 
     assert 0 < min(gaps) < max(gaps) <= longest
+
+
+async def test_what_is_lost_with_an_old_line_shuts_no_new_one() -> None:
+    """Of calls that are under way on one line, the last may hear of its end after a new one is
+    open."""
+    first, second = Held(), Held()
+    lines = [first, second]
+
+    @dataclass
+    class Sink(Broker):
+        async def open(self) -> Any:
+            return lines.pop(0)
+
+    sender = Sender(Sink(batch=1, parallel=2))
+    sending = [asyncio.create_task(sender.send(message(n))) for n in range(2)]
+    await soon(lambda: first.had == 2)
+    first.ends[0].set()
+    await soon(lambda: not lines and sender.shut_since is None)
+    first.ends[1].set()
+    told = await asyncio.gather(*sending, return_exceptions=True)
+
+    assert [type(each) for each in told] == [Unreachable, Unreachable]
+    assert sender.shut_since is None
+    third = asyncio.create_task(sender.send(message(3)))
+    await soon(lambda: second.had == 1)
+    await sender.close()
+    await asyncio.gather(third, return_exceptions=True)
+
+
+@dataclass
+class Held:
+    """A line that is lost, to each call of its own, when the test says so."""
+
+    had: int = 0
+    ends: list[asyncio.Event] = field(default_factory=lambda: [asyncio.Event(), asyncio.Event()])
+
+    async def send(self, messages: Sequence[Message]) -> Sequence[Answer]:
+        self.had += 1
+        await self.ends[self.had - 1].wait()
+        return [Unknown("the line ended") for _ in messages]
+
+    async def close(self) -> None: ...
