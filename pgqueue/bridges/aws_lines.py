@@ -16,7 +16,16 @@ import botocore.config
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
 from pgqueue.bridges.aws import MAX_BYTES, size
-from pgqueue.bridges.base import DELIVERED, Again, Answer, Message, Never, Received, Unreachable
+from pgqueue.bridges.base import (
+    DELIVERED,
+    Again,
+    Answer,
+    Message,
+    Never,
+    Received,
+    Unknown,
+    Unreachable,
+)
 from pgqueue.bridges.secrets import reveal, said
 
 if TYPE_CHECKING:
@@ -26,6 +35,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CONNECT_SECONDS: Final = 5.0
 BATCH: Final = 10
+CALLS: Final = 8
+"""Of one queue, so many at once."""
 SHORT_SECONDS: Final = 30
 NEVER: Final = frozenset({"InvalidMessageContents", "InvalidParameterValue", "MissingParameter"})
 BUSY: Final = frozenset(
@@ -97,10 +108,18 @@ class _Line:
         return self._place.endswith(".fifo")
 
     async def send(self, messages: Sequence[Message]) -> Sequence[Answer]:
-        answers: list[Answer] = []
-        for portion in portions(messages):
-            answers += await self._send(portion)
-        return answers
+        calls = portions(messages)
+        if len(calls) == 1:
+            return await self._send(calls[0])
+        told = await asyncio.gather(*map(self._send_or_not, calls))
+        return [answer for answers in told for answer in answers]
+
+    async def _send_or_not(self, messages: Sequence[Message]) -> list[Answer]:
+        """As one of several calls: what is unknown of it says nothing of the others."""
+        try:
+            return await self._send(messages)
+        except Unreachable as error:
+            return [Unknown(str(error))] * len(messages)
 
     async def _send(self, messages: Sequence[Message]) -> list[Answer]:
         entries = [self._entry(n, message) for n, message in enumerate(messages)]
@@ -141,7 +160,7 @@ class QueueLine(_Line):
     async def to(cls, queue: Queue) -> QueueLine:
         """Return an open line; raises Unreachable if AWS, or an address in its place, is away."""
         url = reveal(queue.url, "the SQS queue's URL")
-        client = Client(cls.service, queue.options, queue.timeout + queue.wait, queue.parallel)
+        client = Client(cls.service, queue.options, queue.timeout + queue.wait, CALLS)
         await opened(client, "get_queue_attributes", QueueUrl=url, AttributeNames=["All"])
         return cls(client, url, queue.wait)
 
@@ -266,7 +285,7 @@ def portions(messages: Sequence[Message]) -> list[list[Message]]:
     room = 0
     for message in messages:
         needed = size(message)
-        if needed > room:
+        if needed > room or len(found[-1]) == BATCH:
             found.append([])
             room = MAX_BYTES
         found[-1].append(message)

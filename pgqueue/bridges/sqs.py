@@ -34,8 +34,8 @@ class Queue:
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     timeout: float = 30.0
     wait: int = 20
-    batch: int = 10
-    parallel: int = 8
+    batch: int = 80  # in calls of ten, eight at once
+    parallel: int = 2
 
     @property
     def place(self) -> str:

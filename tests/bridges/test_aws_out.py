@@ -158,6 +158,7 @@ def test_a_call_stays_within_what_aws_takes() -> None:
     small = Message(id="2", body=b"1")
 
     assert [len(portion) for portion in portions([large, small, large, small])] == [2, 2]
+    assert [len(portion) for portion in portions([small] * 25)] == [10, 10, 5]
     with pytest.raises(ValueError, match="larger than the 1 MiB"):
         sqs.Queue("a").check(Message(id="1", body=b"1" * MAX_BYTES))
     with pytest.raises(ValueError, match="takes 8 of them"):
