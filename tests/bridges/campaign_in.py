@@ -37,9 +37,9 @@ def twice(count: int) -> list[int]:
 
 
 def publish(place: Place, bodies: Sequence[tuple[str, object]], pace: float = 0.0) -> int:
-    """Publish (id, body) until the broker has confirmed all; says how often it had to begin anew,
-    and so how many it may have had more than once."""
-    sent = again = 0
+    """Publish (id, body) until the broker has confirmed all; says how many it was given again, as
+    no confirm came."""
+    sent = begun = 0
     while sent < len(bodies):
         with (
             suppress(pika.exceptions.AMQPError, OSError),
@@ -49,6 +49,7 @@ def publish(place: Place, bodies: Sequence[tuple[str, object]], pace: float = 0.
             channel.confirm_delivery()
             while sent < len(bodies):
                 id, body = bodies[sent]
+                begun += 1
                 channel.basic_publish(
                     "",
                     place.name,
@@ -58,9 +59,8 @@ def publish(place: Place, bodies: Sequence[tuple[str, object]], pace: float = 0.
                 )
                 sent += 1
                 time.sleep(pace)
-        again += sent < len(bodies)
         time.sleep(0.05)
-    return again
+    return begun - sent
 
 
 def complaints(jobs: Sequence[Job], rows: Sequence[int] | None, count: int) -> Iterator[str]:
@@ -124,8 +124,8 @@ def inlet(
         app.close()
     rows = store.rows()
     tell(
-        f"{store.kind}: {len(bodies)} messages, {again[0]} times published anew, {len(jobs)} jobs, "
-        f"{'no' if rows is None else len(rows)} rows; "
+        f"{store.kind}: {len(bodies)} messages, {again[0]} of them published anew, "
+        f"{len(jobs)} jobs, {'no' if rows is None else len(rows)} rows; "
         f"attempts {dict(sorted(Counter(job.attempt for job in jobs).items()))}"
     )
     return [
