@@ -164,15 +164,22 @@ def _possible(facts: Facts) -> Findings:
     """Where clocks are set: each instant is one of its definition, whenever that was."""
     for firing in facts.calendar.firings:
         whens = facts.calendar.entries[firing.schedule].alternatives()
-        if firing.outcome in ON_TIME and not any(when.has(firing.instant) for when in whens):
+        if firing.outcome not in ON_TIME or _was_asked_for(facts, firing):
+            continue
+        if not any(when.has(firing.instant) for when in whens):
             yield firing.job, f"{firing}: that is no instant of it"
 
 
 def _was_asked_for(facts: Facts, firing: Firing) -> bool:
-    """Did somebody ask for a run now, in whose way a job was?"""
+    """Did somebody ask for a run now, in whose way a job was?
+
+    Where clocks are set, nobody knows which of those who asked.
+    """
     at = firing.instant.timestamp() - facts.calendar.now_at
     return firing.outcome == "skipped" and any(
-        turn.schedule == firing.schedule and turn.what == "run" and turn.since <= at <= turn.until
+        turn.schedule == firing.schedule
+        and turn.what == "run"
+        and (not facts.calendar.true or turn.since <= at <= turn.until)
         for turn in facts.calendar.turns
     )
 

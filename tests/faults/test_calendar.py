@@ -37,6 +37,7 @@ class Days(Story):
         self.firings: list[Firing] = []
         self.crowds: list[Crowd] = []
         self.starts: list[Start] = []
+        self.true = True
         self._last: dict[str, datetime] = {}
         for entry in ENTRIES:
             self.turn(entry.name, "declared", 1.0)
@@ -73,7 +74,7 @@ class Days(Story):
             self.turn(entry.name, "caught up", 30.0)
             self.turn(entry.name, "paused", 30.0, 30.1)
         entries = {entry.name: entry for entry in ENTRIES}
-        calendar = Calendar(entries, self.turns, self.firings)
+        calendar = Calendar(entries, self.turns, self.firings, true=self.true)
         facts = replace(super().facts, calendar=calendar, crowds=self.crowds, starts=self.starts)
         return remembered(facts)
 
@@ -94,6 +95,15 @@ def well(days: Days) -> Days:
 
 
 def test_finds_nothing_wrong_when_all_is_well(well: Days) -> None:
+    assert well.broken == set()
+
+
+@pytest.mark.parametrize("true", [True, False])
+def test_a_run_that_was_asked_for_and_skipped(well: Days, true: bool) -> None:
+    well.true = true
+    well.fire("latest", 21.5, outcome="skipped")
+    assert well.broken == {"timely"}
+    well.turn("latest", "run", 21.0, 22.0)
     assert well.broken == set()
 
 
