@@ -12,7 +12,9 @@ import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from pgqueue.dashboard import drawing
 from pgqueue.jobs.limits import Limits, Rate
+from pgqueue.views.charts import PERIODS
 from pgqueue.views.printable import printable
 from pgqueue.views.text import ago, shortened, span
 
@@ -88,6 +90,11 @@ def local(text: str) -> str:
     return f"{at:%a %Y-%m-%d %H:%M}" + (f":{at:%S}" if at.second else "")
 
 
+def minute(text: str) -> str:
+    """Return an instant in UTC, to the minute."""
+    return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
 def link(root: str, path: str, **query: Any) -> str:
     """Return the address of a page: never with scheme or host."""
     given = {name: value for name, value in query.items() if value not in (None, "")}
@@ -135,7 +142,12 @@ _ENVIRONMENT: Final = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.globals |= {"link": link, "shape": shape}
+_ENVIRONMENT.globals |= {
+    "link": link,
+    "shape": shape,
+    "every": drawing.every,
+    "periods": {name: period.words for name, period in PERIODS.items()},
+}
 _ENVIRONMENT.filters |= {
     "state": state,
     "moment": moment,
@@ -145,4 +157,8 @@ _ENVIRONMENT.filters |= {
     "rate": rate,
     "limits": limits,
     "clock": local,
+    "minute": minute,
+    "ended": drawing.ended,
+    "durations": drawing.durations,
+    "spark": drawing.spark,
 }

@@ -74,6 +74,7 @@ def routes(site: Dashboard) -> Sequence[Route]:
             partial(pages.edit_form, tasks=app.tasks),
         ),
         "/enqueue": ("enqueue", "Enqueue", "enqueue", partial(pages.enqueue_form, tasks=app.tasks)),
+        "/tasks/{name:path}": ("see", "Task", "task", pages.task),
         "/failures": ("see", "Failures", "failures", pages.failures),
         "/workers": ("see", "Workers", "workers", pages.workers),
         "/workflows": ("see", "Workflows", "workflows", pages.workflows),

@@ -26,6 +26,19 @@ class Histogram(msgspec.Struct):
         counts[n] = counts.get(n, 0) + times
         self.seconds += seconds * times
 
+    def quantile(self, share: float) -> float | None:
+        """Return what *share* of the durations do not exceed, to within a bucket; None without any.
+
+        Inside a bucket durations are taken to lie evenly on its logarithmic scale.
+        """
+        rank = share * sum(self.counts.values())
+        for n in sorted(self.counts):
+            count = self.counts[n]
+            if count and rank <= count:
+                return float(2 ** ((n - 1 + max(rank, 0) / count) / 2))
+            rank -= count
+        return None
+
     def since(self, before: Histogram) -> Histogram:
         """Return what has been added since *before*."""
         return Histogram(_more(before.counts, self.counts), self.seconds - before.seconds)

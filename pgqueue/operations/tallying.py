@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from pgqueue.jobs.tally import Series
+from pgqueue.jobs.tally import Histogram, Series
 from pgqueue.operations.operation import Answers, Operation, Plan, nothing
 from pgqueue.operations.params import EPOCH, as_json, from_microseconds, microseconds
 
@@ -21,11 +21,24 @@ HOURS_KEPT: Final = timedelta(days=90)
 FOLDED_BACK: Final = timedelta(hours=2)
 PORTION: Final = 10_000
 EVERYBODY: Final = 0
+AHEAD: Final = -1
+"""The worker of an hour that is summed up while its minutes are still kept."""
+AGAIN: Final = timedelta(hours=2)
+"""The sums of so late hours are said again, as a minute may still be added to them."""
+
+
+class _Counts(msgspec.Struct):
+    outcomes: dict[str, int] = {}
+    waited: Histogram = msgspec.field(default_factory=Histogram)
+    ran: Histogram = msgspec.field(default_factory=Histogram)
+
+
+_COUNTS: Final = msgspec.json.Decoder(_Counts, strict=False)
 
 
 class TallyRow(NamedTuple):
     """What *worker* has counted of one task in one queue, from *at* on for a *span*: a minute or an
-    hour. Worker 0: all workers."""
+    hour. Worker 0: all workers; -1: all, of an hour whose minutes are there too."""
 
     at: datetime
     span: timedelta
@@ -90,6 +103,43 @@ def folding(now: datetime) -> Plan[int]:
     return len(gone) if whole else 0
 
 
+def summing(now: datetime) -> Plan[int]:
+    """Sum up the hours whose minutes are still kept, so that a chart of days reads hours; say how
+    many sums were noted.
+
+    They are noted beside the minutes, and go when these do. The latest ones are said again.
+    """
+    settled = _begin(now - SETTLED, HOUR)
+    first = _begin(now - MINUTES_KEPT, HOUR)
+    there: list[TallyRow] = yield tallied(first, settled, span=HOUR)
+    known = {row.at for row in there}
+    noted = 0
+    for ago in range(int((settled - first) / HOUR), 0, -1):
+        at = settled - ago * HOUR
+        if at in known and at < settled - AGAIN:
+            continue
+        rows: list[TallyRow] = yield from _all_of(at, at + HOUR)
+        _, sums = folded(rows, HOUR)
+        if sums:
+            yield tally([row._replace(worker=AHEAD) for row in sums])
+            noted += len(sums)
+    return noted
+
+
+def _all_of(since: datetime, until: datetime) -> Plan[list[TallyRow]]:
+    """Read all minutes, however many rows they have, a portion at a time."""
+    rows: list[TallyRow] = []
+    while True:
+        some: list[TallyRow] = yield tallied(since, until)
+        if len(some) < PORTION:
+            return rows + some
+        last = some[-1].at  # of which there may be more
+        if last == since:
+            last += MINUTE
+        rows += [row for row in some if row.at < last]
+        since = last
+
+
 def folded(rows: Iterable[TallyRow], span: timedelta) -> tuple[list[TallyRow], list[TallyRow]]:
     """Return which of *rows* a sum can take the place of, and these sums."""
     groups: dict[tuple[datetime, str, str], list[TallyRow]] = {}
@@ -99,11 +149,12 @@ def folded(rows: Iterable[TallyRow], span: timedelta) -> tuple[list[TallyRow], l
     gone: list[TallyRow] = []
     sums: list[TallyRow] = []
     for (at, queue, task), group in groups.items():
-        if all(row.worker == EVERYBODY and row.span == span for row in group):
+        if all(row.worker <= EVERYBODY and row.span == span for row in group):
             continue
         total = Series(queue, task)
         for row in group:
-            total += row.series
+            if row.worker != AHEAD:
+                total += row.series
         gone += group
         sums.append(TallyRow(at, span, EVERYBODY, total))
     return gone, sums
@@ -135,6 +186,6 @@ def _document(row: TallyRow) -> dict[str, Any]:
 
 
 def _row(at: int, seconds: int, worker: int, queue: str, task: str, figures: str) -> TallyRow:
-    counts = msgspec.json.decode(figures)
-    series = msgspec.convert({"queue": queue, "task": task, **counts}, Series, strict=False)
+    counts = _COUNTS.decode(figures)
+    series = Series(queue, task, counts.outcomes, counts.waited, counts.ran)
     return TallyRow(from_microseconds(at), timedelta(seconds=seconds), worker, series)

@@ -13,10 +13,19 @@ from starlette.testclient import TestClient
 
 from pgqueue import App, Context, group, migrations, workflow
 from pgqueue.dashboard import Access, dashboard
+from pgqueue.operations.operation import Operation, nothing
 from tests.valkey import Valkey
 
 HOSTILE = "<script>document.title='owned'</script>\"'><img src=x onerror=alert(1)>\u202egnp"
 SECRET = "hunter2"
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that is read in this process may take long: the machine may have other work."""
+    monkeypatch.setattr("pgqueue.dashboard.site.READ_SECONDS", 60.0)
+    reading = Operation("session/reading", {"milliseconds": "60000"}, nothing)
+    monkeypatch.setattr("pgqueue.dashboard.site._READING", reading)
 
 
 @pytest.fixture(params=["postgres", "sqlite", "redis"])

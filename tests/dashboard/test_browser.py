@@ -38,6 +38,7 @@ PAGES = {
     "workflow": "/workflows/{workflow}",
     "workers": "/workers",
     "queue": "/queues/mail",
+    "task": "/tasks/send",
     "edit": "/jobs/{discarded}/edit",
     "enqueue": "/enqueue?task=send",
     "schedules": "/schedules",

@@ -25,6 +25,8 @@ from tests.valkey import Valkey
 PAGES = [
     "/",
     "/queues/mail",
+    "/tasks/send",
+    "/tasks/nobody",
     "/jobs",
     "/enqueue",
     "/enqueue?task=send",

@@ -21,6 +21,19 @@ def test_a_bucket_holds_what_took_no_longer_than_its_bound(seconds: float) -> No
     assert seconds > 2 ** ((n - 1) / 2) or n == FIRST
 
 
+def test_a_quantile_lies_in_the_bucket_of_what_it_is_asked_for() -> None:
+    histogram = Histogram()
+    assert histogram.quantile(0.5) is None
+    for seconds in (0.01, 0.02, 0.03, 1.0, 40.0):
+        histogram.add(seconds)
+
+    for share, seconds in ((0.2, 0.01), (0.4, 0.02), (0.6, 0.03), (0.8, 1.0), (1.0, 40.0)):
+        found = histogram.quantile(share)
+        assert found is not None
+        assert seconds / 2**0.5 <= found <= seconds * 2**0.5
+    assert histogram.quantile(0.0) == 2 ** (-14 / 2)
+
+
 def series(queue: str, task: str, *seconds: float, outcome: str = "completed") -> Series:
     made = Series(queue, task)
     for each in seconds:

@@ -1,6 +1,7 @@
 """What each page shows: one generator a page, which yields operations and returns a value."""
 
 from pgqueue.dashboard.pages.audit import audit
+from pgqueue.dashboard.pages.charting import task
 from pgqueue.dashboard.pages.enqueueing import edit_form, enqueue_form
 from pgqueue.dashboard.pages.jobs import failures, job, jobs
 from pgqueue.dashboard.pages.overview import overview
@@ -27,6 +28,7 @@ __all__ = [
     "queue",
     "schedule",
     "system",
+    "task",
     "workers",
     "workflow",
     "workflows",

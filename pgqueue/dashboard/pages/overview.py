@@ -6,27 +6,33 @@ import msgspec
 
 from pgqueue.dashboard.access import Access
 from pgqueue.dashboard.forms import Form
+from pgqueue.dashboard.pages.charting import charted
 from pgqueue.dashboard.pages.page import Page, View, seen
 from pgqueue.jobs.filters import Filter
 from pgqueue.jobs.job import State
 from pgqueue.operations.browsing import BriefJob, Browsed, browse
 from pgqueue.views import status
+from pgqueue.views.charts import Chart
 
 LATELY = 5
 MOST_MEASURED = 5_000
 
 
 class OverviewPage(Page):
-    """What waits, what ends, who works, what broke lately.
+    """What waits, what ends, who works, what broke lately; what the tally says of a period.
 
-    *empty_in_seconds*: when nothing would wait any more, at the pace of the last minute.
+    *running* of so many *slots* of all workers. *empty_in_seconds*: when nothing would wait any
+    more, at the pace of the last minute.
     """
 
     status: status.Status
     broke: list[BriefJob]
     waiting: int
+    running: int
+    slots: int
     oldest_due_seconds: float | None
     empty_in_seconds: float | None
+    chart: Chart
 
 
 def overview(access: Access, query: Form, schema: str, head: str) -> View:
@@ -38,7 +44,19 @@ def overview(access: Access, query: Form, schema: str, head: str) -> View:
     found = msgspec.structs.replace(found, queues=mine)
     broke: Browsed = yield browse(Filter(state=State.DISCARDED), limit=LATELY)
     waiting = sum(queue.counts.get(State.AVAILABLE, 0) for queue in mine)
+    running = sum(queue.counts.get(State.RUNNING, 0) for queue in mine)
+    slots = sum(int(worker.info.get("concurrency") or 0) for worker in found.workers)
     late = [queue.oldest_due_seconds for queue in mine if queue.oldest_due_seconds is not None]
     pace = sum(ended.per_second for ended in found.last_minute.values())
     empty_in = waiting / pace if waiting and pace and found.exact and access.sees_all else None
-    return OverviewPage(found, seen(access, broke.jobs), waiting, max(late, default=None), empty_in)
+    chart = yield from charted(access, query)
+    return OverviewPage(
+        found,
+        seen(access, broke.jobs),
+        waiting,
+        running,
+        slots,
+        max(late, default=None),
+        empty_in,
+        chart,
+    )

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pgqueue.dashboard.access import Access
 from pgqueue.dashboard.forms import Form
+from pgqueue.dashboard.pages.charting import charted
 from pgqueue.dashboard.pages.page import NoSuchPage, Page, View
 from pgqueue.jobs.filters import Filter
 from pgqueue.jobs.job import State
@@ -14,6 +15,7 @@ from pgqueue.operations import KeyException, exceptions, inspections
 from pgqueue.operations.browsing import BriefJob, Browsed, browse
 from pgqueue.operations.counting import Counts, oldest_due
 from pgqueue.operations.inspections import Queue, WorkerInfo
+from pgqueue.views.charts import Chart
 from pgqueue.views.status import MOST_COUNTED
 from pgqueue.views.text import seconds
 
@@ -34,6 +36,7 @@ class QueuePage(Page):
     next: list[BriefJob]
     workers: list[WorkerInfo]
     exceptions: list[KeyException]
+    chart: Chart
 
 
 class Limited(Page):
@@ -81,6 +84,7 @@ def queue(access: Access, query: Form, name: str) -> View:
         following.jobs,
         [worker for worker in workers if name in worker.queues],
         own,
+        (yield from charted(access, query, queue=name)),
     )
 
 

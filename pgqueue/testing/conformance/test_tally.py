@@ -5,7 +5,17 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from pgqueue.jobs.tally import Series
-from pgqueue.operations.tallying import HOUR, MINUTE, TallyRow, fold, folding, tallied, tally
+from pgqueue.operations.tallying import (
+    AHEAD,
+    HOUR,
+    MINUTE,
+    TallyRow,
+    fold,
+    folding,
+    summing,
+    tallied,
+    tally,
+)
 from pgqueue.testing.conformance.store import NOON, Store
 
 
@@ -85,6 +95,36 @@ def test_old_minutes_become_hours_and_old_hours_go(store: Store) -> None:
 
     summed(store, NOON + timedelta(days=100))
     assert noted(store, old, span=HOUR) == []
+
+
+def test_hours_are_summed_up_while_their_minutes_are_kept(store: Store) -> None:
+    before = NOON - 3 * HOUR
+    store.do(tally([row(3, before), row(4, before + MINUTE, by=2), row(5, NOON - MINUTE)]))
+
+    assert store.carry(summing(NOON)) == 1  # the last hour is not over for everybody
+    assert store.carry(summing(NOON + 5 * MINUTE)) == 1
+    assert store.carry(summing(NOON + 5 * MINUTE)) == 1  # the same again
+
+    hours = noted(store, before, span=HOUR)
+    assert [(r.at, r.worker, r.series.outcomes["completed"]) for r in hours] == [
+        (before, AHEAD, 7),
+        (NOON - HOUR, AHEAD, 5),
+    ]
+    assert len(noted(store, before)) == 3
+
+
+def test_a_sum_that_was_noted_ahead_counts_no_job_twice(store: Store) -> None:
+    store.do(tally([row(3), row(4, NOON + MINUTE, by=2)]))
+    store.carry(summing(NOON + 2 * HOUR))
+    later = NOON + timedelta(days=3)
+
+    summed(store, later)
+    summed(store, later)
+    assert store.carry(summing(later)) == 0
+
+    [hour] = noted(store, NOON, span=HOUR)
+    assert (hour.worker, hour.series.outcomes) == (0, {"completed": 7})
+    assert noted(store, NOON) == []
 
 
 def test_who_finds_a_row_gone_folds_nothing(store: Store) -> None:

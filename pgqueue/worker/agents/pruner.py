@@ -12,7 +12,7 @@ from pgqueue.errors import StoreBusy, StoreUnavailable
 from pgqueue.jobs.job import State
 from pgqueue.jobs.retention import Retention
 from pgqueue.operations import Trimmed
-from pgqueue.operations.tallying import folding
+from pgqueue.operations.tallying import folding, summing
 from pgqueue.worker.connection import ReconnectingConnection
 from pgqueue.worker.service import Service, log
 
@@ -106,8 +106,10 @@ class Pruner(Service):
         return True
 
     async def _fold(self) -> bool:
-        """Sums up what workers have counted: of all of them, and of old minutes by the hour."""
-        await carry_out_async(folding(datetime.now(UTC)), self._line.execute)
+        """Sums up what workers have counted: of all of them, and of minutes by the hour."""
+        now = datetime.now(UTC)
+        await carry_out_async(folding(now), self._line.execute)
+        await carry_out_async(summing(now), self._line.execute)
         return True
 
     async def _forget(self) -> bool:
