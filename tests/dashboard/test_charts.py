@@ -114,6 +114,7 @@ def test_pages_have_charts_of_the_queues_that_somebody_sees(app: App) -> None:
     assert total(some, "/") == total(some, "/tasks/send") == (8, 0)
     assert total(some, "/tasks/pack") == (0, 0)
     assert some.get("/tasks/pack").status_code == 200
+    assert "stock" not in some.get("/", headers=JSON).text
     assert site.get("/?period=century").status_code == 404
     page = site.get("/").text
     assert page.count('<svg role="img"') == 3

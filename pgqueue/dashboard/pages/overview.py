@@ -41,7 +41,12 @@ def overview(access: Access, query: Form, schema: str, head: str) -> View:
         schema, head, status.MOST_COUNTED, MOST_MEASURED
     )
     mine = [queue for queue in found.queues if access.sees(queue.name)]
-    found = msgspec.structs.replace(found, queues=mine)
+    found = msgspec.structs.replace(
+        found,
+        queues=mine,
+        workers=[worker for worker in found.workers if any(map(access.sees, worker.queues))],
+        bridges=[bridge for bridge in found.bridges if access.sees(bridge.name)],
+    )
     broke: Browsed = yield browse(Filter(state=State.DISCARDED), limit=LATELY)
     waiting = sum(queue.counts.get(State.AVAILABLE, 0) for queue in mine)
     running = sum(queue.counts.get(State.RUNNING, 0) for queue in mine)
