@@ -53,7 +53,7 @@ class Point(msgspec.Struct):
     ran_p99_seconds: float | None = None
 
 
-class Line(msgspec.Struct):
+class Trend(msgspec.Struct):
     """One queue or task over the whole period; *ended*: attempts in each step."""
 
     name: str
@@ -81,8 +81,8 @@ class Chart(msgspec.Struct):
     until: datetime
     points: list[Point]
     total: Point
-    queues: list[Line]
-    tasks: list[Line]
+    queues: list[Trend]
+    tasks: list[Trend]
     known_from: datetime | None = None
 
 
@@ -119,11 +119,11 @@ class _Sum:
             ran_p99_seconds=_rounded(ran.quantile(0.99)),
         )
 
-    def line(self, name: str) -> Line:
+    def line(self, name: str) -> Trend:
         steps = range(len(self.outcomes))
         point = msgspec.structs.asdict(self.point(EPOCH, steps))
         ended = [sum(outcomes.values()) for outcomes in self.outcomes]
-        return Line(name, ended, **{f: point[f] for f in Line.__struct_fields__ if f in point})
+        return Trend(name, ended, **{f: point[f] for f in Trend.__struct_fields__ if f in point})
 
 
 _OUTCOMES: Final = ("completed", "retried", "discarded", "cancelled", "snoozed")
