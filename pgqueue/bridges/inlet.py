@@ -56,6 +56,8 @@ class Inlet:
         self.task: Final = task
         self.keep: Final = _kept(name, keep)
         self.high_water: Final = high_water
+        # One for all messages: to make a rule of each was half of what a message costs.
+        self._rule: Final = Unique(until=self.keep)
         self._read: Final = _arguments if read is None else read
         self._key: Final = key
         self.poison: Final[AsyncTask[..., Discard | None]] = AsyncTask(
@@ -110,7 +112,7 @@ class Inlet:
         """*job*, and no other one of its *kind* and the message *id* for as long as *keep*."""
         if id is None:
             return job
-        return job.options(unique=Unique(key=self._unique(kind, id), until=self.keep))
+        return job.given(job.args, self._unique(kind, id), uniqueness=self._rule)
 
     def _unique(self, kind: str, id: str) -> str:
         text = f"{kind}/{self.name}/{id}"
