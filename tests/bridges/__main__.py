@@ -28,7 +28,7 @@ SHORT_OUT = [
     "worker",
     "queue",
 ]
-SHORT_IN = ["worker", "connections", "store", "frozen broker", "worker"]
+SHORT_IN = ["worker", "store", "frozen broker", "worker"]
 
 
 def _arguments() -> argparse.Namespace:
@@ -75,8 +75,11 @@ class Program:
                 with self._on("in", name, kind) as (place, where, folder, tell):
                     yield from campaign_in.inlet(
                         *(place, where, folder),
-                        count=self._count(20_000, 500),
-                        rounds=self._rounds(acts.IN, SHORT_IN),
+                        count=self._count(20_000, 400),
+                        rounds=self._rounds(
+                            acts.IN,
+                            [*SHORT_IN, "connections"] if name == "postgres" else SHORT_IN,
+                        ),
                         pace=self._pace(0.004),
                         freeze=self._freeze(60),
                         rest=self._rest,
