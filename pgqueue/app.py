@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pgqueue.bridges import Inlet, Outlet, Received, Sink, Source
     from pgqueue.jobs.retries import Retries
     from pgqueue.managing.jobs import ManyJobs
+    from pgqueue.managing.queues import Queues
     from pgqueue.managing.schedules import Schedules
     from pgqueue.modes import Inside
     from pgqueue.waiting import Waiter
@@ -52,7 +53,10 @@ class App(TaskRegistry):
     kept. *max_rescues*: how often a job may take its worker down with it before it is discarded.
     *pool_size* (PostgreSQL, 10): how many connections `enqueue` may hold at once. *environment*,
     "production" say, or PGQUEUE_ENVIRONMENT: whose store this is; workers leave another's alone.
-    *name*: whose schedules it declares, where several applications share a store.
+    *name*: whose schedules it declares, where several applications share a store. *actor*: who
+    acts on jobs, queues and schedules, unless a call says it, for the audit; else PGQUEUE_ACTOR, or
+    the system's user and host. *audit*: note such acts; for an application that acts all the time
+    False, and then only those whose calls say who.
 
     *mode*: what becomes of jobs when they are enqueued. "queue": they wait for a worker. "inside":
     for a worker in this very process, with the options *worker*, which begins with `start` or with
@@ -74,6 +78,8 @@ class App(TaskRegistry):
         mode: Literal["queue", "inline", "inside"] = "queue",
         worker: Mapping[str, Any] | None = None,
         name: str | None = None,
+        actor: str | None = None,
+        audit: bool = True,
     ) -> None:
         in_schema("", schema)  # a name that cannot be one is refused where it stands
         super().__init__(schema)
@@ -104,6 +110,7 @@ class App(TaskRegistry):
         """What publishes messages, by its name; see `outlet`."""
         self.inlets: Final[dict[str, Inlet]] = {}
         """What makes jobs of a broker's messages, by its name; see `inlet`."""
+        self._actor, self._audit = actor, audit
         self.owner = name
         """Whose schedules are declared here; the import path given to the worker, unless said."""
 
@@ -129,6 +136,15 @@ class App(TaskRegistry):
                 self._backend = backends.connect(url, schema=self.schema, **self._options)
             return self._backend
 
+    def acting(self, by: str | None = None) -> str | None:
+        """Return whose name stands in the audit for what *by* does; None where nothing is noted.
+
+        Raises ValueError for a name that is none.
+        """
+        from pgqueue.managing.actors import actor
+
+        return actor(by or self._actor) if by or self._audit else None
+
     @cached_property
     def jobs(self) -> ManyJobs:
         """Acts on many jobs, by their ids or by a filter: `app.jobs.cancel(Filter(queue="a"))`."""
@@ -141,7 +157,14 @@ class App(TaskRegistry):
         """The schedules in the store, and what people do with them; see `Schedules`."""
         from pgqueue.managing.schedules import Schedules
 
-        return Schedules(lambda: self.backend, self.retention.archived_states())
+        return Schedules(lambda: self.backend, self.retention.archived_states(), self.acting)
+
+    @cached_property
+    def queues(self) -> Queues:
+        """Pauses, resumes and limits queues: `app.queues.pause("mail", reason="...")`."""
+        from pgqueue.managing.queues import Queues
+
+        return Queues(self)
 
     def outlet(
         self,

@@ -128,11 +128,23 @@ def statement(job: NewJob[Any], paramstyle: Paramstyle = "pyformat") -> Statemen
 
 @overload
 def cancel(
-    connection: BlockingConnection, which: Which, /, *, reason: str | None = ..., schema: str = ...
+    connection: BlockingConnection,
+    which: Which,
+    /,
+    *,
+    reason: str | None = ...,
+    by: str | None = ...,
+    schema: str = ...,
 ) -> Acted: ...
 @overload
 def cancel(
-    connection: AsyncioConnection, which: Which, /, *, reason: str | None = ..., schema: str = ...
+    connection: AsyncioConnection,
+    which: Which,
+    /,
+    *,
+    reason: str | None = ...,
+    by: str | None = ...,
+    schema: str = ...,
 ) -> Coroutine[Any, Any, Acted]: ...
 def cancel(
     connection: AnyConnection,
@@ -140,30 +152,41 @@ def cancel(
     /,
     *,
     reason: str | None = None,
+    by: str | None = None,
     schema: str = "pgqueue",
 ) -> Acted | Coroutine[Any, Any, Acted]:
     """Cancel jobs, a `Filter`'s or by their ids, in the transaction of *connection*.
 
     What waits is cancelled when it commits, what runs is asked to stop; await the answer of an
-    async connection. All are one transaction: thousands are for `app.jobs.cancel`.
+    async connection. All are one transaction: thousands are for `app.jobs.cancel`. *by*: who does
+    it; if it is said, that is noted in the audit.
     """
-    return _carried("cancel", connection, acting.whole(acting.cancelling(reason), which), schema)
+    plan = acting.whole(acting.cancelling(reason), which, who=by)
+    return _carried("cancel", connection, plan, schema)
 
 
-@overload
-def retry(connection: BlockingConnection, which: Which, /, *, schema: str = ...) -> Acted: ...
 @overload
 def retry(
-    connection: AsyncioConnection, which: Which, /, *, schema: str = ...
+    connection: BlockingConnection, which: Which, /, *, by: str | None = ..., schema: str = ...
+) -> Acted: ...
+@overload
+def retry(
+    connection: AsyncioConnection, which: Which, /, *, by: str | None = ..., schema: str = ...
 ) -> Coroutine[Any, Any, Acted]: ...
 def retry(
-    connection: AnyConnection, which: Which, /, *, schema: str = "pgqueue"
+    connection: AnyConnection,
+    which: Which,
+    /,
+    *,
+    by: str | None = None,
+    schema: str = "pgqueue",
 ) -> Acted | Coroutine[Any, Any, Acted]:
     """Run jobs again, a `Filter`'s or by their ids, once the transaction of *connection* commits.
 
     As `cancel`. A filter without a state means the discarded ones.
     """
-    return _carried("retry", connection, acting.whole(acting.retrying(), which), schema)
+    plan = acting.whole(acting.retrying(), which, who=by)
+    return _carried("retry", connection, plan, schema)
 
 
 @overload

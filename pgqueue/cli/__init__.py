@@ -35,6 +35,7 @@ from pgqueue.cli.command import LazyGroup
         ),
         "workers": ("workers:workers", "The worker processes that are present."),
         "doctor": ("doctor:doctor", "What ails the queue, and what helps."),
+        "audit": ("audit:audit", "Who did what to which jobs, queues and schedules."),
         "dashboard": ("dashboard:dashboard", "Look at the queue in a browser, and act on it."),
         "enqueue": ("enqueue:enqueue", "Enqueue one job by its task's name."),
         "copy": ("copy:copy", "Take waiting jobs and dead letters along to another store."),

@@ -6,7 +6,7 @@ import click
 
 from pgqueue.cli.command import Command
 from pgqueue.cli.printable import say
-from pgqueue.cli.store import Store, json_option, store_options
+from pgqueue.cli.store import Store, acting_options, json_option
 
 
 @click.command(cls=Command)
@@ -20,7 +20,7 @@ from pgqueue.cli.store import Store, json_option, store_options
     metavar="NAME",
     help="Whose queue it is from now on; else the next worker says it.",
 )
-@store_options
+@acting_options
 @json_option
 def adopt(store: Store, as_json: bool, paused: bool, environment: str | None) -> None:
     """Let workers run the jobs of a copied, restored or moved queue where it is now.
@@ -30,12 +30,22 @@ def adopt(store: Store, as_json: bool, paused: bool, environment: str | None) ->
     """
     from pgqueue import backends, operations
     from pgqueue.backends import capabilities
+    from pgqueue.operations import Plan
+    from pgqueue.operations.auditing import noted
+    from pgqueue.operations.operation import one
 
     if environment is not None and not 1 <= len(environment) <= 128:
         raise click.UsageError("--environment has 1 to 128 characters")
     capabilities.require(backends.connect(store.url, schema=store.schema), "whereabouts")
+    who = store.who
+    answer = f"of the environment {environment}" if environment else None
+
+    def adopted() -> Plan[tuple[str, list[str]]]:
+        asked = one(operations.adopt(environment, paused=paused))
+        return noted(asked, who, "adopt", answer=lambda _: answer or "at home here")
+
     with store.connected() as connected:
-        store_id, names = connected.execute(operations.adopt(environment, paused=paused))
+        store_id, names = connected.together(adopted)
     if as_json:
         from pgqueue.cli.output import print_json
 

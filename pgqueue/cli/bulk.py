@@ -46,7 +46,8 @@ def act(
         raise click.UsageError("give either ids or a filter, such as --state or --queue")
     with store.connected() as connected:
         if filter is None:
-            _by_ids(connected, act, ids, as_json=as_json, dry_run=dry_run)
+            who = None if dry_run else store.who
+            _by_ids(connected, act, ids, who, as_json=as_json, dry_run=dry_run)
         else:
             number = _number(connected, act, filter)
             if dry_run:
@@ -54,11 +55,17 @@ def act(
             elif number.jobs and not yes:
                 _confirm(f"{act.name} {_jobs(number)} {filter.words()}?")
             if not dry_run:
-                _by_filter(connected, act, filter, number, as_json)
+                _by_filter(connected, act, filter, number, store.who, as_json)
 
 
 def _by_ids(
-    connected: Connected, act: Act, ids: Sequence[int], *, as_json: bool, dry_run: bool
+    connected: Connected,
+    act: Act,
+    ids: Sequence[int],
+    who: str | None,
+    *,
+    as_json: bool,
+    dry_run: bool,
 ) -> None:
     from pgqueue.operations import acting
 
@@ -67,7 +74,8 @@ def _by_ids(
     for batch in acting.slices(wanted, newest=act.newest):
         told: dict[int, str] = {}
         if not dry_run:
-            told = connected.together(partial(acting.portion_of, act, batch)).answers
+            step = acting.noted(act, partial(acting.portion_of, act, batch), who)
+            told = connected.together(step).answers
         answers |= told
         answers |= _why_not(connected, [id for id in batch if id not in told], dry_run)
     done = {id: not dry_run and answers[id] in act.done for id in wanted}
@@ -84,7 +92,7 @@ def _by_ids(
 
 
 def _by_filter(
-    connected: Connected, act: Act, filter: Filter, number: Number, as_json: bool
+    connected: Connected, act: Act, filter: Filter, number: Number, who: str, as_json: bool
 ) -> None:
     from pgqueue.operations import acting
 
@@ -93,7 +101,7 @@ def _by_filter(
     batch = 0
     try:
         with _bar(act.name, number) as advance:
-            for done in connected.steps(acting.steps(act, filter, partitions=partitions)):
+            for done in connected.steps(acting.steps(act, filter, partitions=partitions, who=who)):
                 told = Counter(_answer(act, done, job.id) for job in done.jobs)
                 told += Counter(purged=done.day or 0)
                 total += told

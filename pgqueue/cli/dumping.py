@@ -13,7 +13,7 @@ import click
 from pgqueue.cli.choosing import filter_of, filters
 from pgqueue.cli.command import Command, Failure
 from pgqueue.cli.printable import say
-from pgqueue.cli.store import Store, json_option, store_options
+from pgqueue.cli.store import Store, acting_options, json_option, store_options
 
 if TYPE_CHECKING:
     from pgqueue.copying.importing import Imported
@@ -56,7 +56,7 @@ def dump(path: Path, store: Store, as_json: bool, **options: Any) -> None:
 @click.option("--keep-schedule", is_flag=True, help="What waits for its time waits for it here.")
 @click.option("--again", is_flag=True, help="Though they were imported before.")
 @click.option("--dry-run", is_flag=True, help="Only say what is in it.")
-@store_options
+@acting_options
 @json_option
 def import_jobs(
     path: Path, store: Store, as_json: bool, keep_schedule: bool, again: bool, dry_run: bool
@@ -67,6 +67,7 @@ def import_jobs(
     started again, and brings what is missing; one that is complete is refused.
     """
     from pgqueue.copying.importing import Importer
+    from pgqueue.operations.auditing import audit
 
     if not path.exists():
         raise Failure(f"there is no {path}")
@@ -76,6 +77,15 @@ def import_jobs(
         if not dry_run:
             with _bar("jobs", sum(report.jobs.values())) as advance:
                 importer.run(advance)
+            connected.execute(
+                audit(
+                    store.who,
+                    "import",
+                    target=f"file {path.name}",
+                    count=report.brought,
+                    answer=f"{report.brought:,} jobs imported",
+                )
+            )
     if as_json:
         from pgqueue.cli.output import print_json
 

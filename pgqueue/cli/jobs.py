@@ -9,7 +9,7 @@ import click
 
 from pgqueue.cli.choosing import filter_of, filters
 from pgqueue.cli.command import Failure, LazyGroup
-from pgqueue.cli.store import Store, json_option, store_options
+from pgqueue.cli.store import Store, acting_options, json_option, store_options
 
 if TYPE_CHECKING:
     from pgqueue.operations.browsing import Order
@@ -106,7 +106,7 @@ def acts(command: Any) -> Any:
     """Gives *command* what all commands have that act on jobs: ids, a filter, and how to ask."""
     for option in (
         json_option,
-        store_options,
+        acting_options,
         click.option("--dry-run", is_flag=True, help="Only say how many it would be."),
         click.option("--yes", "-y", is_flag=True, help="Do not ask before acting on a filter's."),
         filters,

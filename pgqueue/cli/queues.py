@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pgqueue.cli.command import LazyGroup
 from pgqueue.cli.printable import say
-from pgqueue.cli.store import Store, json_option, store_options
+from pgqueue.cli.store import Store, acting_options, json_option, store_options
 
 if TYPE_CHECKING:
     from pgqueue.jobs.limits import Limits
-    from pgqueue.operations import Operation
+    from pgqueue.operations import Operation, Plan
+
+reason_option = click.option("--reason", help="Why, for those who look at the audit.")
 
 
 @click.group(cls=LazyGroup)
@@ -48,21 +51,27 @@ def list_queues(store: Store, as_json: bool) -> None:
 @queues.command()
 @click.argument("names", metavar="QUEUE...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Every queue that `pgqueue queues list` shows.")
-@store_options
+@reason_option
+@acting_options
 @json_option
-def pause(names: tuple[str, ...], every: bool, store: Store, as_json: bool) -> None:
+def pause(
+    names: tuple[str, ...], every: bool, reason: str | None, store: Store, as_json: bool
+) -> None:
     """Hand out no more jobs of these queues; what runs goes on."""
-    _settle(names, every, store, as_json, paused=True)
+    _settle(names, every, reason, store, as_json, paused=True)
 
 
 @queues.command()
 @click.argument("names", metavar="QUEUE...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Every queue that `pgqueue queues list` shows.")
-@store_options
+@reason_option
+@acting_options
 @json_option
-def resume(names: tuple[str, ...], every: bool, store: Store, as_json: bool) -> None:
+def resume(
+    names: tuple[str, ...], every: bool, reason: str | None, store: Store, as_json: bool
+) -> None:
     """Hand out the jobs of these queues again."""
-    _settle(names, every, store, as_json, paused=False)
+    _settle(names, every, reason, store, as_json, paused=False)
 
 
 @queues.command()
@@ -76,7 +85,7 @@ def resume(names: tuple[str, ...], every: bool, store: Store, as_json: bool) -> 
 @click.option("--weight", type=int, metavar="N", help="So many shares at its turn; of a --key.")
 @click.option("--none", "nothing", is_flag=True, help="No limits; with --key, no exception.")
 @click.option("--reset", is_flag=True, help="What the code has declared, and nothing else.")
-@store_options
+@acting_options
 @json_option
 def limit(
     queue: str,
@@ -108,7 +117,7 @@ def limit(
         asked = operations.limit(queue, changes(queue, fields, nothing=nothing), reset=reset)
     else:
         asked = operations.limit_key(queue, key, exception(queue, key, weight, fields, nothing))
-    _change(queue, asked, store, as_json)
+    _change(queue, asked, store, as_json, key)
 
 
 @queues.command("set")
@@ -120,7 +129,7 @@ def limit(
     metavar="PART",
     help="0.1: a tenth of what is claimed is not of the most urgent priority; 0: none of it.",
 )
-@store_options
+@acting_options
 @json_option
 def set_queue(queue: str, lowest_share: float, store: Store, as_json: bool) -> None:
     """Change how QUEUE is served, within about a second.
@@ -134,15 +143,34 @@ def set_queue(queue: str, lowest_share: float, store: Store, as_json: bool) -> N
     _change(queue, operations.limit(queue, share(queue, lowest_share)), store, as_json)
 
 
-def _change(queue: str, asked: Operation[Limits | None], store: Store, as_json: bool) -> None:
+def _change(
+    queue: str,
+    asked: Operation[Limits | None],
+    store: Store,
+    as_json: bool,
+    key: str | None = None,
+) -> None:
     """Has the store change what *queue* allows, and says what is in force now."""
     from pgqueue.backends.capabilities import require
     from pgqueue.cli import output
     from pgqueue.jobs.limits import Limits
+    from pgqueue.operations.auditing import noted
+    from pgqueue.operations.operation import one
+
+    who, about = store.who, "" if key is None else f"key {key}: "
+
+    def changed() -> Plan[Limits | None]:
+        return noted(
+            one(asked),
+            who,
+            "limit",
+            target=f"queue {queue}",
+            answer=lambda held: f"{about}{held or Limits()}",
+        )
 
     with store.connected() as connected:
         require(connected, "limits")
-        held = connected.execute(asked)
+        held = connected.together(changed)
     if as_json:
         output.print_json({"name": queue, "limits": held})
     else:
@@ -150,14 +178,30 @@ def _change(queue: str, asked: Operation[Limits | None], store: Store, as_json: 
 
 
 def _settle(
-    names: tuple[str, ...], every: bool, store: Store, as_json: bool, *, paused: bool
+    names: tuple[str, ...],
+    every: bool,
+    reason: str | None,
+    store: Store,
+    as_json: bool,
+    *,
+    paused: bool,
 ) -> None:
     from pgqueue import operations
     from pgqueue.cli import output
     from pgqueue.errors import InvalidJob
     from pgqueue.jobs import checks
     from pgqueue.operations import inspections
+    from pgqueue.operations.auditing import noted
+    from pgqueue.operations.operation import one
 
+    who, verb = store.who, "pause" if paused else "resume"
+
+    def settled(name: str) -> Plan[None]:
+        asked = operations.pause(name) if paused else operations.resume(name)
+        target = f"queue {name}"
+        return noted(one(asked), who, verb, target=target, reason=reason, answer=lambda _: done)
+
+    done = "paused" if paused else "resumed"
     if every == bool(names):
         raise click.UsageError("give either the names of queues, or --all")
     try:
@@ -169,9 +213,9 @@ def _settle(
         if every:
             names = tuple(queue.name for queue in connected.execute(inspections.queues()))
         for name in names:
-            connected.execute(operations.pause(name) if paused else operations.resume(name))
+            connected.together(partial(settled, name))
     if as_json:
         output.print_json([{"name": name, "paused": paused} for name in names])
     else:
         for name in names:
-            say(f"{name} {'paused' if paused else 'resumed'}")
+            say(f"{name} {done}")

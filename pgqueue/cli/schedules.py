@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from pgqueue.cli.command import LazyGroup
 from pgqueue.cli.printable import say
-from pgqueue.cli.store import Store, json_option, store_options
+from pgqueue.cli.store import Store, acting_options, json_option, store_options
 from pgqueue.operations import editing
 
 if TYPE_CHECKING:
@@ -103,18 +104,26 @@ def next_instants(
 
 @schedules.command()
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@click.option("--by", help="Who pauses, for those who look at it later.")
-@store_options
+@acting_options
 @json_option
-def pause(names: tuple[str, ...], by: str | None, store: Store, as_json: bool) -> None:
+def pause(names: tuple[str, ...], store: Store, as_json: bool) -> None:
     """Fire no more, through deploys and changes, until resumed."""
-    _each(names, store, as_json, lambda name: editing.pause(name, by), "paused", "was paused")
+    who = store.who
+    _each(
+        "pause",
+        names,
+        store,
+        as_json,
+        lambda name: editing.pause(name, who),
+        "paused",
+        "was paused",
+    )
 
 
 @schedules.command()
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option("--catch-up", is_flag=True, help="Treat the instants of the pause as missed.")
-@store_options
+@acting_options
 @json_option
 def resume(names: tuple[str, ...], catch_up: bool, store: Store, as_json: bool) -> None:
     """Fire again; what fell into the pause is dropped."""
@@ -122,20 +131,21 @@ def resume(names: tuple[str, ...], catch_up: bool, store: Store, as_json: bool) 
     def plan(name: str) -> Plan[bool]:
         return editing.resume(name, catch_up=catch_up)
 
-    _each(names, store, as_json, plan, "resumed", "was not paused")
+    _each("resume", names, store, as_json, plan, "resumed", "was not paused")
 
 
 @schedules.command()
 @click.argument("name")
 @click.option("--force", is_flag=True, help="Also beside an unfinished job.")
-@store_options
+@acting_options
 @json_option
 def run(name: str, force: bool, store: Store, as_json: bool) -> None:
     """Enqueue its job now, also while it is paused."""
     from pgqueue.cli import output
 
     with store.connected() as connected:
-        fired: Fired = connected.carry_out(editing.run_now(name, force=force))
+        plan = partial(editing.run_now, name, force=force)
+        fired = connected.together(_noted("run", name, store.who, plan))
     [became] = fired.became
     if as_json:
         output.print_json(became._asdict())
@@ -156,7 +166,7 @@ def run(name: str, force: bool, store: Store, as_json: bool) -> None:
 @click.option("--jitter", metavar="SECONDS", type=float, help="Spread the start by this much.")
 @click.option("--starts", metavar="INSTANT", help="Fire from then on, or none.")
 @click.option("--ends", metavar="INSTANT", help="Fire before then only, or none.")
-@store_options
+@acting_options
 @json_option
 def change(name: str, store: Store, as_json: bool, **said: Any) -> None:
     """Change it at run time, at once; deploys leave that alone until `reset`."""
@@ -175,16 +185,26 @@ def change(name: str, store: Store, as_json: bool, **said: Any) -> None:
     if not columns:
         raise click.UsageError("say what is to change")
     done, already = "changed", "is so already"
-    _each((name,), store, as_json, lambda name: editing.alter(name, columns), done, already)
+    _each(
+        "change", (name,), store, as_json, lambda name: editing.alter(name, columns), done, already
+    )
 
 
 @schedules.command()
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@store_options
+@acting_options
 @json_option
 def reset(names: tuple[str, ...], store: Store, as_json: bool) -> None:
     """Take back what was changed at run time: it is as declared again."""
-    _each(names, store, as_json, lambda name: editing.restore(name), "reset", "was not changed")
+    _each(
+        "reset",
+        names,
+        store,
+        as_json,
+        lambda name: editing.restore(name),
+        "reset",
+        "was not changed",
+    )
 
 
 @schedules.command()
@@ -192,7 +212,7 @@ def reset(names: tuple[str, ...], store: Store, as_json: bool) -> None:
 @click.option("--since", metavar="INSTANT", required=True, help="From here on.")
 @click.option("--until", metavar="INSTANT", required=True, help="Before this.")
 @click.option("--force", is_flag=True, help="Also where earlier firings are not remembered.")
-@store_options
+@acting_options
 @json_option
 def backfill(name: str, since: str, until: str, force: bool, store: Store, as_json: bool) -> None:
     """Enqueue its job for each past instant that had none."""
@@ -202,15 +222,27 @@ def backfill(name: str, since: str, until: str, force: bool, store: Store, as_js
     if start is None or end is None:
         raise click.UsageError("give instants")
     with store.connected() as connected:
-        plan = editing.make_up(name, start, end, force=force)
-        fired: Fired = connected.carry_out(plan)
+        plan = partial(editing.make_up, name, start, end, force=force)
+        fired = connected.together(_noted("backfill", name, store.who, plan))
     if as_json:
         output.print_json([became._asdict() for became in fired.became])
     else:
         say(f"{len(fired.became)} jobs")
 
 
+def _noted(
+    verb: str, name: str, who: str, plan: Callable[[], Plan[Fired]]
+) -> Callable[[], Plan[Fired]]:
+    """The plan, which enqueues jobs of the schedule *name*, and then notes that *who* did it."""
+    from pgqueue.operations import Fired
+    from pgqueue.operations.auditing import noted
+
+    target = f"schedule {name}"
+    return lambda: noted(plan(), who, verb, target=target, answer=Fired.words)
+
+
 def _each(
+    verb: str,
     names: tuple[str, ...],
     store: Store,
     as_json: bool,
@@ -219,9 +251,18 @@ def _each(
     already: str,
 ) -> None:
     from pgqueue.cli import output
+    from pgqueue.operations.auditing import noted
+
+    who = store.who
+
+    def edited(name: str) -> Plan[bool]:
+        target = f"schedule {name}"
+        return noted(
+            plan(name), who, verb, target=target, answer=lambda did: done if did else already
+        )
 
     with store.connected() as connected:
-        answers = {name: connected.carry_out(plan(name)) for name in names}
+        answers = {name: connected.together(partial(edited, name)) for name in names}
     if as_json:
         output.print_json([{"name": name, "changed": did} for name, did in answers.items()])
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -46,7 +46,7 @@ class Connected:
 
         def once() -> T:
             with self._backend.on(self._connection) as executor:
-                return carry_out(plan(), executor.execute)
+                return carry_out(plan(), executor.execute, getattr(executor, "together", None))
 
         return patiently(once)
 
@@ -77,6 +77,17 @@ class Store:
 
     given_url: str | None
     schema: str
+    by: str | None = None
+
+    @property
+    def who(self) -> str:
+        """Who acts, for the audit: as `--by` says, or the system's user and host."""
+        from pgqueue.managing.actors import actor
+
+        try:
+            return actor(self.by)
+        except ValueError as error:
+            raise click.UsageError(f"--by: {error}") from error
 
     @property
     def url(self) -> str:
@@ -149,3 +160,22 @@ def store_options(command: F) -> F:
         return command(*args, store=Store(url, schema), **kwargs)
 
     return with_store  # type: ignore[return-value]
+
+
+def acting_options(command: F) -> F:
+    """Gives *command*, which changes something, the options that name a store, and `--by`: who
+    does it."""
+
+    @click.option(
+        "--by",
+        envvar="PGQUEUE_ACTOR",
+        show_envvar=True,
+        metavar="NAME",
+        help="Who does it, for the audit.  [default: your user name, and the host]",
+    )
+    @store_options
+    @functools.wraps(command)
+    def by_somebody(*args: Any, store: Store, by: str | None, **kwargs: Any) -> Any:
+        return command(*args, store=replace(store, by=by), **kwargs)
+
+    return by_somebody  # type: ignore[return-value]

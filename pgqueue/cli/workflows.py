@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pgqueue.cli.command import Failure, LazyGroup
 from pgqueue.cli.printable import printable, say
-from pgqueue.cli.store import Connected, Store, json_option, store_options
+from pgqueue.cli.store import Connected, Store, acting_options, json_option, store_options
 
 if TYPE_CHECKING:
+    from pgqueue.operations import Plan
     from pgqueue.operations.inspections import GraphView, WorkflowSummary
 
 
@@ -116,7 +119,7 @@ def show(id: int, form: str, unfold: bool, limit: int, store: Store, as_json: bo
 @click.argument("ids", metavar="ID...", type=int, nargs=-1, required=True)
 @click.option("--reason", help="Why, for those who look at the jobs later.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@store_options
+@acting_options
 @json_option
 def cancel(
     ids: tuple[int, ...], reason: str | None, yes: bool, store: Store, as_json: bool
@@ -124,15 +127,16 @@ def cancel(
     """Cancel what has not run of workflows; running jobs are asked to stop."""
     from pgqueue import operations
 
-    _change(
-        "cancel", ids, yes, store, as_json, lambda id: operations.cancel(workflow=id, reason=reason)
-    )
+    def operation(id: int) -> Any:
+        return operations.cancel(workflow=id, reason=reason)
+
+    _change("cancel", ids, yes, store, as_json, operation, reason)
 
 
 @workflows.command()
 @click.argument("ids", metavar="ID...", type=int, nargs=-1, required=True)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@store_options
+@acting_options
 @json_option
 def retry(ids: tuple[int, ...], yes: bool, store: Store, as_json: bool) -> None:
     """Run again what was discarded or cancelled of workflows, in the order of their edges."""
@@ -142,11 +146,37 @@ def retry(ids: tuple[int, ...], yes: bool, store: Store, as_json: bool) -> None:
 
 
 def _change(
-    verb: str, ids: tuple[int, ...], yes: bool, store: Store, as_json: bool, operation: Any
+    verb: str,
+    ids: tuple[int, ...],
+    yes: bool,
+    store: Store,
+    as_json: bool,
+    operation: Any,
+    reason: str | None = None,
 ) -> None:
     from collections import Counter
 
     from pgqueue.cli import output
+    from pgqueue.operations.auditing import noted
+    from pgqueue.operations.operation import one
+
+    who = store.who
+
+    def acted(id: int) -> Plan[Mapping[int, str]]:
+        plan: Plan[Mapping[int, str]] = one(operation(id))
+        target = f"workflow {id}"
+        return noted(
+            plan,
+            who,
+            verb,
+            target=target,
+            reason=reason,
+            answer=lambda got: told(Counter(got.values())),
+        )
+
+    def told(counts: Mapping[str, int]) -> str:
+        said = ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))
+        return said.replace("running", "asked to stop") or "nothing to do"
 
     with store.connected() as connected:
         for id in ids:
@@ -156,13 +186,12 @@ def _change(
             if not sys.stdin.isatty():
                 raise click.UsageError(f"{question} Say --yes: there is nobody to ask")
             click.confirm(question, abort=True, err=True)
-        answers = {id: Counter(connected.execute(operation(id)).values()) for id in ids}
+        answers = {id: Counter(connected.together(partial(acted, id)).values()) for id in ids}
     if as_json:
         output.print_json([{"id": id, "jobs": dict(counts)} for id, counts in answers.items()])
         return
     for id, counts in answers.items():
-        told = ", ".join(f"{n} {state}" for state, n in sorted(counts.items()))
-        say(f"{id} {told.replace('running', 'asked to stop') or 'nothing to do'}")
+        say(f"{id} {told(counts)}")
 
 
 def _require(connected: Connected, id: int) -> None:

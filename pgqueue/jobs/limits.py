@@ -77,6 +77,11 @@ class KeyLimits(msgspec.Struct, frozen=True):
         said = {"concurrency": self.concurrency, "rate": rate, "weight": self.weight}
         return {name: value for name, value in said.items() if value is not None}
 
+    def __str__(self) -> str:
+        said = {"concurrency": self.concurrency, "rate": self.rate}
+        parts = [f"{name} {value}" for name, value in said.items() if value is not None]
+        return ", ".join([*parts, *([f"weight {self.weight}"] if self.weight != 1 else [])])
+
 
 def limits_of(fields: dict[str, Any]) -> Limits:
     """Return what the store keeps as *fields*."""

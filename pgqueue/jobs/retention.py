@@ -1,32 +1,40 @@
-"""How long finished jobs are kept."""
+"""How long finished jobs are kept, and the notes of what people did."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from pgqueue.jobs import checks
 from pgqueue.jobs.job import State
+
+LEAST_AUDIT: Final = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
     """How long finished jobs are kept, by how they ended; 0 is not at all, None for ever.
 
-    Durations are timedeltas or seconds. Raises TypeError or ValueError for anything else.
+    *audit*: how long what people did to jobs, queues and schedules; a week at least, since what
+    somebody did must not be gone before others could see it. Durations are timedeltas or seconds.
+    Raises TypeError or ValueError for anything else.
     """
 
     completed: timedelta | float | None = timedelta(days=1)
     cancelled: timedelta | float | None = timedelta(days=7)
     discarded: timedelta | float | None = timedelta(days=30)
+    audit: timedelta | float | None = timedelta(days=90)
 
     def __post_init__(self) -> None:
-        for state in ("completed", "cancelled", "discarded"):
-            if (kept := getattr(self, state)) is not None:
+        for what in ("completed", "cancelled", "discarded", "audit"):
+            if (kept := getattr(self, what)) is not None:
                 try:
-                    object.__setattr__(self, state, checks.to_duration(kept))
+                    object.__setattr__(self, what, checks.to_duration(kept))
                 except (TypeError, ValueError) as error:
-                    raise type(error)(f"Retention: {state}: {error}") from None
+                    raise type(error)(f"Retention: {what}: {error}") from None
+        if (audit := self.audit_kept()) is not None and audit < LEAST_AUDIT:
+            raise ValueError(f"Retention: audit: {audit} is less than a week")
 
     def seconds(self) -> dict[str, float | None]:
         """Return the seconds by state; None is for ever."""
@@ -34,6 +42,10 @@ class Retention:
             state: getattr(self, state) for state in ("completed", "cancelled", "discarded")
         }
         return {state: d if d is None else d.total_seconds() for state, d in durations.items()}
+
+    def audit_kept(self) -> timedelta | None:
+        """Return how long the audit is kept; None is for ever."""
+        return self.audit if isinstance(self.audit, timedelta) else None
 
     def archived_states(self) -> frozenset[State]:
         """Return the states whose jobs are kept at all."""

@@ -1,1 +1,1 @@
-"""What `app.jobs` and `app.schedules` are: acting on many jobs, on schedules."""
+"""What `app.jobs`, `app.queues` and `app.schedules` are: acting on jobs, queues and schedules."""

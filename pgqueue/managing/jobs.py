@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 from pgqueue.backends.plans import (
@@ -31,69 +31,116 @@ class ManyJobs:
     *which* is a `Filter`, or ids and handles. Jobs are acted on a thousand at a time, each thousand
     in a transaction of its own; those enqueued after the call are left alone. Who is interrupted
     calls again: what is done is done. *on_portion* is called with the answers for each thousand.
-    Answers say what became of each job that was found.
+    Answers say what became of each job that was found. Each thousand is noted in the audit, in its
+    transaction: that *by* did it, or else the application's *actor*.
     """
 
     def __init__(self, app: App) -> None:
         self._app = app
 
     def cancel(
-        self, which: Which, *, reason: str | None = None, on_portion: OnPortion | None = None
+        self,
+        which: Which,
+        *,
+        reason: str | None = None,
+        by: str | None = None,
+        on_portion: OnPortion | None = None,
     ) -> Acted:
         """Cancel what waits; ask what runs to stop. Without a state, a filter means both."""
-        return self._act(acting.cancelling(reason, keep=self._keep), which, on_portion)
+        return self._act(acting.cancelling(reason, keep=self._keep), which, by, on_portion)
 
     async def cancel_async(
-        self, which: Which, *, reason: str | None = None, on_portion: OnPortion | None = None
+        self,
+        which: Which,
+        *,
+        reason: str | None = None,
+        by: str | None = None,
+        on_portion: OnPortion | None = None,
     ) -> Acted:
         """As `cancel`, without blocking the event loop."""
-        return await self._act_async(acting.cancelling(reason, keep=self._keep), which, on_portion)
+        return await self._act_async(
+            acting.cancelling(reason, keep=self._keep), which, by, on_portion
+        )
 
-    def retry(self, which: Which, *, on_portion: OnPortion | None = None) -> Acted:
+    def retry(
+        self, which: Which, *, by: str | None = None, on_portion: OnPortion | None = None
+    ) -> Acted:
         """Run jobs again. Without a state, a filter means the discarded ones."""
-        return self._act(acting.retrying(keep=self._keep), which, on_portion)
+        return self._act(acting.retrying(keep=self._keep), which, by, on_portion)
 
-    async def retry_async(self, which: Which, *, on_portion: OnPortion | None = None) -> Acted:
+    async def retry_async(
+        self, which: Which, *, by: str | None = None, on_portion: OnPortion | None = None
+    ) -> Acted:
         """As `retry`, without blocking the event loop."""
-        return await self._act_async(acting.retrying(keep=self._keep), which, on_portion)
+        return await self._act_async(acting.retrying(keep=self._keep), which, by, on_portion)
 
-    def release(self, which: Which, *, on_portion: OnPortion | None = None) -> Acted:
+    def release(
+        self, which: Which, *, by: str | None = None, on_portion: OnPortion | None = None
+    ) -> Acted:
         """Take running jobs from their workers, whose outcomes are refused; no attempt is spent."""
-        return self._act(acting.releasing(keep=self._keep), which, on_portion)
+        return self._act(acting.releasing(keep=self._keep), which, by, on_portion)
 
-    async def release_async(self, which: Which, *, on_portion: OnPortion | None = None) -> Acted:
+    async def release_async(
+        self, which: Which, *, by: str | None = None, on_portion: OnPortion | None = None
+    ) -> Acted:
         """As `release`, without blocking the event loop."""
-        return await self._act_async(acting.releasing(keep=self._keep), which, on_portion)
+        return await self._act_async(acting.releasing(keep=self._keep), which, by, on_portion)
 
     def reprioritise(
-        self, which: Which, priority: int, *, on_portion: OnPortion | None = None
+        self,
+        which: Which,
+        priority: int,
+        *,
+        by: str | None = None,
+        on_portion: OnPortion | None = None,
     ) -> Acted:
         """Give waiting jobs another priority, and the last places there."""
-        return self._act(acting.moving(priority=priority), which, on_portion)
+        return self._act(acting.moving(priority=priority), which, by, on_portion)
 
     async def reprioritise_async(
-        self, which: Which, priority: int, *, on_portion: OnPortion | None = None
+        self,
+        which: Which,
+        priority: int,
+        *,
+        by: str | None = None,
+        on_portion: OnPortion | None = None,
     ) -> Acted:
         """As `reprioritise`, without blocking the event loop."""
-        return await self._act_async(acting.moving(priority=priority), which, on_portion)
+        return await self._act_async(acting.moving(priority=priority), which, by, on_portion)
 
-    def move(self, which: Which, queue: str, *, on_portion: OnPortion | None = None) -> Acted:
+    def move(
+        self,
+        which: Which,
+        queue: str,
+        *,
+        by: str | None = None,
+        on_portion: OnPortion | None = None,
+    ) -> Acted:
         """Move waiting jobs to the last places of another queue."""
-        return self._act(acting.moving(queue), which, on_portion)
+        return self._act(acting.moving(queue), which, by, on_portion)
 
     async def move_async(
-        self, which: Which, queue: str, *, on_portion: OnPortion | None = None
+        self,
+        which: Which,
+        queue: str,
+        *,
+        by: str | None = None,
+        on_portion: OnPortion | None = None,
     ) -> Acted:
         """As `move`, without blocking the event loop."""
-        return await self._act_async(acting.moving(queue), which, on_portion)
+        return await self._act_async(acting.moving(queue), which, by, on_portion)
 
-    def purge(self, which: Which, *, on_portion: OnPortion | None = None) -> Acted:
+    def purge(
+        self, which: Which, *, by: str | None = None, on_portion: OnPortion | None = None
+    ) -> Acted:
         """Delete finished jobs, but for results that an unfinished job may still want to read."""
-        return self._act(acting.purging(), which, on_portion)
+        return self._act(acting.purging(), which, by, on_portion)
 
-    async def purge_async(self, which: Which, *, on_portion: OnPortion | None = None) -> Acted:
+    async def purge_async(
+        self, which: Which, *, by: str | None = None, on_portion: OnPortion | None = None
+    ) -> Acted:
         """As `purge`, without blocking the event loop."""
-        return await self._act_async(acting.purging(), which, on_portion)
+        return await self._act_async(acting.purging(), which, by, on_portion)
 
     def list(self, filter: Filter, *, before: int | None = None, limit: int = 50) -> list[Job]:
         """Read the jobs that *filter* means, the newest first; *before* an id for the next page."""
@@ -122,7 +169,11 @@ class ManyJobs:
     def _partitions(self) -> bool:
         return "partitions" in self._app.backend.capabilities
 
-    def _act(self, act: Act, which: Which, on_portion: OnPortion | None) -> Acted:
+    def _steps(self, act: Act, which: Which, by: str | None) -> Generator[Step, Portion, Acted]:
+        who = self._app.acting(by)
+        return acting.steps(act, which, partitions=self._partitions, who=who)
+
+    def _act(self, act: Act, which: Which, by: str | None, on_portion: OnPortion | None) -> Acted:
         def once(step: Step) -> Portion:
             with self._app.backend.transaction() as executor:
                 return carry_out(step(), executor.execute)
@@ -133,9 +184,11 @@ class ManyJobs:
                 on_portion(done.answers)
             return done
 
-        return step_by_step(acting.steps(act, which, partitions=self._partitions), do)
+        return step_by_step(self._steps(act, which, by), do)
 
-    async def _act_async(self, act: Act, which: Which, on_portion: OnPortion | None) -> Acted:
+    async def _act_async(
+        self, act: Act, which: Which, by: str | None, on_portion: OnPortion | None
+    ) -> Acted:
         async def once(step: Step) -> Portion:
             async with self._app.backend.transaction_async() as executor:
                 return await carry_out_async(step(), executor.execute)
@@ -146,5 +199,4 @@ class ManyJobs:
                 on_portion(done.answers)
             return done
 
-        steps = acting.steps(act, which, partitions=self._partitions)
-        return await step_by_step_async(steps, do)
+        return await step_by_step_async(self._steps(act, which, by), do)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar, Unpack
 from zoneinfo import ZoneInfo
@@ -28,6 +29,7 @@ from pgqueue.jobs.schedules.schedule import ScheduleOptions, make_schedule
 from pgqueue.jobs.schedules.timing import Timing
 from pgqueue.jobs.schedules.zones import zone_of
 from pgqueue.operations import Became, Fired, Firing, Plan, editing
+from pgqueue.operations.auditing import noted
 
 T = TypeVar("T")
 Rows: TypeAlias = list[ScheduleRow]  # `list` is a method below
@@ -39,11 +41,21 @@ _UNSAID: Final[Any] = object()
 
 
 class Schedules:
-    """The schedules of a store. A name that it does not have raises UnknownSchedule."""
+    """The schedules of a store. A name that it does not have raises UnknownSchedule.
 
-    def __init__(self, backend: Callable[[], Backend], keep: frozenset[State]) -> None:
+    What changes one is noted in the audit, in its transaction: that *by* did it, or else the
+    application's *actor*.
+    """
+
+    def __init__(
+        self,
+        backend: Callable[[], Backend],
+        keep: frozenset[State],
+        acting: Callable[[str | None], str | None],
+    ) -> None:
         self._backend = backend
         self._keep = keep
+        self._acting = acting
 
     def list(self, *, owner: str | None = None) -> Rows:
         """Return all schedules in the order of their names; of *owner* alone, if it is given.
@@ -65,6 +77,8 @@ class Schedules:
         name: str,
         when: str | timedelta | Timing,
         job: NewJob[Any],
+        *,
+        by: str | None = None,
         **options: Unpack[ScheduleOptions],
     ) -> bool:
         """As `pgqueue.schedule`, in a transaction of its own; return whether that changes anything.
@@ -72,22 +86,33 @@ class Schedules:
         The way for a store that has no transactions of the application's: Redis.
         """
         made = make_schedule(name, when, job, **options)
-        return self._carry(lambda: editing.put(made))
+        return self._note("put", name, by, lambda: editing.put(made), "changed", "is so already")
 
-    def remove(self, *names: str) -> set[str]:
+    def remove(self, *names: str, by: str | None = None) -> set[str]:
         """As `pgqueue.unschedule`, in a transaction of its own."""
-        return self._carry(lambda: editing.remove(names))
+        return self._carry(
+            lambda: noted(
+                editing.remove(names),
+                self._acting(by),
+                "remove",
+                target=f"schedule {', '.join(names)}",
+                answer=lambda gone: f"removed {', '.join(sorted(gone)) or 'nothing'}",
+            )
+        )
 
     def pause(self, name: str, *, by: str | None = None) -> bool:
         """Let *name* fire no more, through deploys and changes; return whether it did before."""
-        return self._carry(lambda: editing.pause(name, by))
+        who = self._acting(by)
+        plan = partial(editing.pause, name, by if by is not None else who)
+        return self._note("pause", name, who, plan, "paused", "was paused")
 
-    def resume(self, name: str, *, catch_up: bool = False) -> bool:
+    def resume(self, name: str, *, catch_up: bool = False, by: str | None = None) -> bool:
         """Let *name* fire again; return whether it was paused.
 
         The instants of the pause are dropped; with *catch_up* they count as missed.
         """
-        return self._carry(lambda: editing.resume(name, catch_up=catch_up))
+        plan = partial(editing.resume, name, catch_up=catch_up)
+        return self._note("resume", name, by, plan, "resumed", "was not paused")
 
     def change(
         self,
@@ -103,6 +128,7 @@ class Schedules:
         jitter: timedelta | float = _UNSAID,
         starts: datetime | None = _UNSAID,
         ends: datetime | None = _UNSAID,
+        by: str | None = None,
     ) -> bool:
         """Change *name* at run time, at once; return whether that changes anything.
 
@@ -121,35 +147,39 @@ class Schedules:
         }
         said = {field: value for field, value in said.items() if value is not _UNSAID}
         columns = columns_of(name, when if cron is None else cron, zone, anchor, said)
-        return self._carry(lambda: editing.alter(name, columns))
+        plan = partial(editing.alter, name, columns)
+        return self._note("change", name, by, plan, "changed", "is so already")
 
-    def reset(self, name: str) -> bool:
+    def reset(self, name: str, *, by: str | None = None) -> bool:
         """Take back all that people have changed of *name*; return whether there was something."""
-        return self._carry(lambda: editing.restore(name))
+        plan = partial(editing.restore, name)
+        return self._note("reset", name, by, plan, "reset", "was not changed")
 
-    def run(self, name: str, *, force: bool = False) -> Became:
+    def run(self, name: str, *, force: bool = False, by: str | None = None) -> Became:
         """Enqueue the job of *name* now, also while it is paused; its next instant stays.
 
         The answer's *outcome* is "skipped" where an unfinished job stands in the way, by what the
         schedule says of overlaps; *force* enqueues it all the same.
         """
-        fired = self._fire(
-            lambda notify: editing.run_now(name, force=force, keep=self._keep, notify=notify)
-        )
-        return fired.became[0]
+        run = partial(editing.run_now, name, force=force, keep=self._keep)
+        return self._fire("run", name, by, run).became[0]
 
     def backfill(
-        self, name: str, since: datetime, until: datetime, *, force: bool = False
+        self,
+        name: str,
+        since: datetime,
+        until: datetime,
+        *,
+        force: bool = False,
+        by: str | None = None,
     ) -> Outcomes:
         """Enqueue a job for each instant from *since* on and before *until* that had none.
 
         Raises InvalidSchedule beyond what is remembered of earlier firings, thirty days and a
         thousand instants, unless *force*.
         """
-        fired = self._fire(
-            lambda notify: editing.make_up(name, since, until, force=force, notify=notify)
-        )
-        return fired.became
+        make_up = partial(editing.make_up, name, since, until, force=force)
+        return self._fire("backfill", name, by, make_up).became
 
     def preview(
         self,
@@ -180,9 +210,38 @@ class Schedules:
                 return
             after = max(names)
 
-    def _fire(self, plan: Callable[[bool], Plan[Fired]]) -> Fired:
+    def _note(
+        self,
+        verb: str,
+        name: str,
+        by: str | None,
+        plan: Callable[[], Plan[bool]],
+        done: str,
+        already: str,
+    ) -> bool:
+        return self._carry(
+            lambda: noted(
+                plan(),
+                self._acting(by),
+                verb,
+                target=f"schedule {name}",
+                answer=lambda did: done if did else already,
+            )
+        )
+
+    def _fire(
+        self, verb: str, name: str, by: str | None, plan: Callable[..., Plan[Fired]]
+    ) -> Fired:
         wakes_after = self._backend().wakes_after
-        fired = self._carry(lambda: plan(not wakes_after))
+        fired = self._carry(
+            lambda: noted(
+                plan(notify=not wakes_after),
+                self._acting(by),
+                verb,
+                target=f"schedule {name}",
+                answer=Fired.words,
+            )
+        )
         if wakes_after and fired.topics:
             with contextlib.suppress(StoreUnavailable, StoreBusy):  # a hint: the jobs are there
                 self._backend().execute(operations.wake(fired.topics))

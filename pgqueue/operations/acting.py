@@ -18,10 +18,11 @@ import msgspec
 from pgqueue.jobs.filters import UNFINISHED, WAITING, Filter
 from pgqueue.jobs.job import FINISHED, Handle, Job, State, job_id
 from pgqueue.operations import control, inspections
+from pgqueue.operations.auditing import audit
 from pgqueue.operations.choosing import PORTION, ChosenJob, Place, choose
 from pgqueue.operations.enqueueing import wake
 from pgqueue.operations.finishing import Released, release
-from pgqueue.operations.operation import Plan
+from pgqueue.operations.operation import Operation, Plan
 from pgqueue.operations.params import EVERYTHING
 from pgqueue.operations.topics import of_worker
 
@@ -35,6 +36,7 @@ class Act(NamedTuple):
     *do* answers with a word for each job that it found, *done* are those that mean that it worked;
     *states* is what a filter means that names none; *newest*: children before their parents.
     *days*: where a store has days of finished jobs, those that are old enough go as a whole.
+    *to* and *reason*: what is to be noted of it besides.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Act(NamedTuple):
     states: Sequence[State]
     newest: bool = False
     days: bool = False
+    to: str | None = None
+    reason: str | None = None
 
 
 class Portion(NamedTuple):
@@ -83,6 +87,8 @@ class Number(NamedTuple):
 
 
 COUNTED: Final = 10_000
+NAMED: Final = 20
+"""So many ids are written into a note of what was done to jobs by their ids."""
 
 
 def cancelling(
@@ -98,7 +104,7 @@ def cancelling(
         return {id: str(state) for id, state in told.items()}
 
     done = frozenset({State.CANCELLED, State.RUNNING})
-    return Act("cancel", do, done, UNFINISHED, newest=True)
+    return Act("cancel", do, done, UNFINISHED, newest=True, reason=reason)
 
 
 def retrying(*, keep: frozenset[State] = EVERYTHING, now: datetime | None = None) -> Act:
@@ -134,8 +140,9 @@ def moving(queue: str | None = None, priority: int | None = None) -> Act:
         told = yield control.move(_ids(jobs), queue=queue, priority=priority)
         return {id: str(state) for id, state in told.items()}
 
-    name = "move" if priority is None else "reprioritise"
-    return Act(name, do, frozenset(WAITING), WAITING)
+    if priority is None:
+        return Act("move", do, frozenset(WAITING), WAITING, to=f"queue {queue}")
+    return Act("reprioritise", do, frozenset(WAITING), WAITING, to=f"priority {priority}")
 
 
 def purging() -> Act:
@@ -185,34 +192,42 @@ Step: TypeAlias = Callable[[], Plan[Portion]]
 
 
 def steps(
-    act: Act, which: Which, *, partitions: bool = False, now: datetime | None = None
+    act: Act,
+    which: Which,
+    *,
+    partitions: bool = False,
+    who: str | None = None,
+    now: datetime | None = None,
 ) -> Generator[Step, Portion, Acted]:
     """Do *act* to all that *which* means: yield what is to be done next, and be sent its portion.
 
     Each step is atomic in a transaction of its own, and may be tried again. *partitions*: the store
-    has days that can go as a whole.
+    has days that can go as a whole. *who*: each step notes that they did it, in its transaction.
     """
     answers: Answers = {}
     days = 0
     if isinstance(which, Filter):
         if partitions and act.days and (older := which.only_age) is not None:
-            while (gone := (yield partial(day, act, which, older, now=now))).day is not None:
+            by_day = noted(act, partial(day, act, which, older, now=now), who, which)
+            while (gone := (yield by_day)).day is not None:
                 days += gone.day
         place: Place | None = Place()
         while place is not None:
-            done = yield partial(portion, act, which, place, now=now)
+            done = yield noted(act, partial(portion, act, which, place, now=now), who, which)
             answers |= done.answers
             place = done.rest
     else:
         for ids in slices(which, newest=act.newest):
-            done = yield partial(portion_of, act, ids)
+            done = yield noted(act, partial(portion_of, act, ids), who)
             answers |= done.answers
     return Acted(answers, days)
 
 
-def whole(act: Act, which: Which, *, now: datetime | None = None) -> Plan[Acted]:
+def whole(
+    act: Act, which: Which, *, who: str | None = None, now: datetime | None = None
+) -> Plan[Acted]:
     """Do *act* to all that *which* means, in the transaction in which the plan is carried out."""
-    walk = steps(act, which, now=now)
+    walk = steps(act, which, who=who, now=now)
     try:
         step = next(walk)
         while True:
@@ -221,6 +236,41 @@ def whole(act: Act, which: Which, *, now: datetime | None = None) -> Plan[Acted]
     except StopIteration as end:
         acted: Acted = end.value
         return acted
+
+
+def noted(act: Act, step: Step, who: str | None, filter: Filter | None = None) -> Step:
+    """Return *step*, which then notes that *who* did *act*, and to which jobs; nobody: *step*.
+
+    A step that has found no job is not noted.
+    """
+    if who is None:
+        return step
+
+    def then_noted() -> Plan[Portion]:
+        done = yield from step()
+        if done.answers or done.day is not None:
+            yield _note(act, done, who, filter)
+        return done
+
+    return then_noted
+
+
+def _note(act: Act, done: Portion, who: str, filter: Filter | None) -> Operation[None]:
+    ids = sorted(done.answers)
+    counts = Counter(done.answers.values()) + Counter(purged=done.day or 0)
+    answer = ", ".join(f"{count:,} {answer}" for answer, count in sorted(counts.items()))
+    meant = filter.words() or "that there are" if filter is not None else None
+    if filter is None and len(ids) > 1:
+        meant = ", ".join(map(str, ids[:NAMED])) + (", …" if len(ids) > NAMED else "")
+    return audit(
+        who,
+        act.name,
+        target=f"job {ids[0]}" if filter is None and len(ids) == 1 else None,
+        filter=meant,
+        count=counts.total(),
+        answer=answer if act.to is None else f"to {act.to}: {answer}",
+        reason=act.reason,
+    )
 
 
 def slices(which: Iterable[int | Handle[Any]], *, newest: bool = False) -> Iterator[list[int]]:

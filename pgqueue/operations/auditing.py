@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 
-from pgqueue.operations.operation import Answers, Operation, nothing
+from pgqueue.operations.operation import Answers, Operation, Plan, nothing
 from pgqueue.operations.params import from_microseconds, instant, number
+
+T = TypeVar("T")
 
 
 class AuditEntry(msgspec.Struct, frozen=True):
@@ -48,6 +52,27 @@ def audit(
         "now": instant(now),
     }
     return Operation("audit", params, nothing)
+
+
+def noted(
+    plan: Plan[T],
+    who: str | None,
+    verb: str,
+    *,
+    target: str | None = None,
+    reason: str | None = None,
+    answer: Callable[[T], str] | None = None,
+) -> Plan[T]:
+    """Carry out *plan*, and note that *who* did that, with which *answer*; nobody: note nothing.
+
+    To be carried out in one transaction: so there is no act without its note, and no note of an act
+    that was undone.
+    """
+    done = yield from plan
+    if who is not None:
+        said = None if answer is None else answer(done)
+        yield audit(who, verb, target=target, answer=said, reason=reason)
+    return done
 
 
 def audited(

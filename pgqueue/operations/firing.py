@@ -13,6 +13,7 @@ the keys keep two jobs from overlapping.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -65,6 +66,14 @@ class Fired:
     advanced: set[str] = field(default_factory=set)
     became: list[Became] = field(default_factory=list)
     topics: set[str] = field(default_factory=set)
+
+    def words(self) -> str:
+        """How many instants came to what; of one, which job."""
+        if len(self.became) == 1:
+            return f"{self.became[0].outcome}: job {self.became[0].job}"
+        counts = Counter(became.outcome for became in self.became)
+        said = (f"{count:,} {outcome}" for outcome, count in sorted(counts.items()))
+        return ", ".join(said) or "nothing to do"
 
 
 def to_fire(row: ScheduleRow | Unreadable, now: datetime) -> ToFire:

@@ -44,3 +44,9 @@ Plan: TypeAlias = Generator[Operation[Any] | Together[Any], Any, T]
 
 def nothing(answers: Answers) -> None:
     return None
+
+
+def one(operation: Operation[T]) -> Plan[T]:
+    """The plan of a single operation."""
+    answer: T = yield operation
+    return answer

@@ -239,13 +239,16 @@ def forget(
     *,
     kept: timedelta = KEPT,
     most: int = MOST_KEPT,
+    audit: timedelta | None = None,
     now: datetime | None = None,
 ) -> Operation[int]:
-    """Delete what became of instants long ago; answer how many."""
+    """Delete what became of instants long ago, unique keys whose time is over, and what the audit
+    has that is older than *audit*, None for nothing of it; answer how many."""
     params = {
         "limit": str(limit),
         "days": str(kept / timedelta(days=1)),
         "most": str(most),
+        "audit_days": None if audit is None else str(audit / timedelta(days=1)),
         "now": instant(now),
     }
     return Operation("forget", params, lambda a: int(a[0][0][0]))

@@ -1,9 +1,10 @@
--- forget: what became of instants long ago goes, the oldest of a schedule that has very many, and unique keys whose time is
--- over, a portion a call.
+-- forget: what became of instants long ago goes, the oldest of a schedule that has very many, unique keys whose time is
+-- over, and old entries of the audit, a portion a call.
 --
--- in:   limit integer · days float8: how long it is kept · most integer: so many of each schedule · now
+-- in:   limit integer · days float8: how long it is kept · most integer: so many of each schedule
+--       audit_days float8 or null: how long the audit is kept; for ever · now
 -- out:  how many went
--- walks: firing_fired and recent_until from their beginnings; the primary key of those that fired within the last hour
+-- walks: firing_fired, audit_at and recent_until from their beginnings; the primary key of those that fired within the last hour
 -- trap: the watermark, not this history, is what keeps an instant from firing again.
 WITH clock AS MATERIALIZED (
     SELECT coalesce(:now::timestamptz, clock_timestamp()) AS instant
@@ -36,4 +37,6 @@ WITH clock AS MATERIALIZED (
 ), free AS (
     DELETE FROM pgqueue.recent AS r USING over WHERE r.key = ANY (ARRAY[over.key]) RETURNING r.key
 )
-SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM free);
+SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM free)
+     + coalesce((SELECT pgqueue.forget_audit(instant - make_interval(secs => :audit_days::float8 * 86400), :limit::integer)
+                 FROM clock WHERE :audit_days::float8 IS NOT NULL), 0);

@@ -3,6 +3,7 @@
 -- in:   who, verb · target, filter, answer, reason · count · now
 -- out:  no rows
 -- uses: lib/store
+-- full: goes on
 local id = call('INCR', root .. 'audit_id')
 local entry = {clock(given), given.who, given.verb, given.target or false, given.filter or false, given.count or false,
                given.answer or false, given.reason or false}

@@ -1,7 +1,8 @@
--- forget: what became of instants long ago goes, the oldest of a schedule that has very many, and unique keys whose time is
--- over, a portion a call.
+-- forget: what became of instants long ago goes, the oldest of a schedule that has very many, unique keys whose time is
+-- over, and old entries of the audit, a portion a call.
 --
--- in:   limit · days: how long it is kept · most: so many of each schedule · now
+-- in:   limit · days: how long it is kept · most: so many of each schedule
+--       audit_days or null: how long the audit is kept; for ever · now
 -- out:  how many went
 -- uses: lib/schedule
 -- full: goes on
@@ -37,4 +38,17 @@ end
 local over = call('ZRANGEBYSCORE', root .. 'recent_until', '-inf', now, 'LIMIT', 0, budget)
 many('ZREM', root .. 'recent_until', over)
 many('HDEL', root .. 'recent', over)
-return {{{gone + #over}}}
+local old_acts = {}
+if given.audit_days then
+    local ids = call('ZRANGE', root .. 'audits', 0, budget - 1)
+    for n, packed in ipairs(fetch(root .. 'audit', ids)) do
+        local entry = packed and cmsgpack.unpack(packed)
+        if not entry or entry[1] < now - given.audit_days * 86400000000 then
+            old_acts[#old_acts + 1] = ids[n]
+            if entry and entry[4] then call('ZREM', root .. 'audits:' .. entry[4], ids[n]) end
+        end
+    end
+    many('ZREM', root .. 'audits', old_acts)
+    many('HDEL', root .. 'audit', old_acts)
+end
+return {{{gone + #over + #old_acts}}}

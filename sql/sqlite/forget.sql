@@ -1,9 +1,10 @@
--- forget: what became of instants long ago goes, the oldest of a schedule that has very many, and unique keys whose time is
--- over, a portion a call.
+-- forget: what became of instants long ago goes, the oldest of a schedule that has very many, unique keys whose time is
+-- over, and old entries of the audit, a portion a call.
 --
--- in:   limit integer · days real: how long it is kept · most integer: so many of each schedule · now
+-- in:   limit integer · days real: how long it is kept · most integer: so many of each schedule
+--       audit_days real or null: how long the audit is kept; for ever · now
 -- out:  how many went
--- walks: pgqueue_firing_fired and pgqueue_recent_until from their beginnings; the primary key of those that fired within the last hour
+-- walks: pgqueue_firing_fired, pgqueue_audit_at and pgqueue_recent_until from their beginnings; the primary key of those that fired within the last hour
 -- trap: the watermark, not this history, is what keeps an instant from firing again.
 SELECT json_group_array(json_array(schedule, instant)) AS ":old"
 FROM (
@@ -35,4 +36,12 @@ SELECT changes() AS ":gone";
 DELETE FROM pgqueue_recent
 WHERE key IN (SELECT key FROM pgqueue_recent WHERE until <= :now ORDER BY until LIMIT CAST(:limit AS INTEGER));
 
-SELECT :gone + changes();
+SELECT changes() AS ":free";
+
+DELETE FROM pgqueue_audit
+WHERE id IN (SELECT id FROM pgqueue_audit
+             WHERE :audit_days IS NOT NULL AND at < :now - CAST(:audit_days * 86400000000 AS INTEGER)
+             ORDER BY at
+             LIMIT CAST(:limit AS INTEGER));
+
+SELECT :gone + :free + changes();

@@ -19,6 +19,7 @@ COMMANDS = [
     "queues",
     "schedules",
     "workers",
+    "audit",
     "enqueue",
     "demo",
 ]

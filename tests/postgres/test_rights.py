@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 import psycopg
@@ -18,6 +19,7 @@ from pgqueue.jobs.graphs import workflow
 from pgqueue.jobs.job import NewJob, State
 from pgqueue.jobs.unique import Unique
 from pgqueue.operations import Operation, counting, inspections, rights
+from pgqueue.operations.auditing import audit, audited
 from pgqueue.statements.files import folder, schema_files
 from pgqueue.testing.conformance import Store, a_job
 from tests.postgres.roles import a_role, as_role
@@ -354,7 +356,43 @@ def test_a_reader_changes_nothing(
 
 
 def test_a_worker_carries_out_everything(role: Role) -> None:
-    assert permitted(role("worker"), DESCRIBED) == {o.name for o in DESCRIBED} - NOT_OURS
+    everything = {operation.name for operation in DESCRIBED}
+
+    assert permitted(role("worker"), DESCRIBED) == everything - NOT_OURS - {"audited"}
+
+
+@pytest.mark.parametrize("part", ["enqueuer", "worker"])
+def test_who_acts_adds_to_the_audit_and_neither_reads_nor_changes_it(
+    login: Callable[..., psycopg.Connection[Any]], store: Store, part: str
+) -> None:
+    store.do(audit("ann", "cancel", target="job 7"))
+    connection = login(part)
+
+    connection.execute("INSERT INTO pgqueue.audit (at, who, verb) VALUES (now(), 'bob', 'retry')")
+    for asked in (
+        "SELECT who FROM pgqueue.audit",
+        "UPDATE pgqueue.audit SET who = 'bob'",
+        "DELETE FROM pgqueue.audit",
+        "TRUNCATE pgqueue.audit",
+        "INSERT INTO pgqueue.audit (id, who, verb) OVERRIDING SYSTEM VALUE VALUES (0, 'x', 'y')",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(asked.encode())
+    assert [entry.who for entry in store.do(audited())] == ["bob", "ann"]
+
+
+def test_a_worker_lets_go_what_is_old_in_the_audit_and_nothing_of_the_last_week(
+    login: Callable[..., psycopg.Connection[Any]], store: Store
+) -> None:
+    now = datetime.now(UTC)
+    for days in (0, 6, 8):
+        store.do(audit("ann", f"before {days} days", now=now - timedelta(days=days)))
+
+    asked = "SELECT pgqueue.forget_audit('infinity', 100)"
+    assert login("worker").execute(asked).fetchall() == [(1,)]
+    assert [entry.verb for entry in store.do(audited())] == ["before 6 days", "before 0 days"]
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        login("enqueuer").execute(asked)
 
 
 def test_a_worker_makes_and_drops_partitions_that_are_not_its_own(role: Role, store: Store) -> None:
@@ -470,6 +508,7 @@ def test_whoever_calls_a_function_with_its_owners_rights_was_granted_it(store: S
         "enqueue_unique",
         "add_partition",
         "drop_partition",
+        "forget_audit",
     }
     for name, definer, settings, everybody in functions:
         assert settings[0] == "search_path=pg_catalog, pg_temp", name

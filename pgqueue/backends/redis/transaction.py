@@ -79,7 +79,7 @@ class Transaction:
                 answers = yield from self._complete(wanted)
             case "advance" | "fired" if not self._pipelined:
                 answers = yield from self._looked(operation.name, wanted)
-            case "record" if not self._pipelined:
+            case "record" | "audit" if self._operations and not self._pipelined:
                 self._operations.append((operation.name, wanted))
                 answers = []
             case "cancel" if self._operations and "workflow" not in wanted:

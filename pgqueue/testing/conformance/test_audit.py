@@ -1,7 +1,10 @@
-"""audit, audited: who did what."""
+"""audit, audited, and what forget lets go of it: who did what."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
+from pgqueue import operations
 from pgqueue.operations.auditing import AuditEntry, audit, audited
 from pgqueue.testing.conformance.store import NOON, Store
 
@@ -33,3 +36,19 @@ def test_is_read_a_page_at_a_time_and_by_its_target(store: Store) -> None:
     rest = store.do(audited(before=page[-1].id))
     assert [e.target for e in rest] == ["queue q0", "queue q1", "queue q0"]
     assert [e.id for e in store.do(audited(target="queue q1"))] == [page[1].id, rest[1].id]
+
+
+def test_what_is_kept_for_long_enough_goes_the_oldest_first(store: Store) -> None:
+    # In the past: what is younger than a week by the server's own clock may be out of reach.
+    start, day = datetime(2020, 1, 1, tzinfo=UTC), timedelta(days=1)
+    for days in range(20):
+        store.do(audit("ann", "pause", target=f"queue q{days % 2}", now=start + days * day))
+    now, kept = start + 40 * day, 30 * day
+
+    assert store.do(operations.forget(now=now)) == 0
+    assert store.do(operations.forget(4, audit=kept, now=now)) == 4
+    assert store.do(operations.forget(audit=kept, now=now)) == 6
+    assert store.do(operations.forget(audit=kept, now=now)) == 0
+
+    assert [e.at for e in store.do(audited())] == [start + n * day for n in range(19, 9, -1)]
+    assert len(store.do(audited(target="queue q1"))) == 5

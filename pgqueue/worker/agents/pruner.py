@@ -113,8 +113,10 @@ class Pruner(Service):
         return True
 
     async def _forget(self) -> bool:
-        """Deletes what became of schedules' instants long ago, in portions."""
-        while await self._line.execute(operations.forget(PORTION)):
+        """Deletes what became of schedules' instants long ago, unique keys whose time is over and
+        what the audit has kept for long enough, in portions."""
+        forget = operations.forget(PORTION, audit=self._retention.audit_kept())
+        while await self._line.execute(forget):
             pass
         return True
 

@@ -7,12 +7,12 @@
 --       now
 -- out:  true; false when something they rest on has changed meanwhile: then nothing was done
 -- uses: lib/settle
--- runs: begin, enqueue, enqueue_unique, enqueue_once, link, graft, complete, advance, fired, record, cancel
+-- runs: begin, enqueue, enqueue_unique, enqueue_once, link, graft, complete, advance, fired, record, cancel, audit
 -- trap: what a pipeline carries out has perhaps begun already, and Redis undoes nothing: there the job is written even if
 --       memory has become full since `prepare` took its number. That refuses, and so does everybody else.
 local verbs = {begin = begin, enqueue = enqueue, enqueue_unique = enqueue_unique, enqueue_once = enqueue_once,
                link = link, graft = graft, complete = complete,
-               advance = advance, fired = fired, record = record, cancel = cancel}
+               advance = advance, fired = fired, record = record, cancel = cancel, audit = audit}
 if given.once then even_if_full() end
 if not is_settled(given) then return end
 for key, holder in pairs(given.holders) do
