@@ -12,28 +12,41 @@ from pgqueue.operations import rights
 
 @contextmanager
 def explained(backend: Backend) -> Iterator[None]:
-    """Let what was refused within say that the role may only read, if that is so."""
+    """Let what was refused within say which part the role has, and which one it needs."""
     try:
         yield
     except NotPermitted as refused:
-        if (role := _reader(backend)) is None:
+        role, parts = _played(backend)
+        if parts == {"reader"}:
+            words = (
+                f"the role {role} may only read here; to act, take one that was granted --worker "
+                "(`pgqueue grant`), to enqueue alone --enqueuer, or the schema's owner"
+            )
+        elif parts == {"enqueuer"}:
+            words = _cure(refused, f"{role} may only enqueue here", role, "--worker {role} to act")
+        elif "worker" in parts and "reader" not in parts:
+            words = _cure(refused, f"{role} works here, and does not read the audit", role)
+        else:
             raise
-        raise NotPermitted(
-            f"the role {role} may only read here; to act, take one that was granted --worker "
-            "(`pgqueue grant`), to enqueue alone --enqueuer, or the schema's owner"
-        ) from refused
+        raise NotPermitted(words) from refused
 
 
-def _reader(backend: Backend) -> str | None:
-    """Return the role that we are, if it may read everything here: then no right is missing that
-    somebody forgot to give."""
+def _cure(refused: NotPermitted, said: str, role: str, *more: str) -> str:
+    what = str(refused).partition("; the schema's owner")[0]
+    options = ", ".join(["--reader {role} to look", *more]).format(role=role)
+    return f"{what}; the role {said}; the schema's owner runs `pgqueue grant` {options}"
+
+
+def _played(backend: Backend) -> tuple[str, set[str]]:
+    """Return the role that we are, and which parts it was granted wholly."""
     if "roles" not in backend.capabilities:
-        return None
+        return "", set()
     with (
         suppress(PgqueueError, LookupError),
         backend.connect() as connection,
         backend.on(connection) as runner,
     ):
-        held = runner.execute(rights.grant({"reader": [None]}, pretend=True))
-        return held[0].role if all(right.held for right in held) else None
-    return None
+        held = runner.execute(rights.grant({part: [None] for part in rights.PARTS}, pretend=True))
+        lacking = {right.part for right in held if not right.held}
+        return held[0].role, {part for part in rights.PARTS if part not in lacking}
+    return "", set()

@@ -22,7 +22,8 @@ def test_gives_roles_their_parts(terminal: Terminal, postgres_url: str) -> None:
         assert refused.code == 1
         assert len(refused.err.splitlines()) == 1
         assert "permission denied" in refused.err
-        assert "`pgqueue grant`" in refused.err
+        assert f"`pgqueue grant` --reader {web} to look" in refused.err
+        assert f"--reader {web} to look" in Terminal(as_role(postgres_url, web))("status").err
 
 
 def test_a_reader_sees_everything_on_the_command_line(

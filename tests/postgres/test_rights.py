@@ -566,9 +566,22 @@ async def test_a_reader_who_tries_to_act_is_told_what_to_be_granted(postgres_url
         app.close()
 
 
-def test_an_enqueuer_is_not_called_a_reader(postgres_url: str) -> None:
+def test_an_enqueuer_who_looks_or_acts_is_told_what_to_be_granted(postgres_url: str) -> None:
     with a_role(postgres_url, "enqueuer") as role:
         app = App(as_role(postgres_url, role))
-        with pytest.raises(NotPermitted, match="the schema's owner runs `pgqueue grant`"):
-            app.execute(operations.pause("default"))
+        says = (
+            f"permission denied .* the role {role} may only enqueue here; the schema's owner runs "
+            f"`pgqueue grant` --reader {role} to look, --worker {role} to act"
+        )
+        for asked in (operations.pause("default"), inspections.count()):
+            with pytest.raises(NotPermitted, match=says):
+                app.execute(asked)
+        app.close()
+
+
+def test_a_worker_who_reads_the_audit_is_told_what_to_be_granted(postgres_url: str) -> None:
+    with a_role(postgres_url, "worker") as role:
+        app = App(as_role(postgres_url, role))
+        with pytest.raises(NotPermitted, match=f"`pgqueue grant` --reader {role} to look"):
+            app.execute(audited())
         app.close()
