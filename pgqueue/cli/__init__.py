@@ -33,7 +33,7 @@ from pgqueue.cli.command import LazyGroup
             "schedules:schedules",
             "List, pause, run and change schedules.",
         ),
-        "workers": ("workers:workers", "The worker processes that are present."),
+        "workers": ("workers:workers", "List workers; have some claim nothing more, or stop."),
         "doctor": ("doctor:doctor", "What ails the queue, and what helps."),
         "audit": ("audit:audit", "Who did what to which jobs, queues and schedules."),
         "dashboard": ("dashboard:dashboard", "Look at the queue in a browser, and act on it."),

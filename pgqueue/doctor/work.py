@@ -47,6 +47,12 @@ def workers(patient: Patient) -> Iterator[Finding]:
             bad = True
             said = f"worker {worker.id} ({worker.name}) says nothing, and may be dead"
             yield warning("workers", said, "a leader rescues its jobs; is one there?")
+    if quiet := [worker for worker in present if worker.asked == "quiet"]:
+        bad = True
+        names = ", ".join(worker.name for worker in quiet)
+        few = f"{names} claim nothing, as somebody asked them to" if len(quiet) > 1 else ""
+        said = few or f"{names} claims nothing, as somebody asked it to"
+        yield warning("workers", said, f"`pgqueue workers resume {quiet[0].name}`, when it is over")
     if present and not any(worker.leads for worker in present):
         since = min(worker.started_at for worker in present)
         if datetime.now(UTC) - since > FRESH:

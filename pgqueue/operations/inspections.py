@@ -65,7 +65,10 @@ class Queue(msgspec.Struct, frozen=True):
 
 
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker process that is present; *session*: the store sees its death at once."""
+    """A worker process that is present; *session*: the store sees its death at once.
+
+    *asked*: "quiet", it claims nothing more, or "stop", it finishes what runs and ends.
+    """
 
     id: int
     name: str
@@ -78,6 +81,7 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     suspected_at: datetime | None = None
     session: bool
     leads: bool
+    asked: str | None = None
     info: dict[str, Any] = {}
 
 

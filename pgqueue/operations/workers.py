@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -13,6 +13,8 @@ from pgqueue.errors import SequencesBehind, StoreBusy
 from pgqueue.operations.leases import draw_block
 from pgqueue.operations.operation import Answers, Operation, nothing
 from pgqueue.operations.params import as_json, boolean, instant, raw
+
+Asked: TypeAlias = Literal["quiet", "stop"]
 
 
 class ProgressReport(NamedTuple):
@@ -69,8 +71,12 @@ def alive(
     *,
     session: bool = False,
     now: datetime | None = None,
-) -> Operation[None]:
-    """This worker lives, with so many jobs in its hands; waits for nothing that concerns jobs."""
+) -> Operation[Asked | None]:
+    """This worker lives, with so many jobs in its hands; waits for nothing that concerns jobs.
+
+    Answers what somebody asks of it. Where its row is gone, that is what the info of *profile* says
+    under ``asked``.
+    """
     params = {
         "worker": str(worker),
         "running": str(running),
@@ -78,7 +84,7 @@ def alive(
         "session": boolean(session),
         "now": instant(now),
     }
-    return Operation("alive", params, nothing)
+    return Operation("alive", params, lambda answers: answers[-1][0][0])
 
 
 def heartbeat(
@@ -131,6 +137,13 @@ def join(
         "now": instant(now),
     }
     return Operation("join", params, decode)
+
+
+def direct(workers: Iterable[int], asked: Asked | None) -> Operation[list[int]]:
+    """Ask *workers* to claim nothing more ("quiet"), to finish what runs and end ("stop"), or to
+    claim again (None); answer those that are present. They are told at once."""
+    params = {"workers": as_json(sorted(set(workers))), "asked": asked}
+    return Operation("direct", params, lambda answers: [id for (id,) in answers[-1]])
 
 
 def leave(worker: int) -> Operation[None]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pgqueue.operations.workers import Asked
 from pgqueue.tasks import current
 from pgqueue.views.bridges import info_of
 from pgqueue.worker.agents.announcer import Announcer
@@ -160,6 +161,12 @@ def assemble(
         options.sleep_after,
         options.max_jobs,
     )
+
+    def directed(asked: Asked | None) -> None:
+        fetcher.quiet(asked is not None)
+        if asked == "stop":
+            drained()
+
     heartbeater = Heartbeater(
         listener,
         completions,
@@ -169,6 +176,7 @@ def assemble(
         options.heartbeat_interval,
         options.frozen_after,
         lambda: info_of(state for bridge in bridges for state in bridge.states()),
+        directed,
     )
     look = wakeups.look_for_work
     scheduler = Scheduler(

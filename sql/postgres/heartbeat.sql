@@ -4,9 +4,9 @@
 --       profile JSON {name, host, pid, queues, started_at, info}: to insert the row again if it is gone; of a row that is there only queues and info change
 --       jobs    JSON array of {id, lease}
 -- out:  id, lease, cancel_requested of those that are still held; a missing one was lost
-INSERT INTO pgqueue.worker AS w (id, running, pid, started_at, heartbeat_at, session, name, host, queues, info)
+INSERT INTO pgqueue.worker AS w (id, running, pid, started_at, heartbeat_at, session, name, host, queues, info, asked)
 SELECT :worker::integer, :running::integer, p.pid, p.started_at, coalesce(:now::timestamptz, clock_timestamp()),
-       :session::boolean, p.name, p.host, p.queues, coalesce(p.info, '{}')
+       :session::boolean, p.name, p.host, p.queues, coalesce(p.info, '{}'), p.info ->> 'asked'
 FROM jsonb_to_record(:profile::jsonb)
      AS p(pid integer, started_at timestamptz, name text, host text, queues text[], info jsonb)
 ON CONFLICT (id) DO UPDATE

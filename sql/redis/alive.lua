@@ -1,12 +1,12 @@
--- alive: this worker lives. Says only that.
+-- alive: this worker lives: a heartbeat that reads nothing but its own record.
 --
 -- in:   worker · session boolean: its presence shows · running · now
 --       profile JSON text, as it joined; queues and info as they are now
--- out:  no rows
+-- out:  asked: quiet, stop or null, what somebody asks of this worker
 -- uses: lib/worker
-local worker = read_worker(given.worker) or {}
+local worker = read_worker(given.worker) or {[ASKED] = asked_in(given.profile)}
 worker[PROFILE] = given.profile
 worker[RUNNING], worker[HEARTBEAT_AT], worker[SUSPECTED_AT] = given.running, clock(given), false
 worker[SESSION] = given.session
 write_worker(given.worker, worker)
-return {{}}
+return {{{worker[ASKED] or null}}}

@@ -6,7 +6,7 @@
 -- out:  id, lease, cancel_requested of those that are still held; a missing one was lost
 -- uses: lib/worker, lib/job
 -- full: goes on
-local worker = read_worker(given.worker) or {}
+local worker = read_worker(given.worker) or {[ASKED] = asked_in(given.profile)}
 worker[PROFILE] = given.profile
 worker[RUNNING], worker[HEARTBEAT_AT], worker[SUSPECTED_AT] = given.running, clock(given), false
 worker[SESSION] = given.session

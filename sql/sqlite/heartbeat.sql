@@ -4,12 +4,12 @@
 --       profile JSON {name, host, pid, queues, started_at, info}: to insert the row again if it is gone; of a row that is there only queues and info change
 --       jobs    JSON array of {id, lease}
 -- out:  id, lease, cancel_requested of those that are still held; a missing one was lost
-INSERT INTO pgqueue_worker (id, running, pid, started_at, heartbeat_at, session, name, host, queues, info)
+INSERT INTO pgqueue_worker (id, running, pid, started_at, heartbeat_at, session, name, host, queues, info, asked)
 SELECT CAST(:worker AS INTEGER), CAST(:running AS INTEGER), :profile ->> '$.pid',
        strftime('%s', substr(at, 1, 19) || substr(at, iif(substr(at, 20, 1) = '.', 27, 20))) * 1000000
            + iif(substr(at, 20, 1) = '.', substr(at, 21, 6), 0),
        :now, :session = 'true', :profile ->> '$.name', :profile ->> '$.host', :profile -> '$.queues',
-       coalesce(:profile -> '$.info', '{}')
+       coalesce(:profile -> '$.info', '{}'), :profile ->> '$.info.asked'
 FROM (SELECT :profile ->> '$.started_at' AS at)
 WHERE true
 ON CONFLICT (id) DO UPDATE

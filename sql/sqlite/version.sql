@@ -4,7 +4,8 @@
 -- out:  version
 -- trap: a test suite that empties all tables leaves the tables and not the note: then what a file has made says it.
 SELECT coalesce(max(version), (
-    SELECT max(CASE WHEN EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'pgqueue_audit_at') THEN '0011'
+    SELECT max(CASE WHEN EXISTS (SELECT 1 FROM pragma_table_info('pgqueue_worker') WHERE name = 'asked') THEN '0012'
+                    WHEN EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'pgqueue_audit_at') THEN '0011'
                     WHEN EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'pgqueue_recent') THEN '0010'
                     WHEN EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'pgqueue_tally') THEN '0009'
                     WHEN EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'pgqueue_queue_key') THEN '0008'

@@ -7,7 +7,7 @@ SELECT json_object(
            'started_at', strftime('%Y-%m-%dT%H:%M:%S', w.started_at / 1000000, 'unixepoch') || printf('.%06dZ', w.started_at % 1000000),
            'heartbeat_at', strftime('%Y-%m-%dT%H:%M:%S', w.heartbeat_at / 1000000, 'unixepoch') || printf('.%06dZ', w.heartbeat_at % 1000000),
            'suspected_at', strftime('%Y-%m-%dT%H:%M:%S', w.suspected_at / 1000000, 'unixepoch') || printf('.%06dZ', w.suspected_at % 1000000),
-           'session', json(iif(w.session, 'true', 'false')), 'info', json(w.info),
+           'session', json(iif(w.session, 'true', 'false')), 'info', json(w.info), 'asked', w.asked,
            'leads', json(iif(EXISTS (SELECT 1 FROM pgqueue_leader AS l WHERE l.worker = w.id AND l.until > :now), 'true', 'false')))
 FROM pgqueue_worker AS w
 ORDER BY w.started_at, w.id;

@@ -8,6 +8,7 @@ from pgqueue import App
 from pgqueue.jobs.graphs import workflow
 from pgqueue.jobs.job import NewJob
 from pgqueue.managing.actors import this_user
+from tests.cli.conftest import Start
 from tests.cli.shop import send
 from tests.cli.terminal import Terminal
 
@@ -109,3 +110,31 @@ def test_shows_what_was_done_to_one_a_page_at_a_time(terminal: Terminal, app: Ap
     assert (newest["who"], newest["verb"]) == ("bob", "resume")
     rest = notes(terminal, "--before", str(newest["id"]))
     assert [n["target"] for n in rest] == ["queue a", "queue b"]
+
+
+def test_workers_are_asked_to_be_quiet_to_go_on_and_to_stop(
+    terminal: Terminal, app: App, worker: Start
+) -> None:
+    process = worker("--name", "till")
+    process.says("leads")
+    assert "till" in terminal.ok("workers")
+    [document] = terminal("workers", "--json").json
+    assert document["asked"] is None
+
+    text = terminal.ok("workers", "quiet", "till", "--reason", "a deploy", "--by", "ann")
+    assert text == "till claims nothing more\n"
+    process.says("asked to claim nothing more")
+    assert "quiet" in terminal.ok("workers", "list")
+    assert terminal.ok("workers", "resume", document["id"]) == "till claims again\n"
+    process.says("asked to claim again")
+    unknown = terminal("workers", "stop", "4711")
+    assert (unknown.code, "no worker 4711" in unknown.err) == (1, True)
+    assert terminal.ok("workers", "stop", "--all") == "till is to stop\n"
+    assert process.ends() == 0
+
+    assert said(terminal) == [
+        ("quiet", "worker till", "claims nothing more"),
+        ("resume", "worker till", "claims again"),
+        ("stop", "worker till", "is to stop"),
+    ]
+    assert (notes(terminal)[0]["who"], notes(terminal)[0]["reason"]) == ("ann", "a deploy")

@@ -147,9 +147,16 @@ def pause(store: Store) -> tuple[Operation[Any], Callable[[], object]]:
     return operations.pause("default", now=store.now), look
 
 
+def direct(store: Store) -> tuple[Operation[Any], Callable[[], object]]:
+    def look() -> object:
+        return [worker.asked for worker in store.workers().values()]
+
+    return operations.direct([store.worker], "quiet"), look
+
+
 VERBS = [
     enqueue, enqueue_unique, enqueue_once, claim, complete, fail, release, progress, heartbeat,
-    join, cancel, retry, promote, rescue, prune, elect, pause,
+    join, cancel, retry, promote, rescue, prune, elect, pause, direct,
 ]  # fmt: skip
 
 

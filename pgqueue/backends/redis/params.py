@@ -20,6 +20,7 @@ _TEXTS: Final = frozenset(
     {
         "answer",
         "args",
+        "asked",
         "changed",
         "declared",
         "environment",
@@ -63,6 +64,7 @@ _DOCUMENTS: Final = frozenset(
         "tags",
         "topics",
         "windows",
+        "workers",
         "workflows",
     }
 )

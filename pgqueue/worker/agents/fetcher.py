@@ -17,9 +17,10 @@ from pgqueue.worker.agents.unheard import Unheard
 from pgqueue.worker.connection import ReconnectingConnection
 from pgqueue.worker.life import Life
 from pgqueue.worker.running.executor import Executor
-from pgqueue.worker.service import Service, happens
+from pgqueue.worker.service import Service, happens, log
 
 BATCH = 2_000
+QUIET_SECONDS = 1.0
 
 
 class Fetcher(Service):
@@ -59,6 +60,7 @@ class Fetcher(Service):
         self._max_jobs = max_jobs
         self.enough = asyncio.Event()
         self.taken = 0
+        self._quiet = False
         listener.drops.append(self._drop)
 
     def notified(self, queue: str) -> None:
@@ -92,6 +94,13 @@ class Fetcher(Service):
         since = monotonic() - seconds
         return {name for name, cursor in self._cursors.items() if cursor.idle_since < since}
 
+    def quiet(self, quiet: bool) -> None:
+        """Claims nothing, from now on or no longer; what was claimed before runs."""
+        if quiet != self._quiet:
+            log.info("asked to claim nothing more" if quiet else "asked to claim again")
+            self._quiet = quiet
+            self.look()
+
     def ended(self) -> None:
         """Jobs of ours have ended: where the limits allow no more, there may be a place now."""
         for cursor in self._cursors.values():
@@ -120,6 +129,9 @@ class Fetcher(Service):
             if self._max_jobs is not None and self.taken >= self._max_jobs and not self._unheard:
                 self.enough.set()
                 return
+            if self._quiet:
+                await self._rest()
+                continue
             cursor = self._ready(monotonic())
             if cursor is None:
                 await self._wait()
@@ -162,6 +174,13 @@ class Fetcher(Service):
         soonest = min((cursor.poll_at for cursor in self._cursors.values()), default=now + 1)
         soonest = min((soonest, *(unheard.ask_at for unheard in self._unheard.values())))
         await happens(self._woken, max(0.0, soonest - now))
+        self._woken.clear()
+
+    async def _rest(self) -> None:
+        """A quiet worker wants no notification. It still asks what became of its claims."""
+        for cursor in self._cursors.values():
+            self._rise(cursor)
+        await happens(self._woken, QUIET_SECONDS)
         self._woken.clear()
 
     async def _claim(self, cursor: Cursor, limit: int) -> None:

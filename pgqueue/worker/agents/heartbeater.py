@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any
 
 from pgqueue import operations
+from pgqueue.operations.workers import Asked
 from pgqueue.worker.agents.listener import Listener
 from pgqueue.worker.connection import ReconnectingConnection
 from pgqueue.worker.life import Life
@@ -24,6 +25,9 @@ SOON_SECONDS = 1.0
 
 class Heartbeater(Service):
     """Asks about the leases now and then, and at once when somebody cancels one of our jobs.
+
+    The sign of life is answered with what somebody asks of this worker, of which *directed* is told
+    when it changes.
 
     While jobs run it asks more often; without a session of our own every second, as nothing else
     tells us of a cancellation then. Idle, it asks only every other time: whether the session still
@@ -43,6 +47,7 @@ class Heartbeater(Service):
         interval: float,
         frozen_after: float,
         bridges: Callable[[], Mapping[str, Any]] = dict,
+        directed: Callable[[Asked | None], None] = lambda asked: None,
     ) -> None:
         self._listener = listener
         self._other = other
@@ -57,6 +62,8 @@ class Heartbeater(Service):
         self._said_running = 0
         self._seen_busy = False
         self._bridges = bridges
+        self._directed = directed
+        self._said: Asked | None = None
         self._beat_at = 0.0
         self._soon: asyncio.TimerHandle | None = None
 
@@ -87,7 +94,8 @@ class Heartbeater(Service):
         await listener.recognise(line)
         beats = listener.beats + 1
         profile, session = self._present_profile(beats), listener.present
-        await line.execute(operations.alive(listener.worker, len(held), profile, session=session))
+        alive = operations.alive(listener.worker, len(held), profile, session=session)
+        self._told(await line.execute(alive))
         listener.beats = beats
         self._said_running = len(held)
         if session == listener.present:
@@ -103,14 +111,20 @@ class Heartbeater(Service):
             elif answer[lease].cancel_requested:
                 self._executor.cancel(*lease)
 
+    def _told(self, asked: Asked | None) -> None:
+        if asked != self._said:
+            self._said = asked
+            self._directed(asked)
+
     def _present_profile(self, beats: int) -> dict[str, Any]:
         """The profile, and how the worker is now.
 
         *full*: the queues that are at their limit here, for those who ask why a job waits.
         *running*: how many jobs run here, by queue; *longest*: the ids of those that have been
         running long, the longest first; the store has no index for either. *beats*: how often we
-        have said that we live; a store that knows of fewer has been restored from a backup. And how
-        the bridges are, if there are some.
+        have said that we live; a store that knows of fewer has been restored from a backup.
+        *asked*: what we were asked to do, for a row that has to be made again. And how the bridges
+        are, if there are some.
         """
         runs = [run for run in self._executor.runs() if run.task is not None]
         long = sorted(
@@ -122,6 +136,7 @@ class Heartbeater(Service):
             "running": dict(Counter(run.job.queue for run in runs)),
             "longest": [run.job.id for run in long[:MOST_LONG]],
             "beats": beats,
+            "asked": self._said,
             **self._bridges(),
         }
         return self._profile | {"info": self._profile["info"] | more}

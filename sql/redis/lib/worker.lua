@@ -4,7 +4,7 @@
 -- out:  functions
 -- uses: lib/store, lib/instant
 -- trap: a profile {name, host, pid, queues, started_at, info} is the JSON text that the worker gave.
-local PROFILE, RUNNING, HEARTBEAT_AT, SUSPECTED_AT, SESSION = 1, 2, 3, 4, 5
+local PROFILE, RUNNING, HEARTBEAT_AT, SUSPECTED_AT, SESSION, ASKED = 1, 2, 3, 4, 5, 6
 
 local function read_worker(id)
     local packed = id and call('HGET', root .. 'worker', id)
@@ -25,9 +25,16 @@ end
 
 local function profile_of(worker) return cjson.decode(worker[PROFILE]) end
 
+-- What a worker has been asked before, as it says itself: its record may be gone.
+local function asked_in(profile)
+    local asked = (cjson.decode(profile).info or {}).asked
+    return asked ~= null and asked or false
+end
+
 local function worker_text(id, worker, more)
     return joined({'"id":' .. text(id), inside(worker[PROFILE]), '"running":' .. text(worker[RUNNING]),
                    '"heartbeat_at":"' .. iso(worker[HEARTBEAT_AT]) .. '"',
                    '"suspected_at":' .. (worker[SUSPECTED_AT] and '"' .. iso(worker[SUSPECTED_AT]) .. '"' or 'null'),
-                   '"session":' .. tostring(worker[SESSION]), more or ''})
+                   '"session":' .. tostring(worker[SESSION]),
+                   '"asked":' .. (worker[ASKED] and '"' .. worker[ASKED] .. '"' or 'null'), more or ''})
 end

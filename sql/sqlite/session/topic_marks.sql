@@ -1,7 +1,8 @@
 -- topic_marks: what there is now under each of the topics somebody sleeps on; asked when the file has changed.
 --
 -- in:   topics JSON array of text: queues' names, '@' for when the next job or schedule is due, '+' for who is here,
---              '#7' for the end of job 7, '!3' for jobs of worker 3 that are to be cancelled
+--              '#7' for the end of job 7, '!3' for jobs of worker 3 that are to be cancelled, and what it is
+--              asked to do itself
 -- out:  topic, mark: null when there is nothing; another one than last time is news
 -- walks: each topic's index, to its first entry
 SELECT t.value,
@@ -14,8 +15,9 @@ SELECT t.value,
                                                ORDER BY next_at LIMIT 1)))
            WHEN '+' THEN (SELECT sum(id) FROM pgqueue_worker)
            WHEN '#' THEN iif(EXISTS (SELECT 1 FROM pgqueue_job WHERE id = CAST(substr(t.value, 2) AS INTEGER)), NULL, 1)
-           WHEN '!' THEN (SELECT group_concat(id) FROM pgqueue_job
+           WHEN '!' THEN (SELECT coalesce(group_concat(id), '') FROM pgqueue_job
                           WHERE cancel_requested = 1 AND worker = CAST(substr(t.value, 2) AS INTEGER))
+                         || coalesce((SELECT ' ' || asked FROM pgqueue_worker WHERE id = CAST(substr(t.value, 2) AS INTEGER)), '')
            ELSE (SELECT CASE WHEN q.limits IS NULL THEN j.key || ' ' || j.priority || ' ' || j.position
                              ELSE (SELECT number FROM pgqueue_last) || ' ' || (
                                  SELECT count(*) FROM pgqueue_job AS r
