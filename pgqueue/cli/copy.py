@@ -12,7 +12,7 @@ import click
 
 from pgqueue.cli.command import Command, Failure
 from pgqueue.cli.printable import say
-from pgqueue.cli.store import json_option, schema_name
+from pgqueue.cli.store import by_option, json_option, schema_name
 
 if TYPE_CHECKING:
     from pgqueue.backends.base import Backend
@@ -42,19 +42,29 @@ PATIENCE_SECONDS = 3.0
     help="The schema, or namespace, to copy to.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what there is to copy.")
+@by_option
 @json_option
 def copy(
-    from_url: str, to_url: str, from_schema: str, to_schema: str, dry_run: bool, as_json: bool
+    from_url: str,
+    to_url: str,
+    from_schema: str,
+    to_schema: str,
+    dry_run: bool,
+    by: str | None,
+    as_json: bool,
 ) -> None:
     """Take waiting jobs, dead letters and paused queues along to another store.
 
     With their edges, workflows, attempts, errors, keys and times. Both stores need their tables
     (`pgqueue migrate`). Stop the workers of the first store before, and whoever enqueues there.
     Nothing is deleted there. A copy that was interrupted is started again, and goes on: no job
-    is brought twice.
+    is brought twice. What workers have counted, and the audit, stay where they are; the audit of
+    the store to copy to notes the copy.
     """
     from pgqueue.cli import output
     from pgqueue.copying.copier import Copier
+    from pgqueue.managing.actors import actor
+    from pgqueue.operations.auditing import audit
 
     with _opened(from_url, from_schema) as source, _opened(to_url, to_schema) as target:
         if not dry_run:
@@ -63,6 +73,8 @@ def copy(
         report = copier.survey()
         if not dry_run:
             _copy(copier, report)
+            answer = f"{report.brought:,} jobs from {source.store}, schema {from_schema}"
+            target.execute(audit(actor(by), "copy", count=report.brought, answer=answer))
     if as_json:
         output.print_json(_document(report, dry_run))
         return

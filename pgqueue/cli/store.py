@@ -149,6 +149,14 @@ schema_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
+by_option = click.option(
+    "--by",
+    envvar="PGQUEUE_ACTOR",
+    show_envvar=True,
+    metavar="NAME",
+    help="Who does it, for the audit.  [default: your user name, and the host]",
+)
+
 
 def store_options(command: F) -> F:
     """Gives *command* the options that name a store, as its parameter *store*."""
@@ -166,13 +174,7 @@ def acting_options(command: F) -> F:
     """Gives *command*, which changes something, the options that name a store, and `--by`: who
     does it."""
 
-    @click.option(
-        "--by",
-        envvar="PGQUEUE_ACTOR",
-        show_envvar=True,
-        metavar="NAME",
-        help="Who does it, for the audit.  [default: your user name, and the host]",
-    )
+    @by_option
     @store_options
     @functools.wraps(command)
     def by_somebody(*args: Any, store: Store, by: str | None, **kwargs: Any) -> Any:

@@ -6,11 +6,14 @@
 It stands on pgqueue's hooks, and patches nothing. Each attempt has an isolation scope of its own. A
 task's error is an event when it is final: the attempts are used up, or the retry policy says so. A
 task that returns Snooze, Retry, Cancel or Discard has decided by itself, and is none.
+
+With *monitors* the jobs of schedules are check-ins of Sentry's cron monitors: one for each instant,
+in progress from its first attempt on, and settled when the store has confirmed how the job ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from time import time
 from typing import Any, Final
@@ -22,6 +25,7 @@ from sentry_sdk.types import Event, Hint
 from sentry_sdk.utils import event_from_exception
 
 from pgqueue.app import App
+from pgqueue.contrib.sentry_monitors import Monitors
 from pgqueue.errors import JobCancelled
 from pgqueue.jobs import carrying
 from pgqueue.jobs.job import NewJob
@@ -32,18 +36,25 @@ from pgqueue.worker.running.endings import FAILED_ATTEMPT
 _ORIGIN: Final = "auto.queue.pgqueue"
 _TRACE, _BAGGAGE = "sentry-trace", "sentry-baggage"
 _applications: WeakKeyDictionary[App, bool] = WeakKeyDictionary()
+_monitored: WeakKeyDictionary[App, Monitors] = WeakKeyDictionary()
 
 
-def instrument(app: App, *, every_attempt: bool = False) -> None:
+def instrument(
+    app: App, *, every_attempt: bool = False, monitors: bool | Mapping[str, Any] = False
+) -> None:
     """Have Sentry hear of *app*'s jobs, from workers that start later; again, it changes nothing.
 
     *every_attempt*: an attempt that fails and will be tried again is an event, too. Arguments are
-    sent only with `send_default_pii=True`. Where tasks run in processes of the pool, call it, and
-    `sentry_sdk.init`, in a module that those import.
+    sent only with `send_default_pii=True`. *monitors*: jobs of schedules are check-ins; a mapping
+    is of fields of the monitors' configuration, ``{"max_runtime": 120, "checkin_margin": 5}``.
+    Where tasks run in processes of the pool, call it, and `sentry_sdk.init`, in a module that those
+    import.
     """
     if app not in _applications:
         app.around(_hook_of(app))
     _applications[app] = every_attempt
+    if monitors is not False and app not in _monitored:
+        _monitored[app] = Monitors(app, {} if monitors is True else monitors)
     if send not in carrying.carriers:
         carrying.carriers.append(send)
         sentry_sdk.get_global_scope().add_event_processor(_without_log_of_failures)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pgqueue.backends.base import Backend
 from pgqueue.doctor.bridges import BRIDGES
 from pgqueue.doctor.connection import CONNECTION
+from pgqueue.doctor.counts import COUNTS
 from pgqueue.doctor.findings import Check as Check
 from pgqueue.doctor.findings import Finding as Finding
 from pgqueue.doctor.findings import Patient, error, warning
@@ -21,7 +22,7 @@ from pgqueue.doctor.work import WORK
 from pgqueue.errors import NotPermitted, PgqueueError, SchemaError, StoreUnavailable
 from pgqueue.statements.files import names
 
-CHECKS: tuple[Check, ...] = (*CONNECTION, *SERVER, *WORK, *SCHEDULES, *BRIDGES)
+CHECKS: tuple[Check, ...] = (*CONNECTION, *SERVER, *WORK, *SCHEDULES, *BRIDGES, *COUNTS)
 
 
 def examine(backend: Backend, schema: str) -> Iterator[Finding]:

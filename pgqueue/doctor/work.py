@@ -163,7 +163,7 @@ def _is_full(queue: Queue) -> bool:
 
 
 def _is_free(worker: WorkerInfo) -> bool:
-    return worker.running < int(worker.info.get("concurrency", 0))
+    return worker.asked is None and worker.running < int(worker.info.get("concurrency", 0))
 
 
 def stuck(patient: Patient) -> Iterator[Finding]:

@@ -60,6 +60,7 @@ def test_a_new_redis_is_healthy(look_at_redis: Look) -> None:
             "tasks",
             "schedules",
             "bridges",
+            "tally",
         )
     ]
     assert "ms there and back" in found[1].message

@@ -9,8 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from pgqueue import operations
 from pgqueue.jobs.schedules.rows import NEVER, ScheduleRow
+from pgqueue.jobs.tally import Series
 from pgqueue.operations import ScheduleWrite
+from pgqueue.operations.tallying import MINUTE, TallyRow, folding, minute_of, tally
 from pgqueue.testing.conformance import Store, a_job
 from tests.cli.terminal import Terminal
 from tests.doctor.conftest import Look, well
@@ -61,6 +64,33 @@ def test_workers_nobody_leads(look: Look, store: Store) -> None:
     assert "nobody leads" in finding.message
     store.elect(worker)
     assert well(look("workers"))
+
+
+def test_a_worker_that_somebody_has_made_quiet(look: Look, store: Store) -> None:
+    worker = joined(store, name="till")
+    store.do(operations.direct([worker], "quiet"))
+
+    [finding] = look("workers")
+    assert finding.level == "warning"
+    assert finding.message == "till claims nothing, as somebody asked it to"
+    assert "pgqueue workers resume till" in (finding.cure or "")
+    store.do(operations.direct([worker], None))
+    assert well(look("workers"))
+
+
+def test_counts_that_no_leader_sums_up(look: Look, store: Store) -> None:
+    began = datetime.now(UTC) - timedelta(hours=1, minutes=30)
+    counted = Series("default", "task", {"completed": 3})
+    store.do(tally([TallyRow(minute_of(began), MINUTE, 7, counted)]))
+    assert well(look("tally"))  # nobody was there to do it
+
+    joined(store, started_at=an_hour_ago() - timedelta(hours=3))
+
+    [finding] = look("tally")
+    assert finding.level == "warning"
+    assert finding.message == f"what workers counted since {began:%H:%M} UTC is not summed up"
+    store.carry(folding(datetime.now(UTC)))
+    assert well(look("tally"))
 
 
 @pytest.mark.parametrize("level", ["warning", "error"])

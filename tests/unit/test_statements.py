@@ -293,6 +293,8 @@ GIVEN: dict[str, Any] = {
     "who": "ann",
     "verb": "cancel",
     "advances": [],
+    "workers": [1],
+    "asked": "quiet",
     "instants": [],
     "record.firings": [],
     "graft.job": operations.recall(1, 2).decode([[CLAIMED]])[0],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,9 +15,10 @@ from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.transport import Transport
 
 from pgqueue import App, Cancel, Context, Discard, Retry, Snooze
-from pgqueue.contrib import sentry
+from pgqueue.contrib import sentry, sentry_monitors
 from pgqueue.errors import JobCancelled
 from pgqueue.jobs import carrying
+from pgqueue.jobs.schedules.timing import Timing
 from tests.worker.conftest import Work
 from tests.worker.process import PATIENCE, soon
 from tests.worker.store import becomes, ended
@@ -225,3 +227,94 @@ async def test_without_a_client_jobs_run_as_ever(app: App, work: Work) -> None:
     handle = await app.enqueue_async(send.job())
     assert await app.result_async(handle, PATIENCE) == "sent"
     assert (await ended(app, handle)).metadata is None
+
+
+# Check-ins
+
+
+def check_ins(sent: Sent) -> list[dict[str, Any]]:
+    return [item for kind, item in list(sent.items) if kind == "check_in"]
+
+
+async def settled(sent: Sent, status: str) -> list[dict[str, Any]]:
+    await soon(lambda: any(each["status"] == status for each in check_ins(sent)))
+    return check_ins(sent)
+
+
+def now_and_nightly(app: App, task: Any, name: str) -> None:
+    app.owner = "shop"
+    app.schedule(name, "0 3 * * *", task.job(), zone="Europe/Berlin", immediately=True)
+
+
+async def test_a_schedules_jobs_are_check_ins_of_its_monitor(
+    app: App, work: Work, sent: Sent
+) -> None:
+    @app.task
+    async def report() -> None: ...
+
+    sentry.instrument(app, monitors={"max_runtime": 120})
+    sentry.instrument(app, monitors=True)  # again, it changes nothing
+    now_and_nightly(app, report, "nightly")
+    await work()
+    began, ok = await settled(sent, "ok")
+    await app.result_async(await app.enqueue_async(report.job()), PATIENCE)  # by hand: none
+
+    assert (began["status"], ok["status"]) == ("in_progress", "ok")
+    assert began["check_in_id"] == ok["check_in_id"]
+    assert began["monitor_slug"] == ok["monitor_slug"] == "nightly"
+    assert began["monitor_config"] == {
+        "schedule": {"type": "crontab", "value": "0 3 * * *"},
+        "timezone": "Europe/Berlin",
+        "max_runtime": 120,
+    }
+    assert len(check_ins(sent)) == 2
+
+
+async def test_a_check_in_fails_with_the_last_attempt_alone(
+    app: App, work: Work, sent: Sent
+) -> None:
+    @app.task(max_attempts=2, retry=0)
+    async def report() -> None:
+        raise ValueError
+
+    sentry.instrument(app, monitors=True)
+    now_and_nightly(app, report, "nightly")
+    await work()
+    found = await settled(sent, "error")
+
+    assert [each["status"] for each in found] == ["in_progress", "in_progress", "error"]
+    assert len({each["check_in_id"] for each in found}) == 1
+
+
+async def test_without_monitors_there_are_no_check_ins(app: App, work: Work, sent: Sent) -> None:
+    @app.task
+    async def report() -> None: ...
+
+    now_and_nightly(app, report, "nightly")
+    await work()
+    await sent.until("transaction", "report")
+
+    assert check_ins(sent) == []
+
+
+def test_a_monitor_has_a_slug_that_sentry_takes() -> None:
+    assert sentry_monitors.slug("nightly_report-2") == "nightly_report-2"
+    slugs = [sentry_monitors.slug(name) for name in ("Digest/7", "digest-7", "7", "x" * 128)]
+    assert len(set(slugs)) == 4
+    assert all(re.fullmatch(r"[a-z0-9_-]{1,50}", slug) and not slug.isdigit() for slug in slugs)
+
+
+@pytest.mark.parametrize(
+    ("when", "told"),
+    [
+        ("0 3 * * 1-5", {"type": "crontab", "value": "0 3 * * 1-5"}),
+        ("0 3 L * *", None),
+        ("@every 90m", {"type": "interval", "value": 90, "unit": "minute"}),
+        ("@every 48h", {"type": "interval", "value": 2, "unit": "day"}),
+        ("@every 15s", None),
+    ],
+)
+def test_a_monitor_knows_when_to_expect_what_sentry_can_say(
+    when: str, told: dict[str, Any] | None
+) -> None:
+    assert sentry_monitors.schedule_of(Timing.parse(when)) == told

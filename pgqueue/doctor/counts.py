@@ -1,0 +1,33 @@
+"""Checks of what workers have counted. Any store can have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from pgqueue.doctor.findings import Check, Finding, Patient, ok, warning
+from pgqueue.operations import inspections
+from pgqueue.operations.tallying import EVERYBODY, FOLDED_BACK, tallied
+
+SUMMED = timedelta(hours=1)
+"""By then minutes have been summed up: the leader does that every ten minutes."""
+LOOKED_AT = 1_000
+
+
+def tally(patient: Patient) -> Iterator[Finding]:
+    """Minutes that no leader sums up, though somebody has been there all the time to do so."""
+    now = datetime.now(UTC)
+    since = now - FOLDED_BACK + timedelta(minutes=10)
+    rows = patient.ask(tallied(since, now - SUMMED, limit=LOOKED_AT))
+    left = [row.at for row in rows if row.worker > EVERYBODY]
+    steady = [w for w in patient.ask(inspections.workers()) if w.started_at < since]
+    if left and steady:
+        said = f"what workers counted since {left[0]:%H:%M} UTC is not summed up"
+        yield warning(
+            "tally", said, "the leader does that; see its log, and `workers` for who leads"
+        )
+    else:
+        yield ok("tally", "what workers have counted is summed up")
+
+
+COUNTS = (Check("tally", tally),)
