@@ -12,7 +12,7 @@ import click
 
 from pgqueue.cli.command import Command, Failure
 from pgqueue.cli.printable import say
-from pgqueue.cli.store import by_option, json_option, schema_name
+from pgqueue.cli.store import Store, by_option, json_option, schema_name
 
 if TYPE_CHECKING:
     from pgqueue.backends.base import Backend
@@ -63,9 +63,9 @@ def copy(
     """
     from pgqueue.cli import output
     from pgqueue.copying.copier import Copier
-    from pgqueue.managing.actors import actor
     from pgqueue.operations.auditing import audit
 
+    who = Store(to_url, to_schema, by).who
     with _opened(from_url, from_schema) as source, _opened(to_url, to_schema) as target:
         if not dry_run:
             _refuse_living(source)
@@ -74,7 +74,7 @@ def copy(
         if not dry_run:
             _copy(copier, report)
             answer = f"{report.brought:,} jobs from {source.store}, schema {from_schema}"
-            target.execute(audit(actor(by), "copy", count=report.brought, answer=answer))
+            target.execute(audit(who, "copy", count=report.brought, answer=answer))
     if as_json:
         output.print_json(_document(report, dry_run))
         return

@@ -23,9 +23,7 @@ def tally(patient: Patient) -> Iterator[Finding]:
     steady = [w for w in patient.ask(inspections.workers()) if w.started_at < since]
     if left and steady:
         said = f"what workers counted since {left[0]:%H:%M} UTC is not summed up"
-        yield warning(
-            "tally", said, "the leader does that; see its log, and `workers` for who leads"
-        )
+        yield warning("tally", said, "the leader does that; see the log of the one that leads")
     else:
         yield ok("tally", "what workers have counted is summed up")
 
