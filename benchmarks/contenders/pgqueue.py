@@ -41,6 +41,17 @@ class Pgqueue(Agent):
 
     connection: psycopg.Connection[Any]
 
+    def __init__(self, url: str, options: dict[str, Any]) -> None:
+        super().__init__(url, options)
+        if options.get("traced"):
+            from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+
+            from pgqueue.contrib.otel import PgqueueInstrumentor
+
+            provider = TracerProvider()
+            provider.add_span_processor(SpanProcessor())  # it has the spans, and does nothing
+            PgqueueInstrumentor().instrument(tracer_provider=provider)
+
     @property
     def _is_postgres(self) -> bool:
         return self.url.startswith("postgres")

@@ -21,6 +21,13 @@ def cases(size: int | None) -> list[Case]:
         Case("one worker", partial(measure, jobs=jobs), ours),
         Case("two workers", partial(measure, jobs=jobs, processes=2), ours),
         Case("jobs of 1 ms", partial(measure, jobs=jobs // 2, seconds=0.001), ("raw", "pgqueue")),
+        Case(
+            "with spans of OpenTelemetry",
+            partial(measure, jobs=jobs // 2),
+            ("pgqueue", "pgqueue/traced"),
+            baseline="pgqueue",
+            backends=("postgres",),
+        ),
         Case("arguments of 1 kB", partial(measure, jobs=jobs // 2, size=1_000)),
         Case("arguments of 32 kB", partial(measure, jobs=jobs // 20, size=32_000)),
     ]

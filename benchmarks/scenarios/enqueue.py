@@ -35,7 +35,16 @@ def cases(size: int | None) -> list[Case]:
         Case(f"1 client, {kind}", partial(measure_kind, kind=kind), backends=("postgres",))
         for kind in get_args(Kind)
     ]
-    return [Case(f"{jobs:,} jobs at once", partial(measure_bulk, jobs=jobs)), *singles, *kinds]
+    bulk = partial(measure_bulk, jobs=jobs)
+    single = partial(measure, clients=1, crew="no worker")
+    traced = [
+        Case(title, ask, ("pgqueue", "pgqueue/traced"), "pgqueue", ("postgres",))
+        for title, ask in (
+            (f"{jobs:,} jobs at once, with spans of OpenTelemetry", bulk),
+            ("1 client, with spans of OpenTelemetry", single),
+        )
+    ]
+    return [Case(f"{jobs:,} jobs at once", bulk), *singles, *traced, *kinds]
 
 
 def measure(stand: Stand, *, clients: int, crew: Crew) -> Figures:
