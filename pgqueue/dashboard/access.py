@@ -21,9 +21,10 @@ VERBS: Final = READING | {
     "resume",
     "limit",
     "schedule",
+    "workers",
 }
 """What a route may ask for. *reveal* shows values that look like secrets; *schedule* is all that
-can be done to schedules."""
+can be done to schedules, *workers* to workers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 from pgqueue import App, operations
 from pgqueue.dashboard import Access
 from pgqueue.operations import inspections
-from pgqueue.testing.conformance import NOON
+from pgqueue.operations.auditing import audited
+from pgqueue.testing.conformance import NOON, PROFILE
 from tests.dashboard.conftest import SECRET, client
 from tests.dashboard.test_pages import JSON, ids
 
@@ -58,6 +59,23 @@ def test_a_queue_is_paused_and_resumed(site: TestClient) -> None:
         if queue["name"] == "mail"
     ]
     assert mail["paused_at"] is None
+
+
+def test_a_worker_is_asked_to_be_quiet_to_go_on_and_to_stop(site: TestClient, app: App) -> None:
+    app.execute(operations.join(PROFILE))
+    worker = app.execute(inspections.workers())[0]
+
+    for verb, asked in (("quiet", "quiet"), ("resume", None), ("stop", "stop")):
+        answer = site.post(f"/workers/{verb}", data={"worker": worker.id})
+        assert answer.status_code == 303
+        assert app.execute(inspections.workers())[0].asked == asked
+    noted = app.execute(audited(target=f"worker {worker.id}"))
+    assert [note.answer for note in noted] == [
+        f"{worker.name} is to stop",
+        f"{worker.name} claims again",
+        f"{worker.name} claims nothing more",
+    ]
+    assert site.post("/workers/quiet", data={"worker": "4711"}).status_code == 409
 
 
 def test_what_ended_meanwhile_is_counted_apart(site: TestClient) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from pgqueue.dashboard.actions import queues, schedules
+from pgqueue.dashboard.actions import queues, schedules, workers
 from pgqueue.dashboard.actions.asked import Action, Asked, Done
 from pgqueue.dashboard.actions.enqueueing import enqueue
 from pgqueue.dashboard.actions.jobs import JOB_ACTIONS, act_of, jobs, said
@@ -21,6 +21,9 @@ ACTIONS: Final[Mapping[str, tuple[str, Action]]] = {
     "/schedules/run": ("schedule", schedules.run),
     "/schedules/change": ("schedule", schedules.change),
     "/schedules/reset": ("schedule", schedules.reset),
+    "/workers/quiet": ("workers", workers.quiet),
+    "/workers/resume": ("workers", workers.resume),
+    "/workers/stop": ("workers", workers.stop),
 }
 """The verb and the action of each address that is posted to."""
 

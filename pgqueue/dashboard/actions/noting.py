@@ -33,4 +33,6 @@ def _target(form: Form) -> tuple[str | None, int | None]:
         return f"task {task}", None
     if name := form.text("name"):
         return f"schedule {name}", None
+    if worker := form.text("worker"):
+        return f"worker {worker}", None
     return f"queue {', '.join(form.all('queue'))}", None
