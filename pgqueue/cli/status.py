@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -16,7 +17,11 @@ from pgqueue.cli.store import Store, json_option, store_options
 if TYPE_CHECKING:
     from pgqueue.cli.store import Connected
     from pgqueue.errors import StoreUnavailable
+    from pgqueue.views.hour import Hour
     from pgqueue.views.status import Status
+
+HOUR_SECONDS: Final = 15.0
+"""So often the last hour is read."""
 
 
 @click.command(cls=Command)
@@ -34,7 +39,8 @@ if TYPE_CHECKING:
 def status(store: Store, as_json: bool, watch: bool, interval: float) -> None:
     """What waits, what runs, how fast, and who does it.
 
-    With --watch a live view; with --watch --json one line of JSON a look.
+    With --watch a live view, and the last hour of each queue as workers have counted it; with
+    --watch --json one line of JSON a look.
     """
     from pgqueue.cli import output, status_view
 
@@ -57,38 +63,46 @@ def _watch(store: Store, as_json: bool, interval: float) -> None:
     from pgqueue.cli import output, status_view
     from pgqueue.errors import StoreUnavailable
 
-    looks = _looks(store, interval)
+    looks = _looks(store, interval, hourly=not as_json)
     if as_json:
-        for look in looks:
+        for look, _ in looks:
             if not isinstance(look, StoreUnavailable):
                 click.echo(printable_json(msgspec.json.encode(look).decode()))
         return
     console = output.console()
     with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
-        for look in looks:
+        for look, hour in looks:
             if isinstance(look, StoreUnavailable):
                 live.update(output.foreign(f"{look}; trying again", "red"), refresh=True)
             else:
-                live.update(status_view.view(look), refresh=True)
+                live.update(status_view.view(look, hour), refresh=True)
 
 
-def _looks(store: Store, interval: float) -> Iterator[Status | StoreUnavailable]:
-    """What there is to see, every *interval* seconds, or that the store is away. Raises
-    StoreUnavailable only if it is away at the first look: then the URL is likely wrong."""
+def _looks(
+    store: Store, interval: float, *, hourly: bool
+) -> Iterator[tuple[Status | StoreUnavailable, Hour | None]]:
+    """What there is to see, every *interval* seconds, or that the store is away; and, *hourly*, the
+    last hour, which workers add to once a minute. Raises StoreUnavailable only if it is away at the
+    first look: then the URL is likely wrong."""
     from pgqueue.errors import StoreUnavailable
+    from pgqueue.views.hour import last_hour
 
     seen = False
     while True:
         try:
             with store.connected() as connected:
+                hour, read_at = None, float("-inf")
                 while True:
-                    yield _look(connected, store.schema)
+                    if hourly and time.monotonic() - read_at >= HOUR_SECONDS:
+                        hour = connected.carry(last_hour(datetime.now(UTC)))
+                        read_at = time.monotonic()
+                    yield _look(connected, store.schema), hour
                     seen = True
                     time.sleep(interval)
         except StoreUnavailable as error:
             if not seen:
                 raise
-            yield error
+            yield error, None
             time.sleep(interval)
 
 

@@ -10,16 +10,20 @@ from pgqueue.cli import output
 from pgqueue.cli.workers import worker_table
 from pgqueue.jobs.limits import KeyLimits, Limits, Rate
 from pgqueue.views.bridges import BridgeStatus
+from pgqueue.views.hour import Hour
 from pgqueue.views.status import QueueStatus, Status
+from pgqueue.views.text import sparkline
 
 
-def view(status: Status) -> RenderableType:
+def view(status: Status, hour: Hour | None = None) -> RenderableType:
     parts: list[RenderableType] = [_head(status), ""]
     parts.append(_queues(status) if status.queues else Text("no queues yet", "dim"))
     if status.bridges:
         parts += ["", _bridges(status.bridges)]
     if limited := [queue for queue in status.queues if queue.limits is not None]:
         parts += ["", _limits(limited)]
+    if hour is not None and hour.queues:
+        parts += ["", _hour(hour)]
     parts += ["", _lately(status) if status.last_minute else Text("nothing ended lately", "dim")]
     parts += ["", worker_table(status.workers) if status.workers else Text("no workers", "red")]
     return Group(*parts)
@@ -53,6 +57,21 @@ def _queues(status: Status) -> Table:
             output.span(queue.oldest_due_seconds),
             Text(str(queue.workers), "red" if unserved else ""),
             Text(f"paused {output.ago(queue.paused_at)}" if queue.paused_at else "", "yellow"),
+        )
+    return table
+
+
+def _hour(hour: Hour) -> Table:
+    """Throughput and latency as workers have reported them, once a minute."""
+    columns = ["last hour, by two minutes", "ended", "in all", "waited p99", "at worst"]
+    table = output.table(*columns, right=["in all", "at worst"])
+    for queue in hour.queues:
+        table.add_row(
+            queue.name,
+            Text(sparkline(queue.ended), "green"),
+            f"{'' if hour.exact else '≥'}{sum(queue.ended):,}",
+            Text(sparkline(queue.waited_p99_seconds), "cyan"),
+            output.span(max((s for s in queue.waited_p99_seconds if s is not None), default=None)),
         )
     return table
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 
@@ -40,6 +41,16 @@ def seconds(duration: timedelta | None) -> float | None:
 
 def shortened(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """Return *values* as bars, the largest one whole; a space for None, and for nothing at all."""
+    largest = max((value for value in values if value is not None), default=0.0)
+    return "".join(" " if not value else _bar(value / largest) for value in values)
+
+
+def _bar(share: float) -> str:
+    return "▁▂▃▄▅▆▇█"[min(7, int(share * 8))]
 
 
 def _short(number: float) -> str:

@@ -9,12 +9,17 @@ import re
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from pgqueue import App, operations
 from pgqueue.jobs.limits import Limits, Rate
+from pgqueue.jobs.tally import Series
+from pgqueue.operations.tallying import MINUTE, TallyRow, minute_of, tally
 from pgqueue.views import status
+from pgqueue.views.hour import last_hour
 from tests.cli.conftest import Start
 from tests.cli.shop import boom, send
 from tests.cli.terminal import Terminal
@@ -121,6 +126,32 @@ def test_watch_is_a_live_view_that_ctrl_c_ends(terminal: Terminal, app: App) -> 
     screen.types(b"\x03")
     assert screen.ends() == 0
     assert "Traceback" not in screen.text
+
+
+def test_watch_draws_the_last_hour_from_what_workers_counted(terminal: Terminal, app: App) -> None:
+    for minutes, jobs in ((41, 300), (31, 1_200), (11, 600)):
+        counted = Series("mail", "send", {"completed": jobs - 1, "retried": 1})
+        counted.waited.add(0.1 * minutes, jobs)
+        at = minute_of(datetime.now(UTC)) - timedelta(minutes=minutes)
+        app.execute(tally([TallyRow(at, MINUTE, 7, counted)]))
+    screen = _Screen(terminal, "status", "--watch", "--interval", "0.1")
+    screen.shows("2,100")
+    screen.shows("▃    █         ▅")
+    screen.shows("5.6 s")  # at worst, to within a bucket
+    screen.types(b"\x03")
+    assert screen.ends() == 0
+    assert "last hour" not in terminal.ok("status")
+
+
+def test_the_last_hour_is_read_from_the_tally_alone(app: App) -> None:
+    plan = last_hour(datetime.now(UTC))
+    asked = []
+    with suppress(StopIteration):
+        operation = next(plan)
+        while True:
+            asked.append(operation.name)
+            operation = plan.send([])
+    assert asked == ["tallied"] * 3
 
 
 def test_colours_are_for_terminals_that_want_them(terminal: Terminal, app: App) -> None:
