@@ -77,15 +77,8 @@ def import_jobs(
         if not dry_run:
             with _bar("jobs", sum(report.jobs.values())) as advance:
                 importer.run(advance)
-            connected.execute(
-                audit(
-                    store.who,
-                    "import",
-                    target=f"file {path.name}",
-                    count=report.brought,
-                    answer=f"{report.brought:,} jobs imported",
-                )
-            )
+            answer = f"{report.brought:,} jobs imported from {path.name}"
+            connected.execute(audit(store.who, "import", count=report.brought, answer=answer))
     if as_json:
         from pgqueue.cli.output import print_json
 

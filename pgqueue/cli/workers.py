@@ -156,9 +156,9 @@ def _direct(
         names = {name for worker in meant for name in (str(worker.id), worker.name)}
         if unknown := [name for name in which if name not in names]:
             raise Failure(f"no worker {', '.join(unknown)}; `pgqueue workers` lists them")
-        told = {w: connected.together(partial(directed, w)) != [] for w in meant}
+        told = [(w, connected.together(partial(directed, w)) != []) for w in meant]
     if as_json:
-        output.print_json([{"id": w.id, "name": w.name, "told": did} for w, did in told.items()])
+        output.print_json([{"id": w.id, "name": w.name, "told": did} for w, did in told])
         return
-    for worker, did in told.items():
+    for worker, did in told:
         say(f"{worker.name} {_DONE[verb] if did else 'is gone meanwhile'}")
