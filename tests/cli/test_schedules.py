@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pgqueue import App, schedule
+from pgqueue.backends.plans import carry_out
+from pgqueue.operations import editing
 from tests.cli.shop import send
 from tests.cli.terminal import Terminal
 
@@ -154,6 +156,7 @@ def test_a_row_that_somebody_wrote_wrongly_hides_no_other(terminal: Terminal, di
 def test_text_that_others_wrote_does_not_command_the_terminal(
     terminal: Terminal, digest: App
 ) -> None:
-    digest.schedules.pause("digest", by="\x1b[31mann")
+    with digest.backend.transaction() as executor:
+        carry_out(editing.pause("digest", "\x1b[31mann"), executor.execute)
     for words in (["list"], ["show", "digest"]):
         assert "\x1b" not in terminal.ok("schedules", *words)
