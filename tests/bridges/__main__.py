@@ -88,7 +88,7 @@ class Program:
 
     def outage(self) -> Iterator[str]:
         with self._on("outage", "postgres", "classic") as (place, where, folder, tell):
-            count, seconds = self._count(10_000, 500), 5.0 if self._short else 60.0
+            count, seconds = self._count(10_000, 500), 25.0 if self._short else 60.0
             yield from outage(place, where, folder, count=count, seconds=seconds, tell=tell)
 
     def poison(self) -> Iterator[str]:

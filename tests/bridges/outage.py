@@ -57,7 +57,8 @@ def outage(
     seconds: float = 60.0,
     tell: Callable[[str], None] = silent,
 ) -> list[str]:
-    """Play it, and return what went wrong; after *seconds* the broker is started."""
+    """Play it, and return what went wrong; after *seconds*, more than those of the statistics, the
+    broker is started."""
     place.make()
     environment = {"CAMPAIGN_STORE": store.url, "CAMPAIGN_AMQP": place.rabbit.url}
     app = App(store.url)
@@ -72,7 +73,7 @@ def outage(
             for start in range(0, count, 1_000):
                 numbers = range(start, min(count, start + 1_000))
                 app.enqueue([out.message(n, to=place.name) for n in numbers])
-            time.sleep(min(STATISTICS_SECONDS, seconds / 2))
+            time.sleep(STATISTICS_SECONDS)
             before, counted_at = _writes(store), time.monotonic()
             time.sleep(max(0.0, began + seconds - time.monotonic()))
             writes = (_writes(store) - before) / (time.monotonic() - counted_at)
