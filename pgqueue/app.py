@@ -169,7 +169,7 @@ class App(TaskRegistry):
     def outlet(
         self,
         name: str,
-        sink: Sink,
+        sink: Sink | str,
         *,
         max_attempts: int = 20,
         retry: Retries | None = None,
@@ -179,7 +179,8 @@ class App(TaskRegistry):
         """Declare a task *name*, on a queue of its own name, that publishes messages to *sink*.
 
         Its `message(...)` makes the jobs. If *ordered*, those with the same key keep their order.
-        See `pgqueue.bridges.Outlet`. Raises InvalidTask if the name is taken.
+        *sink* may be the URL of an adapter that another package brings. See
+        `pgqueue.bridges.Outlet`. Raises InvalidTask if the name is taken, or no adapter is there.
         """
         from pgqueue.bridges import Outlet
 
@@ -202,7 +203,7 @@ class App(TaskRegistry):
     def inlet(
         self,
         name: str,
-        source: Source,
+        source: Source | str,
         task: Task[..., Any],
         *,
         read: Callable[[Received], Mapping[str, Any]] | None = None,

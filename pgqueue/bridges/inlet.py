@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from pgqueue.bridges import adapters
 from pgqueue.bridges.base import TRACE, Received, Source
 from pgqueue.errors import InvalidTask, PgqueueError
 from pgqueue.jobs import checks
@@ -43,7 +44,7 @@ class Inlet:
         self,
         registry: TaskRegistry,
         name: str,
-        source: Source,
+        source: Source | str,
         task: Task[..., Any],
         *,
         read: Callable[[Received], Mapping[str, Any]] | None = None,
@@ -52,7 +53,7 @@ class Inlet:
         high_water: int | None = None,
     ) -> None:
         self.name: Final = name
-        self.source: Final = source
+        self.source: Final = adapters.source(name, source)
         self.task: Final = task
         self.keep: Final = _kept(name, keep)
         self.high_water: Final = high_water

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
+from pgqueue.bridges import adapters
 from pgqueue.bridges.base import (
     BYTES,
     JSON,
@@ -43,7 +44,8 @@ _NAMESPACE: Final = UUID("8f7d8a5e-6a3f-4b53-9d5b-0d9c4c1a52a7")
 
 
 class Outlet:
-    """Publishes messages to *sink*; `message` makes the jobs that do. Its queue has its name.
+    """Publishes messages to *sink*, or to the URL of an installed adapter; `message` makes the jobs
+    that do. Its queue has its name.
 
     If *ordered*, messages with the same key are sent in their order, each when the one before has
     ended; others side by side, as each has a key of its own, its id. Otherwise all go side by side,
@@ -55,7 +57,7 @@ class Outlet:
         self,
         registry: TaskRegistry,
         name: str,
-        sink: Sink,
+        sink: Sink | str,
         *,
         max_attempts: int = 20,
         retry: Retries | None = None,
@@ -64,7 +66,7 @@ class Outlet:
     ) -> None:
         self.name: Final = name
         self.ordered: Final = ordered
-        self.sink: Final = sink
+        self.sink: Final = adapters.sink(name, sink)
         self._hold_key = hold_key
         self._senders: WeakKeyDictionary[asyncio.AbstractEventLoop, Sender] = WeakKeyDictionary()
         self.task: Final[AsyncTask[..., None]] = AsyncTask(

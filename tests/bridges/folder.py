@@ -37,6 +37,14 @@ class Folder:
         return []
 
 
+def sink(url: str) -> Folder:
+    """What pgqueue asks of an adapter by its entry point: `folder:///a/path`."""
+    return Folder(Path(url.partition("://")[2]))
+
+
+source = sink
+
+
 class Line:
     """Files in hand begin with a dot, and lose it when they are given back."""
 

@@ -1,4 +1,4 @@
-"""Installs the toy as its author's users would: a wheel with an entry point."""
+"""Installs what a third party writes as its users would: a wheel with an entry point."""
 
 from __future__ import annotations
 
@@ -8,24 +8,33 @@ from pathlib import Path
 from zipfile import ZipFile
 
 _BACKEND = Path(__file__).with_name("backend.py")
-_FILES = {
-    "toystore.py": _BACKEND.read_text("utf-8"),
-    "toystore-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: toystore\nVersion: 1\n",
-    "toystore-1.dist-info/WHEEL": (
-        "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    ),
-    "toystore-1.dist-info/entry_points.txt": "[pgqueue.backends]\ntoy = toystore:ToyBackend\n",
-}
 
 
 def install(folder: Path) -> Path:
-    """The folder, inside *folder*, where the distribution is installed."""
-    wheel, target = folder / "toystore-1-py3-none-any.whl", folder / "site"
+    """The folder, inside *folder*, where the toy store is installed."""
+    return install_module(
+        folder, "toystore", _BACKEND, "[pgqueue.backends]\ntoy = toystore:ToyBackend\n"
+    )
+
+
+def install_module(folder: Path, name: str, module: Path, entry_points: str) -> Path:
+    """The folder, inside *folder*, where a distribution *name* is installed that is one *module*
+    of this name, and has these *entry_points*."""
+    info = f"{name}-1.dist-info"
+    files = {
+        f"{name}.py": module.read_text("utf-8"),
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n",
+        f"{info}/WHEEL": (
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        ),
+        f"{info}/entry_points.txt": entry_points,
+    }
+    wheel, target = folder / f"{name}-1-py3-none-any.whl", folder / "site"
     with ZipFile(wheel, "w") as file:
-        for name, text in _FILES.items():
-            file.writestr(name, text)
-        record = "".join(f"{name},,\n" for name in (*_FILES, "toystore-1.dist-info/RECORD"))
-        file.writestr("toystore-1.dist-info/RECORD", record)
+        for path, text in files.items():
+            file.writestr(path, text)
+        record = "".join(f"{path},,\n" for path in (*files, f"{info}/RECORD"))
+        file.writestr(f"{info}/RECORD", record)
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index"]
     subprocess.run([*pip, "--target", str(target), str(wheel)], check=True)
     return target
