@@ -204,14 +204,15 @@ class App(TaskRegistry):
         self,
         name: str,
         source: Source | str,
-        task: Task[..., Any],
+        task: Task[..., Any] | None = None,
         *,
         read: Callable[[Received], Mapping[str, Any]] | None = None,
         key: Callable[[Received], str | None] | None = None,
         keep: timedelta | float = timedelta(days=4),
         high_water: int | None = None,
     ) -> Inlet:
-        """Declare that each message from *source* becomes a job of *task*, once by its id.
+        """Declare that each message from *source* becomes a job of *task*, once by its id. Without
+        *task*, messages say themselves which it is, as Celery's do.
 
         *keep*: how long an id is remembered, a timedelta or seconds. A worker with `--inlets`, or
         `pgqueue bridge`, takes messages. See `pgqueue.bridges.Inlet`. Raises InvalidTask if the

@@ -11,12 +11,13 @@ one job, and is acknowledged after the commit.
 
     app.inlet("payments", amqp.Queue("payments", url="env:AMQP_URL"), settle)
 
-Adapters are modules here: `amqp`, `http`, `sqs`, `sns`; each imports its own library, which comes
-with an extra of its name. What another one has to bring is in `base`.
+Adapters are modules here: `amqp`, `celery`, `http`, `sqs`, `sns`; each imports its own library,
+which comes with an extra. What another one has to bring is in `base`.
 """
 
 from __future__ import annotations
 
+from pgqueue.bridges.base import Addressed as Addressed
 from pgqueue.bridges.base import Again as Again
 from pgqueue.bridges.base import Answer as Answer
 from pgqueue.bridges.base import Delivered as Delivered

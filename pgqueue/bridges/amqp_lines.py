@@ -111,17 +111,20 @@ class ExchangeLine:
         why = f"no confirm within {self._exchange.timeout:g} s"
         return [Unknown(why) if call in late else call.result() for call in calls]
 
-    async def _publish(self, message: Message) -> Answer | _Closed:
-        channel = self._channel
-        assert channel is not None
-        to = self._exchange.routing_key if message.to is None else message.to
-        properties = Basic.Properties(
+    def _properties(self, message: Message) -> Basic.Properties:
+        return Basic.Properties(
             content_type=message.content_type,
             delivery_mode=2,
             headers=dict(message.headers) or None,
             message_id=message.id,
             message_type=message.type,
         )
+
+    async def _publish(self, message: Message) -> Answer | _Closed:
+        channel = self._channel
+        assert channel is not None
+        to = self._exchange.routing_key if message.to is None else message.to
+        properties = self._properties(message)
         try:
             await channel.basic_publish(
                 message.body,
@@ -197,7 +200,8 @@ async def connect(secret: Secret, *, insecure: bool) -> Connection:
     text = reveal(secret, "the AMQP URL")
     try:
         url = URL(text)
-        port = url.port or _PORTS[url.scheme]
+        usual = _PORTS[url.scheme]
+        port = url.explicit_port or usual
     except (ValueError, KeyError):
         raise Unreachable("the AMQP URL cannot be read; give amqps://user:…@host/vhost") from None
     if "no_verify_ssl" in url.query and not insecure:

@@ -83,7 +83,10 @@ class QueueLine:
             if message is None:
                 raise Unreachable(f"{self._queue.place}: {self._lost}")
             found.append(message)
-        return [received(message) for message in found]
+        return [self._received(message) for message in found]
+
+    def _received(self, message: DeliveredMessage) -> Received:
+        return received(message)
 
     async def settle(self, messages: Sequence[Received]) -> None:
         # In the order of their tags, and all before them are settled: one answer is for all.

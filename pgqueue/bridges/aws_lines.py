@@ -26,7 +26,7 @@ from pgqueue.bridges.base import (
     Unknown,
     Unreachable,
 )
-from pgqueue.bridges.secrets import reveal, said
+from pgqueue.bridges.secrets import hidden, reveal, said
 
 if TYPE_CHECKING:
     from pgqueue.bridges.sns import Topic
@@ -37,6 +37,7 @@ CONNECT_SECONDS: Final = 5.0
 BATCH: Final = 10
 CALLS: Final = 8
 """Of one queue, so many at once."""
+SECRETS: Final = ("aws_secret_access_key", "aws_session_token")
 SHORT_SECONDS: Final = 30
 NEVER: Final = frozenset({"InvalidMessageContents", "InvalidParameterValue", "MissingParameter"})
 BUSY: Final = frozenset(
@@ -60,6 +61,7 @@ class Client:
             retries={"total_max_attempts": 1},  # what is tried again, and when, is the gate's
         )
         self._client: Any = None
+        self._secrets = [options.get(name) for name in SECRETS]
 
     async def open(self) -> None:
         """Raises Unreachable."""
@@ -77,13 +79,22 @@ class Client:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except EndpointConnectionError as error:
-            raise Unreachable(f"{self._service.upper()}: {said(error)}") from None
+            raise Unreachable(f"{self._service.upper()}: {said(error, *self._secrets)}") from None
         except ClientError as error:
             if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
-                raise Unreachable(f"{self._service.upper()}: {code_of(error)}") from None
+                raise Unreachable(f"{self._service.upper()}: {self.why(error)}") from None
             raise
         except (BotoCoreError, OSError, ValueError) as error:
-            raise Unreachable(f"{self._service.upper()}: {said(error)}") from None
+            endpoint = str(self._options.get("endpoint_url"))
+            secrets = self._secrets if "://" in endpoint else [*self._secrets, endpoint]
+            raise Unreachable(f"{self._service.upper()}: {said(error, *secrets)}") from None
+
+    def why(self, error: ClientError) -> str:
+        """What AWS says: its code and its text. Of the text the first line: where a signature is
+        wrong, the others are what it should have signed, and hold the session's token."""
+        told = error.response.get("Error", {})
+        text, _, _ = told.get("Message", "").partition("\n")
+        return hidden(f"{told.get('Code', '')}: {text}", *self._secrets)[:300]
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -128,7 +139,7 @@ class _Line:
                 self.method, **{self.place_parameter: self._place, self.entries_parameter: entries}
             )
         except ClientError as error:
-            why = code_of(error)
+            why = self._client.why(error)
             if why.partition(":")[0] in BUSY:
                 return [Again(why, spent=False)] * len(messages)
             return [Again(why)] * len(messages)
@@ -176,7 +187,7 @@ class QueueLine(_Line):
                 "get_queue_attributes", QueueUrl=self._place, AttributeNames=["All"]
             )
         except ClientError as error:
-            return [code_of(error)]
+            return [self._client.why(error)]
         found = []
         seconds = int(told["Attributes"].get("VisibilityTimeout", SHORT_SECONDS))
         if seconds < SHORT_SECONDS:
@@ -233,7 +244,7 @@ class QueueLine(_Line):
         try:
             return await self._client.call(method, QueueUrl=self._place, **parameters)
         except ClientError as error:
-            raise Unreachable(f"SQS: {code_of(error)}") from None
+            raise Unreachable(f"SQS: {self._client.why(error)}") from None
 
     def _entry(self, number: int, message: Message) -> dict[str, Any]:
         return {**super()._entry(number, message), "MessageBody": text_of(message)}
@@ -258,7 +269,7 @@ class TopicLine(_Line):
         try:
             await self._client.call("get_topic_attributes", TopicArn=self._place)
         except ClientError as error:
-            return [code_of(error)]
+            return [self._client.why(error)]
         return []
 
     def _entry(self, number: int, message: Message) -> dict[str, Any]:
@@ -327,9 +338,3 @@ def received(told: Mapping[str, Any]) -> Received:
         headers=texts,
         receipt=told["ReceiptHandle"],
     )
-
-
-def code_of(error: ClientError) -> str:
-    """What AWS says: its code and its text."""
-    told = error.response.get("Error", {})
-    return f"{told.get('Code', '')}: {told.get('Message', '')}"[:300]

@@ -7,14 +7,18 @@ opened. So there is no state to mend.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
 from pgqueue.errors import PgqueueError
+from pgqueue.jobs.job import NewJob
+
+if TYPE_CHECKING:
+    from pgqueue.tasks.task import Task
 
 JSON: Final = "application/json"
 BYTES: Final = "application/octet-stream"
@@ -200,4 +204,20 @@ class Source(Protocol):
         """Look whether it would work, taking nothing, and say what is wrong; none: all is well.
         *keep*: for how long a message is known here: too short if the broker may hand it out again
         later, where that can be asked. Raises Unreachable, as `open`."""
+        ...
+
+
+Finish: TypeAlias = Callable[[NewJob[Any], str | None], NewJob[Any]]
+"""Makes a job ready for the message with this id: there is one of it, however often that comes."""
+
+
+@runtime_checkable
+class Addressed(Protocol):
+    """A source whose messages say themselves which task they are for: an inlet of it names none."""
+
+    def jobs(
+        self, message: Received, tasks: Mapping[str, Task[..., Any]], finish: Finish, /
+    ) -> list[NewJob[Any]]:
+        """Return the job of *message*, and others that it asks for, each made ready by *finish*;
+        raises whatever keeps it from being one."""
         ...

@@ -18,7 +18,7 @@ from yarl import URL
 
 from pgqueue.bridges import webhooks
 from pgqueue.bridges.base import DELIVERED, Again, Answer, Message, Never, Unreachable
-from pgqueue.bridges.secrets import reveal, said
+from pgqueue.bridges.secrets import hidden, reveal, said
 
 if TYPE_CHECKING:
     from pgqueue.bridges.http import Endpoint
@@ -54,6 +54,7 @@ class EndpointLine:
 
     def __init__(self, endpoint: Endpoint, url: URL | None, keys: Sequence[bytes]) -> None:
         self._url = url
+        self._secrets = _parts(url)
         self._keys = keys
         self._timeout = endpoint.timeout
         connector = aiohttp.TCPConnector(
@@ -91,19 +92,23 @@ class EndpointLine:
                 url, data=message.body, headers=headers, allow_redirects=False
             ) as answer:
                 text = await answer.content.read(KEPT_BYTES)
-                return _meaning(answer, text.decode("utf-8", "replace"))
+                kept = hidden(text.decode("utf-8", "replace"), *self._secrets)
+                return _meaning(answer, kept)
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, NotPublic):
                 return Never(str(error.os_error))
             if self._url is not None:
-                raise Unreachable(f"the endpoint: {said(error, str(self._url))}") from None
+                raise Unreachable(f"the endpoint: {said(error, *self._secrets)}") from None
             return Again(said(error))
         except TimeoutError:
             return Again(f"no answer within {self._timeout:g} s")
         except (NotPublic, aiohttp.InvalidURL) as error:
-            return Never(str(error))
+            return Never(hidden(str(error), *self._secrets))
+        except aiohttp.ClientResponseError as error:  # its text holds the URL
+            kind, why = type(error).__name__, hidden(error.message, *self._secrets)
+            return Again(f"{kind}: {error.status}, {why}"[:300])
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Again(said(error, None if self._url is None else str(self._url)))
+            return Again(said(error, *self._secrets))
 
     async def close(self) -> None:
         await self._session.close()
@@ -157,6 +162,14 @@ def _strangers(to: str | None) -> URL:
         return url  # a name, which `Public` resolves
     refuse_private(url.host or "", url.host or "")
     return url
+
+
+def _parts(url: URL | None) -> list[str]:
+    """What of the endpoint's own *url* nobody is to read: all of it may be secret but its host."""
+    if url is None:
+        return []
+    found = [str(url), url.raw_path_qs, url.path_qs, url.raw_query_string, url.password or ""]
+    return [part for part in found if len(part) > 3]  # "/" is none
 
 
 def _read(text: str) -> URL:

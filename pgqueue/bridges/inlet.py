@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from pgqueue.bridges import adapters
-from pgqueue.bridges.base import TRACE, Received, Source
+from pgqueue.bridges.base import TRACE, Addressed, Received, Source
 from pgqueue.errors import InvalidTask, PgqueueError
 from pgqueue.jobs import checks
 from pgqueue.jobs.job import NewJob
@@ -27,7 +27,8 @@ KEPT_BYTES: Final = 700 * 1024
 
 
 class Inlet:
-    """Makes a job of *task* of each message from *source*.
+    """Makes a job of *task* of each message from *source*, or, where messages say themselves which
+    task they are for, of that one.
 
     *read* gives the arguments: without it the body is a JSON object of them. *key* gives the job's
     key. A message becomes one job, by its id, however often it is delivered: the id is remembered
@@ -45,7 +46,7 @@ class Inlet:
         registry: TaskRegistry,
         name: str,
         source: Source | str,
-        task: Task[..., Any],
+        task: Task[..., Any] | None,
         *,
         read: Callable[[Received], Mapping[str, Any]] | None = None,
         key: Callable[[Received], str | None] | None = None,
@@ -55,6 +56,8 @@ class Inlet:
         self.name: Final = name
         self.source: Final = adapters.source(name, source)
         self.task: Final = task
+        self._tasks: Final = registry.tasks
+        self._addressed: Final = _addressed(name, self.source, task, read)
         self.keep: Final = _kept(name, keep)
         self.high_water: Final = high_water
         # One for all messages: to make a rule of each was half of what a message costs.
@@ -71,17 +74,25 @@ class Inlet:
         )
 
     @property
-    def queue(self) -> str:
-        """Where its jobs wait."""
-        return self.task.queue
+    def queue(self) -> str | None:
+        """Where its jobs wait; None: in the queues of several tasks."""
+        return None if self.task is None else self.task.queue
+
+    @property
+    def queues(self) -> set[str]:
+        """Where its jobs may wait."""
+        return {task.queue for task in ([self.task] if self.task else self._tasks.values())}
 
     def job_of(self, message: Received) -> NewJob[Any]:
         """Return the job of *message*, or that of the poison which it is; raises nothing."""
+        return self.jobs_of(message)[0]
+
+    def jobs_of(self, message: Received) -> list[NewJob[Any]]:
+        """As `job_of`, with those that follow it, if the message asks for several."""
         try:
-            job = self._job_of(message)
+            return self._jobs_of(message, "inlet")
         except Exception as error:
-            return self.poisoned(message, error)
-        return self._once(job, message.id)
+            return [self.poisoned(message, error)]
 
     def poisoned(self, message: Received, error: Exception, id: str | None = None) -> NewJob[Any]:
         """Return the job that keeps *message*, which could not become a job because of *error*. It
@@ -99,15 +110,22 @@ class Inlet:
         job = self.poison.job(**given, reason=_why(error))
         return self._once(job, id if message.id is None else message.id)
 
-    def _job_of(self, message: Received) -> NewJob[Any]:
+    def _jobs_of(self, message: Received, kind: str) -> list[NewJob[Any]]:
         """Raises whatever keeps *message* from being a job."""
         if len(message.body) > checks.MAX_ARGS_BYTES:
             raise ValueError(f"{len(message.body):,} bytes, beyond the 1 MiB of a job")
-        job = self.task.job(**self._read(message))
-        if self._key is not None and (key := self._key(message)) is not None:
-            job = job.options(key=key)
+        key = None if self._key is None else self._key(message)
         trace = {name: message.headers[name] for name in TRACE if name in message.headers}
-        return job.options(metadata=trace) if trace else job
+
+        def finish(job: NewJob[Any], id: str | None) -> NewJob[Any]:
+            job = job if key is None else job.options(key=key)
+            job = job.options(metadata=trace) if trace else job
+            return self._once(job, id, kind)
+
+        if self._addressed is not None:
+            return self._addressed.jobs(message, self._tasks, finish)
+        assert self.task is not None
+        return [finish(self.task.job(**self._read(message)), message.id)]
 
     def _once(self, job: NewJob[Any], id: str | None, kind: str = "inlet") -> NewJob[Any]:
         """*job*, and no other one of its *kind* and the message *id* for as long as *keep*."""
@@ -138,16 +156,26 @@ class Inlet:
         if size is not None:
             return Discard(f"{reason}; {len(raw):,} of {size:,} bytes are kept")
         message = Received(body=raw, id=id, to=to, group=group, type=type, headers=headers or {})
-        try:
-            job = self._job_of(message)
+        try:  # this job holds the message's unique key, so the job that is made of it has another
+            ctx.enqueue(*self._jobs_of(message, "mended"))
         except Exception as error:
             return Discard(_why(error))
-        # This job holds the message's unique key, so the job that is made of it has another.
-        ctx.enqueue(self._once(job, id, "mended"))
         return None
 
     def __repr__(self) -> str:
         return f"<Inlet {self.name}: {self.source.place}>"
+
+
+def _addressed(
+    name: str, source: Source, task: Task[..., Any] | None, read: object
+) -> Addressed | None:
+    if isinstance(source, Addressed):
+        if task is not None or read is not None:
+            raise InvalidTask(f"{name}: messages from there name their tasks; give neither here")
+        return source
+    if task is None:
+        raise InvalidTask(f"{name}: give the task, whose jobs the messages become")
+    return None
 
 
 def _arguments(message: Received) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ Secret: TypeAlias = str | Callable[[], str]
 """The text itself, `env:NAME` for the environment variable of that name, or a function."""
 
 _WITH_USER: Final = re.compile(r"(?<=://)[^/@\s]*@")
+_TOKEN: Final = re.compile(r"(token[\"']?\s*[:=]\s*)[^\s&<>]+", re.IGNORECASE)
 
 
 def reveal(secret: Secret, what: str) -> str:
@@ -21,7 +22,9 @@ def reveal(secret: Secret, what: str) -> str:
         try:
             return secret()
         except Exception as error:
-            raise Unreachable(f"{what}: the function that gives it raised {error!r:.200}") from None
+            # Its text is not repeated: it is by whoever keeps the secrets, and may hold one.
+            raised = type(error).__name__
+            raise Unreachable(f"{what}: the function that gives it raised {raised}") from None
     name = secret.removeprefix("env:")
     if name is secret or name == secret:
         return secret
@@ -34,8 +37,13 @@ def reveal(secret: Secret, what: str) -> str:
 def said(error: BaseException, *secrets: str | None) -> str:
     """What *error* says in at most 300 characters: its class, and its text without *secrets* and
     without users in URLs."""
-    text = _WITH_USER.sub("", " ".join(str(error).split()))
+    text = hidden(" ".join(str(error).split()), *secrets)
+    return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
+
+
+def hidden(text: str, *secrets: str | None) -> str:
+    """*text*, which another has written, without *secrets*, users in URLs, and tokens."""
     for secret in secrets:
         if secret:
             text = text.replace(secret, "***")
-    return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
+    return _TOKEN.sub(r"\1***", _WITH_USER.sub("", text))

@@ -77,7 +77,7 @@ class Rabbit:
                 stderr=output,
                 start_new_session=True,
             )
-        until(self._answers, within=60)
+        until(self._answers, within=100)
         if self.queues:
             with self.connect() as connection:
                 for name in self.queues:

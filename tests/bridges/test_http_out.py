@@ -15,7 +15,16 @@ import trustme
 from aiohttp import web
 
 from pgqueue import App
-from pgqueue.bridges import Again, Delivered, Message, Never, Unreachable, http, webhooks
+from pgqueue.bridges import (
+    Again,
+    Delivered,
+    Message,
+    Never,
+    Unreachable,
+    http,
+    http_lines,
+    webhooks,
+)
 from pgqueue.bridges.http_lines import EndpointLine, refuse_private
 from pgqueue.bridges.sender import Sender
 from pgqueue.jobs.job import State
@@ -178,6 +187,70 @@ async def test_a_strangers_url_never_leads_inside(
     refused = [job.reason or "" for job in found]
     assert all("not a public" in why or "not a canonical" in why for why in refused)
     assert server.came == []
+
+
+@pytest.fixture
+def here_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine passes for the Internet, so that a stranger's URL reaches the server."""
+
+    def refuse(number: str, host: str) -> None:
+        if number not in ("127.0.0.1", "::1"):
+            refuse_private(number, host)
+
+    monkeypatch.setattr(http_lines, "refuse_private", refuse)
+
+
+async def test_a_strangers_name_that_means_another_address_a_moment_later_leads_nowhere_else(
+    server: Server, here_is_public: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolves, asked = asyncio.BaseEventLoop.getaddrinfo, list[str]()
+
+    async def rebinding(loop: Any, host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host == "localhost":  # what the stranger's name server says: the second time the inside
+            asked.append(host)
+            host = "127.0.0.1" if len(asked) == 1 else "169.254.169.254"
+        return await resolves(loop, host, *args, **kwargs)
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", rebinding)
+    server.answer = (204, {"Connection": "close"}, "")  # so each request makes a connection
+    line = await EndpointLine.to(http.Endpoint(cafile=server.cafile))
+
+    [first] = await line.send([Message(id="1", body=b"", to=server.url)])
+    [second] = await line.send([Message(id="2", body=b"", to=server.url)])
+
+    assert first == Delivered()  # looked up once: the address that was checked is the one used
+    assert isinstance(second, Never)
+    assert "localhost is 169.254.169.254, which is not a public address" in second.why
+    assert (len(asked), len(server.came)) == (2, 1)
+    await line.close()
+
+
+async def test_a_strangers_redirect_to_the_inside_is_not_followed(
+    app: App, work: Work, server: Server, here_is_public: None
+) -> None:
+    inside = Server(f"http://127.0.0.1:{free_port()}/", "")
+    application = web.Application()
+    application.router.add_route("*", "/{any:.*}", inside.take)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", int(inside.url.split(":")[2].strip("/"))).start()
+    hooks = app.outlet("hooks", http.Endpoint(cafile=server.cafile), max_attempts=1)
+    await work()
+    ended = 0
+    for status, place in (
+        (301, "http://169.254.169.254/latest/meta-data"),
+        *((status, inside.url) for status in (302, 303, 307, 308)),
+    ):
+        server.answer = (status, {"Location": place}, "")
+        ended += 1
+        await app.enqueue_async(hooks.message(status, to=server.url))
+        job = (await until_ended(app, ended))[-1]
+
+        assert job.state == State.DISCARDED
+        assert job.errors[0].message.startswith(f"{status} ")
+    assert len(server.came) == ended
+    assert inside.came == []
+    await runner.cleanup()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -126,15 +127,15 @@ class Receiver(Service):
         StoreUnavailable, StoreBusy."""
         if not messages:
             return 0
-        jobs = [(message, self._inlet.job_of(message)) for message in messages]
-        for message, job in jobs:
+        jobs = [(message, self._inlet.jobs_of(message)) for message in messages]
+        for message, (job, *_) in jobs:
             if job.task == self._inlet.name:
                 log.warning("inlet %s: a message cannot be read: %.80s", job.task, message.id)
         return await self._store(jobs)
 
-    async def _store(self, jobs: Sequence[tuple[Received, NewJob[Any]]]) -> int:
+    async def _store(self, jobs: Sequence[tuple[Received, list[NewJob[Any]]]]) -> int:
         try:
-            handles = await self._app.enqueue_async([job for _, job in jobs])
+            handles = await self._app.enqueue_async([job for _, made in jobs for job in made])
         except (StoreUnavailable, StoreBusy):
             raise
         except Exception as error:
@@ -145,8 +146,9 @@ class Receiver(Service):
             log.warning("inlet %s: the store refuses a message: %s", self._inlet.name, error)
             bare = Received(body=message.body)
             job = self._inlet.poisoned(bare, error, message.id)
-            handles = [await self._app.enqueue_async(job)]
-        return sum(handle.created for handle in handles)
+            return int((await self._app.enqueue_async(job)).created)
+        firsts = accumulate((len(made) for _, made in jobs[:-1]), initial=0)
+        return sum(handles[first].created for first in firsts)
 
     async def _below_high_water(self) -> None:
         while True:  # other processes may work it off
@@ -160,8 +162,8 @@ class Receiver(Service):
         if most is None or monotonic() - self._counted_at < COUNT_SECONDS:
             return self.paused
         counted = await self._app.execute_async(inspections.count(most + 1))
-        queue = self._inlet.queue
-        here = (c.count for c in counted.counts if c.queue == queue and c.state in _WAITING)
+        queues = self._inlet.queues
+        here = (c.count for c in counted.counts if c.queue in queues and c.state in _WAITING)
         high = sum(here) > most
         self._counted_at = monotonic()
         if high != self.paused:
