@@ -47,6 +47,7 @@ class Sender:
         self._ready = False
         self._probe: asyncio.Task[None] | None = None
         self._closed = False
+        self._failing_since: float | None = None
         self.shut_since: float | None = None
         self.why: str | None = None
         self.next_look_at: datetime | None = None
@@ -125,6 +126,8 @@ class Sender:
                     waiting.answer.set_result(answer)
             if unknown is not None:
                 self._lost(line, unknown)
+            else:
+                self._failing_since = None
         except Exception as error:  # of the adapter
             await self._drop_line()
             if len(batch) == 1 and not batch[0].answer.done():
@@ -158,6 +161,9 @@ class Sender:
         if self.shut_since is not None or self._closed:
             return
         self.shut_since, self.why = monotonic(), why
+        # A broker that takes connections and nothing more is away all the while.
+        if self._failing_since is None:
+            self._failing_since = self.shut_since
         waiting, self._waiting = self._waiting, deque()
         self._give_back(waiting, why)
         for tell in self.changed:
@@ -166,9 +172,9 @@ class Sender:
 
     async def _look(self) -> None:
         await self._drop_line()
-        assert self.shut_since is not None
+        assert self._failing_since is not None
         while True:
-            gap = probing.gap(monotonic() - self.shut_since)
+            gap = probing.gap(monotonic() - self._failing_since)
             self.next_look_at = datetime.now(UTC) + timedelta(seconds=gap)
             await asyncio.sleep(gap)
             try:

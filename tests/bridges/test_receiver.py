@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from urllib.request import urlopen
 
 import pytest
 
 from pgqueue import App
-from pgqueue.bridges import Received, probing
+from pgqueue.bridges import Received, Unreachable, probing
 from pgqueue.errors import InvalidTask, StoreUnavailable
 from pgqueue.jobs.job import State
 from pgqueue.worker.agents import receiver
@@ -206,6 +207,37 @@ async def test_a_broker_that_is_away_is_looked_for(app: App, work: Work, had: li
     await until_ended(app, 1)
 
     assert had == [1]
+
+
+class Refusing(Mailbox):
+    """Takes connections, and hands out nothing the first six times."""
+
+    async def take(self, limit: int) -> Sequence[Received]:
+        if self.opened <= 6:
+            raise Unreachable("AccessDenied")
+        return await super().take(limit)
+
+
+async def test_a_broker_that_takes_connections_and_hands_out_nothing_is_tried_less_and_less(
+    app: App,
+    work: Work,
+    had: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "pgqueue.worker")
+    away = list[float]()
+    monkeypatch.setattr(probing, "gap", lambda since: away.append(since) or 0.01)
+    box = Refusing()
+    app.inlet("payments", box, app.tasks["settle"])
+    await work(inlets=True)
+    box.put(message(1))
+
+    await until_ended(app, 1)
+
+    assert len(away) == 6
+    assert away[5] >= 0.05  # from the first refusal
+    assert caplog.text.count("AccessDenied") == caplog.text.count("is back") == 1
 
 
 @pytest.mark.parametrize("options", [{}, {"inlets": ["other"]}])

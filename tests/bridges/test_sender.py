@@ -96,6 +96,32 @@ async def test_a_broker_that_is_away_shuts_the_gate_until_it_is_back(
     await sender.close()
 
 
+async def test_a_broker_that_takes_connections_and_nothing_else_is_tried_less_and_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    away = list[float]()
+    monkeypatch.setattr(probing, "gap", lambda since: away.append(since) or 0.01)
+    broker, opened = Broker(lost=6), asyncio.Event()
+    sender = Sender(broker)
+    sender.changed.append(lambda why: None if why else opened.set())
+
+    async def is_lost() -> None:
+        with pytest.raises(Unreachable):
+            await sender.send(message(1))
+        await opened.wait()
+        opened.clear()
+
+    for _ in range(6):
+        await is_lost()
+    assert away[5] >= 0.05  # from when it was lost first
+    assert await sender.send(message(1)) == Delivered()
+    broker.lost = 1
+    await is_lost()
+
+    assert away[6] < away[5]
+    await sender.close()
+
+
 async def test_closing_gives_back_what_is_in_hand() -> None:
     sender = Sender(Broker(hangs=asyncio.Event()))
     calls = [asyncio.ensure_future(sender.send(message(n))) for n in range(15)]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 COUNT_SECONDS: Final = 1.0
 CLOSE_SECONDS: Final = 5.0
 EXAMINE_SECONDS: Final = 15.0
+LIVES_SECONDS: Final = 1.0
 _WAITING: Final = (State.BLOCKED, State.SCHEDULED, State.AVAILABLE, State.RETRYABLE)
 
 
@@ -78,16 +79,21 @@ class Receiver(Service):
             except Unreachable as error:
                 await self._away(str(error))
                 continue
+            why = None
+            # A broker that takes connections and hands out nothing is away all the while.
+            living = asyncio.get_running_loop().call_later(LIVES_SECONDS, self._back)
             try:
-                self._back()
                 await self._examine()
                 await self._receive(line)
             except Unreachable as error:
-                await self._away(str(error))
+                why = str(error)
             finally:  # also while the store is away: the broker keeps what we cannot
+                living.cancel()
                 with suppress(Exception):
                     async with asyncio.timeout(CLOSE_SECONDS):
                         await line.close()
+            if why is not None:
+                await self._away(why)
 
     async def _examine(self) -> None:
         """Notes, once, what is wrong with the source: for those who have no way to the broker."""
@@ -110,6 +116,7 @@ class Receiver(Service):
         """Returns when the high water is reached."""
         while not await self._is_high():
             messages = await line.take(self._inlet.source.batch)
+            self._back()
             try:
                 created = await self._enqueue(messages)
             except BaseException:
