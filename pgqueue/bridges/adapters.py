@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import Any, Final, Literal
 
 from pgqueue.bridges.base import Sink, Source
@@ -49,6 +48,8 @@ def _made(name: str, url: str, kind: Literal["sink", "source"]) -> Any:
     scheme = found[1].lower() if (found := _SCHEME.match(url)) else ""
     if scheme in _OURS:
         raise InvalidTask(f"{name}: for {scheme}: give {_OURS[scheme]} of pgqueue.bridges")
+    from importlib.metadata import entry_points  # slow, and few applications need it
+
     for entry in entry_points(group=GROUP, name=scheme):
         try:
             make: Callable[[str], Any] | None = getattr(entry.load(), kind, None)
