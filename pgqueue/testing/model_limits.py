@@ -96,7 +96,7 @@ class Limited(Members):
                 picked.append((key, weight))
                 granted += has
         more = room > 0 and (granted >= room or looked >= steps)
-        share = quantum if more else max(quantum, limit // (sum(w for _, w in picked) or 1))
+        share = quantum if more else max(quantum, room // (sum(w for _, w in picked) or 1))
         jobs: list[Job] = []
         for key, weight in picked:
             most = min(self._room_of(queue, key, now), share * weight, room - len(jobs))

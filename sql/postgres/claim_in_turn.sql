@@ -15,21 +15,13 @@
 --       keys to pass over. A collision of hashes costs a turn. In an ordered queue a job keeps its permit until it
 --       ends, and nobody overtakes it: also not when its row is locked, so no SKIP LOCKED may look further. A start that
 --       is more than a second ahead was noted by a clock that was wrong, and counts for nothing.
-WITH RECURSIVE rule AS MATERIALIZED (
-    SELECT coalesce(:now::timestamptz, clock_timestamp()) AS instant,
-           q.paused_at IS NOT NULL AS paused,
-           q.limits IS NOT NULL AS limited,
-           (q.limits ->> 'concurrency')::integer AS concurrency,
-           (q.limits #>> '{rate,0}')::integer AS rate,
-           make_interval(secs => (q.limits #>> '{rate,1}')::float8) AS per,
-           (q.limits ->> 'key_concurrency')::integer AS key_concurrency,
-           (q.limits #>> '{key_rate,0}')::integer AS key_rate,
-           make_interval(secs => (q.limits #>> '{key_rate,1}')::float8) AS key_per,
-           coalesce((q.limits ->> 'ordered')::boolean, false) AS ordered,
-           EXISTS (SELECT FROM pgqueue.queue_key AS k WHERE k.queue = :queue::text) AS excepted
-    FROM (SELECT) AS one
-    LEFT JOIN pgqueue.queue AS q ON q.name = :queue::text
-), gate AS MATERIALIZED (
+--       Dead index entries, while vacuum is held back, are walked over once and not in each statement. The first leaves
+--       where a key's jobs begin, but for an ordered queue, whose order is exact; and *lowest*, the smallest permit of
+--       those of the key that run. The second need not count below it. A job that runs with a smaller permit got that
+--       from a claim that had the key's lock before the one that gave *lowest*, since permits ascend, and a claim holds
+--       the lock until it has committed. So both had committed when the first statement began; it saw the job run and
+--       would have counted it, or the job has been claimed again since, and then its permit is a new one.
+WITH RECURSIVE gate AS MATERIALIZED (
     SELECT r.*,
            CASE WHEN paused THEN false
                 WHEN concurrency IS NULL AND rate IS NULL THEN true
@@ -42,37 +34,54 @@ WITH RECURSIVE rule AS MATERIALIZED (
                      SELECT coalesce(sum(s.count), 0)::integer FROM pgqueue.start AS s
                      WHERE s.queue = :queue::text AND s.key = '' AND s.at <= instant + interval '1 second'
                        AND s.at >= instant - per) END) AS room
-    FROM rule AS r
+    FROM (
+        SELECT coalesce(:now::timestamptz, clock_timestamp()) AS instant,
+               q.paused_at IS NOT NULL AS paused,
+               q.limits IS NOT NULL AS limited,
+               (q.limits ->> 'concurrency')::integer AS concurrency,
+               (q.limits #>> '{rate,0}')::integer AS rate,
+               make_interval(secs => (q.limits #>> '{rate,1}')::float8) AS per,
+               (q.limits ->> 'key_concurrency')::integer AS key_concurrency,
+               (q.limits #>> '{key_rate,0}')::integer AS key_rate,
+               make_interval(secs => (q.limits #>> '{key_rate,1}')::float8) AS key_per,
+               coalesce((q.limits ->> 'ordered')::boolean, false) AS ordered,
+               EXISTS (SELECT FROM pgqueue.queue_key AS k WHERE k.queue = :queue::text) AS excepted
+        FROM (SELECT) AS one
+        LEFT JOIN pgqueue.queue AS q ON q.name = :queue::text
+        OFFSET 0
+    ) AS r
 ), walk AS (
-    SELECT 0 AS n, :last_key::text COLLATE "C" AS key, 0 AS lap, 0 AS granted, 0 AS has, false AS mine, false AS rated, 1 AS weight,
-           NULL::integer AS most, NULL::integer AS rate, NULL::interval AS per
+    SELECT 0 AS n, :last_key::text COLLATE "C" AS key, 0 AS lap, 0 AS granted, 0 AS has, false AS mine, false AS rated,
+           NULL::bigint AS lowest, NULL::smallint AS priority, NULL::bigint AS position,
+           1 AS weight, NULL::integer AS most, NULL::integer AS rate, NULL::interval AS per
     UNION ALL
     SELECT w.n + 1, next.key, next.lap, w.granted + CASE WHEN mine.mine THEN has.has ELSE 0 END, has.has, mine.mine,
-           room.rated, own.weight, own.most, own.rate, own.per
+           free.room > 0 AND free.starts <= 0, free.lowest, next.priority, next.position,
+           own.weight, own.most, own.rate, own.per
     FROM walk AS w
     CROSS JOIN gate AS g
     CROSS JOIN LATERAL (
-        SELECT f.key, f.lap
+        SELECT f.*
         FROM (
-            (SELECT j.key, w.lap
+            (SELECT j.key, 0 AS lap, j.priority, j.position
              FROM pgqueue.job AS j
-             WHERE j.queue = :queue::text AND j.state = 'available' AND j.key > '' AND j.key > w.key
-               AND (w.lap = 0 OR j.key <= :last_key::text COLLATE "C")
-             ORDER BY j.key
+             WHERE w.lap = 0 AND j.queue = :queue::text AND j.state = 'available' AND j.key > '' AND j.key > w.key
+             ORDER BY j.key, j.priority, j.position
              LIMIT 1)
             UNION ALL
-            (SELECT j.key, 1
+            (SELECT j.key, 1, j.priority, j.position
              FROM pgqueue.job AS j
-             WHERE j.queue = :queue::text AND j.state = 'available' AND j.key = '' AND w.lap = 0
+             WHERE w.lap = 0 AND j.queue = :queue::text AND j.state = 'available' AND j.key = ''
+             ORDER BY j.priority, j.position
              LIMIT 1)
             UNION ALL
-            (SELECT j.key, 1
+            (SELECT j.key, 1, j.priority, j.position
              FROM pgqueue.job AS j
-             WHERE j.queue = :queue::text AND j.state = 'available' AND j.key > '' AND w.lap = 0
-               AND j.key <= :last_key::text COLLATE "C"
-             ORDER BY j.key
+             WHERE j.queue = :queue::text AND j.state = 'available' AND j.key > ''
+               AND j.key > CASE w.lap WHEN 0 THEN '' ELSE w.key END AND j.key <= :last_key::text COLLATE "C"
+             ORDER BY j.key, j.priority, j.position
              LIMIT 1)
-        ) AS f(key, lap)
+        ) AS f
         LIMIT 1
     ) AS next
     CROSS JOIN LATERAL (
@@ -81,7 +90,8 @@ WITH RECURSIVE rule AS MATERIALIZED (
                CASE WHEN next.key <> '' THEN coalesce((e.limits #>> '{rate,0}')::integer, g.key_rate) END AS rate,
                coalesce(make_interval(secs => (e.limits #>> '{rate,1}')::float8), g.key_per) AS per
         FROM (SELECT CASE WHEN g.excepted THEN (
-                  SELECT k.limits FROM pgqueue.queue_key AS k WHERE k.queue = :queue::text AND k.key = next.key) END) AS e(limits)
+                  SELECT k.limits FROM pgqueue.queue_key AS k WHERE k.queue = :queue::text AND k.key = next.key) END
+              OFFSET 0) AS e(limits)
         OFFSET 0
     ) AS own
     CROSS JOIN LATERAL (
@@ -90,30 +100,31 @@ WITH RECURSIVE rule AS MATERIALIZED (
                    WHERE j.queue = :queue::text AND j.key = next.key AND j.permit IS NOT NULL
                    ORDER BY j.permit
                    LIMIT 1), 'available') WHEN 'available' THEN 1 ELSE 0 END
-               ELSE least(
-                   :quantum::integer * own.weight,
-                   CASE WHEN own.most IS NOT NULL THEN own.most - (
-                       SELECT count(*)::integer FROM pgqueue.job AS j
-                       WHERE j.queue = :queue::text AND j.key = next.key AND j.permit IS NOT NULL AND j.state = 'running') END)
-               END AS room,
+               ELSE least(:quantum::integer * own.weight, own.most - r.running) END AS room,
+               r.lowest,
                CASE WHEN own.rate IS NOT NULL THEN own.rate - (
                    SELECT coalesce(sum(s.count), 0)::integer FROM pgqueue.start AS s
                    WHERE s.queue = :queue::text AND s.key = next.key AND s.at <= g.instant + interval '1 second'
                      AND s.at >= g.instant - own.per) END AS starts
+        FROM (SELECT count(*)::integer AS running, min(j.permit) AS lowest
+              FROM pgqueue.job AS j
+              WHERE own.most IS NOT NULL AND NOT g.ordered
+                AND j.queue = :queue::text AND j.key = next.key AND j.permit IS NOT NULL AND j.state = 'running') AS r
         OFFSET 0
     ) AS free
     CROSS JOIN LATERAL (
-        SELECT least(free.room, free.starts) AS room, free.room > 0 AND free.starts <= 0 AS rated
-    ) AS room
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN room.room > 0 THEN (
-            SELECT count(*)::integer FROM (
-                SELECT FROM pgqueue.job AS j
-                WHERE j.queue = :queue::text AND j.key > '' AND j.key = next.key AND j.state = 'available'
-                UNION ALL
-                SELECT FROM pgqueue.job AS j
-                WHERE j.queue = :queue::text AND j.key = '' AND next.key = '' AND j.state = 'available'
-                LIMIT room.room) AS found) ELSE 0 END AS has
+        SELECT CASE WHEN least(free.room, free.starts) > 1 THEN (
+                   SELECT count(*)::integer FROM (
+                       (SELECT FROM pgqueue.job AS j
+                        WHERE j.queue = :queue::text AND j.key > '' AND j.key = next.key AND j.state = 'available'
+                          AND (j.priority, j.position) >= (next.priority, next.position)
+                        LIMIT least(free.room, free.starts))
+                       UNION ALL
+                       (SELECT FROM pgqueue.job AS j
+                        WHERE next.key = '' AND j.queue = :queue::text AND j.key = '' AND j.state = 'available'
+                          AND (j.priority, j.position) >= (next.priority, next.position)
+                        LIMIT least(free.room, free.starts))) AS found)
+               ELSE greatest(0, least(free.room, free.starts)) END AS has
         OFFSET 0
     ) AS has
     CROSS JOIN LATERAL (
@@ -124,53 +135,42 @@ WITH RECURSIVE rule AS MATERIALIZED (
         OFFSET 0
     ) AS mine
     WHERE g.open AND w.granted < g.room AND w.n < :steps::integer
-), looked AS MATERIALIZED (
-    SELECT * FROM walk WHERE n > 0
-), noted AS (
-    SELECT set_config('pgqueue_local.turn', jsonb_build_object(
-               'limited', g.limited, 'ordered', g.ordered, 'concurrency', g.concurrency, 'rate', g.rate,
-               'per', extract(epoch FROM g.per), 'complete', f.complete,
-               'keys', f.keys)::text, true), f.complete
+), seen AS MATERIALIZED (
+    SELECT s.*, g.*, coalesce(s.granted, 0) < g.room AND coalesce(s.n, 0) < :steps::integer AS complete
     FROM gate AS g, (
-        SELECT coalesce(max(granted), 0) < (SELECT room FROM gate) AND coalesce(max(n), 0) < :steps::integer AS complete,
-               coalesce(jsonb_agg(jsonb_build_object(
-                   'key', key, 'weight', weight, 'most', most, 'rate', rate, 'per', extract(epoch FROM per)) ORDER BY n)
-                   FILTER (WHERE mine), '[]') AS keys
-        FROM looked
-    ) AS f
+        SELECT max(n) AS n, max(granted) AS granted, (array_agg(key))[max(n)] AS after,
+               coalesce(array_agg(key) FILTER (WHERE mine), '{}') AS keys,
+               bool_or(has > 0 AND NOT mine) AS contended, bool_or(key <> '') AS keyed,
+               sum(weight) FILTER (WHERE mine) AS weight,
+               jsonb_agg(jsonb_build_object(
+                   'key', key, 'weight', weight, 'most', most, 'rate', rate, 'per', extract(epoch FROM per),
+                   'lowest', lowest, 'priority', priority, 'position', position)) FILTER (WHERE mine) AS terms
+        FROM walk
+        WHERE n > 0
+    ) AS s
 )
-SELECT ARRAY(SELECT key FROM looked WHERE mine ORDER BY n),
-       coalesce((SELECT key FROM looked ORDER BY n DESC LIMIT 1), :last_key::text),
-       g.open AND g.room > 0 AND NOT noted.complete,
-       NOT g.open AND NOT g.paused OR EXISTS (SELECT FROM looked WHERE has > 0 AND NOT mine),
-       extract(epoch FROM least(
-           CASE WHEN g.room <= 0 AND g.rate IS NOT NULL THEN (
-               SELECT s.at FROM (SELECT s.at, sum(s.count) OVER (ORDER BY s.at DESC) AS since FROM pgqueue.start AS s
-                                 WHERE s.queue = :queue::text AND s.key = '' AND s.at <= g.instant + interval '1 second'
-                                   AND s.at >= g.instant - g.per) AS s
-               WHERE s.since >= g.rate ORDER BY s.at DESC LIMIT 1) + g.per END,
-           (SELECT min(soonest.at + l.per)
-            FROM looked AS l
-            CROSS JOIN LATERAL (
-                SELECT s.at FROM (SELECT s.at, sum(s.count) OVER (ORDER BY s.at DESC) AS since FROM pgqueue.start AS s
-                                  WHERE s.queue = :queue::text AND s.key = l.key AND s.at <= g.instant + interval '1 second'
-                                    AND s.at >= g.instant - l.per) AS s
-                WHERE s.since >= l.rate ORDER BY s.at DESC LIMIT 1) AS soonest
-            WHERE l.rated)) - g.instant)::float8,
-       g.limited,
-       EXISTS (SELECT FROM looked WHERE key <> '')
-FROM gate AS g, noted;
+SELECT keys,
+       coalesce(after, :last_key::text),
+       open AND room > 0 AND NOT complete,
+       NOT open AND NOT paused OR coalesce(contended, false),
+       extract(epoch FROM (
+           SELECT min(soonest.at + spent.per)
+           FROM (SELECT '' AS key, s.rate, s.per WHERE s.room <= 0 AND s.rate IS NOT NULL
+                 UNION ALL
+                 SELECT w.key, w.rate, w.per FROM walk AS w WHERE w.rated) AS spent
+           CROSS JOIN LATERAL (
+               SELECT a.at FROM (SELECT s.at, sum(s.count) OVER (ORDER BY s.at DESC) AS since FROM pgqueue.start AS s
+                                 WHERE s.queue = :queue::text AND s.key = spent.key COLLATE "C" AND s.at <= instant + interval '1 second'
+                                   AND s.at >= instant - spent.per) AS a
+               WHERE a.since >= spent.rate ORDER BY a.at DESC LIMIT 1) AS soonest) - instant)::float8,
+       CASE WHEN set_config('pgqueue_local.turn', jsonb_build_object(
+           'limited', limited, 'ordered', ordered, 'concurrency', concurrency, 'rate', rate, 'per', extract(epoch FROM per),
+           'quantum', CASE WHEN complete THEN greatest(:quantum::integer, room / weight) ELSE :quantum::integer END,
+           'keys', terms)::text, true) <> '' THEN limited END,
+       coalesce(keyed, false)
+FROM seen AS s;
 
-WITH turn AS MATERIALIZED (
-    SELECT t.*, make_interval(secs => t.seconds) AS per, coalesce(:now::timestamptz, clock_timestamp()) AS instant,
-           jsonb_array_length(t.keys) AS count
-    FROM (
-        SELECT (said ->> 'limited')::boolean AS limited, (said ->> 'ordered')::boolean AS ordered,
-               (said ->> 'concurrency')::integer AS concurrency, (said ->> 'rate')::integer AS rate,
-               (said ->> 'per')::float8 AS seconds, (said ->> 'complete')::boolean AS complete, said -> 'keys' AS keys
-        FROM (SELECT nullif(current_setting('pgqueue_local.turn', true), '')::jsonb AS said) AS s
-    ) AS t
-), whole AS MATERIALIZED (
+WITH whole AS MATERIALIZED (
     SELECT t.*,
            greatest(0, least(:limit::integer,
                  CASE WHEN concurrency IS NOT NULL THEN concurrency - (
@@ -179,23 +179,26 @@ WITH turn AS MATERIALIZED (
                  CASE WHEN rate IS NOT NULL THEN rate - (
                      SELECT coalesce(sum(s.count), 0)::integer FROM pgqueue.start AS s
                      WHERE s.queue = :queue::text AND s.key = '' AND s.at <= instant + interval '1 second'
-                       AND s.at >= instant - per) END)) AS room,
-           CASE WHEN complete THEN (
-               SELECT greatest(:quantum::integer, :limit::integer / sum((k ->> 'weight')::integer)::integer)
-               FROM jsonb_array_elements(keys) AS k) ELSE :quantum::integer END AS quantum
-    FROM turn AS t
-    WHERE count > 0
+                       AND s.at >= instant - make_interval(secs => per)) END)) AS room
+    FROM (
+        SELECT said.*, coalesce(:now::timestamptz, clock_timestamp()) AS instant
+        FROM jsonb_to_record(nullif(current_setting('pgqueue_local.turn', true), '')::jsonb) AS said(
+            limited boolean, ordered boolean, concurrency integer, rate integer, per float8, quantum integer, keys jsonb)
+        OFFSET 0
+    ) AS t
+    WHERE jsonb_typeof(keys) = 'array'
 ), own AS MATERIALIZED (
-    SELECT k.n, k.key, k.rate, make_interval(secs => k.seconds) AS per,
+    SELECT k.key, k.rate, k.per, k.priority, k.position, w.ordered,
            greatest(0, least(
                w.quantum * k.weight,
                CASE WHEN k.most IS NOT NULL AND NOT w.ordered THEN k.most - (
                    SELECT count(*)::integer FROM pgqueue.job AS j
-                   WHERE j.queue = :queue::text AND j.key = k.key AND j.permit IS NOT NULL AND j.state = 'running') END,
+                   WHERE j.queue = :queue::text AND j.key = k.key AND j.permit >= coalesce(k.lowest, 0)
+                     AND j.state = 'running') END,
                CASE WHEN k.rate IS NOT NULL THEN k.rate - (
                    SELECT coalesce(sum(s.count), 0)::integer FROM pgqueue.start AS s
                    WHERE s.queue = :queue::text AND s.key = k.key AND s.at <= w.instant + interval '1 second'
-                     AND s.at >= w.instant - make_interval(secs => k.seconds)) END,
+                     AND s.at >= w.instant - make_interval(secs => k.per)) END,
                CASE WHEN w.ordered THEN 1 END)) AS room,
            CASE WHEN w.ordered THEN coalesce((
                SELECT CASE j.state WHEN 'available' THEN j.ctid ELSE '(0,0)'::tid END FROM pgqueue.job AS j
@@ -207,45 +210,42 @@ WITH turn AS MATERIALIZED (
                ORDER BY j.priority, j.position
                LIMIT 1), (
                SELECT j.ctid FROM pgqueue.job AS j
-               WHERE j.queue = :queue::text AND j.key = '' AND k.key = '' AND j.state = 'available'
+               WHERE k.key = '' AND j.queue = :queue::text AND j.key = '' AND j.state = 'available'
                ORDER BY j.priority, j.position
                LIMIT 1)) END AS first
     FROM whole AS w
-    CROSS JOIN ROWS FROM (jsonb_to_recordset(w.keys) AS (
-        key text, weight integer, most integer, rate integer, per float8)) WITH ORDINALITY AS k(key, weight, most, rate, seconds, n)
+    CROSS JOIN LATERAL jsonb_to_recordset(w.keys) AS k(
+        key text, weight integer, most integer, rate integer, per float8, lowest bigint, priority smallint, position bigint)
 ), chosen AS MATERIALIZED (
-    SELECT c.ctid
-    FROM (
-        SELECT own.n, j.ctid
-        FROM own
-        CROSS JOIN LATERAL (
+    SELECT j.ctid
+    FROM own
+    CROSS JOIN LATERAL (
+        SELECT named.ctid FROM (
             SELECT j.ctid FROM pgqueue.job AS j
-            WHERE own.first IS NULL
+            WHERE NOT own.ordered
               AND j.queue = :queue::text AND j.key > '' AND j.key = own.key COLLATE "C" AND j.state = 'available'
+              AND (j.priority, j.position) >= (own.priority, own.position)
             ORDER BY j.priority, j.position
             LIMIT own.room
             FOR NO KEY UPDATE SKIP LOCKED
-        ) AS j
+        ) AS named
         UNION ALL
-        SELECT own.n, j.ctid
-        FROM own
-        CROSS JOIN LATERAL (
+        SELECT nameless.ctid FROM (
             SELECT j.ctid FROM pgqueue.job AS j
-            WHERE own.first IS NULL AND own.key = ''
+            WHERE own.key = '' AND NOT own.ordered
               AND j.queue = :queue::text AND j.key = '' AND j.state = 'available'
+              AND (j.priority, j.position) >= (own.priority, own.position)
             ORDER BY j.priority, j.position
             LIMIT own.room
             FOR NO KEY UPDATE SKIP LOCKED
-        ) AS j
+        ) AS nameless
         UNION ALL
-        SELECT own.n, j.ctid
-        FROM own
-        CROSS JOIN LATERAL (
+        SELECT first.ctid FROM (
             SELECT j.ctid FROM pgqueue.job AS j
             WHERE j.ctid = own.first AND own.room > 0 AND j.state = 'available'
             FOR NO KEY UPDATE SKIP LOCKED
-        ) AS j
-    ) AS c
+        ) AS first
+    ) AS j
     LIMIT (SELECT room FROM whole)
 ), claimed AS (
     UPDATE pgqueue.job AS j
@@ -253,34 +253,33 @@ WITH turn AS MATERIALIZED (
         attempt = attempt + 1,
         lease = :lease::bigint,
         worker = :worker::integer,
-        claimed_at = (SELECT instant FROM turn),
-        permit = CASE WHEN (SELECT ordered FROM turn) THEN coalesce(j.permit, nextval('pgqueue.permit'))
-                      WHEN (SELECT limited FROM turn) THEN nextval('pgqueue.permit') END
+        claimed_at = w.instant,
+        permit = CASE WHEN w.ordered THEN coalesce(j.permit, nextval('pgqueue.permit'))
+                      WHEN w.limited THEN nextval('pgqueue.permit') END
+    FROM whole AS w
     WHERE j.ctid = ANY (ARRAY(SELECT ctid FROM chosen))
-    RETURNING id, priority, position, attempt, task, args::text, max_attempts, timeout_seconds,
-              date_part('epoch', run_at) AS run_at, rescues, progress::text, metadata::text, tags, workflow, queue, key,
-              extract(epoch FROM expires_at - claimed_at)::float8 AS expires_in
+    RETURNING j.id, j.priority, j.position, j.attempt, j.task, j.args::text, j.max_attempts, j.timeout_seconds,
+              date_part('epoch', j.run_at) AS run_at, j.rescues, j.progress::text, j.metadata::text, j.tags, j.workflow, j.queue,
+              j.key, extract(epoch FROM j.expires_at - j.claimed_at)::float8 AS expires_in
+), rated AS MATERIALIZED (
+    SELECT '' AS key, w.instant, make_interval(secs => w.per) AS per FROM whole AS w WHERE w.rate IS NOT NULL
+    UNION ALL
+    SELECT own.key, w.instant, make_interval(secs => own.per) FROM own, whole AS w WHERE own.rate IS NOT NULL
 ), started AS (
     INSERT INTO pgqueue.start AS s (queue, key, at, count)
-    SELECT :queue::text, g.key, whole.instant, count(*)
-    FROM whole
-    CROSS JOIN LATERAL (
-        SELECT '' AS key FROM claimed WHERE whole.rate IS NOT NULL
-        UNION ALL
-        SELECT claimed.key FROM claimed WHERE claimed.key IN (SELECT own.key FROM own WHERE own.rate IS NOT NULL)
-    ) AS g
-    GROUP BY g.key, whole.instant
+    SELECT :queue::text, r.key, r.instant, c.count
+    FROM rated AS r
+    CROSS JOIN LATERAL (SELECT count(*) FROM claimed AS c WHERE r.key IN ('', c.key)) AS c
+    WHERE c.count > 0
     ON CONFLICT (queue, key, at) DO UPDATE SET count = s.count + excluded.count
 ), forgotten AS (
     DELETE FROM pgqueue.start
     WHERE ctid = ANY (ARRAY(
         SELECT past.ctid
-        FROM (SELECT '' AS key, whole.instant - per AS since FROM whole WHERE rate IS NOT NULL
-              UNION ALL
-              SELECT own.key, whole.instant - own.per FROM own, whole WHERE own.rate IS NOT NULL) AS old
+        FROM rated AS r
         CROSS JOIN LATERAL (
             SELECT s.ctid FROM pgqueue.start AS s
-            WHERE s.queue = :queue::text AND s.key = old.key COLLATE "C" AND s.at < old.since
+            WHERE s.queue = :queue::text AND s.key = r.key COLLATE "C" AND s.at < r.instant - r.per
             OFFSET 0
         ) AS past
     ))

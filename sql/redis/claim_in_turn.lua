@@ -106,7 +106,7 @@ while granted < room and looked < given.steps do
 end
 local more = room > 0 and (granted >= room or looked >= given.steps)
 local share = given.quantum
-if not more and weights > 0 then share = math.max(share, math.floor(given.limit / weights)) end
+if not more and weights > 0 then share = math.max(share, math.floor(room / weights)) end
 
 local ids, turns, in_keys = {}, {}, {}
 for _, own in ipairs(picked) do

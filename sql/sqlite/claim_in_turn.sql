@@ -9,7 +9,7 @@
 --       limits · keyed: a key was among them. Then the jobs, as claim answers, in no order
 -- walks: pgqueue_job_claim by leaps, from one key to the next; pgqueue_job_permit; pgqueue_start
 -- trap: a key's jobs are found one after the other, as LIMIT takes no column. What is left, after each key had its
---       quantum, is shared: so the same walk is gone twice.
+--       quantum, is shared: so those of a key that come next are found behind the last one of its quantum.
 SELECT q.limits AS ":limits", q.paused_at AS ":paused",
        EXISTS (SELECT 1 FROM pgqueue_queue_key AS k WHERE k.queue = :queue) AS ":excepted"
 FROM (SELECT 1) AS one
@@ -44,7 +44,6 @@ WITH RECURSIVE pick(step, count, key, lap, taken, room, priority, position, id, 
                              AND s.at <= :now + 1000000
                              AND s.at >= :now - CAST(coalesce(own.limits ->> '$.rate[1]', :limits ->> '$.key_rate[1]') * 1000000 AS INTEGER)), 1) > 0)
                 ELSE min(
-                    CAST(:quantum AS INTEGER) * coalesce(own.limits ->> '$.weight', 1),
                     CASE WHEN next.key = '' THEN 1000000
                          ELSE coalesce(coalesce(own.limits ->> '$.concurrency', :limits ->> '$.key_concurrency') - (
                              SELECT count(*) FROM pgqueue_job AS j
@@ -74,7 +73,7 @@ WITH RECURSIVE pick(step, count, key, lap, taken, room, priority, position, id, 
                ORDER BY s.at DESC LIMIT 1)
                + CAST(coalesce(own.limits ->> '$.rate[1]', :limits ->> '$.key_rate[1]') * 1000000 AS INTEGER) END
     FROM pick AS w
-    LEFT JOIN pgqueue_job AS same ON w.taken < w.room AND same.id = (
+    LEFT JOIN pgqueue_job AS same ON w.taken < min(w.room, CAST(:quantum AS INTEGER) * w.weight) AND same.id = (
         SELECT j.id FROM pgqueue_job AS j INDEXED BY pgqueue_job_claim
         WHERE j.queue = :queue AND j.key = w.key AND j.state = 'available'
           AND (j.priority, j.position) > (w.priority, w.position)
@@ -82,7 +81,11 @@ WITH RECURSIVE pick(step, count, key, lap, taken, room, priority, position, id, 
         LIMIT 1)
     LEFT JOIN pgqueue_job AS next ON same.id IS NULL AND next.id = coalesce(
         (SELECT j.id FROM pgqueue_job AS j INDEXED BY pgqueue_job_claim
-         WHERE j.queue = :queue AND j.state = 'available' AND j.key > w.key AND (w.lap = 0 OR j.key <= :last_key)
+         WHERE w.lap = 0 AND j.queue = :queue AND j.state = 'available' AND j.key > w.key
+         ORDER BY j.key, j.priority, j.position
+         LIMIT 1),
+        (SELECT j.id FROM pgqueue_job AS j INDEXED BY pgqueue_job_claim
+         WHERE w.lap = 1 AND j.queue = :queue AND j.state = 'available' AND j.key > w.key AND j.key <= :last_key
          ORDER BY j.key, j.priority, j.position
          LIMIT 1),
         (SELECT j.id FROM pgqueue_job AS j INDEXED BY pgqueue_job_claim
@@ -98,83 +101,37 @@ SELECT count(*) FILTER (WHERE room > 0) AS ":count",
        coalesce((SELECT key FROM pick ORDER BY step DESC LIMIT 1), :last_key) AS ":last",
        (SELECT sum(weight) FROM (SELECT DISTINCT step, weight FROM pick WHERE room > 0)) AS ":weights",
        min(free_at) AS ":free",
-       coalesce(max(key > '' AND step > 0), 0) AS ":keyed"
+       coalesce(max(key > '' AND step > 0), 0) AS ":keyed",
+       json_group_array(json_array(id, key)) FILTER (WHERE room > 0) AS ":picked",
+       (SELECT json_group_array(json_array(key, taken, priority, position, room, weight))
+        FROM (SELECT key, max(taken) AS taken, priority, position, room, weight FROM pick
+              GROUP BY step
+              HAVING room > max(taken))) AS ":ends"
 FROM pick;
 
 SELECT :room > 0 AND (:count >= :room OR :looked >= CAST(:steps AS INTEGER)) AS ":more";
 
-SELECT iif(:more OR :weights IS NULL, CAST(:quantum AS INTEGER),
-           max(CAST(:quantum AS INTEGER), CAST(:limit AS INTEGER) / :weights)) AS ":share";
+SELECT iif(:more OR :weights IS NULL, 0, CAST(:room AS INTEGER) / :weights) AS ":share";
 
-WITH RECURSIVE pick(step, count, key, lap, taken, room, priority, position, id, weight, free_at) AS (
-    SELECT 0, 0, CAST(:last_key AS TEXT), 0, 0, 0, 0, 0, NULL, 0, NULL
-    WHERE :room > 0
+WITH RECURSIVE further(key, taken, most, priority, position, id) AS (
+    SELECT e.value ->> 0, e.value ->> 1, min(e.value ->> 4, :share * (e.value ->> 5)), e.value ->> 2, e.value ->> 3, NULL
+    FROM json_each(:ends) AS e
+    WHERE :share > CAST(:quantum AS INTEGER)
     UNION ALL
-    SELECT w.step + (same.id IS NULL), w.count + (w.room > 0), coalesce(same.key, next.key),
-           CASE WHEN same.id IS NULL AND next.key <= w.key THEN 1 ELSE w.lap END,
-           iif(same.id IS NULL, 1, w.taken + 1),
-           CASE WHEN same.id IS NOT NULL THEN w.room
-                WHEN :limits ->> '$.ordered' THEN
-                    coalesce((SELECT j.state = 'available' FROM pgqueue_job AS j
-                              WHERE j.queue = :queue AND j.key = next.key AND j.permit IS NOT NULL
-                              ORDER BY j.permit LIMIT 1), 1)
-                    * (next.key = '' OR coalesce(coalesce(own.limits ->> '$.rate[0]', :limits ->> '$.key_rate[0]') - (
-                           SELECT sum(s.count) FROM pgqueue_start AS s
-                           WHERE s.queue = :queue AND s.key = next.key
-                             AND s.at <= :now + 1000000
-                             AND s.at >= :now - CAST(coalesce(own.limits ->> '$.rate[1]', :limits ->> '$.key_rate[1]') * 1000000 AS INTEGER)), 1) > 0)
-                ELSE min(
-                    :share * coalesce(own.limits ->> '$.weight', 1),
-                    CASE WHEN next.key = '' THEN 1000000
-                         ELSE coalesce(coalesce(own.limits ->> '$.concurrency', :limits ->> '$.key_concurrency') - (
-                             SELECT count(*) FROM pgqueue_job AS j
-                             WHERE j.queue = :queue AND j.key = next.key AND j.permit IS NOT NULL AND j.state = 'running'),
-                             1000000) END,
-                    CASE WHEN next.key = '' THEN 1000000
-                         ELSE coalesce(coalesce(own.limits ->> '$.rate[0]', :limits ->> '$.key_rate[0]') - (
-                             SELECT coalesce(sum(s.count), 0) FROM pgqueue_start AS s
-                             WHERE s.queue = :queue AND s.key = next.key
-                               AND s.at <= :now + 1000000
-                               AND s.at >= :now - CAST(coalesce(own.limits ->> '$.rate[1]', :limits ->> '$.key_rate[1]') * 1000000 AS INTEGER)),
-                             1000000) END) END,
-           coalesce(same.priority, next.priority), coalesce(same.position, next.position),
-           CASE WHEN same.id IS NOT NULL THEN same.id
-                WHEN :limits ->> '$.ordered' THEN
-                    coalesce((SELECT j.id FROM pgqueue_job AS j
-                              WHERE j.queue = :queue AND j.key = next.key AND j.permit IS NOT NULL
-                              ORDER BY j.permit LIMIT 1), next.id)
-                ELSE next.id END,
-           iif(same.id IS NULL, coalesce(own.limits ->> '$.weight', 1), w.weight),
-           CASE WHEN same.id IS NULL AND next.key > '' THEN (
-               SELECT s.at FROM (SELECT s.at, sum(s.count) OVER (ORDER BY s.at DESC) AS since FROM pgqueue_start AS s
-                                 WHERE s.queue = :queue AND s.key = next.key
-                                   AND s.at <= :now + 1000000
-                                   AND s.at >= :now - CAST(coalesce(own.limits ->> '$.rate[1]', :limits ->> '$.key_rate[1]') * 1000000 AS INTEGER)) AS s
-               WHERE s.since >= coalesce(own.limits ->> '$.rate[0]', :limits ->> '$.key_rate[0]')
-               ORDER BY s.at DESC LIMIT 1)
-               + CAST(coalesce(own.limits ->> '$.rate[1]', :limits ->> '$.key_rate[1]') * 1000000 AS INTEGER) END
-    FROM pick AS w
-    LEFT JOIN pgqueue_job AS same ON w.taken < w.room AND same.id = (
-        SELECT j.id FROM pgqueue_job AS j INDEXED BY pgqueue_job_claim
-        WHERE j.queue = :queue AND j.key = w.key AND j.state = 'available'
-          AND (j.priority, j.position) > (w.priority, w.position)
-        ORDER BY j.priority, j.position
+    SELECT f.key, f.taken + 1, f.most, j.priority, j.position, j.id
+    FROM further AS f
+    CROSS JOIN pgqueue_job AS j ON j.id = (
+        SELECT same.id FROM pgqueue_job AS same INDEXED BY pgqueue_job_claim
+        WHERE same.queue = :queue AND same.key = f.key AND same.state = 'available'
+          AND (same.priority, same.position) > (f.priority, f.position)
+        ORDER BY same.priority, same.position
         LIMIT 1)
-    LEFT JOIN pgqueue_job AS next ON same.id IS NULL AND next.id = coalesce(
-        (SELECT j.id FROM pgqueue_job AS j INDEXED BY pgqueue_job_claim
-         WHERE j.queue = :queue AND j.state = 'available' AND j.key > w.key AND (w.lap = 0 OR j.key <= :last_key)
-         ORDER BY j.key, j.priority, j.position
-         LIMIT 1),
-        (SELECT j.id FROM pgqueue_job AS j INDEXED BY pgqueue_job_claim
-         WHERE w.lap = 0 AND j.queue = :queue AND j.state = 'available' AND j.key <= :last_key
-         ORDER BY j.key, j.priority, j.position
-         LIMIT 1))
-    LEFT JOIN pgqueue_queue_key AS own ON :excepted AND own.queue = :queue AND own.key = next.key
-    WHERE (same.id IS NOT NULL OR next.id IS NOT NULL AND w.step < CAST(:steps AS INTEGER))
-      AND w.count + (w.room > 0) < :room
+    WHERE f.taken < f.most
 )
 SELECT json_group_array(id) AS ":chosen", json_group_array(key) AS ":keys"
-FROM (SELECT id, key FROM pick WHERE room > 0 ORDER BY step, count LIMIT :room);
+FROM (SELECT p.value ->> 0 AS id, p.value ->> 1 AS key FROM json_each(:picked) AS p
+      UNION ALL
+      SELECT id, key FROM further WHERE id IS NOT NULL);
 
 UPDATE pgqueue_sequence
 SET value = value + json_array_length(:chosen)

@@ -137,8 +137,8 @@ FIRST_SNAPSHOT = (
     Patch("postgres/claim_in_turn.sql", "'most', most,", "'most', least(has, most),"),
     Patch(
         "postgres/claim_in_turn.sql",
-        "j.key = k.key AND j.permit IS NOT NULL AND j.state = 'running'",
-        "j.key = k.key AND j.permit IS NOT NULL AND false",
+        "j.permit >= coalesce(k.lowest, 0)",
+        "j.permit < 0",
     ),
 )
 NO_LOCK = (
@@ -153,8 +153,8 @@ FIXED_WINDOW = (
     ),
     Patch(
         "postgres/claim_in_turn.sql",
-        "s.at >= instant - per) END)) AS room",
-        "s.at >= date_bin(per, instant, 'epoch')) END)) AS room",
+        "s.at >= instant - make_interval(secs => per)) END)) AS room",
+        "s.at >= date_bin(make_interval(secs => per), instant, 'epoch')) END)) AS room",
     ),
 )
 ALL = {

@@ -105,10 +105,16 @@ def limited(backend: PostgresBackend, name: str) -> Store:
 
 
 async def one_is_overtaken(
-    backend: PostgresBackend, racer: Racers, name: str, steps: Sequence[Step] = RIGHT
+    backend: PostgresBackend,
+    racer: Racers,
+    name: str,
+    steps: Sequence[Step] = RIGHT,
+    running: int = 0,
 ) -> tuple[int, int]:
     """The first claim has its snapshot, and no lock yet, while the other claims and commits."""
     store = limited(backend, name)
+    if running:
+        backend.execute(operations.claim_in_turn("api", store.worker, 1, running))
     first, *others = steps
     waiting = first.sql.replace(
         "AS instant,", f"AS instant, pg_advisory_xact_lock_shared({GATE})::text AS waited,", 1
@@ -143,6 +149,12 @@ async def test_of_two_claims_that_meet_one_takes_all_that_may_run(
     backend: PostgresBackend, racer: Racers, meet: Meeting, name: str
 ) -> None:
     assert await meet(backend, racer, name) == (1 if name == "ordered" else PLACES, 0)
+
+
+async def test_a_count_that_begins_at_the_first_that_runs_sees_all_that_began_since(
+    backend: PostgresBackend, racer: Racers
+) -> None:
+    assert await one_is_overtaken(backend, racer, "key", running=1) == (PLACES - 1, 0)
 
 
 async def test_a_count_in_the_first_snapshot_is_caught(

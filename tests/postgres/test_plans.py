@@ -222,6 +222,28 @@ async def test_a_claim_in_turn_reads_what_it_takes_and_a_row_for_each_key(
     assert plans.rows() - before <= 12 * BATCH
 
 
+async def test_a_claim_in_turn_comes_round_without_reading_those_behind(
+    full: PostgresBackend,
+) -> None:
+    """Its turn begins at the first of two keys, and ends there: what the other has more is left."""
+    with psycopg.connect(full.url, autocommit=True) as user:
+        user.execute(
+            "INSERT INTO pgqueue.job (state, task, queue, key)"
+            " SELECT 'available', 'task', 'keyed', 'k' || n % 2 FROM generate_series(1, 20000) AS n"
+        )
+        try:
+            async with watched(full, LANE) as (plans, executor):
+                await executor.execute(operations.declare_limits("keyed", Limits(ordered=True)))
+                claim = operations.claim_in_turn("keyed", 1, LEASE + 1, BATCH, after="k0", now=NOON)
+                before = plans.rows()
+                turn = await executor.execute(claim)
+        finally:
+            user.execute("DELETE FROM pgqueue.job WHERE queue = 'keyed'")
+
+    assert [job.key for job in turn.jobs] == ["k1", "k0"]
+    assert plans.rows() - before <= BATCH
+
+
 async def test_a_claim_in_turn_of_jobs_without_keys_walks_their_order(
     full: PostgresBackend,
 ) -> None:

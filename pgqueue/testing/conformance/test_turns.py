@@ -61,6 +61,24 @@ def test_what_nobody_else_wants_goes_to_those_who_have_more(store: Store) -> Non
 
 
 @needs("limits")
+def test_what_nobody_else_wants_is_shared_as_far_as_the_queue_allows(store: Store) -> None:
+    fill(store, "abc", 20)
+    store.limit(concurrency=9)
+
+    assert keys_of(store.turn(100, quantum=2)) == "aaabbbccc"
+
+
+@needs("limits")
+def test_a_turn_that_begins_between_two_keys_comes_round_to_them(store: Store) -> None:
+    fill(store, " abc", 2)
+    store.limit(key_concurrency=1)
+
+    turn = store.turn(100, after="b")
+
+    assert (keys_of(turn), turn.after, turn.more) == ("c  ab", "b", False)
+
+
+@needs("limits")
 def test_a_lone_key_has_all_there_is_room_for(store: Store) -> None:
     fill(store, " ", 30)
 
