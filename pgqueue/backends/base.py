@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any, ClassVar, Final, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeVar, runtime_checkable
 
 from pgqueue.operations import Operation
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 DEAF_WAIT_SECONDS: Final = 0.5  # how often to look for a result, where no message announces it
 
@@ -45,6 +46,23 @@ class WorkerConnection(AsyncOperationRunner, Protocol):
 
     def transaction(self) -> AbstractAsyncContextManager[AsyncOperationRunner]:
         """Return a transaction: what is executed inside commits together, or not at all."""
+        ...
+
+
+@runtime_checkable
+class PairingConnection(Protocol):
+    """A worker's connection that can carry out two operations in one round trip."""
+
+    @property
+    def pairs(self) -> bool:
+        """Can it now?"""
+        ...
+
+    async def execute_both(self, first: Operation[T], second: Operation[U]) -> tuple[T, U]:
+        """Carry out *first*, then *second*, a transaction each; *second* need not be durable.
+
+        When *first* fails, *second* is not carried out. An error does not say which one failed.
+        """
         ...
 
 

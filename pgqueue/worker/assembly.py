@@ -161,6 +161,7 @@ def assemble(
         options.sleep_after,
         options.max_jobs,
     )
+    completer.send = fetcher.claim_behind
 
     def directed(asked: Asked | None) -> None:
         fetcher.quiet(asked is not None)

@@ -11,12 +11,13 @@ from typing import Final, TypeVar
 
 import tenacity
 
-from pgqueue.backends.base import AsyncOperationRunner, WorkerConnection
+from pgqueue.backends.base import AsyncOperationRunner, PairingConnection, WorkerConnection
 from pgqueue.errors import PgqueueError, StoreBusy, StoreUnavailable
 from pgqueue.operations import Operation
 from pgqueue.worker.service import log
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 TROUBLE: Final = (StoreUnavailable, StoreBusy)
 
@@ -75,6 +76,7 @@ class ReconnectingConnection:
         broken: Callable[[], None] | None = None,
     ) -> None:
         self.connection = connection
+        self._pairing = connection if isinstance(connection, PairingConnection) else None
         self._name = name
         self._health = health
         self._opened = opened
@@ -121,6 +123,22 @@ class ReconnectingConnection:
             raise
         self.answered()
         return answer
+
+    @property
+    def pairs(self) -> bool:
+        """Whether two operations in one round trip are possible at the moment."""
+        return self._is_open and self._pairing is not None and self._pairing.pairs
+
+    async def execute_both(self, first: Operation[T], second: Operation[U]) -> tuple[T, U]:
+        """Carries out *first*, then *second*, where it *pairs*."""
+        assert self._pairing is not None
+        try:
+            answers = await self._pairing.execute_both(first, second)
+        except StoreUnavailable as error:
+            self.lost(error)
+            raise
+        self.answered()
+        return answers
 
     async def insist(
         self, operation: Operation[T], *, on: tuple[type[PgqueueError], ...] = (StoreUnavailable,)

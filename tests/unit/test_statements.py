@@ -61,6 +61,7 @@ ELSEWHERE = {
         "session/is_direct": "nothing stands between it and its file",
         "session/listen": "nothing is sent: a session watches the file",
         "session/listening": "there is no connection that could go deaf",
+        "session/hurried": "no two operations are sent together",
         "session/quiet": "no transaction has a second phase",
         "door": "its one driver is Python's own",
         "session/encoding": "all text is UTF-8",

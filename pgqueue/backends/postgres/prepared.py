@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import count
+from itertools import count, islice
 from typing import Any, TypeVar
 
 import psycopg
@@ -19,11 +19,14 @@ from psycopg.waiting import Ready, Wait
 from pgqueue.backends.plans import cancellable
 from pgqueue.backends.postgres.running import flushed
 from pgqueue.backends.postgres.socket_waiter import SocketWaiter
+from pgqueue.errors import PgqueueError
 from pgqueue.operations import Operation, Rows
 from pgqueue.statements.rounds import asked_in_turn, rounds
 from pgqueue.statements.sql import Statement, Step, shortest
 
 T = TypeVar("T")
+U = TypeVar("U")
+A = TypeVar("A")
 _OPEN = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
 
@@ -59,14 +62,29 @@ class PreparedRunner:
             self._names.clear()
             return operation.decode(await self._answers(statement, operation))
 
+    async def execute_both(self, first: Operation[T], second: Operation[U]) -> tuple[T, U]:
+        """Run *first*, then *second*, in one round trip, each in a transaction of its own.
+
+        Each is to be a single round. The commit of *second* waits for no disk.
+        """
+        try:
+            answers = await self._run(self._carry_out_both(first, second))
+        except InvalidSqlStatementName:  # as above
+            self._names.clear()
+            answers = await self._run(self._carry_out_both(first, second))
+        return first.decode(answers[0]), second.decode(answers[1])
+
     async def _answers(self, statement: Statement, operation: Operation[Any]) -> list[Rows]:
+        return await self._run(self._carry_out(statement, operation))
+
+    async def _run(self, asking: PQGen[A]) -> A:
         connection = self._connection
         # When cancelled, psycopg ends the query and we the transaction. The connection may break
         # there, and its error would replace the cancellation.
         with cancellable():
             try:
                 async with connection.lock:
-                    return await self._wire.wait(self._carry_out(statement, operation))
+                    return await self._wire.wait(asking)
             except BaseException:
                 if connection.pgconn.transaction_status in _OPEN:
                     await connection.rollback()
@@ -78,10 +96,34 @@ class PreparedRunner:
         asking = rounds(statement, own=True)
         return (yield from asked_in_turn(asking, partial(self._ask, operation)))
 
+    def _carry_out_both(
+        self, first: Operation[Any], second: Operation[Any]
+    ) -> PQGen[list[list[Rows]]]:
+        hurried = self._statements["session/hurried"].steps
+        asking = [
+            (first, rounds(self._statements[first.name], own=True)),
+            (second, rounds(self._statements[second.name], own=True, settings=hurried)),
+        ]
+        steps = [(operation, next(asked)) for operation, asked in asking]
+        answered = iter((yield from self._ask_all(steps)))
+        answers = []
+        for (_, asked), (_, sent) in zip(asking, steps, strict=True):
+            try:
+                asked.send(list(islice(answered, len(sent))))
+            except StopIteration as end:
+                answers.append(end.value)
+            else:
+                raise PgqueueError("what is sent together with others must be a single round")
+        return answers
+
     def _ask(self, operation: Operation[Any], steps: Sequence[Step]) -> PQGen[list[Rows]]:
         """Return the answer to each of *steps*, which are one transaction if none is open."""
+        return self._ask_all([(operation, steps)])
+
+    def _ask_all(self, asked: Sequence[tuple[Operation[Any], Sequence[Step]]]) -> PQGen[list[Rows]]:
         pgconn = self._connection.pgconn
-        bound = [self._bind(step, operation) for step in steps]
+        steps = [step for _, each in asked for step in each]
+        bound = [self._bind(step, operation) for operation, each in asked for step in each]
         pgconn.enter_pipeline_mode()
         try:
             new = [self._send(step, params) for step, params in zip(steps, bound, strict=True)]

@@ -26,6 +26,7 @@ from pgqueue.operations import Operation
 from pgqueue.statements.sql import Statement
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 # Each of our statements has one right plan: from the index, in its order. What the planner would
 # prefer after a bulk load that no ANALYZE has seen yet is a scan and a sort of the whole backlog.
@@ -140,6 +141,18 @@ class PostgresWorkerConnection:
                     return await self._prepared.execute(operation)
                 executor = AsyncioRunner(connection, self._statements, self._settings())
                 return await executor.execute(operation)
+
+    @property
+    def pairs(self) -> bool:
+        return self._prepared is not None
+
+    async def execute_both(self, first: Operation[T], second: Operation[U]) -> tuple[T, U]:
+        async with self._lock:
+            connection = self._connected()
+            if self._prepared is None:
+                raise StoreUnavailable("a pooler has taken the place of the server")
+            with translated(), self._patience.answers(connection, first.name):
+                return await self._prepared.execute_both(first, second)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncOperationRunner]:

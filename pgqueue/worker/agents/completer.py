@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import timedelta
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -24,6 +25,7 @@ from pgqueue.worker.connection import ReconnectingConnection
 from pgqueue.worker.running import failures
 from pgqueue.worker.service import Service, happens, log
 
+T = TypeVar("T")
 BATCH = 2_000
 WARY_SECONDS = 10.0
 MOMENT = 0.05
@@ -33,6 +35,12 @@ _VERBS: dict[type, Callable[..., Operation[Any]]] = {
     Failed: operations.fail,
     Released: operations.release,
 }
+
+
+class Send(Protocol):
+    """Carries out on a connection what ends jobs, and tells who waits for an end."""
+
+    async def __call__(self, line: ReconnectingConnection, ends: Operation[T], /) -> T: ...
 
 
 class Completer(Service):
@@ -49,6 +57,7 @@ class Completer(Service):
 
     A job's last report is sent before its outcome, which ends its lease; all other reports are
     sent after the outcomes.
+    *send* carries out completions, and may have a claim go along with them.
     *freed* is called for each queue in which an outcome has let children run, each of *confirmed*
     with outcomes that were sent and the names of those that the store has taken.
     """
@@ -66,6 +75,7 @@ class Completer(Service):
         self._freed = freed
         self._confirmed = confirmed
         self._ended = ended
+        self.send: Send | None = None
         self._endings: list[Ending] = []
         self._sending: Sequence[Ending] = ()
         self._alone: deque[Ending] = deque()
@@ -183,8 +193,13 @@ class Completer(Service):
         return self._without(endings, held) if held else endings
 
     async def _send(self, alike: Sequence[Any]) -> None:
-        verb = _VERBS[type(alike[0])]
-        self._taken(alike, await self._line.insist(verb(alike, keep=self._keep)))
+        operation = _VERBS[type(alike[0])](alike, keep=self._keep)
+        if type(alike[0]) is Completed and self.send is not None:
+            with contextlib.suppress(StoreUnavailable):
+                self._heard(alike, await self.send(self._line, operation))
+                return
+            await asyncio.sleep(0.1)
+        self._taken(alike, await self._line.insist(operation))
 
     async def _send_free(self, endings: Sequence[Ending]) -> None:
         """Sends those that nobody holds, and puts the others aside: all of them, if the store
@@ -286,8 +301,11 @@ class Completer(Service):
             self._spoiled(endings[0], error)
 
     def _taken(self, endings: Sequence[Ending], answers: Collection[Name]) -> None:
-        self._conclude(endings, answers)
         self._ended()
+        self._heard(endings, answers)
+
+    def _heard(self, endings: Sequence[Ending], answers: Collection[Name]) -> None:
+        self._conclude(endings, answers)
         for confirmed in self._confirmed:
             confirmed(endings, answers)
 

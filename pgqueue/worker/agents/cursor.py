@@ -19,6 +19,7 @@ PAUSE_SECONDS = 0.02  # the longest pause within a stream: after it the gaps gro
 BOTTOM_SHARE = 30
 SAMPLES = 4
 SATURATED_BOTTOM_SECONDS = 0.25
+HAND_OVER_SECONDS = 0.05  # where jobs are quicker, one end may let the next one start
 TERMS_SECONDS = 1.0  # between two questions what a queue asks of its workers
 KEYLESS_SECONDS = 30.0  # without a key for so long, a queue is served as one without keys again
 
@@ -54,6 +55,7 @@ class Cursor:
         self.share = LowestShare()
         self.in_turn = False
         self._freed = False
+        self._is_full = False
         self.after = ""
         self._keyed_at = -inf
         self._terms_asked_at = -inf
@@ -123,6 +125,7 @@ class Cursor:
             if not self.asleep:
                 self.gap = min(self.gap, PAUSE_SECONDS) if self._freed else FIRST_GAP_SECONDS
         self._freed = False
+        self._is_full = turn.limited and not turn.more and not turn.contended and not turn.free_in
         if turn.more or self._told_at >= began:
             self.poll_at = now
             return
@@ -150,6 +153,7 @@ class Cursor:
         self._told_at = monotonic()
         self.poll_at = 0.0
         self.gap = FIRST_GAP_SECONDS
+        self._is_full = False
 
     def freed(self) -> None:
         """One of its jobs has ended, so its limits may allow another one. If the look that follows
@@ -157,6 +161,11 @@ class Cursor:
         self._told_at = monotonic()
         self.poll_at = 0.0
         self._freed = True
+
+    def waits_for_an_end(self, now: float) -> bool:
+        """Is the end of one of its jobs all that lets another one start? And did the last one end
+        so lately that the next may well be as quick?"""
+        return self.in_turn and self._is_full and now - self._found_at < HAND_OVER_SECONDS
 
     def full(self, until: float) -> None:
         """The queue is at its limit: no need to look before one of its jobs has ended."""

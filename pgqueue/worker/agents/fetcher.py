@@ -5,22 +5,32 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Collection, Mapping
+from math import inf
 from time import monotonic
+from typing import Protocol, TypeVar
 
 from pgqueue import operations
 from pgqueue.errors import StoreBusy
-from pgqueue.operations import ClaimedInTurn, Floor
+from pgqueue.operations import ClaimedInTurn, Floor, Operation
 from pgqueue.operations.leases import BLOCK, draw_block
 from pgqueue.worker.agents.cursor import Cursor
 from pgqueue.worker.agents.listener import DEAF_POLL_SECONDS, Listener
 from pgqueue.worker.agents.unheard import Unheard
-from pgqueue.worker.connection import ReconnectingConnection
+from pgqueue.worker.connection import TROUBLE, ReconnectingConnection
 from pgqueue.worker.life import Life
 from pgqueue.worker.running.executor import Executor
 from pgqueue.worker.service import Service, happens, log
 
+T = TypeVar("T")
+U = TypeVar("U")
 BATCH = 2_000
 QUIET_SECONDS = 1.0
+
+
+class Ask(Protocol):
+    """Carries out a claim, in one way or another."""
+
+    async def __call__(self, operation: Operation[T], /) -> T: ...
 
 
 class Fetcher(Service):
@@ -56,6 +66,8 @@ class Fetcher(Service):
         self._leases = iter(range(0))
         self._unheard: dict[int, Unheard] = {}  # by lease
         self._claiming = asyncio.Lock()
+        self._stopped = False
+        self._asleep_until = inf
         self._claimed = asyncio.Event()
         self._max_jobs = max_jobs
         self.enough = asyncio.Event()
@@ -101,10 +113,10 @@ class Fetcher(Service):
             self._quiet = quiet
             self.look()
 
-    def ended(self) -> None:
+    def ended(self, *, but: Cursor | None = None) -> None:
         """Jobs of ours have ended: where the limits allow no more, there may be a place now."""
         for cursor in self._cursors.values():
-            if cursor.in_turn:
+            if cursor.in_turn and cursor is not but:
                 cursor.freed()
                 self._woken.set()
 
@@ -136,14 +148,57 @@ class Fetcher(Service):
             if cursor is None:
                 await self._wait()
                 continue
-            limit = min(room, BATCH, self._executor.room_in(cursor.name, cursor.limit))
-            if self._max_jobs is not None:
-                limit = min(limit, self._max_jobs - self.taken)
+            if self._claiming.locked():  # a claim that goes along with outcomes takes of the room
+                async with self._claiming:
+                    continue
+            limit = self._limit(cursor, room)
             if limit > 0:
                 async with self._claiming:
-                    await self._claim(cursor, limit)
+                    await self._claim(cursor, limit, self._line.execute)
             else:
                 cursor.full(monotonic() + self._longest_gap(cursor))
+
+    def _limit(self, cursor: Cursor, room: int) -> int:
+        limit = min(room, BATCH, self._executor.room_in(cursor.name, cursor.limit))
+        return limit if self._max_jobs is None else min(limit, self._max_jobs - self.taken)
+
+    async def claim_behind(self, line: ReconnectingConnection, ends: Operation[T]) -> T:
+        """Carries out *ends*, by which jobs end, on *line*. A claim that has only waited for that
+        goes along, so that hand over hand there is one round trip a job instead of two."""
+        cursor = self._behind(line)
+        limit = self._limit(cursor, self._executor.free) if cursor is not None else 0
+        if cursor is None or limit <= 0:
+            answer = await line.execute(ends)
+            self.ended()
+            return answer
+        answers: list[T] = []
+
+        async def ask(claim: Operation[U], /) -> U:
+            answer, claimed = await line.execute_both(ends, claim)
+            answers.append(answer)
+            return claimed
+
+        async with self._claiming:
+            try:
+                await self._claim(cursor, limit, ask)
+            except TROUBLE:
+                raise
+            except Exception as error:  # of either; if it is the claim's, the next one has it too
+                log.debug("outcomes and a claim failed together: %s", error)
+                cursor.look()
+        if cursor.poll_at < self._asleep_until or self._max_jobs is not None:
+            self._woken.set()
+        self.ended(but=cursor)
+        return answers[0] if answers else await line.execute(ends)
+
+    def _behind(self, line: ReconnectingConnection) -> Cursor | None:
+        """The queue of which a claim should go along with outcomes on *line*."""
+        if self._stopped or self._quiet or self._claiming.locked():
+            return None
+        if not line.pairs or not self._life.certain:
+            return None
+        now = monotonic()
+        return next((each for each in self._cursors.values() if each.waits_for_an_end(now)), None)
 
     def _longest_gap(self, cursor: Cursor) -> float:
         woken = self._listener.wakes(cursor.name)
@@ -152,6 +207,7 @@ class Fetcher(Service):
     async def stop(self) -> None:
         """Claims nothing more. A claim on its way is awaited: what it takes must not be left
         behind."""
+        self._stopped = True
         async with self._claiming:
             await super().stop()
 
@@ -173,6 +229,7 @@ class Fetcher(Service):
                 self._listener.sleep_on(cursor.name)
         soonest = min((cursor.poll_at for cursor in self._cursors.values()), default=now + 1)
         soonest = min((soonest, *(unheard.ask_at for unheard in self._unheard.values())))
+        self._asleep_until = soonest
         await happens(self._woken, max(0.0, soonest - now))
         self._woken.clear()
 
@@ -183,7 +240,7 @@ class Fetcher(Service):
         await happens(self._woken, QUIET_SECONDS)
         self._woken.clear()
 
-    async def _claim(self, cursor: Cursor, limit: int) -> None:
+    async def _claim(self, cursor: Cursor, limit: int, ask: Ask) -> None:
         worker = self._listener.worker
         began = monotonic()
         bottom = cursor.from_bottom(began)
@@ -198,12 +255,12 @@ class Fetcher(Service):
         unheard = self._unheard[lease] = Unheard()
         try:
             if cursor.in_turn:
-                turn = await self._line.execute(
+                turn = await ask(
                     operations.claim_in_turn(cursor.name, worker, lease, limit, after=cursor.after)
                 )
                 jobs = turn.jobs
             else:
-                jobs = await self._line.execute(
+                jobs = await ask(
                     operations.claim(cursor.name, worker, lease, limit, floors=floors, lower=lower)
                 )
         except StoreBusy:  # the claim was undone as a whole

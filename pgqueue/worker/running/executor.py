@@ -107,6 +107,11 @@ class Executor:
     def full(self) -> bool:
         return self._room() <= 0
 
+    @property
+    def free(self) -> int:
+        """How many more jobs there is room for, now."""
+        return self._room()
+
     def leases(self) -> list[tuple[int, int]]:
         """(id, lease) of all that is held and has not ended."""
         return list(self._runs)
