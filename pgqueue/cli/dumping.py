@@ -30,6 +30,7 @@ def dump(path: Path, store: Store, as_json: bool, **options: Any) -> None:
     """Write jobs to FILE, one JSON document a line: all, or those of a filter.
 
     With arguments, results, errors, edges and workflows. A name that ends in .gz is compressed.
+    FILE is there once it is whole; one that was interrupted is begun anew.
     """
     from pgqueue.copying import dumping
     from pgqueue.jobs.filters import Filter
@@ -38,11 +39,14 @@ def dump(path: Path, store: Store, as_json: bool, **options: Any) -> None:
         raise Failure(f"{path} is there already; give a name that is not")
     filter = filter_of(options) or Filter()
     with store.connected() as connected, _bar("jobs", None) as advance:
-        file = dumping.DumpFile(path)
+        part = path.with_name(f"{path.stem}.part{path.suffix}")
+        part.unlink(missing_ok=True)
+        file = dumping.DumpFile(part)
         try:
             count = connected.carry(dumping.dump(filter, file, advance))
         finally:
             file.close()
+        part.rename(path)
     if as_json:
         from pgqueue.cli.output import print_json
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from collections.abc import AsyncIterator, Iterator
 from time import monotonic
-from typing import Any, Self
+from typing import Any
 
 import psycopg
 import pytest
@@ -18,6 +17,7 @@ from sqlalchemy.orm import Session
 from pgqueue import App, Filter, cancel, enqueue, retry
 from pgqueue.jobs.job import State
 from pgqueue.operations import acting, inspections
+from tests.cli.many import Watch
 
 MANY = 100_000 if os.environ.get("PGQUEUE_SLOW") else 6_000
 LONGEST_SECONDS = 1.0
@@ -116,48 +116,6 @@ async def test_async_verbs_of_an_app(app: App) -> None:
         assert (await app.jobs.purge_async(Filter())).counts == {"purged": 3}
     finally:
         await app.close_async()
-
-
-class Watch:
-    """While it is entered: the longest transaction of others, and the slowest enqueue."""
-
-    def __init__(self, app: App, url: str) -> None:
-        self._app = app
-        self._url = url
-        self._done = threading.Event()
-        self.longest = self.slowest = 0.0
-        self.enqueued = 0
-
-    def __enter__(self) -> Self:
-        self._threads = [threading.Thread(target=work) for work in (self._look, self._enqueue)]
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._done.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _look(self) -> None:
-        with psycopg.connect(self._url, autocommit=True) as connection:
-            while not self._done.wait(0.005):
-                rows = connection.execute(
-                    "SELECT extract(epoch FROM max(clock_timestamp() - xact_start))::float8 "
-                    "FROM pg_stat_activity "
-                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                ).fetchone()
-                self.longest = max(self.longest, (rows and rows[0]) or 0.0)
-
-    def _enqueue(self) -> None:
-        @self._app.task(name="other", queue="other")
-        def other() -> None: ...
-
-        while not self._done.wait(0.002):
-            began = monotonic()
-            self._app.enqueue(other.job())
-            self.slowest = max(self.slowest, monotonic() - began)
-            self.enqueued += 1
 
 
 class Enough(Exception):
