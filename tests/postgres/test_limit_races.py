@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import count
-from typing import TypeAlias
+from itertools import combinations, count
+from typing import Any, TypeAlias
 
 import psycopg
 import pytest
-from psycopg import AsyncRawCursor, RawCursor
+from psycopg import AsyncRawCursor, IsolationLevel, RawCursor
 
 from pgqueue import operations
 from pgqueue.backends.postgres import PostgresBackend
-from pgqueue.jobs.limits import Limits
-from pgqueue.operations import Completed
+from pgqueue.jobs.job import State
+from pgqueue.jobs.limits import Limits, Rate
+from pgqueue.operations import Completed, inspections
 from pgqueue.statements.files import load
 from pgqueue.statements.sql import Step
 from pgqueue.testing.conformance import Store, a_job
@@ -177,3 +178,118 @@ async def test_a_claim_without_a_lock_is_caught(backend: PostgresBackend, racer:
     wrong = (Step(alone, first.params), second)
 
     assert await both_are_open(backend, racer, "key", wrong) == (PLACES, PLACES)
+
+
+# Two sessions, a statement at a time
+
+
+class Session:
+    """A claim of a connection of its own that is carried out statement by statement."""
+
+    def __init__(
+        self, racer: Racer, queue: str, worker: int, steps: Sequence[Step], *, begins: bool
+    ) -> None:
+        self._racer = racer
+        self._operation = operations.claim_in_turn(queue, worker, next(LEASES), 100)
+        self._cursor = AsyncRawCursor(racer.connection)
+        self._answers: list[list[tuple[Any, ...]]] = []
+        self._left: list[Step | None] = [*steps, None]
+        self._begins = begins
+        self.taken = 0
+
+    async def goes_on(self) -> None:
+        """Take the snapshot of a strict isolation, then a statement, then the next; commit."""
+        if self._begins:
+            self._begins = False
+            await self._cursor.execute("SELECT FROM pgqueue.job LIMIT 0")
+            return
+        if not self._left:
+            return
+        step = self._left.pop(0)
+        try:
+            if step is None:
+                await self._racer.commit()
+                self.taken = len(self._operation.decode(self._answers).jobs)
+            else:
+                await self._cursor.execute(step.text, step.bind(self._operation.params))
+                self._answers.append(await self._cursor.fetchall())
+        except psycopg.errors.SerializationFailure:
+            await self._racer.rollback()
+            self._left.clear()
+
+
+LEASES = count(7_000_000)
+STRICT = [IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE]
+LEVELS = [IsolationLevel.READ_COMMITTED, *STRICT]
+BOUNDED = LIMITS | {
+    "rate": Limits(rate=Rate(PLACES, 3_600)),
+    "key rate": Limits(key_rate=Rate(PLACES, 3_600)),
+}
+
+
+def orders(boundaries: int) -> list[str]:
+    """In which orders two sessions can go on; the one that is first is called a."""
+    places = combinations(range(1, 2 * boundaries), boundaries - 1)
+    return [
+        "".join("a" if n in {0, *chosen} else "b" for n in range(2 * boundaries))
+        for chosen in places
+    ]
+
+
+async def interleaved(
+    backend: PostgresBackend,
+    racer: Racers,
+    level: IsolationLevel,
+    limits: Limits,
+    steps: Sequence[Step] = RIGHT,
+) -> dict[str, int]:
+    """How many jobs two claims have taken together, by the order of their statements."""
+    store = Store(backend)
+    store.now = None
+    begins = level != IsolationLevel.READ_COMMITTED
+    workers = [store.join().worker for _ in "ab"]
+    racers = [await racer(level) for _ in "ab"]
+    took: dict[str, int] = {}
+    for n, order in enumerate(orders(len(steps) + 1 + begins)):
+        queue = f"q{n}"
+        backend.execute(operations.declare_limits(queue, limits))
+        store.enqueue(*(a_job(queue=queue, key="k") for _ in range(3 * PLACES)))
+        sessions = {
+            name: Session(each, queue, worker, steps, begins=begins)
+            for name, each, worker in zip("ab", racers, workers, strict=True)
+        }
+        for name in order:
+            await sessions[name].goes_on()
+        took[order] = sum(session.taken for session in sessions.values())
+        running = backend.execute(inspections.list_jobs(queue=queue, state=State.RUNNING))
+        assert len(running) == took[order], order
+    return took
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(
+    "level",
+    [LEVELS[0], *(pytest.param(level, marks=pytest.mark.slow) for level in STRICT)],
+    ids=lambda level: level.name,
+)
+@pytest.mark.parametrize("name", BOUNDED)
+async def test_two_claims_take_what_may_run_whichever_statement_comes_first(
+    backend: PostgresBackend, racer: Racers, level: IsolationLevel, name: str
+) -> None:
+    """At every boundary of a statement the other one goes on; one of them has a place, no more."""
+    took = await interleaved(backend, racer, level, BOUNDED[name])
+
+    assert len(took) == (10 if level == IsolationLevel.READ_COMMITTED else 35)
+    assert set(took.values()) == {1 if name == "ordered" else PLACES}
+
+
+async def test_an_order_shows_what_a_claim_without_a_lock_does(
+    backend: PostgresBackend, racer: Racers
+) -> None:
+    first, second = RIGHT
+    alone = re.sub(r"pg_try_advisory_xact_lock\([^)]*\)[^)]*\)\)", "true", first.sql)
+    wrong = (Step(alone, first.params), second)
+
+    took = await interleaved(backend, racer, IsolationLevel.READ_COMMITTED, BOUNDED["key"], wrong)
+
+    assert max(took.values()) == 2 * PLACES
