@@ -73,10 +73,11 @@ def main(
     waited for more than fifteen seconds behind what somebody else's transaction holds (`waited`);
     workers that end by themselves, do not end, or take no jobs any more; instants of schedules
     that have no job or two, are early, or are lost though neither policy, pause nor change says so
-    (`fired`, `timely`, `unfired`, `overlapping`), or late behind a row that is not theirs
-    (`delayed`); more running jobs of a key, or more starts in
-    any time, than a queue's limits allow, and jobs of a key out of order (`crowded`, `rated`,
-    `ordered`). What a store forgot,
+    (`fired`, `timely`, `unfired`, `overlapping`), late behind a row that is not theirs
+    (`delayed`), not made up for when somebody asked for that (`backfilled`), or whose older jobs
+    are cancelled without a newer one, or go on beside it (`replaced`); more running jobs of a key,
+    or more starts in any time, than a queue's limits allow, and jobs of a key out of order
+    (`crowded`, `rated`, `ordered`). What a store forgot,
     because an older one was restored in its place, is not counted as lost, nor what was run of it;
     what it had before must be there.
     """

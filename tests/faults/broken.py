@@ -124,6 +124,30 @@ TORN = (
 """,
     ),
 )
+# The older job goes on, and the newer one waits for it.
+NOT_REPLACED = (
+    Patch(
+        "operations/firing.py",
+        """    old = [holders[key].id for key in _held("replace", wanted, holders)]
+""",
+        """    old: list[int] = []
+""",
+    ),
+)
+# Only the one that waits is replaced: whoever runs the older job hears nothing.
+NOT_STOPPED = (
+    Patch(
+        "operations/firing.py",
+        """    old = [holders[key].id for key in _held("replace", wanted, holders)]
+""",
+        """    old = [
+        holders[key].id
+        for key in _held("replace", wanted, holders)
+        if holders[key].state != State.RUNNING
+    ]
+""",
+    ),
+)
 _TRY = "ELSE pg_try_advisory_xact_lock(hashtext('pgqueue') # 1953787508,"
 _QUEUE_LOCK = f"{_TRY} hashtext(:queue::text)) END AS open"
 _KEY_LOCK = f"{_TRY}\n{' ' * 51}hashtext(:queue::text || ' ' || next.key)) END AS mine"
@@ -160,7 +184,8 @@ FIXED_WINDOW = (
 ALL = {
     "FENCING": FENCING, "EDGES": EDGES, "RESCUE": RESCUE, "ROBBERY": ROBBERY, "HELD": HELD,
     "ALL_LEAD": ALL_LEAD, "NOT_COMPARED": NOT_COMPARED, "TORN": TORN, "NO_LOCK": NO_LOCK,
-    "FIRST_SNAPSHOT": FIRST_SNAPSHOT, "FIXED_WINDOW": FIXED_WINDOW,
+    "FIRST_SNAPSHOT": FIRST_SNAPSHOT, "FIXED_WINDOW": FIXED_WINDOW, "NOT_REPLACED": NOT_REPLACED,
+    "NOT_STOPPED": NOT_STOPPED,
 }  # fmt: skip
 
 

@@ -14,7 +14,8 @@ from math import inf
 
 from tests.faults.facts import FINISHED, Facts, Order, Run
 from tests.faults.limits import crowded, ordered, rated
-from tests.faults.schedules import delayed, fired, overlapping, timely, unfired
+from tests.faults.overlaps import overlapping, replaced, replaces
+from tests.faults.schedules import backfilled, delayed, fired, timely, unfired
 from tests.faults.waits import waits
 
 LONGEST_WAIT = 15.0  # behind what somebody else holds, while one leader after the other is killed
@@ -101,7 +102,11 @@ def ending(facts: Facts) -> Findings:
             if job.state != wanted:
                 yield job.id, f"job {job.id} is {job.state}, its order wants {wanted}"
     for job in facts.jobs:
-        if job.key < 0 and job.state in ("cancelled", "discarded"):
+        if (
+            job.key < 0
+            and job.state in ("cancelled", "discarded")
+            and not (job.state == "cancelled" and replaces(facts, job))
+        ):
             yield job.id, f"job {job.id} is {job.state}, nobody wanted that"
 
 
@@ -321,7 +326,7 @@ RULES: dict[str, Callable[[Facts], Findings]] = {
     rule.__name__: rule
     for rule in (
         kept, lost, phantom, spawned, terminal, ending, edges, fenced, booked, concurrency,
-        unique, rerun, robbed, waited, alive, fired, timely, unfired, delayed, overlapping, crowded,
-        rated, ordered,
+        unique, rerun, robbed, waited, alive, fired, timely, unfired, backfilled, delayed,
+        overlapping, replaced, crowded, rated, ordered,
     )
 }  # fmt: skip

@@ -11,7 +11,7 @@ from math import inf
 from typing import Literal
 
 from tests.faults.journal import Line
-from tests.faults.timetable import Entry
+from tests.faults.timetable import Entry, When
 
 EVERYBODY = frozenset({"*"})
 NOBODY: frozenset[str] = frozenset()
@@ -95,6 +95,18 @@ class Turn:
     until: float
 
 
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """Jobs were asked for, for the instants of *when* from *since* on and before *until*, in which
+    *schedule* was paused. *told_at*: the store had said so by then."""
+
+    schedule: str
+    when: When
+    since: datetime
+    until: datetime
+    told_at: float | None = None
+
+
 @dataclass(frozen=True)
 class Calendar:
     """The schedules of a round. *behind*: those that did not fire what was due when all was well.
@@ -105,6 +117,7 @@ class Calendar:
     turns: Sequence[Turn] = ()
     firings: Sequence[Firing] = ()
     behind: Sequence[str] = ()
+    backfills: Sequence[Backfill] = ()
     now_at: float = 0.0
     true: bool = True
 

@@ -46,6 +46,12 @@ def _without(facts: Facts, fault: Fault, since: float) -> Facts:
     calendar = replace(
         facts.calendar,
         turns=[t for t in facts.calendar.turns if not since <= t.until <= fault.healed_at],
+        backfills=[
+            replace(each, told_at=None)
+            if each.told_at is not None and since <= each.told_at <= fault.healed_at
+            else each
+            for each in facts.calendar.backfills
+        ],
     )
     starts = [
         start

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import pairwise
 from math import inf
 
 from tests.faults.facts import AFTERMATH, Facts, Firing, Job, Made
-from tests.faults.spells import Spell, spells
+from tests.faults.spells import TICK, Spell, spells
 from tests.faults.waits import disturbed
 
 WITH_JOB = ("fired", "manual", "backfill")
@@ -42,7 +41,7 @@ def fired(facts: Facts) -> Findings:
             yield firing.job, f"{firing} has no job {firing.job}"
         elif firing.outcome == "skipped":
             entry = facts.calendar.entries.get(firing.schedule)
-            if entry is None or entry.overlap == "allow":
+            if entry is None or entry.overlap in ("allow", "replace"):
                 yield firing.job, f"{firing}: nothing may skip it"
 
 
@@ -108,10 +107,14 @@ def unfired(facts: Facts) -> Findings:
 
 
 def delayed(facts: Facts) -> Findings:
-    """No schedule fires late because another transaction holds a row, unless that is its own; those
-    that people pause are left out."""
+    """No schedule fires late because another transaction holds a row, unless that is its own, or
+    its job's; those that people pause are left out."""
     if not facts.calendar.true:
         return
+    jobs: dict[str, set[int]] = defaultdict(set)
+    for job in facts.jobs:
+        if job.made is not None:
+            jobs[job.made.schedule].add(job.id)
     for firing in facts.calendar.firings:
         entry = facts.calendar.entries[firing.schedule]
         if firing.outcome not in ("fired", "skipped") or entry.other is not None:
@@ -129,24 +132,31 @@ def delayed(facts: Facts) -> Findings:
         if (
             behind
             and all(fault.schedule != firing.schedule for fault in behind)
+            and not any(jobs[firing.schedule] & (fault.held or set()) for fault in behind)
             and not disturbed(facts, instant, fired_at)
         ):
             kinds = ", ".join(sorted({fault.kind for fault in behind}))
             yield firing.job, f"{firing} was {fired_at - instant:.1f} s late, behind {kinds}"
 
 
-def overlapping(facts: Facts) -> Findings:
-    """Where jobs of a schedule must not overlap, none begins before the one before has ended."""
-    spans: dict[str, list[tuple[float, float, int]]] = defaultdict(list)
-    for job in facts.jobs:
-        entry = job.made and facts.calendar.entries.get(job.made.schedule)
-        run = facts.accepted(job)
-        if entry and entry.overlap != "allow" and run and run.ended_at is not None:
-            spans[entry.name].append((run.started_at, run.ended_at, job.id))
-    for name, theirs in spans.items():
-        for (_, ended, one), (began, _, two) in pairwise(sorted(theirs)):
-            if began < ended:
-                yield two, f"jobs {one} and {two} of schedule {name} ran at once"
+def backfilled(facts: Facts) -> Findings:
+    """Each instant that somebody asked for has fired by then, and no other was made up for."""
+    calendar = facts.calendar
+    known = {(firing.schedule, firing.instant) for firing in calendar.firings}
+    for each in calendar.backfills:
+        if each.told_at is None:
+            continue
+        for instant in each.when.instants(each.since - TICK, each.until - TICK):
+            if (each.schedule, instant) not in known:
+                yield None, f"schedule {each.schedule} has no job of {instant}, which was asked for"
+    for firing in calendar.firings:
+        if firing.outcome == "backfill" and not any(
+            each.schedule == firing.schedule
+            and each.since <= firing.instant < each.until
+            and each.when.has(firing.instant)
+            for each in calendar.backfills
+        ):
+            yield firing.job, f"{firing}: nobody has asked for that"
 
 
 def _by_spell(facts: Facts) -> dict[str, list[tuple[Spell | None, Firing]]]:

@@ -244,6 +244,18 @@ def test_reports_instants_that_were_lost_between_two_transactions(folder: Path) 
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("patches", "rule"),
+    [(broken.NOT_REPLACED, "fired"), (broken.NOT_STOPPED, "replaced")],
+    ids=["nothing is replaced", "what runs is not stopped"],
+)
+def test_reports_older_jobs_that_go_on(
+    folder: Path, patches: tuple[broken.Patch, ...], rule: str
+) -> None:
+    assert rule in rules(check(played(folder, [], patches, 16, gap=0.5).facts))
+
+
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["FIRST_SNAPSHOT", "NO_LOCK"])
 def test_reports_more_jobs_of_a_key_than_may_run(folder: Path, name: str) -> None:
     assert "crowded" in rules(found(folder, LongRush, broken.ALL[name], gap=0.5))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.facts import Calendar, Crowd, Firing, Job, Made, Start, Turn, Worker
+from tests.faults.facts import Backfill, Calendar, Crowd, Firing, Job, Made, Start, Turn, Worker
 from tests.faults.journal import Line
 from tests.faults.lapses import remembered
 from tests.faults.test_checker import Story
@@ -20,6 +20,7 @@ ENTRIES = (
     Entry("held", EVERY, missed="all", overlap="allow"),
     Entry("latest", EVERY, other=OTHER),
     Entry("all", EVERY, missed="all", overlap="allow", catch_up=6.0, other=OTHER),
+    Entry("newest", EVERY, overlap="replace", seconds=12.0),
 )
 
 
@@ -32,12 +33,14 @@ class Days(Story):
 
     def __init__(self) -> None:
         super().__init__()
-        self.workers.append(Worker("w3", 2, 0.0))
+        self.workers += [Worker("w3", 2, 0.0), Worker("w4", 2, 0.0)]
         self.turns: list[Turn] = []
         self.firings: list[Firing] = []
         self.crowds: list[Crowd] = []
         self.starts: list[Start] = []
         self.true = True
+        self.backfills: list[Backfill] = []
+        self.newest: tuple[float, ...] = (4, 8, 12, 16, 20, 24, 28)
         self._last: dict[str, datetime] = {}
         for entry in ENTRIES:
             self.turn(entry.name, "declared", 1.0)
@@ -50,15 +53,16 @@ class Days(Story):
     ) -> None:
         for seconds in instants:
             instant = at(seconds)
-            id = 1000 + len(self.firings)
-            with_job = outcome in ("fired", "manual")
+            id = (5000 if name == "newest" else 1000) + len(self.firings)
+            with_job = outcome in ("fired", "manual", "backfill")
             self.firings.append(Firing(name, instant, outcome, id, at(seconds + late)))
             if with_job:
-                made = Made(name, instant, self._last.get(name), missed, False, instant)
+                by_hand = outcome == "backfill"
+                made = Made(name, instant, self._last.get(name), missed, by_hand, instant)
                 number = key(name, instant)
                 self.jobs.append(Job(id, number, "completed", f"run{id}", made))
                 about = (
-                    {"all": "w2", "held": "w3"}.get(name, "w1"),
+                    {"all": "w2", "held": "w3", "newest": "w4"}.get(name, "w1"),
                     f"run{id}",
                     id,
                     number,
@@ -70,12 +74,18 @@ class Days(Story):
 
     @property
     def facts(self) -> Any:
+        mine = self.jobs, self.lines, self.firings
+        self.jobs, self.lines, self.firings = map(list, mine)  # type: ignore[assignment]
+        self.fire("newest", *self.newest)
         for entry in ENTRIES:
             self.turn(entry.name, "caught up", 30.0)
             self.turn(entry.name, "paused", 30.0, 30.1)
         entries = {entry.name: entry for entry in ENTRIES}
-        calendar = Calendar(entries, self.turns, self.firings, true=self.true)
+        calendar = Calendar(
+            entries, self.turns, self.firings, backfills=self.backfills, true=self.true
+        )
         facts = replace(super().facts, calendar=calendar, crowds=self.crowds, starts=self.starts)
+        self.jobs, self.lines, self.firings = mine
         return remembered(facts)
 
 
@@ -240,3 +250,65 @@ def test_an_ordered_queue_out_of_order(well: Days) -> None:
     assert well.broken == set()
     well.lines[-2] = replace(well.lines[-2], at=2.5)
     assert well.broken == {"ordered"}
+
+
+def test_a_pause_that_is_made_up_for_by_hand(days: Days) -> None:
+    days.turn("latest", "paused", 9.0, 9.5)
+    days.turn("latest", "resumed", 21.0, 22.0)
+    days.fire("latest", 4, 8, 24, 28)
+    days.fire("latest", 12, 16, outcome="backfill", late=10)
+    asked = Backfill("latest", EVERY, at(9.2), at(20), 22.0)
+    assert days.broken == {"backfilled"}
+    days.backfills = [asked]
+    assert days.broken == set()
+    days.backfills = [replace(asked, since=at(16)), replace(asked, told_at=None)]
+    assert days.broken == set()
+    days.backfills = [replace(asked, since=at(8), until=at(20.1))]
+    assert days.broken == {"backfilled"}
+
+
+def test_what_was_made_up_for_twice(days: Days) -> None:
+    days.turn("latest", "paused", 9.0, 9.5)
+    days.turn("latest", "resumed", 21.0, 22.0)
+    days.fire("latest", 4, 8, 24, 28)
+    days.fire("latest", 12, 12, outcome="backfill", late=10)
+    days.backfills = [Backfill("latest", EVERY, at(9.2), at(16), 22.0)]
+    assert days.broken == {"fired"}
+
+
+def newest(days: Days, *ends: tuple[float, Any]) -> None:
+    """Its jobs begin when they are due, and end so long after that, in that way."""
+    days.fire("newest", *days.newest)
+    days.newest = ()
+    for job, (seconds, how) in zip(days.jobs[-7:], ends, strict=False):
+        number = days.jobs.index(job)
+        if how == "interrupted":
+            days.jobs[number] = replace(job, state="cancelled", result=None)
+        days.lines = [
+            replace(line, at=line.at - 0.2 + seconds, what=how)
+            if line.job == job.id and line.what == "end"
+            else line
+            for line in days.lines
+        ]
+
+
+@pytest.mark.parametrize(
+    ("ends", "broken"),
+    [
+        ([(4.05, "interrupted"), (4.05, "interrupted")], set()),
+        ([(4.5, "interrupted")], {"overlapping"}),
+        ([(11.0, "end")], {"replaced", "overlapping"}),
+        ([(0.2, "end")] * 6 + [(1.0, "interrupted")], {"replaced"}),
+    ],
+    ids=["stopped", "beside the newer one", "goes on", "no newer one"],
+)
+def test_the_newer_job_replaces_the_older_one(well: Days, ends: Any, broken: set[str]) -> None:
+    well.workers = [replace(worker, concurrency=9) for worker in well.workers]
+    newest(well, *ends)
+    assert well.broken == broken
+
+
+def test_nothing_skips_the_newest(well: Days) -> None:
+    well.newest = (4, 8, 12, 16, 20, 24)
+    well.fire("newest", 28, outcome="skipped")
+    assert well.broken == {"fired"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from pgqueue.errors import PgqueueError, StoreBusy, StoreUnavailable, UnknownSch
 from pgqueue.jobs.schedules.rows import ScheduleRow
 from pgqueue.operations import Schedules, firings, schedules
 from tests.faults.agent import Agent
-from tests.faults.facts import Calendar, Firing, Turn
+from tests.faults.facts import Backfill, Calendar, Firing, Turn
 from tests.faults.shop import ringing
 from tests.faults.timetable import ENTRIES, Entry
 
@@ -41,6 +42,7 @@ class Timekeeper(Agent):
         self._entries: dict[str, Entry] = {}
         self._now_at = time.time() - time.monotonic()
         self._behind: list[str] = []
+        self._backfills: list[Backfill] = []
 
     def rest(self) -> None:
         """Lets all schedules rest, once they have fired what is due; so jobs come to an end."""
@@ -72,6 +74,7 @@ class Timekeeper(Agent):
             tuple(self._turns),
             kept,
             tuple(self._behind),
+            tuple(self._backfills),
             self._now_at,
             self._site.true_clock,
         )
@@ -84,8 +87,8 @@ class Timekeeper(Agent):
         while not self._stopping.wait(self._random.uniform(0.2, 1.0)):
             try:
                 with self._still():
-                    rows = {row.name: row for row in self._read().rows}
-                    turn = self._choose(rows)
+                    found = self._read()
+                    turn = self._choose({row.name: row for row in found.rows}, found.now)
             except (StoreUnavailable, StoreBusy, *self._site.away):
                 continue
             if turn is not None:
@@ -105,7 +108,7 @@ class Timekeeper(Agent):
         return found
 
     def _choose(
-        self, rows: dict[str, ScheduleRow]
+        self, rows: dict[str, ScheduleRow], now: datetime
     ) -> tuple[str, What | None, Callable[[], Any]] | None:
         """One thing to do: its schedule, what it comes to, and how."""
         there = self._app.schedules
@@ -118,7 +121,11 @@ class Timekeeper(Agent):
         name = self._random.choice(movable)
         row, entry = rows[name], ENTRIES[name]
         if row.paused_at is not None:
-            catch_up = self._random.random() < 0.5
+            drawn = self._random.random()
+            if drawn < 0.4:
+                rest = Backfill(name, entry.alternatives()[bool(row.changes)], row.paused_at, now)
+                return name, "resumed", lambda: self._make_up_by_hand(rest)
+            catch_up = drawn < 0.7
             what: What = "made up" if catch_up else "resumed"
             return name, what, lambda: there.resume(name, catch_up=catch_up)
         match self._random.choice(["pause", "pause", "change", "change", "run"]):
@@ -131,6 +138,15 @@ class Timekeeper(Agent):
         other = entry.other
         assert other is not None
         return name, "other", lambda: there.change(name, other.said, **other.options())
+
+    def _make_up_by_hand(self, rest: Backfill) -> None:
+        """Resumes a schedule, and has the instants that were dropped meanwhile run; twice, as
+        somebody does who was not sure."""
+        self._backfills.append(rest)
+        self._app.schedules.resume(rest.schedule)
+        for _ in range(2):
+            self._app.schedules.backfill(rest.schedule, rest.since, rest.until)
+        self._backfills[-1] = replace(rest, told_at=time.monotonic())
 
     def _putting(self, missing: list[Entry]) -> tuple[str, None, Callable[[], Any]]:
         """The schedules that the application declares at run time; `_read` notes them."""

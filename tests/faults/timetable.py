@@ -59,7 +59,7 @@ class Entry:
     when: When
     source: Literal["code", "api"] = "code"
     missed: Literal["latest", "all", "skip"] = "latest"
-    overlap: Literal["skip", "next", "allow"] = "skip"
+    overlap: Literal["skip", "next", "allow", "replace"] = "skip"
     catch_up: float | None = None
     jitter: float = 0.0
     seconds: float = 0.01
@@ -148,6 +148,15 @@ def _entries() -> Iterator[Entry]:
             other=When(every=4 + number % 3, offset=0.75 + number / 100)
             if number % 4
             else When(cron="* * * * *", zone=ZONES[number % len(ZONES)]),
+        )
+    # Each is under way when the next one is due, and would be for long after that.
+    for number in range(2):
+        yield Entry(
+            f"newest-{number}",
+            When(every=4.0, offset=number + 0.5),
+            overlap="replace",
+            seconds=12.0,
+            thread=number == 1,
         )
     # An instant that has passed for longer than that is passed over: outages are longer.
     yield Entry("brief", When(every=4.0), missed="all", overlap="allow", catch_up=3.0)
