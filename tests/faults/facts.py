@@ -170,7 +170,7 @@ class Fault:
 @dataclass(frozen=True, slots=True)
 class Worker:
     """One process; *ended_at* is inf while it lives. *asked*: its end was the campaign's doing.
-    *hung*: it was asked to stop, and had to be killed."""
+    *hung*: it was asked to stop, and had to be killed. *ready_at*: it had joined by then."""
 
     name: str
     concurrency: int
@@ -179,6 +179,7 @@ class Worker:
     asked: bool = True
     exit_code: int | None = None
     hung: bool = False
+    ready_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ class Fleet:
                     start_new_session=True,
                 )
             worker = self.processes[slot] = Process(slot, name, process, log)
-            self._records[name] = Worker(name, CONCURRENCY, monotonic())
+            self._records[name] = Worker(name, CONCURRENCY, monotonic(), ready_at=inf)
             return worker
 
     def end(self, worker: Process, number: signal.Signals) -> None:
@@ -144,8 +144,12 @@ class Fleet:
                 self.launch(slot)
 
     def look(self) -> None:
-        """Notes who has ended by itself, and puts another in its place."""
+        """Notes who has ended by itself, and puts another in its place; and who has joined."""
         with self._lock:
+            for worker in self.living():
+                record = self._records[worker.name]
+                if record.ready_at == inf and worker.started:
+                    self._records[worker.name] = replace(record, ready_at=monotonic())
             for slot, worker in self.processes.items():
                 if not worker.lives and not worker.asked:
                     self.relaunch(slot)

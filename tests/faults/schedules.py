@@ -9,7 +9,7 @@ from math import inf
 
 from tests.faults.facts import AFTERMATH, Facts, Firing, Job, Made
 from tests.faults.spells import TICK, Spell, spells
-from tests.faults.waits import disturbed
+from tests.faults.waits import disturbed, served
 
 WITH_JOB = ("fired", "manual", "backfill")
 ON_TIME = ("fired", "skipped", "missed")
@@ -122,7 +122,7 @@ def delayed(facts: Facts) -> Findings:
         instant, fired_at = (
             each.timestamp() - facts.calendar.now_at for each in (firing.instant, firing.fired_at)
         )
-        if fired_at - instant <= SOON.total_seconds():
+        if served(facts, instant, fired_at) <= SOON.total_seconds():
             continue
         behind = [
             fault

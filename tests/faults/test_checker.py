@@ -13,6 +13,7 @@ from tests.faults.checker import check, repeats
 from tests.faults.facts import EVERYBODY, STARVED, Facts, Fate, Fault, Job, Order, Parent, Worker
 from tests.faults.journal import Line, What
 from tests.faults.recovery import recoveries
+from tests.faults.waits import served
 
 
 class Story:
@@ -453,3 +454,12 @@ def test_a_run_that_was_cut_short_counts_until_its_worker_ends(story: Story) -> 
         story.run(key, 30 + 2 * key, 31 + 2 * key, worker="w2")
     assert story.broken == {"concurrency"}
     assert story.workers[1].ended_at == inf
+
+
+def test_time_in_which_no_worker_was_there_is_nobodys_fault(story: Story) -> None:
+    story.workers = [Worker("w1", 2, 0, 12), Worker("w2", 2, 0, ready_at=20)]
+    story.fault("frozen", 9, 9.5, "w1")
+    assert served(story.facts, 2, 30) == 17
+    assert served(story.facts, 10, 19) == 0
+    story.workers.append(Worker("w3", 2, 0, 15, ready_at=8))
+    assert served(story.facts, 2, 30) == 23
