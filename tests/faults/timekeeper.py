@@ -87,8 +87,8 @@ class Timekeeper(Agent):
         while not self._stopping.wait(self._random.uniform(0.2, 1.0)):
             try:
                 with self._still():
-                    found = self._read()
-                    turn = self._choose({row.name: row for row in found.rows}, found.now)
+                    rows = {row.name: row for row in self._read().rows}
+                    turn = self._choose(rows)
             except (StoreUnavailable, StoreBusy, *self._site.away):
                 continue
             if turn is not None:
@@ -108,7 +108,7 @@ class Timekeeper(Agent):
         return found
 
     def _choose(
-        self, rows: dict[str, ScheduleRow], now: datetime
+        self, rows: dict[str, ScheduleRow]
     ) -> tuple[str, What | None, Callable[[], Any]] | None:
         """One thing to do: its schedule, what it comes to, and how."""
         there = self._app.schedules
@@ -122,9 +122,8 @@ class Timekeeper(Agent):
         row, entry = rows[name], ENTRIES[name]
         if row.paused_at is not None:
             drawn = self._random.random()
-            if drawn < 0.4:
-                rest = Backfill(name, entry.alternatives()[bool(row.changes)], row.paused_at, now)
-                return name, "resumed", lambda: self._make_up_by_hand(rest)
+            if drawn < 0.4 and self._site.true_clock:
+                return name, "resumed", lambda: self._make_up_by_hand(name)
             catch_up = drawn < 0.7
             what: What = "made up" if catch_up else "resumed"
             return name, what, lambda: there.resume(name, catch_up=catch_up)
@@ -139,13 +138,19 @@ class Timekeeper(Agent):
         assert other is not None
         return name, "other", lambda: there.change(name, other.said, **other.options())
 
-    def _make_up_by_hand(self, rest: Backfill) -> None:
+    def _make_up_by_hand(self, name: str) -> None:
         """Resumes a schedule, and has the instants that were dropped meanwhile run; twice, as
         somebody does who was not sure."""
+        found = self._read()
+        row = next((row for row in found.rows if row.name == name), None)
+        if row is None or row.paused_at is None:
+            return
+        when = ENTRIES[name].alternatives()[bool(row.changes)]
+        rest = Backfill(name, when, row.paused_at, found.now)
         self._backfills.append(rest)
-        self._app.schedules.resume(rest.schedule)
+        self._app.schedules.resume(name)
         for _ in range(2):
-            self._app.schedules.backfill(rest.schedule, rest.since, rest.until)
+            self._app.schedules.backfill(name, rest.since, rest.until)
         self._backfills[-1] = replace(rest, told_at=time.monotonic())
 
     def _putting(self, missing: list[Entry]) -> tuple[str, None, Callable[[], Any]]:
