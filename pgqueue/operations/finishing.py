@@ -92,7 +92,7 @@ def complete(
         together = list(group)
         ids = ",".join([str(job.id) for job in together])
         results = ",".join([f'"{job.id}":{job.result}' for job in together if job.result])
-        claimed.append(f'{{"lease":{lease},"ids":[{ids}],"results":{{{results}}}}}')
+        claimed.append(f'{{"lease":{lease},"ids":"{{{ids}}}","results":{{{results}}}}}')
     params = {"jobs": f"[{','.join(claimed)}]", **of_ending(keep, now)}
 
     def decode(answers: Answers) -> CompletedLeases:

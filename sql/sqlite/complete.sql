@@ -1,7 +1,7 @@
 -- complete: finishes jobs whose leases still hold, and unblocks their children; asking twice answers twice.
 --
 -- in:   jobs   JSON array of {lease, ids, results}, all ids in order: a new element where the lease changes.
---              Results {id: result}, of those that have one
+--              Ids are one text, {1,2}. Results {id: result}, of those that have one
 --       keep   JSON array of the states whose jobs are kept in the archive
 --       now
 -- out:  'read committed', as no child can be added meanwhile; and NULL if all of them are completed now, else
@@ -12,12 +12,12 @@
 --       result. Prune knows when not. One that is named twice in a call is finished once. What a claim took is
 --       one document: LIMIT -1 has it read once, and not for each of its ids.
 SELECT json_group_object(id, 'completed') AS ":finished",
-       CASE WHEN count(*) < (SELECT sum(json_array_length(value, '$.ids')) FROM json_each(:jobs))
+       CASE WHEN count(*) < (SELECT sum(json_array_length('[' || trim(value ->> '$.ids', '{}') || ']')) FROM json_each(:jobs))
             THEN json_group_object(id, lease) END AS ":done",
        max(keep IS 0) AS ":unkept"
 FROM (
     SELECT DISTINCT j.id, j.lease, j.keep
-    FROM (SELECT value ->> '$.lease' AS claim, value -> '$.ids' AS ids FROM json_each(:jobs) LIMIT -1), json_each(ids) AS i
+    FROM (SELECT value ->> '$.lease' AS claim, '[' || trim(value ->> '$.ids', '{}') || ']' AS ids FROM json_each(:jobs) LIMIT -1), json_each(ids) AS i
     CROSS JOIN pgqueue_job AS j ON j.id = i.value
     WHERE j.lease = claim
 );
@@ -29,7 +29,7 @@ INSERT INTO pgqueue_archive
 SELECT 'completed', :now, j.id, j.lease, j.run_at, j.enqueued_at, j.claimed_at, j.timeout_seconds, j.workflow, j.worker,
        j.priority, j.attempt, j.max_attempts, j.rescues, j.queue, j.key, j.task, coalesce(j.unique_key, j.next_key), j.args,
        CASE WHEN results <> '{}' THEN nullif(results -> ('$."' || j.id || '"'), 'null') END, j.errors, j.progress, j.metadata, j.tags
-FROM (SELECT value ->> '$.lease' AS claim, value -> '$.ids' AS ids, value -> '$.results' AS results FROM json_each(:jobs) LIMIT -1),
+FROM (SELECT value ->> '$.lease' AS claim, '[' || trim(value ->> '$.ids', '{}') || ']' AS ids, value -> '$.results' AS results FROM json_each(:jobs) LIMIT -1),
      json_each(ids) AS i
 CROSS JOIN pgqueue_job AS j ON j.id = i.value
 WHERE j.lease = claim
@@ -51,7 +51,7 @@ WHERE id IN (SELECT CAST(key AS INTEGER) FROM json_each(:finished));
 SELECT 'read committed', :done;
 
 SELECT i.value, claim
-FROM (SELECT value ->> '$.lease' AS claim, value -> '$.ids' AS ids FROM json_each(:jobs) LIMIT -1), json_each(ids) AS i
+FROM (SELECT value ->> '$.lease' AS claim, '[' || trim(value ->> '$.ids', '{}') || ']' AS ids FROM json_each(:jobs) LIMIT -1), json_each(ids) AS i
 CROSS JOIN pgqueue_archive AS a ON a.id = i.value
 WHERE :done IS NOT NULL
   AND a.lease = claim

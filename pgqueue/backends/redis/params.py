@@ -98,7 +98,7 @@ class _Row(msgspec.Struct, gc=False):
 
 class _Completed(msgspec.Struct, gc=False):
     lease: int
-    ids: list[int]
+    ids: str
     results: dict[str, msgspec.Raw]
 
 
@@ -208,7 +208,7 @@ def _done(text: str) -> list[dict[str, Any]]:
     return [
         {
             "lease": group.lease,
-            "ids": group.ids,
+            "ids": msgspec.json.decode(f"[{group.ids[1:-1]}]"),
             "results": {id: _text(result) for id, result in group.results.items()},
         }
         for group in _completed.decode(text)

@@ -333,12 +333,28 @@ DROP FUNCTION pgqueue.enqueue_once;
 DROP TABLE pgqueue.recent;
 ALTER TABLE pgqueue.job DROP COLUMN next_key;
 ALTER TABLE pgqueue.job
-    DROP CONSTRAINT job_task_is_a_name,
-    DROP CONSTRAINT job_queue_is_a_name,
-    ADD CONSTRAINT job_task_is_a_name
-        CHECK (task ~ '^[A-Za-z0-9_][A-Za-z0-9_.:/-]*$' AND length(task) <= 128) NOT VALID,
-    ADD CONSTRAINT job_queue_is_a_name
-        CHECK (queue ~ '^[A-Za-z0-9_][A-Za-z0-9_.:/-]*$' AND length(queue) <= 128) NOT VALID;
-ALTER TABLE pgqueue.job VALIDATE CONSTRAINT job_task_is_a_name, VALIDATE CONSTRAINT job_queue_is_a_name;
+    DROP CONSTRAINT job_state,
+    DROP CONSTRAINT job_task_and_queue_are_names,
+    DROP CONSTRAINT job_has_sound_values,
+    ADD CONSTRAINT job_state CHECK (state IN ('blocked', 'scheduled', 'available', 'running', 'retryable')),
+    ADD CONSTRAINT job_running_has_a_lease CHECK ((state = 'running') = (lease IS NOT NULL)),
+    ADD CONSTRAINT job_blocked_by CHECK (blocked_by >= 0 AND (blocked_by > 0) = (state = 'blocked')),
+    ADD CONSTRAINT job_max_attempts CHECK (max_attempts >= 1),
+    ADD CONSTRAINT job_timeout CHECK (timeout_seconds > 0),
+    ADD CONSTRAINT job_args CHECK (jsonb_typeof(args) = 'object'),
+    ADD CONSTRAINT job_run_at_is_an_instant
+        CHECK (run_at > timestamptz '0001-01-02 00:00Z' AND run_at < timestamptz '9999-12-31 00:00Z'),
+    ADD CONSTRAINT job_enqueued_at_is_an_instant
+        CHECK (enqueued_at > timestamptz '0001-01-02 00:00Z' AND enqueued_at < timestamptz '9999-12-31 00:00Z'),
+    ADD CONSTRAINT job_timeout_ends CHECK (timeout_seconds <= 36525 * 86400.0),
+    ADD CONSTRAINT job_task_is_a_name CHECK (task ~ '^[A-Za-z0-9_][A-Za-z0-9_.:/-]*$' AND length(task) <= 128),
+    ADD CONSTRAINT job_queue_is_a_name CHECK (queue ~ '^[A-Za-z0-9_][A-Za-z0-9_.:/-]*$' AND length(queue) <= 128),
+    ADD CONSTRAINT job_unique_key_has_a_length CHECK (length(unique_key) BETWEEN 1 AND 512),
+    ADD CONSTRAINT job_metadata CHECK (jsonb_typeof(metadata) = 'object'),
+    ADD CONSTRAINT job_tags
+        CHECK (array_ndims(tags) = 1 AND array_position(tags, NULL) IS NULL AND cardinality(tags) <= 64),
+    ADD CONSTRAINT job_key_has_a_length CHECK (length(key) <= 128),
+    ADD CONSTRAINT job_expires_at_is_an_instant
+        CHECK (expires_at > timestamptz '0001-01-02 00:00Z' AND expires_at < timestamptz '9999-12-31 00:00Z');
 
 DELETE FROM pgqueue.migration WHERE version = '0010';
