@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -76,6 +77,7 @@ class ClaimedInTurn(NamedTuple):
 
 
 LAST = 2**53  # no position is beyond it
+_place = attrgetter("priority", "position")
 QUANTUM = 8
 STEPS = 2_000
 
@@ -100,7 +102,7 @@ def claim(
 
     def decode(answers: Answers) -> list[ClaimedJob]:
         jobs = [ClaimedJob(*row, lease) for row in answers[0]]  # type: ignore[call-arg]
-        jobs.sort(key=lambda job: (job.priority, job.position))
+        jobs.sort(key=_place)
         return jobs
 
     params = {

@@ -153,6 +153,11 @@ class Task(Generic[P, R_co]):
         """Whether parameters are results of parents."""
         return bool(self.signature.wanted)
 
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether it is a coroutine function that wants a job's arguments and nothing else."""
+        return self.executor == "async" and not (self.wants_context or self.wants_results)
+
     def job(self: Task[P, R | Outcome], *args: P.args, **kwargs: P.kwargs) -> NewJob[R]:
         """Return a job of this task with these arguments, to be enqueued.
 

@@ -12,15 +12,14 @@ TURN_SECONDS = 0.0005
 
 
 class Pace:
-    """Counts the jobs that end, and says how many more are worth claiming.
+    """Says by how many jobs have *finished* how many more are worth claiming.
 
     Quick jobs need not wait for the next claim, and slow ones are left to other workers.
     """
 
     def __init__(self) -> None:
-        self.finished = 0
         self._rate = 0.0  # jobs a second
-        self._begin()
+        self._begin(0)
 
     @property
     def ahead(self) -> int:
@@ -32,20 +31,20 @@ class Pace:
         """How many jobs to start before everything else has its turn: half a millisecond's."""
         return 1 + int(self._rate * TURN_SECONDS)
 
-    def begins(self) -> None:
+    def begins(self, finished: int) -> None:
         """Jobs have come: the idle time before them does not lower the rate."""
-        if self.finished == self._counted:
-            self._begin()
+        if finished == self._counted:
+            self._begin(finished)
 
-    def measure(self) -> None:
+    def measure(self, finished: int) -> None:
         """Updates the rate, if enough jobs have ended, or enough time has passed, to tell."""
-        spent, finished = monotonic() - self._counted_at, self.finished - self._counted
-        if spent > RATE_SECONDS or finished >= BURST:
-            rate = finished / max(spent, RATE_SECONDS / BURST)
+        spent, number = monotonic() - self._counted_at, finished - self._counted
+        if spent > RATE_SECONDS or number >= BURST:
+            rate = number / max(spent, RATE_SECONDS / BURST)
             self._rate = max(self._rate, rate)
             if spent > RATE_SECONDS:
                 self._rate = (self._rate + rate) / 2
-                self._begin()
+                self._begin(finished)
 
-    def _begin(self) -> None:
-        self._counted, self._counted_at = self.finished, monotonic()
+    def _begin(self, finished: int) -> None:
+        self._counted, self._counted_at = finished, monotonic()
