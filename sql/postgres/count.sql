@@ -7,8 +7,8 @@
 -- walks: the table itself, so many rows of it; then job_plain and job_turn by leaps, from one queue's name to the next, job_due
 --        and job_blocked, each from its beginning
 -- trap: no index says what runs: of a large table it is what workers said last, or what the first look has found.
---       How late a queue is, its first thousand jobs say; of what is due later only a thousand are read, as they lie
---       anywhere. A planner that believes the table to be small, or a state to be rare, would sort, or read the whole
+--       How late a queue is, its first jobs say, five hundred of all queues together, and twenty of each at least; of
+--       what is due later only five hundred are read, as they lie anywhere. A planner that believes the table to be small, or a state to be rare, would sort, or read the whole
 --       table: both are switched off.
 SELECT set_config('pgqueue_local.sort', current_setting('enable_sort'), true),
        set_config('pgqueue_local.seqscan', current_setting('enable_seqscan'), true),
@@ -35,7 +35,7 @@ WITH RECURSIVE looked AS MATERIALIZED (
     FROM pgqueue.job
     WHERE state IN ('scheduled', 'retryable') AND EXISTS (SELECT FROM large)
     ORDER BY run_at, id
-    LIMIT least(:limit::integer, 1000)
+    LIMIT least(:limit::integer, 500)
 ), blocked AS MATERIALIZED (
     SELECT queue, state, run_at, due_at
     FROM pgqueue.job
@@ -74,11 +74,11 @@ WITH RECURSIVE looked AS MATERIALIZED (
                FROM pgqueue.job AS j
                WHERE j.state = 'available' AND j.key > '' AND j.queue = queues.queue
                ORDER BY j.queue, j.key, j.priority, j.position)
-              LIMIT 1000) AS first
+              LIMIT (SELECT greatest(20, 500 / count(*)) FROM queues)) AS first
     ) AS f
     WHERE queues.queue IS NOT NULL
     UNION ALL
-    SELECT queue, state, count(*), min(coalesce(due_at, run_at)), min(run_at), (SELECT count(*) FROM due) < least(:limit::integer, 1000)
+    SELECT queue, state, count(*), min(coalesce(due_at, run_at)), min(run_at), (SELECT count(*) FROM due) < least(:limit::integer, 500)
     FROM due
     GROUP BY queue, state
     UNION ALL

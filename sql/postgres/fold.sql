@@ -33,6 +33,7 @@ WHERE t.seconds = 3600 AND t.at < 'epoch'::timestamptz + :before::bigint * inter
 INSERT INTO pgqueue.tally (at, seconds, worker, queue, task, figures)
 SELECT 'epoch'::timestamptz + r.at * interval '1 microsecond', r.seconds, r.worker, r.queue, r.task, r.figures
 FROM jsonb_to_recordset(:rows::jsonb) AS r(at bigint, seconds integer, worker integer, queue text, task text, figures jsonb)
-WHERE current_setting('pgqueue_local.whole')::boolean;
+WHERE current_setting('pgqueue_local.whole')::boolean
+ORDER BY r.seconds, r.at, r.worker, r.queue, r.task;
 
 SELECT current_setting('pgqueue_local.whole')::boolean;

@@ -67,7 +67,7 @@ if not is_large or given.after then
     end
     for _, group in pairs(groups) do group[6] = looked < given.limit end
 else
-    local most = math.min(given.limit, 1000)
+    local most = math.min(given.limit, 500)
     for _, queue in ipairs(call('SMEMBERS', root .. 'queues')) do count_queue(queue) end
     for _, place in ipairs({'due', 'blocked'}) do
         notes(call('ZRANGE', root .. place, 0, most - 1), call('ZCARD', root .. place) <= most)

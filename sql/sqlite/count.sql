@@ -7,7 +7,7 @@
 -- walks: the table itself, so many rows of it; then pgqueue_job_claim by leaps, from one queue's name to the next,
 --        pgqueue_job_due and pgqueue_job_blocked, each from its beginning
 -- trap: no index says what runs: of a large table it is what workers said last, or what the first look has found.
---       How late a queue is, its first thousand jobs say; of what is due later only a thousand are read, as they lie
+--       How late a queue is, its first five hundred jobs say; of what is due later only five hundred are read, as they lie
 --       anywhere.
 WITH RECURSIVE looked AS MATERIALIZED (
     SELECT queue, state, run_at, due_at FROM pgqueue_job LIMIT CAST(:limit AS INTEGER)
@@ -24,7 +24,7 @@ WITH RECURSIVE looked AS MATERIALIZED (
     FROM pgqueue_job
     WHERE state IN ('scheduled', 'retryable') AND (SELECT yes FROM large)
     ORDER BY run_at
-    LIMIT min(CAST(:limit AS INTEGER), 1000)
+    LIMIT min(CAST(:limit AS INTEGER), 500)
 ), blocked AS MATERIALIZED (
     SELECT queue, state, run_at, due_at
     FROM pgqueue_job
@@ -56,17 +56,17 @@ WITH RECURSIVE looked AS MATERIALIZED (
                (SELECT min(late_at)
                 FROM (SELECT coalesce(j.due_at, j.run_at) AS late_at FROM pgqueue_job AS j
                       WHERE j.state = 'available' AND j.queue = queues.queue
-                      ORDER BY j.key, j.priority, j.position LIMIT 1000)) AS late_at,
+                      ORDER BY j.key, j.priority, j.position LIMIT 500)) AS late_at,
                (SELECT min(run_at)
                 FROM (SELECT j.run_at FROM pgqueue_job AS j
                       WHERE j.state = 'available' AND j.queue = queues.queue
-                      ORDER BY j.key, j.priority, j.position LIMIT 1000)) AS due_at
+                      ORDER BY j.key, j.priority, j.position LIMIT 500)) AS due_at
         FROM queues
         WHERE queues.queue IS NOT NULL
     )
     UNION ALL
     SELECT queue, state, count(*), min(coalesce(due_at, run_at)), min(run_at),
-           (SELECT count(*) FROM due) < min(CAST(:limit AS INTEGER), 1000)
+           (SELECT count(*) FROM due) < min(CAST(:limit AS INTEGER), 500)
     FROM due
     GROUP BY queue, state
     UNION ALL

@@ -13,13 +13,15 @@ from pgqueue.doctor.why import sentence
 from pgqueue.jobs.filters import Filter
 from pgqueue.jobs.job import Job, State
 from pgqueue.operations import inspections
-from pgqueue.operations.browsing import BriefJob, Browsed, Mark, Order, browse
+from pgqueue.operations.browsing import LOOK, BriefJob, Browsed, Mark, Order, browse
 from pgqueue.operations.inspections import ParentResult
 
 LOOKED_AT: Final = 500
 """So many failed jobs of each state are grouped, the newest."""
 RUNS: Final = 60
 LOOK_RUNS: Final = 2_000
+LOOK_DUE: Final = 1_500
+"""What is due next lies anywhere in a store: each row may be a block of its own."""
 DUE: Final = frozenset({State.SCHEDULED, State.RETRYABLE})
 
 
@@ -69,7 +71,8 @@ def jobs(access: Access, query: Form) -> View:
     except ValueError as error:
         raise NoSuchPage(str(error)) from None
     order = _order(filter)
-    found: Browsed = yield browse(filter, order=order, after=after, limit=PAGE_JOBS)
+    look = LOOK_DUE if order == "due" else LOOK
+    found: Browsed = yield browse(filter, order=order, after=after, limit=PAGE_JOBS, look=look)
     short = found.rest is not None and len(found.jobs) < PAGE_JOBS
     return JobsPage(
         seen(access, found.jobs),

@@ -15,7 +15,7 @@ from pgqueue.views import status
 from pgqueue.views.charts import Chart
 
 LATELY = 5
-MOST_MEASURED = 5_000
+MOST_MEASURED = 3_000
 
 
 class OverviewPage(Page):

@@ -1,0 +1,40 @@
+"""What a page costs depends neither on what waits nor on what has finished.
+
+`python -m tests.dashboard.ten_million` plays it with ten million of each.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.dashboard.ten_million import MOST_BLOCKS, Read, filled, measured
+from tests.databases import Databases
+
+N = 12_000
+"""More than is ever counted of anything."""
+
+
+def reads(url: str, n: int) -> list[Read]:
+    backend = filled(url, n)
+    found = measured(backend)
+    backend.close()
+    return found
+
+
+def test_no_statement_of_a_page_reads_many_blocks(fresh_url: str) -> None:
+    found = reads(fresh_url, N)
+
+    assert {read.statement for read in found} > {"count", "throughput", "browse", "tallied", "list"}
+    assert [read for read in found if read.blocks > MOST_BLOCKS] == []
+
+
+@pytest.mark.slow
+def test_ten_times_as_many_jobs_cost_no_more_blocks(databases: Databases, template: str) -> None:
+    with databases.fresh(template) as small, databases.fresh(template) as large:
+        few, many = reads(small, N * 2), reads(large, N * 20)
+
+    most = {(read.page, read.statement): read.blocks for read in few}
+    # The list of failures in a state passes over all newer jobs in others.
+    for read in (read for read in many if read.statement != "list"):
+        before = most.get((read.page, read.statement), 0)
+        assert read.blocks <= min(MOST_BLOCKS, 2 * before + 200), (read, before)
