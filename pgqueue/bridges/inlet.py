@@ -62,7 +62,7 @@ class Inlet:
         self.high_water: Final = high_water
         # One for all messages: to make a rule of each was half of what a message costs.
         self._rule: Final = Unique(until=self.keep)
-        self._read: Final = _arguments if read is None else read
+        self._read: Final = read
         self._key: Final = key
         self.poison: Final[AsyncTask[..., Discard | None]] = AsyncTask(
             self._mend,
@@ -125,7 +125,8 @@ class Inlet:
         if self._addressed is not None:
             return self._addressed.jobs(message, self._tasks, finish)
         assert self.task is not None
-        return [finish(self.task.job(**self._read(message)), message.id)]
+        read = _arguments(message, self.task) if self._read is None else self._read(message)
+        return [finish(self.task.job(**read), message.id)]
 
     def _once(self, job: NewJob[Any], id: str | None, kind: str = "inlet") -> NewJob[Any]:
         """*job*, and no other one of its *kind* and the message *id* for as long as *keep*."""
@@ -178,14 +179,18 @@ def _addressed(
     return None
 
 
-def _arguments(message: Received) -> Mapping[str, Any]:
+def _arguments(message: Received, task: Task[..., Any]) -> Mapping[str, Any]:
+    """The arguments that the body names, of *task*'s types: JSON itself has no instants."""
     try:
         found = message.json()
     except msgspec.DecodeError as error:
         raise ValueError(f"the body is no JSON: {error}") from None
     if not isinstance(found, dict):
         raise ValueError(f"a JSON {type(found).__name__}, not an object of the arguments")
-    return found
+    args, kwargs = task.decode_args(message.text)
+    names = (parameter.name for parameter in task.signature.parameters)
+    typed = dict(zip(names, args, strict=False)) | kwargs
+    return {name: typed[name] for name in found}
 
 
 def _kept(name: str, keep: timedelta | float) -> timedelta:

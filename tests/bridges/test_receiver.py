@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from urllib.request import urlopen
+from uuid import UUID
 
 import pytest
 
@@ -279,6 +281,27 @@ async def test_metrics_say_how_the_bridges_are(app: App, work: Work, had: list[i
     assert found['pgqueue_inlet_duplicates_total{bridge="payments"}'] == "1"
     assert found['pgqueue_inlet_unnamed_total{bridge="payments"}'] == "1"
     assert found['pgqueue_inlet_paused{bridge="payments"}'] == "0"
+
+
+def test_a_body_is_read_as_the_types_that_the_task_names() -> None:
+    app = App("sqlite:///:memory:")
+
+    @app.task
+    def settle(at: datetime, id: UUID, raw: bytes = b"", n: int = 1) -> None: ...
+
+    inlet = app.inlet("payments", Mailbox(), settle)
+    id = "00000000-0000-0000-0000-000000000007"
+    body = {"id": id, "at": "2026-01-02T03:04:05Z", "raw": "/w=="}
+
+    job = inlet.job_of(Received(body=json.dumps(body).encode()))
+
+    assert (job.task, json.loads(job.args)) == ("settle", body)  # and no default beside
+    args, kwargs = settle.decode_args(job.args)
+    assert (*args, *kwargs.values())[:3] == (
+        datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        UUID(id),
+        b"\xff",
+    )
 
 
 def test_an_inlet_that_cannot_be_is_refused() -> None:
