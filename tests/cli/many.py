@@ -260,12 +260,17 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=100_000)
     parser.add_argument("--stores", default=",".join(STORES))
     given = parser.parse_args()
+    late = []
     for store in given.stores.split(","):
         with TemporaryDirectory() as folder, opened(store, Path(folder)) as place:
-            _play(store, place, given.jobs)
+            if _play(store, place, given.jobs) >= LONGEST_SECONDS:
+                late.append(store)
+    if late:
+        sys.exit(f"somebody was held up for a second, or the machine was busy: {', '.join(late)}")
 
 
-def _play(store: str, place: Place, count: int) -> None:
+def _play(store: str, place: Place, count: int) -> float:
+    """Print the figures; answer the seconds of the longest transaction, or enqueue of others."""
     play = Play(place, count)
     try:
         play.fill()
@@ -279,7 +284,7 @@ def _play(store: str, place: Place, count: int) -> None:
         print(f"{watch.slowest:.3f} s{longest}", flush=True)
         others: Any = play.app.jobs.count(Filter(queue="other"), most=10_000_000)
         assert others == (watch.enqueued, True)
-        assert max(watch.longest, watch.slowest) < LONGEST_SECONDS
+        return max(watch.longest, watch.slowest)
     finally:
         play.close()
 

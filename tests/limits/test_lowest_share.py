@@ -41,6 +41,30 @@ def test_lower_priorities_have_their_share_of_the_starts(app: App, share: float 
         assert min(first[5], first[9]) > 3
 
 
+def test_jobs_with_keys_have_their_turns_instead(app: App) -> None:
+    """A share changes nothing in a queue whose jobs have keys: no key starves another, whatever its
+    priority, and within a key priorities are strict."""
+    app.execute(operations.declare_limits("api", Limits(lowest_share=0.5)))
+
+    @app.task(queue="api")
+    async def nothing() -> None: ...
+
+    urgent = [nothing.job().options(key="a") for _ in range(150)]
+    late = [nothing.job().options(key="a", priority=5) for _ in range(30)]
+    other = [nothing.job().options(key="b", priority=9) for _ in range(30)]
+    app.enqueue([*urgent, *late, *other])
+
+    asyncio.run(_drained(app))
+
+    done = app.execute(inspections.list_jobs(state=State.COMPLETED, limit=1_000))
+    assert len(done) == 210
+    started = sorted(done, key=lambda job: (job.claimed_at or NEVER, job.priority))
+    # One claim may have been under way before it was seen that there are keys.
+    assert {job.key for job in started[:100]} == {"a", "b"}
+    first_late = next(n for n, job in enumerate(started) if job.priority == 5)
+    assert sum(job.priority == 0 for job in started[:first_late]) == 150
+
+
 async def _drained(app: App) -> None:
     await Worker(app, Options(queues="api", concurrency=2, drain=True)).run()
 
