@@ -9,17 +9,20 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import httpx
 import pytest
 from a2wsgi import ASGIMiddleware
 from fastapi import FastAPI
+from litestar import Litestar
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from pgqueue import App, NewJob
+from pgqueue.contrib.litestar import PgqueuePlugin
 from pgqueue.dashboard import allow_all, dashboard
 from pgqueue.dashboard.proxies import TrustedProxies
 from tests.dashboard.conftest import client
@@ -46,11 +49,15 @@ def foreign_links(page: str, prefix: str) -> list[str]:
     return [link for link in links if not link.startswith((f"{prefix}/", "#"))]
 
 
-@pytest.mark.parametrize("host", ["starlette", "fastapi"])
+@pytest.mark.parametrize("host", ["starlette", "fastapi", "litestar"])
 def test_below_a_prefix_every_link_keeps_it(app: App, host: str) -> None:
     site = client(app).app
+    whole: Any
     if host == "starlette":
         whole = Starlette(routes=[Mount("/queue", site)])
+    elif host == "litestar":
+        plugin = PgqueuePlugin(app, dashboard="/queue", authorize=allow_all)
+        whole = Litestar(plugins=[plugin])
     else:
         whole = FastAPI()
         whole.mount("/queue", site)
@@ -65,6 +72,13 @@ def test_below_a_prefix_every_link_keeps_it(app: App, host: str) -> None:
     assert done.headers["location"] == "/queue/queues/mail?a=1&done=paused+mail"
     outside = below.post("/queue/pause", data={"queue": "mail", "back": "/other"})
     assert outside.headers["location"].startswith("/queue/?done=")
+
+
+def test_in_litestar_it_is_closed_without_somebody_who_authorizes(app: App) -> None:
+    with pytest.raises(TypeError, match="authorize"):
+        PgqueuePlugin(app, dashboard="/queue")
+    plugin = PgqueuePlugin(app, dashboard="/queue", authorize=lambda _: None)
+    assert TestClient(Litestar(plugins=[plugin])).get("/queue/jobs").status_code == 403
 
 
 @pytest.mark.parametrize("keeps", [True, False], ids=["keeps", "strips"])
