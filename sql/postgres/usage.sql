@@ -4,7 +4,7 @@
 -- out:  key, how many of it wait, how many run, how many began within the time of its rate or null, what is different for
 --       it (JSON) or null, exact: false when more may wait. At last a row with a null instead of a key, null, the same of
 --       the queue, null, exact: false when there are more keys than were looked at, or more running jobs
--- walks: job_turn by leaps, from one key to the next, a hundred jobs of each, and ten thousand of the twenty that seem to have
+-- walks: job_turn by leaps, from one key to the next, and job_plain for key '', a hundred jobs of each, and ten thousand of the twenty that seem to have
 --        most; job_permit, ten thousand jobs; start
 -- trap: a planner that believes the table to be small would read all of it, once a key: sorting and reading in no order
 --       are switched off meanwhile, as for count.
@@ -20,18 +20,16 @@ WITH RECURSIVE rule AS MATERIALIZED (
     FROM (SELECT) AS one
     LEFT JOIN pgqueue.queue AS q ON q.name = :queue::text
 ), walk AS (
-    (SELECT j.key, 1 AS n
-     FROM pgqueue.job AS j
-     WHERE j.queue = :queue::text AND j.state = 'available'
-     ORDER BY j.key
-     LIMIT 1)
+    SELECT '' COLLATE "C" AS key,
+           CASE WHEN EXISTS (SELECT FROM pgqueue.job AS j
+                             WHERE j.queue = :queue::text AND j.state = 'available' AND j.key = '') THEN 1 ELSE 0 END AS n
     UNION ALL
     SELECT next.key, w.n + 1
     FROM walk AS w
     CROSS JOIN LATERAL (
         SELECT j.key
         FROM pgqueue.job AS j
-        WHERE j.queue = :queue::text AND j.state = 'available' AND j.key > w.key
+        WHERE j.queue = :queue::text AND j.state = 'available' AND j.key > '' AND j.key > w.key
         ORDER BY j.key
         LIMIT 1
     ) AS next
@@ -47,15 +45,23 @@ WITH RECURSIVE rule AS MATERIALIZED (
     SELECT known.key, coalesce(r.runs, 0) AS runs,
            (SELECT count(*)
             FROM (SELECT FROM pgqueue.job AS j
-                  WHERE j.queue = :queue::text AND j.state = 'available' AND j.key = known.key LIMIT 100) AS few) AS waits
-    FROM (SELECT key FROM walk WHERE n <= :look::integer UNION SELECT key FROM running) AS known
+                  WHERE j.queue = :queue::text AND j.state = 'available' AND j.key > '' AND j.key = known.key
+                  UNION ALL
+                  SELECT FROM pgqueue.job AS j
+                  WHERE j.queue = :queue::text AND j.state = 'available' AND j.key = '' AND known.key = ''
+                  LIMIT 100) AS few) AS waits
+    FROM (SELECT key FROM walk WHERE n BETWEEN 1 AND :look::integer UNION SELECT key FROM running) AS known
     LEFT JOIN running AS r ON r.key = known.key
 ), top AS MATERIALIZED (
     SELECT f.key, f.runs,
            CASE WHEN f.waits < 100 THEN f.waits ELSE (
                SELECT count(*)
                FROM (SELECT FROM pgqueue.job AS j
-                     WHERE j.queue = :queue::text AND j.state = 'available' AND j.key = f.key LIMIT 10000) AS many) END AS waits
+                     WHERE j.queue = :queue::text AND j.state = 'available' AND j.key > '' AND j.key = f.key
+                     UNION ALL
+                     SELECT FROM pgqueue.job AS j
+                     WHERE j.queue = :queue::text AND j.state = 'available' AND j.key = '' AND f.key = ''
+                     LIMIT 10000) AS many) END AS waits
     FROM (SELECT * FROM first ORDER BY waits + runs DESC, key LIMIT 20) AS f
 ), shown AS MATERIALIZED (
     SELECT t.key, t.waits, t.runs, own.limits,

@@ -333,10 +333,9 @@ DROP FUNCTION pgqueue.enqueue_once;
 DROP TABLE pgqueue.recent;
 ALTER TABLE pgqueue.job DROP COLUMN next_key;
 ALTER TABLE pgqueue.job
-    DROP CONSTRAINT job_state,
+    DROP CONSTRAINT job_fits_its_state,
     DROP CONSTRAINT job_task_and_queue_are_names,
     DROP CONSTRAINT job_has_sound_values,
-    ADD CONSTRAINT job_state CHECK (state IN ('blocked', 'scheduled', 'available', 'running', 'retryable')),
     ADD CONSTRAINT job_running_has_a_lease CHECK ((state = 'running') = (lease IS NOT NULL)),
     ADD CONSTRAINT job_blocked_by CHECK (blocked_by >= 0 AND (blocked_by > 0) = (state = 'blocked')),
     ADD CONSTRAINT job_max_attempts CHECK (max_attempts >= 1),
