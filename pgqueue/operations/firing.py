@@ -236,7 +236,7 @@ def _enqueue(
     if old:
         states = yield cancel(old, reason="replaced by a newer one", keep=keep, now=now)
         # One that is not there has ended since its key was read: then the key is free.
-        left = {id for id, state in states.items() if state == State.RUNNING}
+        left = {job for job, state in states.items() if state == State.RUNNING}
         holders = {key: h for key, h in holders.items() if h.id in left or h.id not in old}
     after = [holders[key].id for key in _held("next", wanted, holders)]
     there: set[int] = (yield hold(sorted({*old, *after}))) if old or after else set()
