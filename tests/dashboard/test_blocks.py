@@ -34,7 +34,8 @@ def test_ten_times_as_many_jobs_cost_no_more_blocks(databases: Databases, templa
         few, many = reads(small, N * 2), reads(large, N * 20)
 
     most = {(read.page, read.statement): read.blocks for read in few}
-    # The list of failures in a state passes over all newer jobs in others.
-    for read in (read for read in many if read.statement != "list"):
-        before = most.get((read.page, read.statement), 0)
-        assert read.blocks <= min(MOST_BLOCKS, 2 * before + 200), (read, before)
+    assert [read for read in many if read.blocks > MOST_BLOCKS] == []
+    for read in many:  # lists look at twenty thousand rows, which few stores have in each state
+        if read.statement not in ("browse", "list"):
+            before = most.get((read.page, read.statement), 0)
+            assert read.blocks <= 2 * before + 200, (read, before)
