@@ -51,6 +51,10 @@ def translated(*, transient: bool = True) -> Iterator[None]:
         if "closed" not in str(error):  # so uvloop calls a connection that has broken
             raise
         raise StoreUnavailable(f"Redis cannot be reached: {error}") from error
+    except AttributeError as error:
+        if error.obj is not None or error.name != "writelines":
+            raise  # else redis-py was told that its connection has ended while it still connected
+        raise StoreUnavailable("Redis cannot be reached: the connection has ended") from error
 
 
 def is_called(error: Exception, *codes: str) -> bool:
