@@ -134,11 +134,13 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """So many jobs of a queue, or of one key of it, ran in one snapshot: the most that was seen."""
+    """So many jobs of a queue, or of one key of it, ran in one snapshot: more than in any before,
+    or more than may."""
 
     queue: str
     key: str | None
     running: int
+    at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
 
-from tests.faults.facts import AFTERMATH, FINISHED, Facts, Order, Run, Start
-from tests.faults.ration import EXECUTORS, KEYS, QUEUES
+from tests.faults.facts import AFTERMATH, FINISHED, Facts, Order, Start
+from tests.faults.ration import EXECUTORS, KEYS, QUEUES, most
 
 Findings = Iterator[tuple[int | None, str]]
 
@@ -15,14 +15,10 @@ Findings = Iterator[tuple[int | None, str]]
 def crowded(facts: Facts) -> Findings:
     """No snapshot shows more running jobs of a queue, or of a key, than may run."""
     for crowd in facts.crowds:
-        limits = QUEUES[crowd.queue]
-        if crowd.key is None:
-            most = limits.get("concurrency")
-        else:
-            most = 1 if limits.get("ordered") else limits.get("key_concurrency")
-        if most is not None and crowd.running > most:
+        may = most(crowd.queue, crowd.key)
+        if crowd.running > may and not _forgotten(facts, crowd.at):
             whose = "" if crowd.key is None else f" of key {crowd.key}"
-            yield None, f"{crowd.running} jobs{whose} ran in queue {crowd.queue}, {most} may"
+            yield None, f"{crowd.running} jobs{whose} ran in queue {crowd.queue}, {may:g} may"
 
 
 def rated(facts: Facts) -> Findings:
@@ -59,7 +55,11 @@ def ordered(facts: Facts) -> Findings:
     for (queue, key), line in lines.items():
         last: tuple[int, float] | None = None
         for order in line:
-            runs = [run for run in facts.runs.get(order.job, ()) if not _forgotten(facts, run)]
+            runs = [
+                run
+                for run in facts.runs.get(order.job, ())
+                if not _forgotten(facts, run.started_at)
+            ]
             began = min((run.started_at for run in runs), default=None)
             if last and began is not None and began < last[1]:
                 yield (
@@ -84,10 +84,10 @@ def _ended(facts: Facts, id: int) -> float | None:
     return min((at for at in ends if at is not None), default=None)
 
 
-def _forgotten(facts: Facts, run: Run) -> bool:
-    """Did it begin in a time that the store knows nothing of, or just after?"""
+def _forgotten(facts: Facts, at: float) -> bool:
+    """Was it in a time that the store knows nothing of, or just after? Until a worker has said them
+    anew, an emptied store knows no limits."""
     return any(
-        fault.forgot_since is not None
-        and fault.forgot_since <= run.started_at <= fault.healed_at + AFTERMATH
+        fault.forgot_since is not None and fault.forgot_since <= at <= fault.healed_at + AFTERMATH
         for fault in facts.faults
     )

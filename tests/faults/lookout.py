@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from pgqueue.errors import StoreBusy, StoreUnavailable
@@ -12,7 +13,7 @@ from pgqueue.jobs.job import Job, State
 from pgqueue.operations import inspections
 from tests.faults.agent import Agent
 from tests.faults.facts import Crowd, Order, Start
-from tests.faults.ration import EXECUTORS, QUEUES
+from tests.faults.ration import EXECUTORS, QUEUES, most
 
 PAUSE = 0.05
 CHUNK = 500
@@ -26,17 +27,17 @@ class Lookout(Agent):
         self._app = site.app()
         self._away = (StoreUnavailable, StoreBusy, *site.away)
         self._most: Counter[tuple[str, str | None]] = Counter()
+        self._crowds: list[Crowd] = []
         self._starts: set[Start] = set()
 
     def seen(self, orders: Iterable[Order]) -> tuple[list[Crowd], list[Start]]:
-        """The most that ran at once, and each start that was seen, or was *orders*' last one."""
+        """How many ran at once, and each start that was seen, or was *orders*' last one."""
         limited = [order.job for order in orders if order.executor in EXECUTORS]
         for first in range(0, len(limited), CHUNK):
             ids = limited[first : first + CHUNK]
             self._note(self._app.execute(inspections.get(ids)).values())
         self._app.close()
-        crowds = [Crowd(queue, key, most) for (queue, key), most in self._most.items()]
-        return crowds, sorted(self._starts, key=lambda start: start.at)
+        return self._crowds, sorted(self._starts, key=lambda start: start.at)
 
     def _work(self) -> None:
         while not self._stopping.wait(PAUSE):
@@ -46,11 +47,15 @@ class Lookout(Agent):
 
     def _look(self, queue: str) -> None:
         listing = inspections.list_jobs(state=State.RUNNING, queue=queue, limit=1_000)
+        now = monotonic()
         running = self._app.execute(listing)
         self._note(running)
-        counts: Counter[tuple[str, str | None]] = Counter({(queue, None): len(running)})
-        counts.update((queue, job.key or "") for job in running)
-        self._most |= counts
+        counts: Counter[str | None] = Counter({None: len(running)})
+        counts.update(job.key or "" for job in running)
+        for key, number in counts.items():
+            if number > min(self._most[queue, key], most(queue, key)):
+                self._most[queue, key] = number
+                self._crowds.append(Crowd(queue, key, number, now))
 
     def _note(self, jobs: Iterable[Job]) -> None:
         self._starts.update(_starts(jobs))

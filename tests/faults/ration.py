@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from pgqueue import Rate
@@ -17,3 +18,11 @@ EXECUTORS = {"call": "api", "file": "line"}
 def key(key: int, seconds: float, plan: str) -> str:
     """The key of order *key*'s job in its queue."""
     return f"k{key % KEYS}"
+
+
+def most(queue: str, key: str | None) -> float:
+    """How many jobs of *queue* may run at once, or of its *key*."""
+    limits = QUEUES[queue]
+    if key is None:
+        return limits.get("concurrency", inf)
+    return 1 if limits.get("ordered") else limits.get("key_concurrency", inf)

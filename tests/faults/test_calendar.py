@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 
-from tests.faults.facts import Backfill, Calendar, Crowd, Firing, Job, Made, Start, Turn, Worker
+from tests.faults.facts import (
+    AFTERMATH,
+    Backfill,
+    Calendar,
+    Crowd,
+    Firing,
+    Job,
+    Made,
+    Start,
+    Turn,
+    Worker,
+)
 from tests.faults.journal import Line
 from tests.faults.lapses import remembered
 from tests.faults.test_checker import Story
@@ -226,12 +237,21 @@ def test_jobs_that_must_not_overlap(well: Days) -> None:
 
 
 def test_more_jobs_than_may_run(well: Days) -> None:
-    well.crowds = [Crowd("api", None, 6), Crowd("api", "k1", 2), Crowd("line", "k2", 1)]
+    well.crowds = [Crowd("api", None, 6, 5), Crowd("api", "k1", 2, 5), Crowd("line", "k2", 1, 5)]
     assert well.broken == set()
-    well.crowds += [Crowd("api", "k2", 3)]
+    well.crowds += [Crowd("api", "k2", 3, 6)]
     assert well.broken == {"crowded"}
-    well.crowds = [Crowd("line", "k2", 2)]
+    well.crowds = [Crowd("line", "k2", 2, 7)]
     assert well.broken == {"crowded"}
+
+
+def test_limits_that_the_store_had_forgotten() -> None:
+    story = Days()
+    story.fault("flushed", 9, 9.1, forgot_since=0.0)
+    story.crowds = [Crowd("api", "k1", 3, 10)]
+    assert "crowded" not in story.broken
+    story.crowds = [Crowd("api", "k1", 3, 9.1 + AFTERMATH + 1)]
+    assert "crowded" in story.broken
 
 
 def test_more_starts_than_a_rate_allows(well: Days) -> None:

@@ -8,11 +8,11 @@ import sqlite3
 import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import psycopg
 
-from pgqueue import embedded, statements
+from pgqueue import App, embedded, statements
 from pgqueue.backends.base import AsyncOperationRunner
 from pgqueue.jobs.job import State
 from pgqueue.operations import Operation, inspections
@@ -151,6 +151,26 @@ def test_a_redis_is_emptied(start: Start, shop: Shop) -> None:
         assert again.id == job.id
         runs_once_more(worker, store, shop, job.id, before)
         store.app.close()
+
+
+async def test_limits_are_declared_before_the_worker_joins_anew(app: App, work: Work) -> None:
+    """Who has joined may claim, beyond limits that the older store does not know."""
+    app.queue("default", concurrency=3)
+    worker = await work()
+    listener, asked = worker._agents.listener, list[str]()
+
+    class Session:
+        async def execute(self, operation: Operation[T]) -> T:
+            asked.append(operation.name)
+            return await worker._agents.completions.execute(operation)
+
+    listener._session, session = cast(Any, Session()), listener._session
+    try:
+        await listener._join_anew("the store is an older one")
+    finally:
+        listener._session = session
+
+    assert asked.index("limit") < asked.index("join")
 
 
 class Late:

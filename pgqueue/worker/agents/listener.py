@@ -125,11 +125,12 @@ class Listener(Service):
                 operations.release([Released(id, lease) for id, lease in sorted(held)])
             )
         await self._session.execute(operations.leave(before))
+        if self.declare is not None:
+            # An older store knows less of limits and schedules. Who has joined may claim, so first.
+            await self.declare(self._session)
         self.membership = await self._session.execute(operations.join(self._profile))
         self.store_id = (await self._session.execute(operations.whereabouts())).store_id
         self.beats = 0
-        if self.declare is not None:  # an older store knows less of limits and schedules
-            await self.declare(self._session)
         dropped, self._dropped = self._dropped, 0
         log.warning(
             "%s; worker %d has dropped its %d jobs and goes on as worker %d",
