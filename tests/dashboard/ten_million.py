@@ -41,7 +41,7 @@ FROM generate_series(1, {n}) AS n;
 
 INSERT INTO pgqueue.job (state, task, queue, run_at, errors)
 SELECT CASE WHEN n % 2 = 0 THEN 'scheduled' ELSE 'retryable' END, 'later', 'default',
-       now() + (n * 7919 % {n} - 1000) * interval '1 second', '[]'
+       now() + (n::bigint * 7919 % {n} - 1000) * interval '1 second', '[]'
 FROM generate_series(1, {n} / 5) AS n;
 
 INSERT INTO pgqueue.job (state, task, blocked_by)
