@@ -11,7 +11,7 @@ from pgqueue.jobs.job import State
 from pgqueue.operations.operation import Answers, Operation, Param
 from pgqueue.operations.params import as_json, boolean, instant, number
 
-PORTION = 1_000
+PORTION = 500
 LOOK = 10_000
 
 
