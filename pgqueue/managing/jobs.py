@@ -28,10 +28,10 @@ OnPortion: TypeAlias = Callable[[Mapping[int, str]], object]
 class ManyJobs:
     """What can be done to many jobs of an application.
 
-    *which* is a `Filter`, or ids and handles. Jobs are acted on a thousand at a time, each thousand
-    in a transaction of its own; those enqueued after the call are left alone. Who is interrupted
-    calls again: what is done is done. *on_portion* is called with the answers for each thousand.
-    Answers say what became of each job that was found. Each thousand is noted in the audit, in its
+    *which* is a `Filter`, or ids and handles. Jobs are acted on 500 at a time, each lot in a
+    transaction of its own; those enqueued after the call are left alone. Who is interrupted
+    calls again: what is done is done. *on_portion* is called with the answers for each lot.
+    Answers say what became of each job that was found. Each lot is noted in the audit, in its
     transaction: that *by* did it, or else the application's *actor*.
     """
 
