@@ -19,7 +19,7 @@ import msgspec
 
 from pgqueue.bridges import amqp
 from pgqueue.bridges.base import Finish, Message, Received, SinkLine, SourceLine
-from pgqueue.bridges.celery_codec import jobs_of
+from pgqueue.bridges.celery_codec import jobs_of, written
 from pgqueue.bridges.extras import installed
 from pgqueue.jobs.job import NewJob
 
@@ -101,7 +101,7 @@ class Task:
     def message(self, *args: Any, **kwargs: Any) -> NewJob[None]:
         """Return the job that sends the task with these arguments, as its `delay` would; what is
         due later waits here: `.options(run_at=...)`. Raises InvalidJob, InvalidArguments."""
-        body: Sequence[Any] = [list(args), kwargs, EMBED]
+        body: Sequence[Any] = [written(args), written(kwargs), EMBED]
         return self.outlet.message(body, type=self.name, to=self.queue)
 
     def __repr__(self) -> str:

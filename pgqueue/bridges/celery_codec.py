@@ -1,4 +1,4 @@
-"""Celery's messages, protocol 2: what they come to as jobs, and what is refused.
+"""Celery's messages, protocol 2: what they come to as jobs, what is refused, how values are sent.
 
 https://docs.celeryq.dev/en/stable/internals/protocol.html
 """
@@ -30,8 +30,12 @@ _REFUSED: Final = {
     "application/x-yaml": "YAML",
     "application/x-msgpack": "msgpack",
 }
-# How arguments look to people, cut short: of no use here, and they may hold secrets.
-_LEFT_OUT: Final = ("argsrepr", "kwargsrepr", "stamps", "stamped_headers")
+# How arguments look to people, cut short: of no use here, and they may hold secrets. And names that
+# are those of properties here: such a header is the application's own, and means something else.
+_LEFT_OUT: Final = (
+    *("argsrepr", "kwargsrepr", "stamps", "stamped_headers"),
+    *(CONTENT_TYPE, CONTENT_ENCODING, PRIORITY),
+)
 _ENCODINGS: Final = ("utf-8", "us-ascii", "ascii")
 _EMBEDDED: Final = {"callbacks": "link=", "errbacks": "link_error=", "chord": "a chord"}
 # Of a link's options, these say how Celery keeps and routes it; others change what happens.
@@ -191,3 +195,32 @@ def _value(given: Any) -> Any:
     if kind not in _VALUES:
         raise ValueError(f"a value of the type {kind!r:.60} is refused: only its application knows")
     return _VALUES[kind](given["__value__"])
+
+
+def written(given: Any) -> Any:
+    """*given* as Celery's JSON has it: what `_value` reads."""
+    match given:
+        case dict():
+            return {name: written(each) for name, each in given.items()}
+        case list() | tuple():
+            return [written(each) for each in given]
+        case bytes():
+            try:
+                return _typed("bytes", given.decode())
+            except UnicodeDecodeError:
+                return _typed("base64", base64.b64encode(given).decode())
+        case UUID():
+            return _typed("uuid", {"hex": given.hex})
+        case Decimal():
+            return _typed("decimal", str(given))
+        case datetime():  # which is a date, too
+            return _typed("datetime", given.isoformat())
+        case date():
+            return _typed("date", given.isoformat())
+        case time():
+            return _typed("time", given.isoformat())
+    return given
+
+
+def _typed(kind: str, value: Any) -> dict[str, Any]:
+    return {"__type__": kind, "__value__": value}

@@ -1,13 +1,12 @@
 """What is done to all jobs that a filter means: in the background, portion by portion.
 
 It goes on when the viewer has left, until it is done or somebody stops it, in the process that was
-asked; each portion is atomic, and what is done stays done.
+asked; each portion is atomic, noted in the audit, and what is done stays done.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
@@ -24,7 +23,6 @@ from pgqueue.errors import PgqueueError
 from pgqueue.jobs.filters import Filter
 from pgqueue.operations import acting
 from pgqueue.operations.acting import Act, Portion, Step
-from pgqueue.operations.auditing import audit
 
 KEPT: Final = 50
 _log = logging.getLogger(__name__)
@@ -109,7 +107,7 @@ class Bulks:
         return self._bulks.get(id)
 
     async def _run(self, bulk: Bulk) -> None:
-        walk = acting.steps(bulk.act, bulk.filter)
+        walk = acting.steps(bulk.act, bulk.filter, who=bulk.access.user)
         try:
             step = next(walk)
             while bulk.state == "running":
@@ -123,23 +121,9 @@ class Bulks:
             bulk.state, bulk.problem = "failed", str(error)
         finally:
             walk.close()
-            with contextlib.suppress(PgqueueError):  # the log has it, too
-                await self._note(bulk)
             _log.info(
                 "%s: %s, %s: %s", bulk.access.user, bulk.verb, bulk.filter.words(), bulk.state
             )
-
-    async def _note(self, bulk: Bulk) -> None:
-        """Note what was done: at the end, each portion having been a transaction of its own."""
-        await self._app.execute_async(
-            audit(
-                bulk.access.user,
-                bulk.verb,
-                filter=bulk.filter.words() or "that there are",
-                count=bulk.answers.total(),
-                answer=f"{bulk.state}: {said(bulk.verb, bulk.answers.elements())}",
-            )
-        )
 
     async def _once(self, step: Step) -> Portion:
         return await in_transaction(self._app, step())

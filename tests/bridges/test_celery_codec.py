@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from celery import Celery, chain
 from kombu.serialization import dumps
+from kombu.utils import json as kombu
 
 from pgqueue import PARENT, App, Result
 from pgqueue.bridges import Received, amqp, celery
@@ -100,6 +101,16 @@ def test_values_that_kombu_names_the_types_of_are_of_these_types() -> None:
 
     args, kwargs = app.tasks["shop.typed"].decode_args(job.args)
     assert (*args, *kwargs.values()) == values
+
+
+def test_headers_of_the_application_are_not_taken_for_properties() -> None:
+    message = sent()
+    named = {"priority": "high", "content-type": "text/csv", "content-encoding": "gzip"}
+    headers = {"task": message.type, "id": message.id, **named}
+
+    job = job_of(received(message.body, headers, "application/json", None, None))
+
+    assert (job.task, job.priority) == ("shop.add", 10)
 
 
 def test_the_links_of_a_chain_are_children_each_known_by_its_own_id() -> None:
@@ -208,6 +219,20 @@ def test_a_task_of_celerys_is_sent_by_its_name() -> None:
     given = json.loads(job.args)
     assert (job.queue, given["type"], given["to"]) == ("to_celery", "shop.tasks.add", "mail")
     assert given["body"][:2] == [[2], {"y": 3}]
+
+
+def test_values_are_sent_with_the_names_of_their_types_as_kombu_does() -> None:
+    values = (
+        datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        *(date(2026, 1, 2), time(3, 4), Decimal("1.50"), UUID(int=7), b"text", b"\xff"),
+        *("text", 1.5, None, True, [date(2026, 1, 2), (1, 2)], {"id": UUID(int=7)}),
+    )
+
+    job = celery.Task(TO_CELERY, "shop.typed").message(*values, raw=b"\xff")
+
+    args, kwargs, _ = json.loads(job.args)["body"]
+    assert args == json.loads(kombu.dumps(values))
+    assert kwargs == json.loads(kombu.dumps({"raw": b"\xff"}))
 
 
 @pytest.mark.parametrize(

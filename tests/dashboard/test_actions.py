@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from pgqueue import App, operations
+from pgqueue import App, NewJob, operations
 from pgqueue.dashboard import Access
 from pgqueue.operations import inspections
 from pgqueue.operations.auditing import audited
+from pgqueue.operations.choosing import PORTION
 from pgqueue.testing.conformance import NOON, PROFILE
 from tests.dashboard.conftest import SECRET, client
 from tests.dashboard.test_pages import JSON, ids
@@ -66,16 +67,49 @@ def test_a_worker_is_asked_to_be_quiet_to_go_on_and_to_stop(site: TestClient, ap
     worker = app.execute(inspections.workers())[0]
 
     for verb, asked in (("quiet", "quiet"), ("resume", None), ("stop", "stop")):
-        answer = site.post(f"/workers/{verb}", data={"worker": worker.id})
+        forged = {"task": "innocent", "name": "innocent", "id": "7"}
+        answer = site.post(f"/workers/{verb}", data={"worker": worker.id, **forged})
         assert answer.status_code == 303
         assert app.execute(inspections.workers())[0].asked == asked
-    noted = app.execute(audited(target=f"worker {worker.id}"))
+    noted = app.execute(audited(target=f"worker {worker.name}"))
     assert [note.answer for note in noted] == [
         f"{worker.name} is to stop",
         f"{worker.name} claims again",
         f"{worker.name} claims nothing more",
     ]
     assert site.post("/workers/quiet", data={"worker": "4711"}).status_code == 409
+
+
+def test_the_page_of_workers_has_buttons_for_who_may_and_says_what_was_asked(
+    site: TestClient, app: App
+) -> None:
+    app.execute(operations.join(PROFILE))
+    worker = app.execute(inspections.workers())[0]
+    page = site.get("/workers").text
+    assert 'action="/workers/quiet"' in page
+    assert 'action="/workers/stop"' in page
+    assert 'action="/workers/resume"' not in page
+
+    site.post("/workers/quiet", data={"worker": worker.id})
+
+    page = site.get("/workers").text
+    assert "‖ quiet" in page
+    assert 'action="/workers/resume"' in page
+    assert (
+        'action="/workers/'
+        not in client(app, Access("bob", frozenset({"see"}))).get("/workers").text
+    )
+
+
+def test_of_many_jobs_each_lot_is_noted_in_its_transaction(site: TestClient, app: App) -> None:
+    app.enqueue([NewJob("many") for _ in range(PORTION + 1)])
+    said = {"all": "yes", "task": "many", "sure": "yes", "typed": str(PORTION + 1)}
+
+    finished(site, site.post("/cancel", data=said, headers=JSON).json()["page"])
+
+    noted = [entry for entry in app.execute(audited()) if entry.filter == "of task many"]
+    assert sorted(entry.count or 0 for entry in noted) == [1, PORTION]
+    assert {(entry.who, entry.verb) for entry in noted} == {("ann", "cancel")}
 
 
 def test_what_ended_meanwhile_is_counted_apart(site: TestClient) -> None:

@@ -174,3 +174,13 @@ def test_an_axis_ends_at_a_number_that_can_be_read(most: int, top: int) -> None:
 
 def test_without_anything_counted_a_page_says_how_that_comes(app: App) -> None:
     assert "No worker has reported that a job ended" in client(app).get("/tasks/send").text
+
+
+def test_what_was_only_cancelled_or_put_off_has_ended_too(app: App) -> None:
+    minute = datetime.now(UTC).replace(second=0, microsecond=0) - 2 * MINUTE
+    noted(app, (minute, counted(cancelled=3, snoozed=1)))
+
+    page = client(app).get("/tasks/send").text
+
+    assert "No worker has reported" not in page
+    assert "The same as a table" in page

@@ -28,11 +28,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was done, in *words*; *to*: the page where that is seen; *topics*: whom to wake."""
+    """What was done, in *words*; *to*: the page where that is seen; *topics*: whom to wake;
+    *target*: to what it was done, for the audit, where the form's fields do not say it."""
 
     words: str
     to: str | None = None
     topics: Collection[str] = field(default=())
+    target: str | None = None
 
 
 Action: TypeAlias = Callable[[Asked], Plan[Done]]

@@ -11,7 +11,7 @@ from pgqueue.operations.auditing import audit
 def noted(asked: Asked, verb: str, action: Action) -> Plan[Done]:
     """Do *action*, and note that: who, what, to what, with which answer."""
     done = yield from action(asked)
-    target, count = _target(asked.form)
+    target, count = (done.target, None) if done.target else _target(verb, asked.form)
     yield audit(
         asked.access.user,
         verb,
@@ -23,16 +23,18 @@ def noted(asked: Asked, verb: str, action: Action) -> Plan[Done]:
     return done
 
 
-def _target(form: Form) -> tuple[str | None, int | None]:
-    """What the form is about: one job, queue or schedule, or so many jobs."""
-    if ids := form.all("id"):
-        return (f"job {ids[0]}", None) if len(ids) == 1 else (None, len(ids))
-    if retried := form.text("retried_from"):
-        return f"job {retried}", None
-    if task := form.text("task"):
-        return f"task {task}", None
-    if name := form.text("name"):
-        return f"schedule {name}", None
-    if worker := form.text("worker"):
-        return f"worker {worker}", None
-    return f"queue {', '.join(form.all('queue'))}", None
+def _target(verb: str, form: Form) -> tuple[str | None, int | None]:
+    """What was done to: one job, queue or schedule, or so many jobs.
+
+    Of the form's fields those that *verb* acts on: whoever adds another does not change the note.
+    """
+    match verb:
+        case "pause" | "resume" | "limit":
+            return f"queue {', '.join(form.all('queue'))}", None
+        case "schedule":
+            return f"schedule {form.text('name')}", None
+        case "enqueue":
+            retried = form.text("retried_from")
+            return (f"job {retried}" if retried else f"task {form.text('task')}"), None
+    ids = form.all("id")
+    return (f"job {ids[0]}", None) if len(ids) == 1 else (None, len(ids))

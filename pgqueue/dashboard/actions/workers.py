@@ -22,7 +22,8 @@ def _direct(asked_of: AskedOf | None, words: str, asked: Asked) -> Plan[Done]:
     if not all(asked.access.sees(queue) for queue in worker.queues):
         raise ValueError(f"{worker.name}: you do not see all queues that it serves")
     told = yield operations.direct([worker.id], asked_of)
-    return Done(f"{worker.name} {words}" if told else f"{worker.name} is gone meanwhile")
+    said = words if told else "is gone meanwhile"
+    return Done(f"{worker.name} {said}", target=f"worker {worker.name}")
 
 
 quiet: Final[Action] = partial(_direct, "quiet", "claims nothing more")
