@@ -17,7 +17,7 @@ from pgqueue.cli.store import Store, json_option, store_options
 if TYPE_CHECKING:
     from pgqueue.cli.store import Connected
     from pgqueue.errors import StoreUnavailable
-    from pgqueue.views.hour import Hour
+    from pgqueue.views.charts import Hour
     from pgqueue.views.status import Status
 
 HOUR_SECONDS: Final = 15.0
@@ -85,7 +85,7 @@ def _looks(
     last hour, which workers add to once a minute. Raises StoreUnavailable only if it is away at the
     first look: then the URL is likely wrong."""
     from pgqueue.errors import StoreUnavailable
-    from pgqueue.views.hour import last_hour
+    from pgqueue.views.charts import last_hour
 
     seen = False
     while True:

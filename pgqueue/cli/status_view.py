@@ -10,7 +10,7 @@ from pgqueue.cli import output
 from pgqueue.cli.workers import worker_table
 from pgqueue.jobs.limits import KeyLimits, Limits, Rate
 from pgqueue.views.bridges import BridgeStatus
-from pgqueue.views.hour import Hour
+from pgqueue.views.charts import Hour
 from pgqueue.views.status import QueueStatus, Status
 from pgqueue.views.text import sparkline
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
@@ -86,6 +87,22 @@ class Chart(msgspec.Struct):
     known_from: datetime | None = None
 
 
+class QueueHour(msgspec.Struct):
+    """How many attempts *ended* in each step, and how long 99 % of those that began had waited."""
+
+    name: str
+    ended: list[int]
+    waited_p99_seconds: list[float | None]
+
+
+class Hour(msgspec.Struct):
+    """Up to the last full minute, in steps of two. Not *exact*: there was more than was read."""
+
+    until: datetime
+    exact: bool
+    queues: list[QueueHour]
+
+
 class _Sum:
     """Several series, step by step."""
 
@@ -125,6 +142,10 @@ class _Sum:
         ended = [sum(outcomes.values()) for outcomes in self.outcomes]
         return Trend(name, ended, **{f: point[f] for f in Trend.__struct_fields__ if f in point})
 
+    def hour(self, name: str) -> QueueHour:
+        ended = [sum(outcomes.values()) for outcomes in self.outcomes]
+        return QueueHour(name, ended, [waited.quantile(0.99) for waited in self.waited])
+
 
 _OUTCOMES: Final = ("completed", "retried", "discarded", "cancelled", "snoozed")
 
@@ -152,6 +173,17 @@ def charting(
     return _drawn(name, period, since, until, now, [r for r in rows if keep(r.series)], known)
 
 
+def last_hour(now: datetime) -> Plan[Hour]:
+    """Read the hour before *now*, queue by queue, for a line of text each."""
+    until, step = _begin(now.astimezone(UTC), MINUTE), 2 * MINUTE
+    since = until - HOUR
+    rows, known = yield from _newest(since, until, MINUTE, None)
+    queues: defaultdict[str, _Sum] = defaultdict(lambda: _Sum(HOUR // step))
+    for row in rows:
+        queues[row.series.queue].add((row.at - since) // step, row.series)
+    return Hour(until, known == since, [queues[name].hour(name) for name in sorted(queues)])
+
+
 def _drawn(
     name: str,
     period: Period,
@@ -166,8 +198,7 @@ def _drawn(
     queues: dict[str, _Sum] = {}
     tasks: dict[str, _Sum] = {}
     for row in rows:
-        step = int((row.at - since) / period.step)
-        series = row.series
+        step, series = (row.at - since) // period.step, row.series
         whole.add(step, series)
         for sums, key in ((queues, series.queue), (tasks, series.task)):
             if key not in sums:
