@@ -68,6 +68,7 @@ class Life:
         self._until = -inf
         self._heard = asyncio.Event()
         self._lapse: asyncio.TimerHandle | None = None
+        self.helpless = False  # for so long that we hold nothing that we have not started
         self.regained: Callable[[], None] = lambda: None  # called when we may be certain again
         self.lapsed: Callable[[], None] = lambda: None  # and when we have not been for a while
 
@@ -80,6 +81,7 @@ class Life:
         """The store has our sign of life, which we began to give at *asked_at*."""
         self._until = asked_at + self._frozen_after
         self._heard.set()
+        self.helpless = False
         self._lapses_in(self._until - monotonic() + HELPLESS_SECONDS)
         self.regained()
 
@@ -102,6 +104,7 @@ class Life:
 
     def _tell(self) -> None:
         if not self.certain:
+            self.helpless = True
             self.lapsed()
 
 

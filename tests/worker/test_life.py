@@ -11,8 +11,9 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from pgqueue import App, Context, embedded, statements
+from pgqueue import App, Context, embedded, operations, statements
 from pgqueue.jobs.job import State
+from pgqueue.operations.leases import draw_block
 from tests.faults.proxy import Gate, Network
 from tests.worker import shop as tasks
 from tests.worker.conftest import Start, Work
@@ -210,6 +211,36 @@ async def test_a_worker_that_may_be_taken_for_dead_starts_nothing_that_it_has_cl
 
     for handle in handles:
         assert (await ended(app, handle)).state == State.COMPLETED
+
+
+async def test_what_such_a_worker_hears_of_late_it_hands_back(
+    app: App, work: Work, store: Store
+) -> None:
+    """A claim's answer may come, or be asked for again, when all else has been handed back."""
+
+    @app.task(queue="late")
+    async def pack() -> None: ...
+
+    worker = await work(heartbeat_interval=0.3, frozen_after=1)
+    executor, life, lapsed = worker._agents.executor, worker._agents.fetcher._life, asyncio.Event()
+    hand_back = life.lapsed
+
+    def then_noted() -> None:
+        hand_back()
+        lapsed.set()
+
+    life.lapsed = then_noted
+    [handle] = await app.enqueue_async([pack.job()])
+    with psycopg.connect(store.url) as holder:
+        holder.execute("SELECT FROM pgqueue.worker FOR UPDATE")
+        await asyncio.wait_for(lapsed.wait(), 60)
+        assert worker.id is not None
+        jobs = await app.execute_async(operations.claim("late", worker.id, draw_block(), 1))
+
+        executor.take(jobs, monotonic())
+
+        await soon(lambda: store.jobs([handle])[0].state == State.AVAILABLE)
+        assert not executor.busy
 
 
 def test_what_such_a_worker_has_not_started_runs_elsewhere(

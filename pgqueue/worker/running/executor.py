@@ -178,6 +178,8 @@ class Executor:
             self._empty.clear()
             for slots in self._scarce:
                 slots.learn(jobs)
+        if self._life.helpless:  # a claim that was answered late
+            self._hand_back_waiting()
         self._fill()
 
     def cancel(self, id: int, lease: int) -> None:
