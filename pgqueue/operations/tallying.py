@@ -111,7 +111,7 @@ def summing(now: datetime) -> Plan[int]:
     """
     settled = _begin(now - SETTLED, HOUR)
     first = _begin(now - MINUTES_KEPT, HOUR)
-    there: list[TallyRow] = yield tallied(first, settled, span=HOUR)
+    there: list[TallyRow] = yield from _all_of(first, settled, HOUR)
     known = {row.at for row in there}
     noted = 0
     for ago in range(int((settled - first) / HOUR), 0, -1):
@@ -126,16 +126,18 @@ def summing(now: datetime) -> Plan[int]:
     return noted
 
 
-def _all_of(since: datetime, until: datetime) -> Plan[list[TallyRow]]:
-    """Read all minutes, however many rows they have, a portion at a time."""
+def _all_of(since: datetime, until: datetime, span: timedelta = MINUTE) -> Plan[list[TallyRow]]:
+    """Read all there is, however many rows that are, a portion at a time."""
     rows: list[TallyRow] = []
+    limit = PORTION
     while True:
-        some: list[TallyRow] = yield tallied(since, until)
-        if len(some) < PORTION:
+        some: list[TallyRow] = yield tallied(since, until, span=span, limit=limit)
+        if len(some) < limit:
             return rows + some
         last = some[-1].at  # of which there may be more
-        if last == since:
-            last += MINUTE
+        if some[0].at == last:  # a portion begins with an instant: one that has more is read whole
+            limit *= 2
+            continue
         rows += [row for row in some if row.at < last]
         since = last
 

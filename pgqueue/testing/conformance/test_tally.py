@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import pytest
+
 from pgqueue.jobs.tally import Series
+from pgqueue.operations import tallying
 from pgqueue.operations.tallying import (
     AHEAD,
     HOUR,
@@ -111,6 +114,21 @@ def test_hours_are_summed_up_while_their_minutes_are_kept(store: Store) -> None:
         (NOON - HOUR, AHEAD, 5),
     ]
     assert len(noted(store, before)) == 3
+
+
+def test_hours_of_very_many_tasks_are_summed_up_whole_and_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many rows are read at a time: fewer than an hour has, or a minute."""
+    monkeypatch.setattr(tallying, "PORTION", 2)
+    hours = [NOON - ago * HOUR for ago in (6, 5, 4)]
+    store.do(tally([row(3, at, task=task) for at in hours for task in "abcde"]))
+
+    assert store.carry(summing(NOON)) == 15
+    assert store.carry(summing(NOON)) == 0
+
+    sums = noted(store, hours[0], span=HOUR)
+    assert [(r.at, r.series.task) for r in sums] == [(at, task) for at in hours for task in "abcde"]
 
 
 def test_a_sum_that_was_noted_ahead_counts_no_job_twice(store: Store) -> None:
