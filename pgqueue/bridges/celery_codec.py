@@ -92,8 +92,9 @@ def jobs_of(
     assert message.type is not None
     head = _task(message.type, tasks).job(*args, **kwargs).options(**_options(message, tasks))
     made = [finish(head, message.id)]
-    for link in reversed(embed.get("chain") or []):
-        made.append(_link(link, tasks, made[-1], finish))
+    for n, link in enumerate(reversed(embed.get("chain") or []), 1):
+        id = message.id and f"{message.id}/link/{n}"
+        made.append(_link(link, tasks, made[-1], finish, id))
     return made
 
 
@@ -142,6 +143,8 @@ def _options(message: Received, tasks: Mapping[str, Task[..., Any]]) -> dict[str
         found["run_at"] = _instant("eta", eta)
     if expires := headers.get("expires"):
         found["expires"] = _instant("expires", expires)
+        if eta:  # later is no poison: a retry with a countdown keeps the first attempt's expires
+            found["run_at"] = min(found["run_at"], found["expires"])
     limits = [each for each in msgspec.json.decode(headers.get("timelimit", "[]")) or () if each]
     if limits:
         found["timeout"] = float(min(limits))
@@ -165,8 +168,9 @@ def _link(
     tasks: Mapping[str, Task[..., Any]],
     parent: NewJob[Any],
     finish: Finish,
+    id: str | None,
 ) -> NewJob[Any]:
-    """The job of a chain's *link*, which follows *parent*."""
+    """The job of a chain's *link*, which follows *parent*; *id*: if the link has none."""
     name, options = link["task"], link.get("options") or {}
     if name.startswith("celery."):
         raise ValueError(f"{name} in a chain is refused")
@@ -180,7 +184,7 @@ def _link(
         )
     args: Sequence[Any] = link.get("args") or ()
     job = task.job(*(_value(each) for each in args), **_value(link.get("kwargs") or {}))
-    return finish(job, options.get("task_id")).after(parent)
+    return finish(job, options.get("task_id") or id).after(parent)
 
 
 def _value(given: Any) -> Any:

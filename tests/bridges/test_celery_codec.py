@@ -91,6 +91,15 @@ def test_what_celery_says_of_when_and_how_often_is_kept() -> None:
     assert job_of(sent(retries=99)).max_attempts == 1
 
 
+def test_what_is_due_after_it_expires_is_no_poison_and_ends_when_it_expires() -> None:
+    expires = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+    # As Celery's own retry(countdown=...) writes it: the retry keeps the first attempt's expires.
+    job = job_of(sent(eta=expires + timedelta(hours=1), expires=expires, retries=1))
+
+    assert (job.task, job.run_at, job.expires) == ("shop.add", expires, expires)
+
+
 def test_values_that_kombu_names_the_types_of_are_of_these_types() -> None:
     values = (
         datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
@@ -136,6 +145,13 @@ def test_the_links_of_a_chain_are_children_each_known_by_its_own_id() -> None:
         f"inlet/celery/id-{n}" for n in (1, 2, 3)
     ]
     assert (len(head.edges), len(child.edges), len(last.edges)) == (0, 1, 1)
+
+
+def test_a_link_without_an_id_is_known_by_the_message() -> None:
+    head, child = INLET.jobs_of(sent(args=(1, 2), retries=1, chain=[link()]))
+
+    assert head.unique == "inlet/celery/id-1/1"
+    assert child.unique == "inlet/celery/id-1/1/link/1"
 
 
 def link(name: str = "shop.more", **more: Any) -> dict[str, Any]:
