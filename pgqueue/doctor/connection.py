@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from time import monotonic, time
 
 from pgqueue import operations
@@ -35,12 +35,15 @@ def rights_of_the_role(patient: Patient) -> Iterator[Finding]:
     role = given[0].role
     needs = {part: [right for right in given if right.part == part] for part in rights.PARTS}
     plays = [part for part, all_of in needs.items() if all(right.held for right in all_of)]
-    explained = {right.command for part in plays for right in needs[part]}
-    if "reader" in plays:  # whoever may read whole tables may read each of their columns, too
-        explained |= {right.command for right in given if " (" in right.command}
-    for part, all_of in needs.items():
-        missing = [right for right in all_of if not right.held]
-        if missing and any(right.held and right.command not in explained for right in all_of):
+    explained = _privileges(right for part in plays for right in needs[part])
+    # Whoever may do something with whole tables may do it with each of their columns, too.
+    columns = {each for each in _privileges(given) if " (" in each[0]}
+    explained |= {(what, of) for what, of in columns if (what.partition(" (")[0], of) in explained}
+    lacks = {part: [right for right in all_of if not right.held] for part, all_of in needs.items()}
+    for part, missing in sorted(lacks.items(), key=lambda each: len(each[1])):
+        held = _privileges(right for right in needs[part] if right.held)
+        if missing and not held <= explained:
+            explained |= _privileges(needs[part])
             what = missing[0].command.partition(" ON ")[2].rpartition(" TO ")[0]
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             yield warning(
@@ -53,6 +56,16 @@ def rights_of_the_role(patient: Patient) -> Iterator[Finding]:
     else:
         cure = f"the schema's owner runs `pgqueue grant --worker {role}`, or --enqueuer, --reader"
         yield error("rights", f"role {role} may neither enqueue, nor work, nor read", cure)
+
+
+def _privileges(some: Iterable[rights.Right]) -> set[tuple[str, str]]:
+    """What *some* let a role do with what."""
+    found = set()
+    for right in some:
+        verbs, _, rest = right.command.removeprefix("GRANT ").partition(" ON ")
+        names = [verbs] if "(" in verbs else verbs.split(", ")
+        found |= {(name, rest.rpartition(" TO ")[0]) for name in names}
+    return found
 
 
 def row_security(patient: Patient) -> Iterator[Finding]:

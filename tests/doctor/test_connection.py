@@ -28,7 +28,10 @@ def test_a_new_queue_is_healthy(look: Look) -> None:
 
 def test_a_store_has_only_the_checks_it_has_files_and_capabilities_for() -> None:
     common = [check.name for check in CHECKS if check.applies_to(frozenset(), {})]
-    assert common == ["schema", "workers", "queues", "waiting", "tasks", "schedules", "bridges"]
+    assert common == [
+        "schema",
+        *("workers", "queues", "waiting", "tasks", "schedules", "bridges", "tally"),
+    ]
     everything = [check for check in CHECKS if check.applies_to({"push"}, load("postgres"))]
     assert everything == list(CHECKS)
 
@@ -40,7 +43,9 @@ def test_a_file_is_healthy_too(tmp_path: Path) -> None:
 
     assert [(finding.check, finding.level) for finding in found] == [
         (check, "ok")
-        for check in ("schema", "workers", "queues", "waiting", "tasks", "schedules", "bridges")
+        for check in (
+            *("schema", "workers", "queues", "waiting", "tasks", "schedules", "bridges", "tally"),
+        )
     ]
     backend.close()
 

@@ -358,8 +358,8 @@ def test_batches_are_sent_in_the_order_of_their_ids() -> None:
     for operation in (failed, released):
         assert [job["id"] for job in json.loads(operation.params["jobs"] or "")] == [1, 2]
     assert json.loads(completed.params["jobs"] or "") == [
-        {"lease": 10, "ids": [1], "results": {"1": {"r": 1}}},
-        {"lease": 20, "ids": [2], "results": {}},
+        {"lease": 10, "ids": "{1}", "results": {"1": {"r": 1}}},
+        {"lease": 20, "ids": "{2}", "results": {}},
     ]
 
 
@@ -368,9 +368,9 @@ def test_jobs_of_one_claim_are_completed_together_as_far_as_the_order_of_ids_all
     completed = operations.complete(jobs)
 
     assert json.loads(completed.params["jobs"] or "") == [
-        {"lease": 10, "ids": [1, 2], "results": {"2": 7}},
-        {"lease": 20, "ids": [3], "results": {}},
-        {"lease": 10, "ids": [5], "results": {}},
+        {"lease": 10, "ids": "{1,2}", "results": {"2": 7}},
+        {"lease": 20, "ids": "{3}", "results": {}},
+        {"lease": 10, "ids": "{5}", "results": {}},
     ]
 
 
