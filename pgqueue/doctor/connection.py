@@ -62,7 +62,8 @@ def _privileges(some: Iterable[rights.Right]) -> set[tuple[str, str]]:
     """What *some* let a role do with what."""
     found = set()
     for right in some:
-        verbs, _, rest = right.command.removeprefix("GRANT ").partition(" ON ")
+        granted, _, rest = right.command.partition(" ON ")
+        verbs = granted.partition(" ")[2]
         names = [verbs] if "(" in verbs else verbs.split(", ")
         found |= {(name, rest.rpartition(" TO ")[0]) for name in names}
     return found
