@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import psycopg
@@ -15,6 +16,7 @@ from pgqueue.jobs.limits import Limits
 from pgqueue.operations import Operation
 from pgqueue.worker import Worker
 from pgqueue.worker.agents import cursor
+from pgqueue.worker.agents.fetcher import Fetcher
 from tests.worker.conftest import Work
 from tests.worker.store import Store, ended
 
@@ -34,7 +36,12 @@ def watch(worker: Worker, around: Callable[[Both], Both]) -> None:
     completions.execute_both = around(completions.execute_both)  # type: ignore[attr-defined]
 
 
-async def hand_over(app: App, work: Work, around: Callable[[Both], Both]) -> list[int]:
+async def hand_over(
+    app: App,
+    work: Work,
+    around: Callable[[Both], Both],
+    also: Callable[[Worker], None] = lambda worker: None,
+) -> list[int]:
     """Runs the jobs of one ordered key; the order in which they ran."""
     ran: list[int] = []
 
@@ -45,6 +52,7 @@ async def hand_over(app: App, work: Work, around: Callable[[Both], Both]) -> lis
     await app.execute_async(operations.declare_limits("default", Limits(ordered=True)))
     worker = await work(concurrency=5)
     watch(worker, around)
+    also(worker)
     jobs = [step.job(number).options(key="k") for number in range(JOBS)]
     for handle in await app.enqueue_async(jobs):
         await ended(app, handle, within=60)
@@ -102,6 +110,43 @@ async def test_an_error_of_the_claims_takes_no_outcome_with_it(app: App, work: W
 
     assert await hand_over(app, work, failing) == list(range(JOBS))
     assert failed > 0
+
+
+async def test_an_end_is_told_when_the_store_knows_of_it(
+    app: App, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who looks for a free place before that finds none, and is not told again."""
+    happened: list[str] = []
+    ended_before = Fetcher.ended
+
+    def told(fetcher: Fetcher, **more: Any) -> None:
+        happened.append("told")
+        ended_before(fetcher, **more)
+
+    def failing(both: Both) -> Both:
+        async def execute_both(first: Operation[Any], second: Operation[Any]) -> Any:
+            happened.append("failed")
+            params = {**second.params, "limit": "no number"}
+            return await both(first, Operation(second.name, params, second.decode))
+
+        return execute_both
+
+    def executing(worker: Worker) -> None:
+        line = worker._agents.completions.connection
+        execute = line.execute
+
+        async def noted(operation: Operation[Any]) -> Any:
+            answer = await execute(operation)
+            happened.extend(["ended"] * (operation.name == "complete"))
+            return answer
+
+        line.execute = noted  # type: ignore[method-assign]
+
+    monkeypatch.setattr(Fetcher, "ended", told)
+    await hand_over(app, work, failing, executing)
+
+    followed = {then for last, then in pairwise(happened) if last == "failed"}
+    assert followed == {"ended"}
 
 
 async def test_whoever_holds_a_job_holds_up_its_outcome_alone(

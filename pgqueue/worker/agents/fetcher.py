@@ -185,11 +185,15 @@ class Fetcher(Service):
                 raise
             except Exception as error:  # of either; if it is the claim's, the next one has it too
                 log.debug("outcomes and a claim failed together: %s", error)
-                cursor.look()
+                self.look(cursor.name)
+        if not answers:
+            answer = await line.execute(ends)
+            self.ended()
+            return answer
         if cursor.poll_at < self._asleep_until or self._max_jobs is not None:
             self._woken.set()
         self.ended(but=cursor)
-        return answers[0] if answers else await line.execute(ends)
+        return answers[0]
 
     def _behind(self, line: ReconnectingConnection) -> Cursor | None:
         """The queue of which a claim should go along with outcomes on *line*."""
