@@ -111,13 +111,16 @@ def limit(
 
     if nothing and (reset or weight or any(value is not None for value in fields.values())):
         raise click.UsageError("--none stands alone, but for --key")
+    of_key: str | None = None
     if key is None:
         if weight is not None:
             raise click.UsageError("--weight is one --key's")
         asked = operations.limit(queue, changes(queue, fields, nothing=nothing), reset=reset)
     else:
-        asked = operations.limit_key(queue, key, exception(queue, key, weight, fields, nothing))
-    _change(queue, asked, store, as_json, key)
+        own = exception(queue, key, weight, fields, nothing)
+        asked = operations.limit_key(queue, key, own)
+        of_key = f"key {key}: {str(own) or 'no limits' if own else 'as the others'}"
+    _change(queue, asked, store, as_json, of_key)
 
 
 @queues.command("set")
@@ -148,16 +151,20 @@ def _change(
     asked: Operation[Limits | None],
     store: Store,
     as_json: bool,
-    key: str | None = None,
+    of_key: str | None = None,
 ) -> None:
-    """Has the store change what *queue* allows, and says what is in force now."""
+    """Has the store change what *queue* allows, or one key of it, *of_key* in words, and says what
+    is in force now."""
     from pgqueue.backends.capabilities import require
     from pgqueue.cli import output
     from pgqueue.jobs.limits import Limits
     from pgqueue.operations.auditing import noted
     from pgqueue.operations.operation import one
 
-    who, about = store.who, "" if key is None else f"key {key}: "
+    who = store.who
+
+    def words(held: Limits | None) -> str:
+        return of_key or str(held or Limits())
 
     def changed() -> Plan[Limits | None]:
         return noted(
@@ -165,7 +172,7 @@ def _change(
             who,
             "limit",
             target=f"queue {queue}",
-            answer=lambda held: f"{about}{held or Limits()}",
+            answer=words,
         )
 
     with store.connected() as connected:
@@ -174,7 +181,7 @@ def _change(
     if as_json:
         output.print_json({"name": queue, "limits": held})
     else:
-        say(f"{queue}: {held or Limits()}")
+        say(f"{queue}: {words(held)}")
 
 
 def _settle(

@@ -10,6 +10,7 @@ from pgqueue import App, operations
 from pgqueue.jobs.job import NewJob
 from pgqueue.jobs.limits import KeyLimits
 from pgqueue.operations import KeyException, inspections
+from pgqueue.operations.auditing import audited
 from pgqueue.testing.conformance import PROFILE
 from tests.cli.conftest import Start
 from tests.cli.shop import send
@@ -60,13 +61,15 @@ def test_limits_are_changed_from_a_command_line(terminal: Terminal, app: App) ->
     assert told["limits"]["ordered"] is False
     assert "concurrency 2" in terminal.ok("queues", "list")
 
-    terminal.ok(
-        "queues", "limit", "mail", "--key", "tenant-7", "--concurrency", "1", "--weight", "3"
-    )
+    key = ("queues", "limit", "mail", "--key", "tenant-7")
+    said = terminal.ok(*key, "--concurrency", "1", "--weight", "3")
+    assert said == "mail: key tenant-7: concurrency 1, weight 3\n"
+    [note] = app.execute(audited(limit=1))
+    assert note.answer == "key tenant-7: concurrency 1, weight 3"
     assert app.execute(operations.exceptions()) == [
         KeyException("mail", "tenant-7", KeyLimits(1, None, 3))
     ]
-    terminal.ok("queues", "limit", "mail", "--key", "tenant-7", "--none")
+    assert terminal.ok(*key, "--none") == "mail: key tenant-7: as the others\n"
     assert terminal.ok("queues", "limit", "mail", "--none") == "mail: no limits\n"
     assert app.execute(operations.exceptions()) == []
 

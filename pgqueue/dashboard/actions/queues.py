@@ -41,8 +41,8 @@ def limit(asked: Asked) -> Plan[Done]:
         checks.integer(queue, "weight", limits.weight, 1, 1_000)
         checked_limits(queue, Limits(limits.concurrency, limits.rate))
         held = yield operations.limit_key(queue, key, None if form.said("none") else limits)
-        ended = "is as the others" if form.said("none") else "has limits of its own"
-        return Done(f"{queue}: key {key} {ended}")
+        own = "as the others" if form.said("none") else str(limits) or "no limits"
+        return Done(f"{queue}: key {key}: {own}")
     if form.said("reset"):
         held = yield operations.limit(queue, reset=True)
         return Done(f"{queue}: {held or Limits()}, as the code says")
