@@ -146,7 +146,7 @@ class SchemaError(PgqueueError):
 
 
 class SchemaMissing(SchemaError):
-    """The database has no pgqueue tables yet; run `pgqueue migrate`."""
+    """The database has no pgqueue tables, or lacks some of this version; run `pgqueue migrate`."""
 
 
 class SchemaOutOfDate(SchemaError):
