@@ -322,6 +322,21 @@ async def test_prune_reads_no_job_that_has_a_day_of_its_own(full: PostgresBacken
     assert sum(scan.rows for scan in plans.scans("archive")) == 0
 
 
+async def test_letting_go_of_old_notes_reads_no_young_one(backend: PostgresBackend) -> None:
+    with psycopg.connect(backend.url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO pgqueue.audit (at, who, verb)"
+            " SELECT now() - n * interval '1 minute', 'ann', 'cancel'"
+            " FROM generate_series(1, 5000) AS n"
+        )
+        connection.execute("ANALYZE pgqueue.audit")
+
+    plans, gone = await plans_of(backend, LANE, operations.forget(100, audit=timedelta(days=90)))
+
+    assert gone == 0
+    assert sum(scan.rows for scan in plans.scans("audit")) == 0
+
+
 # What a worker and an application both run
 
 

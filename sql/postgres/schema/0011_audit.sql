@@ -2,14 +2,15 @@
 
 CREATE INDEX audit_at ON pgqueue.audit (at);
 
--- With its owner's rights: workers have no right to delete from the audit, and what is younger than a week nobody deletes by this.
+-- With its owner's rights: workers have no right to delete from the audit, and what is younger than a week nobody deletes by
+-- this. No index serves a comparison with clock_timestamp(), which changes while the statement runs.
 CREATE FUNCTION pgqueue.forget_audit(before timestamptz, most integer) RETURNS bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $forget$
     WITH old AS MATERIALIZED (
         SELECT a.id FROM pgqueue.audit AS a
-        WHERE a.at < least(before, clock_timestamp() - interval '7 days')
+        WHERE a.at < before AND a.at < statement_timestamp() - interval '7 days'
         ORDER BY a.at
         LIMIT most
     ), gone AS (
