@@ -85,7 +85,7 @@ class Client:
                 raise Unreachable(f"{self._service.upper()}: {self.why(error)}") from None
             raise
         except (BotoCoreError, OSError, ValueError) as error:
-            endpoint = str(self._options.get("endpoint_url"))
+            endpoint = self._options.get("endpoint_url") or ""
             secrets = self._secrets if "://" in endpoint else [*self._secrets, endpoint]
             raise Unreachable(f"{self._service.upper()}: {said(error, *secrets)}") from None
 

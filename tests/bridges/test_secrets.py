@@ -15,6 +15,7 @@ import pytest
 
 from pgqueue import App
 from pgqueue.bridges import Unreachable, amqp, celery, http, sns, sqs
+from pgqueue.bridges.aws_lines import Client
 from tests.bridges.rabbit import Rabbit
 from tests.bridges.running import listed, working
 from tests.cli.terminal import Terminal
@@ -240,3 +241,14 @@ async def test_no_log_no_job_and_no_command_tells_a_secret(
     for text in said:
         assert SECRET not in text, text[max(0, text.index(SECRET) - 300) :][:400]
     assert SECRET in servers.tokens  # it was sent, and AWS told it us
+
+
+async def test_what_is_no_secret_is_left_in_what_aws_says() -> None:
+    keys = {"aws_access_key_id": "ann", "aws_secret_access_key": SECRET}
+    client = Client("sqs", {"region_name": "us-east-1", **keys}, timeout=5, calls=1)
+    await client.open()
+    try:
+        with pytest.raises(Unreachable, match="value: None, type: <class 'NoneType'>"):
+            await client.call("get_queue_attributes", QueueUrl=None)
+    finally:
+        await client.close()
