@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 import psycopg
 
-from pgqueue import App, embedded, statements
+from pgqueue import App, embedded, operations, statements
 from pgqueue.backends.base import AsyncOperationRunner
 from pgqueue.jobs.job import State
 from pgqueue.operations import Operation, inspections
@@ -20,7 +20,7 @@ from tests import valkey
 from tests.conftest import require_valkey
 from tests.worker import shop as tasks
 from tests.worker.conftest import Start, Work
-from tests.worker.process import Shop, WorkerProcess, eventually
+from tests.worker.process import Shop, WorkerProcess, eventually, soon
 from tests.worker.store import Store
 
 T = TypeVar("T")
@@ -184,6 +184,22 @@ class Late:
         answer = await self._runner.execute(operation)
         await self._meanwhile()
         return answer
+
+
+async def test_a_quiet_worker_that_joins_anew_is_still_quiet(app: App, work: Work) -> None:
+    """It was taken for dead, or the store was put back: nobody said that it may claim again."""
+    agents = (await work(heartbeat_interval=0.3))._agents
+    listener, fetcher = agents.listener, agents.fetcher
+    before = listener.worker
+    await app.execute_async(operations.direct([before], "quiet"))
+    await soon(lambda: fetcher._quiet)
+
+    await app.execute_async(operations.leave(before))
+    await soon(lambda: listener.worker != before and listener.beats > 1)
+
+    found = await app.execute_async(inspections.workers())
+    assert [(worker.id, worker.asked) for worker in found] == [(listener.worker, "quiet")]
+    assert fetcher._quiet
 
 
 async def test_an_answer_of_before_a_sign_of_life_makes_no_store_an_older_one(work: Work) -> None:

@@ -63,7 +63,6 @@ class Heartbeater(Service):
         self._seen_busy = False
         self._bridges = bridges
         self._directed = directed
-        self._said: Asked | None = None
         self._beat_at = 0.0
         self._soon: asyncio.TimerHandle | None = None
 
@@ -112,8 +111,8 @@ class Heartbeater(Service):
                 self._executor.cancel(*lease)
 
     def _told(self, asked: Asked | None) -> None:
-        if asked != self._said:
-            self._said = asked
+        if asked != self._listener.asked:
+            self._listener.asked = asked
             self._directed(asked)
 
     def _present_profile(self, beats: int) -> dict[str, Any]:
@@ -136,7 +135,7 @@ class Heartbeater(Service):
             "running": dict(Counter(run.job.queue for run in runs)),
             "longest": [run.job.id for run in long[:MOST_LONG]],
             "beats": beats,
-            "asked": self._said,
+            "asked": self._listener.asked,
             **self._bridges(),
         }
         return self._profile | {"info": self._profile["info"] | more}

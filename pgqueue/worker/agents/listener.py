@@ -10,6 +10,7 @@ from pgqueue.backends.base import AsyncOperationRunner, Backend
 from pgqueue.errors import StoreBusy, StoreUnavailable
 from pgqueue.operations import Membership, Released
 from pgqueue.operations.topics import DUE
+from pgqueue.operations.workers import Asked
 from pgqueue.worker.connection import TROUBLE, Health, ReconnectingConnection
 from pgqueue.worker.service import Service, happens, log
 
@@ -55,6 +56,7 @@ class Listener(Service):
         self.declare: Callable[[AsyncOperationRunner], Awaitable[None]] | None = None  # joined anew
         self.store_id: str | None = None
         self.beats = 0
+        self.asked: Asked | None = None  # of us, by somebody; it holds for who we go on as
         self._dropped = 0
 
     @property
@@ -128,7 +130,10 @@ class Listener(Service):
         if self.declare is not None:
             # An older store knows less of limits and schedules. Who has joined may claim, so first.
             await self.declare(self._session)
-        self.membership = await self._session.execute(operations.join(self._profile))
+        membership = await self._session.execute(operations.join(self._profile))
+        if self.asked is not None:  # before anybody here reads what is asked of the new one
+            await self._session.execute(operations.direct([membership.worker], self.asked))
+        self.membership = membership
         self.store_id = (await self._session.execute(operations.whereabouts())).store_id
         self.beats = 0
         dropped, self._dropped = self._dropped, 0
