@@ -8,7 +8,8 @@ jobs. It knows the promises of the README, and nothing of how they are kept.
 
 Some fifty schedules (`timetable.py`) fire meanwhile, and a *timekeeper* pauses and changes them;
 when each of them was to fire the checker computes from its definition alone. Some of the orders are
-for queues with limits (`ration.py`), at which a *lookout* looks all the time.
+for queues with limits (`ration.py`), and some have keys that are held until the job has started
+(`triggers.py`); a *lookout* looks at both all the time.
 
 A new fault is a class in `kinds/`, with `strike` and `heal`. A new store is a file in `sites/`: it
 starts a server, says how workers and the producer reach it, and reads its jobs as `facts.Job`.

@@ -181,11 +181,46 @@ FIXED_WINDOW = (
         "s.at >= date_bin(make_interval(secs => per), instant, 'epoch')) END)) AS room",
     ),
 )
+_ONCE = "postgres/schema/0010_unique.sql"
+# Who has a key until it has started is not written down.
+KEY_NOT_KEPT = (
+    Patch(
+        _ONCE,
+        """            first := g.unique_key;
+            second := g.unique_key;
+            IF g.until_seconds""",
+        """            first := CASE WHEN g.until IS DISTINCT FROM 'started' THEN g.unique_key END;
+            second := first;
+            IF g.until_seconds""",
+    ),
+)
+# A job that has started answers still, as if it held its key until it has finished.
+HELD_BEYOND_START = (
+    Patch(
+        _ONCE,
+        "                    IF g.until IS DISTINCT FROM 'started' THEN\n",
+        "                    IF true THEN\n",
+    ),
+)
+# The second job is not told that it is to wait for the first, which runs.
+NOT_BEHIND = (
+    Patch(
+        _ONCE,
+        """                        outcome := 'next';
+                        id := g.new_id;
+                        behind := held.id;
+""",
+        """                        outcome := 'created';
+                        id := g.new_id;
+""",
+    ),
+)
 ALL = {
     "FENCING": FENCING, "EDGES": EDGES, "RESCUE": RESCUE, "ROBBERY": ROBBERY, "HELD": HELD,
     "ALL_LEAD": ALL_LEAD, "NOT_COMPARED": NOT_COMPARED, "TORN": TORN, "NO_LOCK": NO_LOCK,
     "FIRST_SNAPSHOT": FIRST_SNAPSHOT, "FIXED_WINDOW": FIXED_WINDOW, "NOT_REPLACED": NOT_REPLACED,
-    "NOT_STOPPED": NOT_STOPPED,
+    "NOT_STOPPED": NOT_STOPPED, "KEY_NOT_KEPT": KEY_NOT_KEPT, "NOT_BEHIND": NOT_BEHIND,
+    "HELD_BEYOND_START": HELD_BEYOND_START,
 }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from tests.faults.facts import FINISHED, Facts, Order, Run
 from tests.faults.limits import crowded, ordered, rated
 from tests.faults.overlaps import overlapping, replaced, replaces
 from tests.faults.schedules import backfilled, delayed, fired, timely, unfired
+from tests.faults.triggers import started, triggered
 from tests.faults.waits import waits
 
 LONGEST_WAIT = 15.0  # behind what somebody else holds, while one leader after the other is killed
@@ -126,13 +127,7 @@ def edges(facts: Facts) -> Findings:
                     yield job.id, f"job {job.id} ran, its parent of order {edge.key} never ended"
                 continue
             spoiled |= parent.state != "completed" and edge.policy == "cancel"
-            run = facts.accepted(parent)
-            ends = [facts.whole.get(run.name)] if run else [
-                each.ended_at
-                for each in facts.runs.get(parent.id, ())
-                if each.how in ("discarded", "cancelled")
-            ]  # fmt: skip
-            ended = min((at for at in ends if at is not None), default=0.0)
+            ended = facts.ended(parent.id) or 0.0
             if began < ended:
                 yield (
                     job.id,
@@ -218,7 +213,7 @@ def unique(facts: Facts) -> Findings:
     """While an unfinished job holds a key, there is no second one."""
     holders: dict[str, dict[int, tuple[float, Order]]] = defaultdict(dict)
     for order in facts.orders:
-        if order.unique and order.created:
+        if order.unique and order.created and not order.started:
             committed_at = facts.fates.get(order.key, ("unknown", inf))[1]
             holders[order.unique][order.job] = (committed_at, order)
     for name, orders in holders.items():
@@ -327,6 +322,6 @@ RULES: dict[str, Callable[[Facts], Findings]] = {
     for rule in (
         kept, lost, phantom, spawned, terminal, ending, edges, fenced, booked, concurrency,
         unique, rerun, robbed, waited, alive, fired, timely, unfired, backfilled, delayed,
-        overlapping, replaced, crowded, rated, ordered,
+        overlapping, replaced, crowded, rated, ordered, started, triggered,
     )
 }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -34,6 +34,8 @@ class Order:
     """A row of the producer's own, written in the transaction that enqueued job *job*.
 
     *created*: False when an unfinished job held *unique* already, and *job* is that one.
+    *started*: it holds *unique* until it has started; then *outcome* may be "next": the one before
+    ran, and *job* waits for its end.
     """
 
     key: int
@@ -45,6 +47,8 @@ class Order:
     unique: str | None = None
     parents: tuple[Parent, ...] = ()
     delay: float = 0.0
+    started: bool = False
+    outcome: str = "created"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,17 @@ class Crowd:
 
 
 @dataclass(frozen=True, slots=True)
+class Holders:
+    """The jobs with the key *unique* that had not ended in one snapshot: how many in all, how many
+    that did not wait for another job, and how many that no worker had ever claimed."""
+
+    unique: str
+    unfinished: int
+    free: int
+    unclaimed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """What was done, when, and to which workers.
 
@@ -215,6 +230,7 @@ class Facts:
     calendar: Calendar = field(default_factory=Calendar)
     crowds: Sequence[Crowd] = ()
     starts: Sequence[Start] = ()
+    holders: Collection[Holders] = ()
 
     @cached_property
     def runs(self) -> dict[int, list[Run]]:
@@ -256,6 +272,25 @@ class Facts:
         """The run whose result the store kept."""
         runs = self.runs.get(job.id, ())
         return next((run for run in runs if job.result and run.name == job.result), None)
+
+    def ended(self, id: int) -> float | None:
+        """When the run that finished job *id* came to its end, at the earliest; None: nobody can
+        tell."""
+        job = self.by_id.get(id)
+        if job is None or job.state not in FINISHED:
+            return None
+        run = self.accepted(job)
+        if run is not None:
+            return self.whole.get(run.name)
+        return min(
+            (e.ended_at for e in self.finishing(job) if e.ended_at is not None), default=None
+        )
+
+    def finishing(self, job: Job) -> list[Run]:
+        """The runs of which one finished *job*."""
+        if (run := self.accepted(job)) is not None:
+            return [run]
+        return [run for run in self.runs.get(job.id, ()) if run.how == job.state]
 
     def blamed(self, workers: Iterable[str], since: float, until: float) -> Fault | None:
         """The fault that is most likely why one of *workers* was not itself between two instants:

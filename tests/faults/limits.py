@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
 
-from tests.faults.facts import AFTERMATH, FINISHED, Facts, Order, Start
+from tests.faults.facts import AFTERMATH, Facts, Order, Start
 from tests.faults.ration import EXECUTORS, KEYS, QUEUES, most
 
 Findings = Iterator[tuple[int | None, str]]
@@ -67,21 +67,9 @@ def ordered(facts: Facts) -> Findings:
                     f"job {order.job} of key {key} in queue {queue} began {last[1] - began:.3f} s "
                     f"before job {last[0]} ended",
                 )
-            ended = _ended(facts, order.job)
+            ended = facts.ended(order.job)
             if ended is not None:
                 last = order.job, ended
-
-
-def _ended(facts: Facts, id: int) -> float | None:
-    """When the run that finished the job came to its end; None: nobody can tell."""
-    job = facts.by_id.get(id)
-    if job is None or job.state not in FINISHED:
-        return None
-    run = facts.accepted(job)
-    if run is not None:
-        return facts.whole.get(run.name)
-    ends = [run.ended_at for run in facts.runs.get(id, ()) if run.how == "discarded"]
-    return min((at for at in ends if at is not None), default=None)
 
 
 def _forgotten(facts: Facts, at: float) -> bool:

@@ -1,8 +1,9 @@
-"""The lookout: looks at queues with limits, one consistent snapshot after the other."""
+"""The lookout: looks at queues with limits, and at jobs whose keys hold until they have started,
+one consistent snapshot after the other."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from time import monotonic
@@ -12,11 +13,13 @@ from pgqueue.errors import StoreBusy, StoreUnavailable
 from pgqueue.jobs.job import Job, State
 from pgqueue.operations import inspections
 from tests.faults.agent import Agent
-from tests.faults.facts import Crowd, Order, Start
+from tests.faults.facts import FINISHED, Crowd, Holders, Order, Start
+from tests.faults.orders import STARTED
 from tests.faults.ration import EXECUTORS, QUEUES, most
 
 PAUSE = 0.05
 CHUNK = 500
+NEWEST = 50  # among so many jobs are those that have not ended
 
 
 class Lookout(Agent):
@@ -29,6 +32,8 @@ class Lookout(Agent):
         self._most: Counter[tuple[str, str | None]] = Counter()
         self._crowds: list[Crowd] = []
         self._starts: set[Start] = set()
+        self._keyed = site.transactional  # elsewhere orders have no unique keys
+        self.holders: set[Holders] = set()
 
     def seen(self, orders: Iterable[Order]) -> tuple[list[Crowd], list[Start]]:
         """How many ran at once, and each start that was seen, or was *orders*' last one."""
@@ -44,6 +49,8 @@ class Lookout(Agent):
             with suppress(*self._away):
                 for queue in QUEUES:
                     self._look(queue)
+                if self._keyed:
+                    self._look_at_keys()
 
     def _look(self, queue: str) -> None:
         listing = inspections.list_jobs(state=State.RUNNING, queue=queue, limit=1_000)
@@ -56,6 +63,21 @@ class Lookout(Agent):
             if number > min(self._most[queue, key], most(queue, key)):
                 self._most[queue, key] = number
                 self._crowds.append(Crowd(queue, key, number, now))
+
+    def _look_at_keys(self) -> None:
+        found: dict[str, list[Job]] = defaultdict(list)
+        for job in self._app.execute(inspections.list_jobs(tag=STARTED, limit=NEWEST)):
+            if job.state not in FINISHED and job.unique_key is not None:
+                found[job.unique_key].append(job)
+        self.holders |= {
+            Holders(
+                key,
+                len(jobs),
+                sum(job.state != State.BLOCKED for job in jobs),
+                sum(job.claimed_at is None for job in jobs),
+            )
+            for key, jobs in found.items()
+        }
 
     def _note(self, jobs: Iterable[Job]) -> None:
         self._starts.update(_starts(jobs))

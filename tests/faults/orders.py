@@ -8,17 +8,21 @@ from random import Random
 from typing import Any
 
 from pgqueue.jobs.job import Handle, NewJob
+from pgqueue.jobs.unique import Unique
 from pgqueue.operations import as_json
 from tests.faults import shop
 from tests.faults.facts import Parent
 
-KEYS = 5  # unique keys that are fought for
+# So many unique keys are fought for, of jobs that have not ended, and of those that have not
+# started: few, so that a trigger finds one that runs, and one that waits.
+KEYS = {"key": 5, "started": 2}
+STARTED = "until-started"  # the tag of jobs whose key holds until they have started
 LIMITED = 0.15  # of single orders are for queues with limits
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An order before it has a job."""
+    """An order before it has a job. *started*: its key holds until the job has started."""
 
     key: int
     executor: str
@@ -26,6 +30,7 @@ class Draft:
     plan: str
     delay: float | None = None
     unique: str | None = None
+    started: bool = False
     parents: tuple[Parent, ...] = ()
     priority: int = 0
 
@@ -37,6 +42,8 @@ class Draft:
         else:
             job = shop.TASKS[self.executor].job(**arguments)
         job = job.options(delay=self.delay, unique=self.unique, priority=self.priority)
+        if self.unique and self.started:
+            job = job.options(unique=Unique(key=self.unique, until="started"), tags=[STARTED])
         for parent in self.parents:
             job = job.after(above[parent.key], on_failure=parent.policy)
         return job
@@ -58,9 +65,16 @@ class OrderBook:
         count = 30 if self._random.random() < 0.02 else self._random.randint(1, 5)
         return [self._single() for _ in range(count)]
 
-    def named(self, executor: str, seconds: float, count: int) -> list[Draft]:
-        """Orders of one kind that just complete."""
-        return [Draft(self._next(), executor, seconds, "complete") for _ in range(count)]
+    def named(
+        self, executor: str, seconds: float, count: int, started: str | None = None
+    ) -> list[Draft]:
+        """Orders of one kind that just complete. *started*: a key, held until the start."""
+        return [
+            Draft(
+                self._next(), executor, seconds, "complete", unique=started, started=bool(started)
+            )
+            for _ in range(count)
+        ]
 
     def _single(self) -> Draft:
         random = self._random
@@ -70,13 +84,15 @@ class OrderBook:
             return self._one_of_a_limited_queue()
         if executor != "book" and random.random() < 0.3:
             plan = random.choice(["fail", "fail", "snooze", "discard", "cancel", "spawn", "spawn"])
+        unique = random.choices([None, "key", "started"], [76, 12, 12])[0]
         return Draft(
             self._next(),
             executor,
             self._seconds(),
             plan,
             delay=random.choice([0.05, 0.5, 3.0]) if random.random() < 0.15 else None,
-            unique=f"key-{random.randrange(KEYS)}" if random.random() < 0.12 else None,
+            unique=unique and f"{unique}-{random.randrange(KEYS[unique])}",
+            started=unique == "started",
             priority=random.choice([-5, 5]) if random.random() < 0.1 else 0,
         )
 

@@ -41,10 +41,12 @@ class Producer(Agent):
                 self._earlier = []
                 self._till.forget()
 
-    def order(self, executor: str, seconds: float, count: int) -> list[int]:
+    def order(
+        self, executor: str, seconds: float, count: int, started: str | None = None
+    ) -> list[int]:
         """Asks for orders of one kind, beside those that are drawn; answers their keys."""
         with self._lock:
-            drafts = self._book.named(executor, seconds, count)
+            drafts = self._book.named(executor, seconds, count, started)
             self._wishes.append(drafts)
         return [draft.key for draft in drafts]
 

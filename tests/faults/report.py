@@ -50,6 +50,12 @@ class Report:
         self.counts.update(f"instants {each.outcome}" for each in facts.calendar.firings)
         self.counts["changes to schedules"] += len(facts.calendar.turns)
         self.counts["starts seen in queues with limits"] += len(facts.starts)
+        self.counts["triggers that a waiting job answered"] += sum(
+            order.started and not order.created for order in facts.orders
+        )
+        self.counts["triggers behind a job that ran"] += sum(
+            order.outcome == "next" for order in facts.orders
+        )
         self.counts["workers"] += len(facts.workers)
         self.counts["log lines"] += sum(log.count("\n") for log in played.logs.values())
         for log in played.logs.values():

@@ -104,6 +104,7 @@ def play(plan: Plan, folder: Path, tell: Tell = lambda text: None) -> Played:
                 timekeeper.calendar(),
                 crowds,
                 starts,
+                lookout.holders,
             )
         )
     (folder / "faults").write_text("".join(f"{fault}\n" for fault in facts.faults))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,6 +143,28 @@ class LongRush(Rush):
     seconds = 1.5
 
 
+class Triggers(Kind):
+    """One after the other, they find the key's job waiting, and running."""
+
+    name = "triggers"
+    robs = False
+
+    def strike(self) -> frozenset[str]:
+        for _ in range(20):
+            self.scene.producer.order("async", 0.5, 1, started="key")
+        return frozenset()
+
+
+class BrokenInside(PostgresSite):
+    """The copy brings the store's own functions, which its workers alone would not use."""
+
+    def migrate(self) -> None:
+        says = "import sys; from pgqueue import migrations; migrations.migrate(sys.argv[1])"
+        subprocess.run(
+            [sys.executable, "-c", says, self.url("migrate")], cwd=self.folder / "code", check=True
+        )
+
+
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """One that the server's user can reach, which pytest's own is not."""
@@ -156,13 +180,13 @@ def played(
     seconds: float,
     seed: int = 1,
     gap: float = 0.15,
+    site: type[PostgresSite] = PostgresSite,
 ) -> Played:
     folder = folder / f"{seed}"
     folder.mkdir(mode=0o755)
     code = broken.build(folder, patches) if patches else None
-    return play(
-        Plan(PostgresSite, kinds, seconds, seed, slots=2, gap=gap, patience=12, code=code), folder
-    )
+    plan = Plan(site, kinds, seconds, seed, slots=2, gap=gap, patience=12, code=code)
+    return play(plan, folder)
 
 
 def found(
@@ -180,7 +204,7 @@ def rules(violations: list[Violation]) -> Counter[str]:
 
 @pytest.mark.timeout(300)
 def test_finds_nothing_wrong_when_nothing_is(folder: Path) -> None:
-    violations = check(played(folder, [FrozenAtWork], (), 3).facts)
+    violations = check(played(folder, [FrozenAtWork, Triggers], (), 3).facts)
 
     assert violations == []
 
@@ -264,3 +288,20 @@ def test_reports_more_jobs_of_a_key_than_may_run(folder: Path, name: str) -> Non
 @pytest.mark.timeout(300)
 def test_reports_a_rate_that_is_held_in_fixed_windows_only(folder: Path) -> None:
     assert set(rules(found(folder, Rush, broken.FIXED_WINDOW, gap=0.5))) == {"rated"}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("KEY_NOT_KEPT", "started"),
+        ("NOT_BEHIND", "started"),
+        ("HELD_BEYOND_START", "triggered"),
+    ],
+)
+def test_reports_what_a_key_that_holds_until_the_start_lets_through(
+    folder: Path, name: str, rule: str
+) -> None:
+    violations = check(played(folder, [Triggers], broken.ALL[name], 8, site=BrokenInside).facts)
+
+    assert set(rules(violations)) == {rule}

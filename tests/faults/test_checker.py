@@ -10,10 +10,23 @@ from typing import Any
 import pytest
 
 from tests.faults.checker import check, repeats
-from tests.faults.facts import EVERYBODY, STARVED, Facts, Fate, Fault, Job, Order, Parent, Worker
+from tests.faults.facts import (
+    EVERYBODY,
+    STARVED,
+    Facts,
+    Fate,
+    Fault,
+    Holders,
+    Job,
+    Order,
+    Parent,
+    Worker,
+)
 from tests.faults.journal import Line, What
 from tests.faults.recovery import recoveries
 from tests.faults.waits import served
+
+UNTIL_STARTED: dict[str, Any] = {"unique": "key", "started": True}
 
 
 class Story:
@@ -275,6 +288,86 @@ def test_a_second_job_once_the_key_is_free(story: Story) -> None:
     story.run(4, 5, 6)
     story.order(5, unique="key", told_at=5.5, created=False, job=104)
     assert story.broken == set()
+
+
+@pytest.fixture
+def keyed(story: Story) -> Story:
+    """A job with a key that holds until it has started, and two triggers: one that found it
+    waiting, one that found it running, whose job comes behind it; all is well."""
+    story.order(3, told_at=1, **UNTIL_STARTED)
+    story.order(4, told_at=1.5, **UNTIL_STARTED, created=False, job=103, outcome="existing")
+    story.run(3, 2, 6)
+    story.order(5, told_at=4, **UNTIL_STARTED, outcome="next")
+    story.run(5, 7, 8)
+    return story
+
+
+def test_a_job_whose_key_is_free_once_it_has_started(keyed: Story) -> None:
+    keyed.order(6, told_at=5, **UNTIL_STARTED, created=False, job=105, outcome="existing")
+    keyed.order(7, told_at=7.5, **UNTIL_STARTED, outcome="next")
+    keyed.run(7, 9, 10)
+    keyed.order(8, told_at=11, **UNTIL_STARTED)
+    keyed.run(8, 12, 13)
+    assert keyed.broken == set()
+
+
+def test_a_second_job_although_the_first_has_not_ended(keyed: Story) -> None:
+    keyed.orders[-1] = replace(keyed.orders[-1], outcome="created")
+    assert keyed.broken == {"started"}
+
+
+def test_a_third_job_although_the_first_has_not_ended(keyed: Story) -> None:
+    keyed.order(6, told_at=5, **UNTIL_STARTED, outcome="next")
+    keyed.run(6, 9, 10)
+    assert keyed.broken == {"started"}
+
+
+def test_a_second_job_that_runs_beside_the_first(keyed: Story) -> None:
+    keyed.order(6, told_at=7.5, **UNTIL_STARTED, outcome="next")
+    keyed.run(6, 7.9, 9)
+    assert keyed.broken == {"started"}
+
+
+def test_a_second_job_that_runs_before_the_first_runs_again(keyed: Story) -> None:
+    keyed.order(6, "discarded", told_at=7.5, **UNTIL_STARTED, outcome="next", plan="discard")
+    keyed.run(6, 9, 9.5, "failed")
+    keyed.run(6, 11, 12, "discarded")
+    keyed.order(7, told_at=9.2, **UNTIL_STARTED, outcome="next")
+    keyed.run(7, 13, 14)
+    assert keyed.broken == set()
+    keyed.lines = [replace(line, at=line.at - 3) if line.key == 7 else line for line in keyed.lines]
+    assert keyed.broken == {"started"}
+
+
+def test_a_second_job_of_unknown_fate_may_have_come_later(keyed: Story) -> None:
+    keyed.orders[-1] = replace(keyed.orders[-1], outcome="created")
+    keyed.fates[5] = ("unknown", 4)
+    assert keyed.broken == set()
+
+
+def test_a_trigger_that_a_running_job_answered(keyed: Story) -> None:
+    keyed.order(6, told_at=7.5, **UNTIL_STARTED, created=False, job=105, outcome="existing")
+    assert keyed.broken == {"triggered"}
+
+
+def test_a_trigger_that_a_job_answered_which_was_to_run_again(keyed: Story) -> None:
+    keyed.order(6, told_at=9, **UNTIL_STARTED, plan="fail")
+    keyed.run(6, 10, 11, "failed")
+    keyed.order(7, told_at=11.5, **UNTIL_STARTED, created=False, job=106, outcome="existing")
+    keyed.run(6, 12, 13)
+    assert keyed.broken == set()
+
+
+@pytest.mark.parametrize(
+    ("unfinished", "free", "unclaimed"), [(3, 1, 1), (2, 2, 1), (2, 1, 2), (2, 1, 1)]
+)
+def test_what_a_snapshot_shows_of_a_key(
+    keyed: Story, unfinished: int, free: int, unclaimed: int
+) -> None:
+    seen = Holders("key", unfinished, free, unclaimed)
+    facts = replace(keyed.facts, holders={seen})
+    broken = {violation.rule for violation in check(facts)}
+    assert broken == (set() if (unfinished, free, unclaimed) == (2, 1, 1) else {"started"})
 
 
 def test_a_job_that_ran_twice_although_nothing_had_happened(story: Story) -> None:

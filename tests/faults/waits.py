@@ -71,6 +71,8 @@ def _idle(facts: Facts, order: Order) -> Iterator[tuple[float, float, str]]:
 
 def _ready(facts: Facts, order: Order) -> float | None:
     """When it could run for the first time; None: nobody can tell."""
+    if order.outcome == "next":
+        return None
     committed_at = facts.fates.get(order.key, ("unknown", inf))[1]
     ends = [committed_at + order.delay]
     for parent in order.parents:

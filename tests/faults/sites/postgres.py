@@ -62,7 +62,7 @@ class PostgresSite:
             admin.execute(f"CREATE ROLE shop LOGIN PASSWORD '{PASSWORD}'".encode())
             admin.execute("GRANT pg_read_all_stats TO shop")
             self.create_database(admin)
-        migrations.migrate(self.url("migrate"))
+        self.migrate()
         with psycopg.connect(self.url("tables")) as connection:
             connection.execute(TABLES)
         self._touching: psycopg.Connection[Any] | None = None
@@ -71,6 +71,9 @@ class PostgresSite:
     def __exit__(self, *_: object) -> None:
         self.network.close()
         self.server.stop("immediate")
+
+    def migrate(self) -> None:
+        migrations.migrate(self.url("migrate"))
 
     def start_server(self) -> Server:
         return embedded.start(self.folder, ephemeral=True, tcp=True, options=self.options())

@@ -26,6 +26,8 @@ def row(draft: Draft, handle: Handle[Any], asked_at: float) -> dict[str, Any]:
         "executor": draft.executor,
         "asked_at": asked_at,
         "unique": draft.unique,
+        "started": draft.started,
+        "outcome": handle.outcome,
         "delay": draft.delay or 0.0,
         "parents": [asdict(parent) for parent in draft.parents],
     }
