@@ -37,8 +37,9 @@ def test_lower_priorities_have_their_share_of_the_starts(app: App, share: float 
     if share is None:
         assert first == {0: 120}
     else:
-        assert 15 <= first[5] + first[9] <= 40
-        assert min(first[5], first[9]) > 3
+        # The first claims are made before the worker has asked whether there is a share.
+        assert 6 <= first[5] + first[9] <= 40
+        assert min(first[5], first[9]) > 1
 
 
 def test_jobs_with_keys_have_their_turns_instead(app: App) -> None:

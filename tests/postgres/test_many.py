@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from pgqueue import App, Filter, cancel, enqueue, retry
 from pgqueue.jobs.job import State
 from pgqueue.operations import acting, inspections
+from pgqueue.operations.choosing import PORTION
 from tests.cli.many import Watch
 
 # A second, where nothing else runs. Other tests run beside the smaller one.
@@ -157,7 +158,7 @@ def test_many_are_cancelled_retried_and_purged_beside_others(app: App, postgres_
             with pytest.raises(Enough):
                 act(many, on_portion=on_portion)
             done = sum(seen)
-            assert done == 2_000
+            assert done == 2 * PORTION
             rest = act(many)
             took[f"{state or 'purged'}"] = MANY / (monotonic() - began)
             assert len(rest.answers) == MANY - done

@@ -60,7 +60,7 @@ async def test_the_leader_ends_what_waits(app: App, work: Work) -> None:
     async def never() -> None: ...
 
     await work(queues="other")
-    child, parent = never.job(), never.job().options(queue="nobodys", expires=0.2)
+    child, parent = never.job(), never.job().options(queue="nobodys", expires=2)
     waiting, follows = await app.enqueue_async([parent, child.after(parent)])
     situation = await app.execute_async(inspections.why(waiting))
     assert situation is not None
