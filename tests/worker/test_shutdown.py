@@ -41,13 +41,13 @@ def test_finishes_what_runs_and_leaves_the_rest(start: Start, store: Store, shop
 def test_leaves_nothing_in_its_hands_whenever_it_is_stopped(
     start: Start, store: Store, shop: Shop
 ) -> None:
-    handles = store.enqueue(*[tasks.ring.job() for _ in range(3_000)])
+    handles = store.enqueue(*[tasks.ring.job() for _ in range(8_000)])
     stopped_in_between = 0
     while not store.all_finished(handles):
         worker = start(concurrency=20)
         before = len(shop.marks())
         worker.started()
-        eventually(lambda: len(shop.marks()) >= min(before + 800, 3_000))  # noqa: B023
+        eventually(lambda: len(shop.marks()) >= min(before + 800, 8_000))  # noqa: B023
         worker.send(signal.SIGTERM)
         assert worker.ends() == 0
         states = Counter(job.state for job in store.jobs(handles))
