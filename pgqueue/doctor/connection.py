@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from time import monotonic, time
 
 from pgqueue import operations
@@ -35,20 +35,19 @@ def rights_of_the_role(patient: Patient) -> Iterator[Finding]:
     role = given[0].role
     needs = {part: [right for right in given if right.part == part] for part in rights.PARTS}
     plays = [part for part, all_of in needs.items() if all(right.held for right in all_of)]
-    explained = _privileges(right for part in plays for right in needs[part])
+    explained = {each for part in plays for right in needs[part] for each in right.privileges}
     # Whoever may do something with whole tables may do it with each of their columns, too.
-    columns = {each for each in _privileges(given) if " (" in each[0]}
+    columns = {each for right in given for each in right.privileges if " (" in each[0]}
     explained |= {(what, of) for what, of in columns if (what.partition(" (")[0], of) in explained}
     lacks = {part: [right for right in all_of if not right.held] for part, all_of in needs.items()}
     for part, missing in sorted(lacks.items(), key=lambda each: len(each[1])):
-        held = _privileges(right for right in needs[part] if right.held)
+        held = {each for right in needs[part] if right.held for each in right.privileges}
         if missing and not held <= explained:
-            explained |= _privileges(needs[part])
-            what = missing[0].command.partition(" ON ")[2].rpartition(" TO ")[0]
+            explained.update(*(right.privileges for right in needs[part]))
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             yield warning(
                 "rights",
-                f"role {role} is not quite {part}: it lacks rights on {what}{more}",
+                f"role {role} is not quite {part}: it lacks rights on {missing[0].what}{more}",
                 f"the schema's owner runs `pgqueue grant --{part} {role}`",
             )
     if plays:
@@ -56,17 +55,6 @@ def rights_of_the_role(patient: Patient) -> Iterator[Finding]:
     else:
         cure = f"the schema's owner runs `pgqueue grant --worker {role}`, or --enqueuer, --reader"
         yield error("rights", f"role {role} may neither enqueue, nor work, nor read", cure)
-
-
-def _privileges(some: Iterable[rights.Right]) -> set[tuple[str, str]]:
-    """What *some* let a role do with what."""
-    found = set()
-    for right in some:
-        granted, _, rest = right.command.partition(" ON ")
-        verbs = granted.partition(" ")[2]
-        names = [verbs] if "(" in verbs else verbs.split(", ")
-        found |= {(name, rest.rpartition(" TO ")[0]) for name in names}
-    return found
 
 
 def row_security(patient: Patient) -> Iterator[Finding]:

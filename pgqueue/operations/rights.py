@@ -27,6 +27,17 @@ class Right(NamedTuple):
     command: str
     held: bool | None
 
+    @property
+    def what(self) -> str:
+        """The table, sequence, function or schema that it is a right on."""
+        return self.command.partition(" ON ")[2].rpartition(" TO ")[0]
+
+    @property
+    def privileges(self) -> set[tuple[str, str]]:
+        """Each verb that it allows, with the columns if it is of some only, and *what* it is on."""
+        verbs = self.command.partition(" ON ")[0].partition(" ")[2]
+        return {(verb, self.what) for verb in ([verbs] if "(" in verbs else verbs.split(", "))}
+
 
 def grant(
     roles: Mapping[str, Collection[str | None]],
