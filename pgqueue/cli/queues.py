@@ -9,13 +9,11 @@ import click
 
 from pgqueue.cli.command import LazyGroup
 from pgqueue.cli.printable import say
-from pgqueue.cli.store import Store, acting_options, json_option, store_options
+from pgqueue.cli.store import Store, acting_options, json_option, reason_option, store_options
 
 if TYPE_CHECKING:
     from pgqueue.jobs.limits import Limits
     from pgqueue.operations import Operation, Plan
-
-reason_option = click.option("--reason", help="Why, for those who look at the audit.")
 
 
 @click.group(cls=LazyGroup)
@@ -48,30 +46,33 @@ def list_queues(store: Store, as_json: bool) -> None:
     output.console().print(table if found else "no queues yet")
 
 
+def _settles(command: Any) -> Any:
+    """Gives *command* what both commands have that pause or resume queues."""
+    for option in (
+        json_option,
+        acting_options,
+        reason_option,
+        click.option(
+            "--all", "every", is_flag=True, help="Every queue that `pgqueue queues list` shows."
+        ),
+        click.argument("names", metavar="QUEUE...", nargs=-1),
+    ):
+        command = option(command)
+    return command
+
+
 @queues.command()
-@click.argument("names", metavar="QUEUE...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Every queue that `pgqueue queues list` shows.")
-@reason_option
-@acting_options
-@json_option
-def pause(
-    names: tuple[str, ...], every: bool, reason: str | None, store: Store, as_json: bool
-) -> None:
+@_settles
+def pause(**options: Any) -> None:
     """Hand out no more jobs of these queues; what runs goes on."""
-    _settle(names, every, reason, store, as_json, paused=True)
+    _settle(paused=True, **options)
 
 
 @queues.command()
-@click.argument("names", metavar="QUEUE...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Every queue that `pgqueue queues list` shows.")
-@reason_option
-@acting_options
-@json_option
-def resume(
-    names: tuple[str, ...], every: bool, reason: str | None, store: Store, as_json: bool
-) -> None:
+@_settles
+def resume(**options: Any) -> None:
     """Hand out the jobs of these queues again."""
-    _settle(names, every, reason, store, as_json, paused=False)
+    _settle(paused=False, **options)
 
 
 @queues.command()
@@ -185,13 +186,13 @@ def _change(
 
 
 def _settle(
+    *,
+    paused: bool,
     names: tuple[str, ...],
     every: bool,
     reason: str | None,
     store: Store,
     as_json: bool,
-    *,
-    paused: bool,
 ) -> None:
     from pgqueue import operations
     from pgqueue.cli import output

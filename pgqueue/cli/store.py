@@ -42,13 +42,9 @@ class Connected:
 
     def together(self, plan: Callable[[], Plan[T]]) -> T:
         """Carry a *plan* out in one transaction, and anew while the store undoes it."""
-        from pgqueue.backends.plans import carry_out, patiently
+        from pgqueue.backends.plans import patiently
 
-        def once() -> T:
-            with self._backend.on(self._connection) as executor:
-                return carry_out(plan(), executor.execute, getattr(executor, "together", None))
-
-        return patiently(once)
+        return patiently(lambda: self.carry_out(plan()))
 
     def steps(self, steps: Generator[Callable[[], Plan[T]], T, object]) -> Iterator[T]:
         """Carry out what *steps* yields, each in one transaction; yield what each has done."""
@@ -65,6 +61,7 @@ class Connected:
         return self.carry_out(operations.enqueue(jobs))
 
     def carry_out(self, plan: Plan[T]) -> T:
+        """Carry *plan* out in one transaction."""
         from pgqueue.backends.plans import carry_out
 
         with self._backend.on(self._connection) as executor:
@@ -156,6 +153,7 @@ by_option = click.option(
     metavar="NAME",
     help="Who does it, for the audit.  [default: your user name, and the host]",
 )
+reason_option = click.option("--reason", help="Why, for those who look at the audit.")
 
 
 def store_options(command: F) -> F:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pgqueue.cli.command import Failure, LazyGroup
 from pgqueue.cli.printable import say
-from pgqueue.cli.store import Store, acting_options, json_option, store_options
+from pgqueue.cli.store import Store, acting_options, json_option, reason_option, store_options
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,46 +53,41 @@ def list_workers(store: Store, as_json: bool) -> None:
         output.console().print(worker_table(found) if found else "no workers")
 
 
+def _directs(command: Any) -> Any:
+    """Gives *command* what all commands have that ask something of workers."""
+    for option in (
+        json_option,
+        acting_options,
+        reason_option,
+        click.option("--all", "every", is_flag=True, help="Every worker that is present."),
+        click.argument("which", metavar="ID|NAME...", nargs=-1),
+    ):
+        command = option(command)
+    return command
+
+
 @workers.command()
-@click.argument("which", metavar="ID|NAME...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Every worker that is present.")
-@click.option("--reason", help="Why, for those who look at the audit.")
-@acting_options
-@json_option
-def quiet(
-    which: tuple[str, ...], every: bool, reason: str | None, store: Store, as_json: bool
-) -> None:
+@_directs
+def quiet(**options: Any) -> None:
     """Claim nothing more; what these workers have claimed they finish, and stay."""
-    _direct("quiet", "quiet", which, every, reason, store, as_json)
+    _direct("quiet", "quiet", **options)
 
 
 @workers.command()
-@click.argument("which", metavar="ID|NAME...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Every worker that is present.")
-@click.option("--reason", help="Why, for those who look at the audit.")
-@acting_options
-@json_option
-def resume(
-    which: tuple[str, ...], every: bool, reason: str | None, store: Store, as_json: bool
-) -> None:
+@_directs
+def resume(**options: Any) -> None:
     """Claim again."""
-    _direct("resume", None, which, every, reason, store, as_json)
+    _direct("resume", None, **options)
 
 
 @workers.command()
-@click.argument("which", metavar="ID|NAME...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Every worker that is present.")
-@click.option("--reason", help="Why, for those who look at the audit.")
-@acting_options
-@json_option
-def stop(
-    which: tuple[str, ...], every: bool, reason: str | None, store: Store, as_json: bool
-) -> None:
+@_directs
+def stop(**options: Any) -> None:
     """End in good order, as at a SIGTERM: jobs finish within the worker's grace period.
 
     Who keeps it running (`--processes`, systemd, Kubernetes) starts another in its place.
     """
-    _direct("stop", "stop", which, every, reason, store, as_json)
+    _direct("stop", "stop", **options)
 
 
 def worker_table(found: Sequence[WorkerInfo]) -> Table:
@@ -124,6 +119,7 @@ _DONE = {"quiet": "claims nothing more", "resume": "claims again", "stop": "is t
 def _direct(
     verb: str,
     asked: Asked | None,
+    *,
     which: Sequence[str],
     every: bool,
     reason: str | None,
