@@ -11,11 +11,19 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from pgqueue import App
 from pgqueue.backends.postgres import PostgresBackend
 from pgqueue.testing.conformance import store as store
 from tests.postgres.racer import PATIENCE, Racer
 
 Racers: TypeAlias = Callable[..., Awaitable[Racer]]
+
+
+@pytest.fixture
+def app(postgres_url: str) -> Iterator[App]:
+    app = App(postgres_url)
+    yield app
+    app.close()
 
 
 @pytest.fixture

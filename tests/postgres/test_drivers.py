@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,13 +27,6 @@ from tests.postgres.roles import a_role, as_role
 PAGE = Path(__file__).parents[2].joinpath("docs", "drivers.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 ANNOYING = "100 % of 'it' %s %(x)s :x $1 \\ \u2603"
-
-
-@pytest.fixture
-def app(postgres_url: str) -> Iterator[App]:
-    app = App(postgres_url)
-    yield app
-    app.close()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from time import monotonic
 from typing import Any
 
@@ -22,13 +22,6 @@ from tests.cli.many import Watch
 
 # A second, where nothing else runs. Other tests run beside the smaller one.
 MANY, LONGEST_SECONDS = (100_000, 1.0) if os.environ.get("PGQUEUE_SLOW") else (6_000, 5.0)
-
-
-@pytest.fixture
-def app(postgres_url: str) -> Iterator[App]:
-    app = App(postgres_url)
-    yield app
-    app.close()
 
 
 @pytest.fixture

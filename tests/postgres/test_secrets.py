@@ -30,13 +30,6 @@ ARGS = f'{{"password": "{SECRET}"}}'
 
 
 @pytest.fixture
-def app(postgres_url: str) -> Iterator[App]:
-    app = App(postgres_url)
-    yield app
-    app.close()
-
-
-@pytest.fixture
 def refusing(postgres_url: str) -> None:
     """The server refuses jobs of one task, and results; DETAIL shows the whole row."""
     with psycopg.connect(postgres_url) as owner:

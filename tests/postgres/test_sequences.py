@@ -17,13 +17,6 @@ from tests.postgres.roles import a_role, as_role
 
 
 @pytest.fixture
-def app(postgres_url: str) -> Iterator[App]:
-    app = App(postgres_url)
-    yield app
-    app.close()
-
-
-@pytest.fixture
 def owner(postgres_url: str) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         yield connection

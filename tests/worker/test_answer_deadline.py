@@ -13,13 +13,14 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from pgqueue import App, embedded, statements
+from pgqueue import App, embedded
 from pgqueue.backends.postgres import answer_deadline
 from pgqueue.backends.postgres import stall_watch as postgres_watch
 from pgqueue.backends.postgres.worker_connection import PostgresWorkerConnection
 from pgqueue.jobs.job import State
 from pgqueue.worker import Options, Worker
 from pgqueue.worker.agents import unheard
+from tests.databases import migrate
 from tests.faults.proxy import Gate, Network
 from tests.postgres.roles import a_role, as_role
 from tests.worker import shop as tasks
@@ -31,9 +32,7 @@ from tests.worker.store import Store, becomes, ended
 @pytest.fixture(scope="module")
 def server() -> Iterator[embedded.Server]:
     with embedded.start(ephemeral=True, tcp=True) as server:
-        with psycopg.connect(server.url) as connection:
-            for file in statements.schema_files("postgres"):
-                connection.execute(file.up.encode())
+        migrate(server.url)
         yield server
 
 

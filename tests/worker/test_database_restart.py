@@ -9,10 +9,11 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from pgqueue import embedded, statements
+from pgqueue import embedded
 from pgqueue.embedded import Server
 from pgqueue.embedded.server import Mode
 from pgqueue.jobs.job import State
+from tests.databases import migrate
 from tests.worker import shop as tasks
 from tests.worker.conftest import Start
 from tests.worker.process import Shop, eventually
@@ -22,9 +23,7 @@ from tests.worker.store import Store
 @pytest.fixture
 def server() -> Iterator[Server]:
     with embedded.start(ephemeral=True, options={"log_connections": "on"}) as server:
-        with psycopg.connect(server.url) as connection:
-            for file in statements.schema_files("postgres"):
-                connection.execute(file.up.encode())
+        migrate(server.url)
         yield server
 
 

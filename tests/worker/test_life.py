@@ -11,9 +11,10 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from pgqueue import App, Context, embedded, operations, statements
+from pgqueue import App, Context, embedded, operations
 from pgqueue.jobs.job import State
 from pgqueue.operations.leases import draw_block
+from tests.databases import migrate
 from tests.faults.proxy import Gate, Network
 from tests.worker import shop as tasks
 from tests.worker.conftest import Start, Work
@@ -32,9 +33,7 @@ WHERE datname = current_database() AND wait_event_type = 'Lock'
 @pytest.fixture(scope="module")
 def server() -> Iterator[embedded.Server]:
     with embedded.start(ephemeral=True, tcp=True) as server:
-        with psycopg.connect(server.url) as connection:
-            for file in statements.schema_files("postgres"):
-                connection.execute(file.up.encode())
+        migrate(server.url)
         yield server
 
 

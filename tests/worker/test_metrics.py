@@ -9,16 +9,16 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
-import psycopg
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pgqueue import App, Cancel, Discard, Retry, Snooze, embedded, operations, statements
+from pgqueue import App, Cancel, Discard, Retry, Snooze, embedded, operations
 from pgqueue.contrib.prometheus import Collector
 from pgqueue.embedded import Server
 from pgqueue.operations import inspections
 from pgqueue.worker import Worker
+from tests.databases import migrate
 from tests.worker import shop as tasks
 from tests.worker.conftest import Start, Work
 from tests.worker.process import PATIENCE, Shop, eventually
@@ -173,9 +173,7 @@ async def test_what_runs_is_counted_by_queue(app: App, work: Work, shop: Shop) -
 @pytest.fixture
 def server() -> Iterator[Server]:
     with embedded.start(ephemeral=True) as server:
-        with psycopg.connect(server.url) as connection:
-            for file in statements.schema_files("postgres"):
-                connection.execute(file.up.encode())
+        migrate(server.url)
         yield server
 
 

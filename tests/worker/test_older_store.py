@@ -10,14 +10,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import psycopg
-
-from pgqueue import App, embedded, operations, statements
+from pgqueue import App, embedded, operations
 from pgqueue.backends.base import AsyncOperationRunner
 from pgqueue.jobs.job import State
 from pgqueue.operations import Operation, inspections
 from tests import valkey
 from tests.conftest import require_valkey
+from tests.databases import migrate
 from tests.worker import shop as tasks
 from tests.worker.conftest import Start, Work
 from tests.worker.process import Shop, WorkerProcess, eventually, soon
@@ -52,9 +51,7 @@ def runs_once_more(worker: WorkerProcess, store: Store, shop: Shop, job: int, be
 
 def test_a_backup_of_a_server_is_put_back(start: Start, shop: Shop, tmp_path: Path) -> None:
     with embedded.start(ephemeral=True) as server:
-        with psycopg.connect(server.url) as connection:
-            for file in statements.schema_files("postgres"):
-                connection.execute(file.up.encode())
+        migrate(server.url)
         store = Store(server.url)
         [job] = store.enqueue(tasks.pack.job())
         store.app.close()
@@ -81,9 +78,7 @@ def test_a_backup_of_a_server_is_put_back(start: Start, shop: Shop, tmp_path: Pa
 def test_a_server_loses_the_last_moments(start: Start, shop: Shop) -> None:
     """As after a failover to a standby that was behind: the worker is known, as it was before."""
     with embedded.start(ephemeral=True) as server:
-        with psycopg.connect(server.url) as connection:
-            for file in statements.schema_files("postgres"):
-                connection.execute(file.up.encode())
+        migrate(server.url)
         store = Store(server.url)
         worker = start(server.url, heartbeat_interval=0.5, term=1)
         before = worker.worker

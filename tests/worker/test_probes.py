@@ -13,14 +13,14 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
-from pgqueue import App, embedded, statements
+from pgqueue import App, embedded
 from pgqueue.embedded import Server
 from pgqueue.errors import PgqueueError
 from pgqueue.worker import Options, Worker
 from pgqueue.worker.telemetry import vitals
+from tests.databases import migrate
 from tests.worker import shop as tasks
 from tests.worker.conftest import Start, Work
 from tests.worker.process import Shop, WorkerProcess, eventually
@@ -84,9 +84,7 @@ def test_a_worker_without_its_database_lives_and_is_not_ready(start: Start) -> N
 @pytest.fixture
 def server() -> Iterator[Server]:
     with embedded.start(ephemeral=True) as server:
-        with psycopg.connect(server.url) as connection:
-            for file in statements.schema_files("postgres"):
-                connection.execute(file.up.encode())
+        migrate(server.url)
         yield server
 
 
