@@ -13,7 +13,7 @@ from pgqueue.jobs.job import State
 from pgqueue.operations.choosing import filter_params
 from pgqueue.operations.inspections import presented
 from pgqueue.operations.operation import Answers, Operation
-from pgqueue.operations.params import instant
+from pgqueue.operations.params import instant, number
 
 Order: TypeAlias = Literal["newest", "next", "due"]
 LOOK: Final = 20_000
@@ -24,7 +24,8 @@ class BriefJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job as a line of a list.
 
     *args*: the first 200 characters of their JSON; None where they are so large that a store would
-    have to fetch them from elsewhere. *error*: the last one's type and message, cut likewise.
+    have to fetch them from elsewhere. *error*: the last one's type and message, cut likewise, its
+    instant, and as much of its traceback as was asked for: the end, without the message.
     """
 
     id: int
@@ -51,6 +52,8 @@ class BriefJob(msgspec.Struct, frozen=True, kw_only=True):
     args: str | None = None
     error_type: str | None = None
     error_message: str | None = None
+    error_at: datetime | None = None
+    error_trace: str | None = None
 
 
 class Mark(NamedTuple):
@@ -81,6 +84,7 @@ def browse(
     after: Mark | None = None,
     limit: int = 50,
     look: int = LOOK,
+    trace: int | None = None,
     now: datetime | None = None,
 ) -> Operation[Browsed]:
     """List *limit* jobs that *filter* means, looking at *look* jobs at the most.
@@ -88,6 +92,7 @@ def browse(
     The *newest* come first; or, in the order *due*, those that are due next, of all that are
     scheduled or retryable; or those of one queue that run *next*, in the order of their claims: the
     filter gives the queue, and perhaps a key, and of a queue with many keys the first 20 are seen.
+    *trace*: so many characters of the last traceback, where its last frames are.
     Raises InvalidFilter for a filter that an order cannot have.
     """
     states = _states(filter, order)
@@ -110,6 +115,7 @@ def browse(
         "after_at": None if after is None else after.at,
         "limit": str(limit),
         "look": str(look),
+        "trace": number(trace),
         "now": instant(now),
     }
     return Operation("browse", params, decode)

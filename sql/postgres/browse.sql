@@ -4,6 +4,7 @@
 --       states, queue, task, tag, key, error, workflow, args, older_seconds, newer_seconds, running_seconds  as for choose
 --       after, after_priority, after_at  the place of the last job of the page before: id, or position; priority; run_at
 --       limit    integer: so many jobs at the most · look integer: of so many rows at the most
+--       trace    integer or null: so many characters of the last traceback, its end without the error's text
 --       now
 -- out:  a JSON document of each job; then a row without one: null, how many were looked at, and the place of the last
 --       of them, or null when there is no more
@@ -11,7 +12,7 @@
 --        by leaps from one key of the queue to the next
 -- trap: as choose: a filter is asked of so many rows and no more, planned for its values, without sorting. The view's two
 --       halves are merged by their indexes only as long as neither has a condition of its own. Large arguments are left
---       out, and errors read of a page's rows alone: both may lie elsewhere.
+--       out, and errors read of a page's rows alone, once each: both may lie elsewhere.
 SELECT set_config('plan_cache_mode', 'force_custom_plan', true),
        set_config('pgqueue_local.sort', current_setting('enable_sort'), true),
        set_config('enable_sort', 'off', true);
@@ -119,8 +120,10 @@ CROSS JOIN LATERAL (
            f.claimed_at, f.finished_at, f.worker, f.unique_key, nullif(f.key, '') AS key, f.blocked_by, f.cancel_requested,
            f.reason, f.tags, f.workflow,
            CASE WHEN pg_column_size(f.args) <= 2000 THEN left(f.args::text, 200) END AS args,
-           e.last ->> 'type' AS error_type, left(e.last ->> 'message', 200) AS error_message
-    FROM (SELECT CASE WHEN pg_column_size(f.errors) <= 16000 THEN f.errors -> -1 END AS last) AS e
+           e.last ->> 'type' AS error_type, left(e.last ->> 'message', 200) AS error_message, e.last ->> 'at' AS error_at,
+           right(left(e.last ->> 'traceback', greatest(length(e.last ->> 'traceback') - length(e.last ->> 'message'), 0)),
+                 :trace::integer) AS error_trace
+    FROM (SELECT CASE WHEN pg_column_size(f.errors) <= 16000 THEN f.errors -> -1 END AS last OFFSET 0) AS e
 ) AS shown
 UNION ALL
 SELECT NULL, CASE WHEN reached.full_page THEN (SELECT max(n) FROM found) ELSE (SELECT count(*) FROM looked) END,

@@ -4,6 +4,7 @@
 --       states, queue, task, tag, key, error, workflow, args, older_seconds, newer_seconds, running_seconds  as for choose
 --       after, after_priority, after_at  the place of the last job of the page before: id, or position; priority; run_at
 --       limit    so many jobs at the most · look of so many at the most · looked  how many earlier runs have seen
+--       trace    so many characters of the last traceback, its end without the error's text
 --       now
 -- out:  a JSON document of each job; then a row without one: null, how many were looked at, and the place of the last
 --       of them, or null when there is no more
@@ -27,6 +28,22 @@ local function cut(value)
     return value:sub(1, at - 1)
 end
 
+local function length_of(value) return #value:gsub('[\128-\191]', '') end
+
+-- The last *count* characters of *value* without the last *less* ones.
+local function ending(value, less, count)
+    local function back(from, steps)
+        while steps > 0 and from > 0 do
+            local byte = value:byte(from)
+            if byte < 0x80 or byte >= 0xC0 then steps = steps - 1 end
+            from = from - 1
+        end
+        return from
+    end
+    local last = back(#value, less)
+    return value:sub(back(last, count) + 1, last)
+end
+
 local function brief(id, job, body, ended)
     local errors = job[ERRORS]
     local last = errors and #errors > 0 and cjson.decode(errors[#errors]) or nil
@@ -35,6 +52,11 @@ local function brief(id, job, body, ended)
     if last then
         more[#more + 1] = '"error_type":' .. cjson.encode(last.type or null)
         more[#more + 1] = '"error_message":' .. cjson.encode(cut(last.message or ''))
+        more[#more + 1] = '"error_at":' .. cjson.encode(last.at or null)
+        if given.trace and type(last.traceback) == 'string' then
+            local trace = ending(last.traceback, length_of(last.message or ''), given.trace)
+            more[#more + 1] = '"error_trace":' .. cjson.encode(trace)
+        end
     end
     return joined(more)
 end

@@ -4,6 +4,7 @@
 --       states, queue, task, tag, key, error, workflow, args, older_seconds, newer_seconds, running_seconds  as for choose
 --       after, after_priority, after_at  the place of the last job of the page before: id, or position; priority; run_at
 --       limit    integer: so many jobs at the most · look integer: of so many rows at the most
+--       trace    integer or null: so many characters of the last traceback, its end without the error's text
 --       now
 -- out:  a JSON document of each job; then a row without one: null, how many were looked at, and the place of the last
 --       of them, or null when there is no more
@@ -99,7 +100,10 @@ SELECT json_object(
            'worker', worker, 'unique_key', unique_key, 'key', nullif(key, ''), 'blocked_by', blocked_by,
            'cancel_requested', json(iif(cancel_requested, 'true', 'false')), 'reason', reason, 'tags', json(tags),
            'workflow', workflow, 'args', substr(args, 1, 200), 'error_type', errors ->> '$[#-1].type',
-           'error_message', substr(errors ->> '$[#-1].message', 1, 200)),
+           'error_message', substr(errors ->> '$[#-1].message', 1, 200), 'error_at', errors ->> '$[#-1].at',
+           'error_trace', substr(substr(errors ->> '$[#-1].traceback', 1,
+                                        max(length(errors ->> '$[#-1].traceback') - length(errors ->> '$[#-1].message'), 0)),
+                                 -CAST(:trace AS INTEGER))),
        NULL, NULL, NULL, NULL
 FROM found
 UNION ALL

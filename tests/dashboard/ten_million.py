@@ -44,6 +44,11 @@ SELECT CASE WHEN n % 2 = 0 THEN 'scheduled' ELSE 'retryable' END, 'later', 'defa
        now() + (n::bigint * 7919 % {n} - 1000) * interval '1 second', '[]'
 FROM generate_series(1, {n} / 5) AS n;
 
+UPDATE pgqueue.job AS j
+SET errors = jsonb_build_array(jsonb_build_object(
+        'type', 'OSError', 'message', 'away', 'traceback', {trace}))
+WHERE j.state = 'retryable' AND j.run_at < now() + interval '2 hours';
+
 INSERT INTO pgqueue.job (state, task, blocked_by)
 SELECT 'blocked', 'child', 1 FROM generate_series(1, {n} / 10);
 
@@ -61,6 +66,11 @@ SELECT nextval('pgqueue.job_id'), n, at - interval '3 s', at - interval '3 s', a
 FROM generate_series(1, {n}) AS n,
      LATERAL (SELECT now() - ({n} - n) * interval '2 milliseconds') AS finished(at);
 
+UPDATE pgqueue.archive AS j
+SET errors = jsonb_build_array(jsonb_build_object(
+        'type', 'OSError', 'message', 'away', 'traceback', {trace}))
+WHERE j.state = 'discarded' AND j.finished_at > now() - interval '1 minute';
+
 INSERT INTO pgqueue.tally (at, seconds, worker, queue, task, figures)
 SELECT date_trunc('minute', now()) - m * interval '1 minute', 60, w, 'default', 'send_' || t,
        jsonb_build_object('outcomes', '{{"completed": 40}}'::jsonb,
@@ -77,6 +87,10 @@ SELECT date_trunc('hour', now()) - h * interval '1 hour', 3600, 0, 'default', 's
 FROM generate_series(1, 2160) AS h, generate_series(1, least({n} / 1000, 30)) AS t
 ORDER BY 2, 1, 3, 4, 5;
 """
+TRACE: Final = (
+    "(SELECT string_agg(md5(format('%s %s', j.id, n)), '') FROM generate_series(1, 250) AS n)"
+)
+"""As long as a traceback can be, and as a store cannot make it shorter: in blocks of its own."""
 VIEWS: Final[dict[str, tuple[Callable[..., pages.View], str, dict[str, Any]]]] = {
     "overview": (partial(pages.overview, schema="pgqueue", head="0"), "", {}),
     "overview, 30 days": (partial(pages.overview, schema="pgqueue", head="0"), "period=month", {}),
@@ -103,6 +117,10 @@ VIEWS: Final[dict[str, tuple[Callable[..., pages.View], str, dict[str, Any]]]] =
 }
 
 
+LOOK_INSIDE: Final = {"jobs, rare error"}
+"""A filter that reads each job's errors, wherever they lie: so many rows bound it, and its time."""
+
+
 class Read(NamedTuple):
     """What one statement of a page has read."""
 
@@ -111,6 +129,11 @@ class Read(NamedTuple):
     blocks: int
     seconds: float
 
+    @property
+    def is_bad(self) -> bool:
+        """Whether these are more blocks than it may read."""
+        return self.blocks > MOST_BLOCKS and self.page not in LOOK_INSIDE
+
 
 def filled(url: str, n: int) -> PostgresBackend:
     """A store with *n* jobs that wait, *n* that have finished, and what there is beside them."""
@@ -118,7 +141,7 @@ def filled(url: str, n: int) -> PostgresBackend:
     backend = PostgresBackend(url)
     carry_out(tidy(Retention()), backend.execute)
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(FILL.format(n=n).encode())
+        connection.execute(FILL.format(n=n, trace=TRACE).encode())
         connection.execute("VACUUM ANALYZE")
     return backend
 
@@ -179,10 +202,10 @@ def main() -> int:
         reads = measured(backend)
         backend.close()
     for read in reads:
-        mark = "  more than it may" if read.blocks > MOST_BLOCKS else ""
+        mark = "  more than it may" if read.is_bad else ""
         taken = f"{read.blocks:6} {read.seconds * 1000:7.1f} ms{mark}"
         print(f"{read.page:28} {read.statement:12} {taken}")
-    return int(any(read.blocks > MOST_BLOCKS for read in reads))
+    return int(any(read.is_bad for read in reads))
 
 
 if __name__ == "__main__":

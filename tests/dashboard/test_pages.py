@@ -8,6 +8,7 @@ from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from starlette.testclient import TestClient
@@ -147,6 +148,42 @@ def test_failures_are_grouped_without_what_varies(site: TestClient) -> None:
 
     assert {group["message"] for group in groups} >= {"mail server … is away"}
     assert all(re.match(r"conftest.py:\d+ send", group["frame"]) for group in groups)
+
+
+def test_failures_are_seen_further_and_further_back_and_a_page_says_how_far(
+    app: App, site: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pgqueue.dashboard.pages.failed.PORTION", 2)
+    monkeypatch.setattr("pgqueue.dashboard.pages.failed.PORTIONS", 2)
+    app.enqueue([NewJob("lost", queue="gone", max_attempts=1) for _ in range(7)])
+
+    async def work() -> None:
+        @app.task
+        async def lost() -> None:
+            raise LookupError("nobody")
+
+        await app.run_worker(queues=["gone"], drain=True)
+
+    asyncio.run(work())
+    seen: list[int] = []
+    address, pages = "/failures", 0
+    while True:
+        page = site.get(address, headers=JSON).json()
+        assert site.get(address).status_code == 200
+        seen += [id for group in page["groups"] for id in group["ids"]]
+        pages += 1
+        if page["older"] is None:
+            break
+        address = f"/failures?{urlencode(page['older'])}"
+
+    states = [
+        site.get("/jobs", params={"state": s}, headers=JSON) for s in ("discarded", "retryable")
+    ]
+    every = {job["id"] for answer in states for job in answer.json()["jobs"]}
+    assert sorted(seen) == sorted(every)
+    assert pages == 3
+    assert "Look further" in site.get("/failures").text
+    assert site.get("/failures?discarded=x").status_code == 404
 
 
 def test_a_workflow_has_a_picture_and_a_table(site: TestClient) -> None:

@@ -3,7 +3,8 @@
 from pgqueue.dashboard.pages.audit import audit
 from pgqueue.dashboard.pages.charting import task
 from pgqueue.dashboard.pages.enqueueing import edit_form, enqueue_form
-from pgqueue.dashboard.pages.jobs import failures, job, jobs
+from pgqueue.dashboard.pages.failed import failures
+from pgqueue.dashboard.pages.jobs import job, jobs
 from pgqueue.dashboard.pages.overview import overview
 from pgqueue.dashboard.pages.page import NoSuchPage, Page, View
 from pgqueue.dashboard.pages.queues import limits, queue, workers

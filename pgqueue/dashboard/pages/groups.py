@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from pgqueue.jobs.job import Job, State
+from pgqueue.jobs.job import State
+from pgqueue.operations.browsing import BriefJob
 
 _VARYING: Final = re.compile(
     r"0x[0-9a-fA-F]+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|\d+|'[^']*'|\"[^\"]*\""
@@ -33,14 +34,13 @@ class FailureGroup(msgspec.Struct):
     ids: list[int] = []
 
 
-def grouped(jobs: Iterable[Job]) -> list[FailureGroup]:
+def grouped(jobs: Iterable[BriefJob]) -> list[FailureGroup]:
     """Return the groups of *jobs*, the largest first."""
     groups: dict[tuple[str, str, str, str], FailureGroup] = {}
     for job in jobs:
-        error = job.errors[-1] if job.errors else None
-        kind = error.type if error else "no error"
-        message = _VARYING.sub("…", error.message if error else job.reason or "")[:MESSAGE_CHARS]
-        frame = _top_frame(error.traceback if error else None)
+        kind = job.error_type or "no error"
+        message = _VARYING.sub("…", job.error_message or job.reason or "")[:MESSAGE_CHARS]
+        frame = _top_frame(job.error_trace)
         group = groups.setdefault(
             (job.task, kind, message, frame), FailureGroup(job.task, kind, message, frame, ids=[])
         )
@@ -48,7 +48,7 @@ def grouped(jobs: Iterable[Job]) -> list[FailureGroup]:
         group.discarded += job.state is State.DISCARDED
         group.retryable += job.state is State.RETRYABLE
         group.ids.append(job.id)
-        at = error.at if error else job.finished_at
+        at = job.error_at or job.finished_at
         if at is not None:
             group.first_at = min(group.first_at or at, at)
             group.last_at = max(group.last_at or at, at)

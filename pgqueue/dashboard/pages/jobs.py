@@ -1,4 +1,4 @@
-"""Jobs: a list that can be filtered, one of them, and those that failed, in groups."""
+"""Jobs: a list that can be filtered, and one of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Final
 
 from pgqueue.dashboard.access import Access
 from pgqueue.dashboard.forms import Form
-from pgqueue.dashboard.pages.groups import FailureGroup, grouped
 from pgqueue.dashboard.pages.page import PAGE_JOBS, NoSuchPage, Page, View, seen
 from pgqueue.dashboard.pages.timeline import Event, timeline
 from pgqueue.doctor.why import sentence
@@ -16,8 +15,6 @@ from pgqueue.operations import inspections
 from pgqueue.operations.browsing import LOOK, BriefJob, Browsed, Mark, Order, browse
 from pgqueue.operations.inspections import ParentResult
 
-LOOKED_AT: Final = 500
-"""So many failed jobs of each state are grouped, the newest."""
 RUNS: Final = 60
 LOOK_RUNS: Final = 2_000
 LOOK_DUE: Final = 1_500
@@ -57,17 +54,10 @@ class JobPage(Page):
     timeline: list[Event]
 
 
-class FailuresPage(Page):
-    """Groups of failed jobs; not *exact*: there are older ones that were not looked at."""
-
-    groups: list[FailureGroup]
-    exact: bool
-
-
 def jobs(access: Access, query: Form) -> View:
     """Return the jobs that the form's filter means, after the mark *before*."""
     try:
-        filter, after = query.filter(), _mark(query.text("before"))
+        filter, after = query.filter(), mark_of(query.text("before"))
     except ValueError as error:
         raise NoSuchPage(str(error)) from None
     order = _order(filter)
@@ -79,7 +69,7 @@ def jobs(access: Access, query: Form) -> View:
         query.filters(),
         filter.words(),
         order,
-        _text(found.rest),
+        text_of(found.rest),
         found.looked if short else None,
     )
 
@@ -102,17 +92,6 @@ def job(access: Access, query: Form, id: int) -> View:
     return JobPage(job, sentence(situation), parents, children, runs, timeline(job))
 
 
-def failures(access: Access, query: Form) -> View:
-    """Return the newest failed jobs in groups."""
-    found: list[Job] = []
-    exact = True
-    for state in (State.DISCARDED, State.RETRYABLE):
-        some: list[Job] = yield inspections.list_jobs(state=state, limit=LOOKED_AT)
-        exact = exact and len(some) < LOOKED_AT
-        found += some
-    return FailuresPage(grouped(seen(access, found)), exact)
-
-
 def _order(filter: Filter) -> Order:
     """The natural order: of what waits in one queue its claims', of what waits for its time that.
 
@@ -124,7 +103,7 @@ def _order(filter: Filter) -> Order:
     return "due" if filter.states and set(filter.states) <= DUE else "newest"
 
 
-def _mark(text: str) -> Mark | None:
+def mark_of(text: str) -> Mark | None:
     """Read where a page begins: a number, and in some orders a priority or an instant."""
     if not text:
         return None
@@ -138,5 +117,5 @@ def _mark(text: str) -> Mark | None:
         raise ValueError(f"before: {text!r:.60} is no place in a list") from None
 
 
-def _text(mark: Mark | None) -> str | None:
+def text_of(mark: Mark | None) -> str | None:
     return None if mark is None else f"{mark.number} {mark.priority} {mark.at or ''}".rstrip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -47,7 +48,7 @@ def test_shows_a_job_in_every_state(store: Store) -> None:
     for job in found.jobs:
         whole = store.job(job.id)
         for field in BriefJob.__struct_fields__:
-            if field not in ("args", "error_type", "error_message"):
+            if field != "args" and not field.startswith("error_"):
                 assert getattr(job, field) == getattr(whole, field), field
         assert read(job.args) == {}
 
@@ -62,6 +63,24 @@ def test_what_may_be_large_is_cut(store: Store) -> None:
     assert (plain.id, read(plain.args), plain.error_type) == (small, {"user": "Zoë"}, None)
     assert failed.args is None or len(failed.args) == 200
     assert (failed.error_type, failed.error_message) == ("Odd", "é" * 200)
+
+
+def test_the_end_of_a_traceback_comes_where_it_is_asked_for(store: Store) -> None:
+    frames = "\n".join(f'  File "é{n}.py", line {n}, in f' for n in range(100))
+    message = "é\n" * 300
+    error = {"type": "Odd", "message": message, "traceback": f"{frames}\nOdd: {message}"}
+    store.fail(store.running(a_job()), error=json.dumps(error))
+    other = store.running(a_job(queue="other"))
+    store.fail(other, error='{"type": "Odd", "message": "no"}')
+
+    bare, whole = page(store, trace=40).jobs
+    longer = page(store, trace=1_000_000).jobs[1]
+
+    assert whole.error_trace == f"{frames}\nOdd: "[-40:]
+    assert longer.error_trace == f"{frames}\nOdd: "
+    assert whole.error_at == store.job(whole.id).errors[-1].at
+    assert bare.error_trace is None
+    assert page(store).jobs[1].error_trace is None
 
 
 def test_pages_leave_nothing_out_and_show_nothing_twice(store: Store) -> None:
