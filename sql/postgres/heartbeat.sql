@@ -2,6 +2,8 @@
 --
 -- in:   worker  integer · session boolean: its presence lock is held · running integer · now
 --       profile JSON {name, host, pid, queues, started_at, info}: to insert the row again if it is gone; of a row that is there only queues and info change
+--               The row is not written when it has this beat (info.beats) already, from the `alive` that went before:
+--               a second update would leave a second dead row.
 --       jobs    JSON array of {id, lease}
 -- out:  id, lease, cancel_requested of those that are still held; a missing one was lost
 INSERT INTO pgqueue.worker AS w (id, running, pid, started_at, heartbeat_at, session, name, host, queues, info, asked)
@@ -9,6 +11,10 @@ SELECT :worker::integer, :running::integer, p.pid, p.started_at, coalesce(:now::
        :session::boolean, p.name, p.host, p.queues, coalesce(p.info, '{}'), p.info ->> 'asked'
 FROM jsonb_to_record(:profile::jsonb)
      AS p(pid integer, started_at timestamptz, name text, host text, queues text[], info jsonb)
+WHERE NOT EXISTS (
+    SELECT FROM pgqueue.worker AS said
+    WHERE said.id = :worker::integer AND said.info -> 'beats' = p.info -> 'beats'
+      AND said.suspected_at IS NULL AND said.remaining IS NULL)
 ON CONFLICT (id) DO UPDATE
 SET heartbeat_at = excluded.heartbeat_at, session = excluded.session, running = excluded.running,
     suspected_at = NULL, remaining = NULL, queues = excluded.queues, info = excluded.info;

@@ -1,16 +1,21 @@
 -- heartbeat: this worker lives, and still holds these jobs.
 --
 -- in:   worker · session boolean: its presence shows · running · now
---       profile JSON text, as it joined; queues and info as they are now
+--       profile JSON text, as it joined; queues and info as they are now. The record is not written when it has this
+--               beat (info.beats) already, from the `alive` that went before
 --       jobs    list of {id, lease}
 -- out:  id, lease, cancel_requested of those that are still held; a missing one was lost
 -- uses: lib/worker, lib/job
 -- full: goes on
-local worker = read_worker(given.worker) or {[ASKED] = asked_in(given.profile)}
-worker[PROFILE] = given.profile
-worker[RUNNING], worker[HEARTBEAT_AT], worker[SUSPECTED_AT] = given.running, clock(given), false
-worker[SESSION] = given.session
-write_worker(given.worker, worker)
+local worker = read_worker(given.worker)
+local beats = beats_in(given.profile)
+if not (worker and beats and beats == beats_in(worker[PROFILE]) and not worker[SUSPECTED_AT]) then
+    worker = worker or {[ASKED] = asked_in(given.profile)}
+    worker[PROFILE] = given.profile
+    worker[RUNNING], worker[HEARTBEAT_AT], worker[SUSPECTED_AT] = given.running, clock(given), false
+    worker[SESSION] = given.session
+    write_worker(given.worker, worker)
+end
 
 local ids, rows = {}, {}
 for n, row in ipairs(given.jobs) do ids[n] = row.id end

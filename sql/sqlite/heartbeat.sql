@@ -2,6 +2,7 @@
 --
 -- in:   worker  integer · session boolean: its presence lock is held · running integer · now
 --       profile JSON {name, host, pid, queues, started_at, info}: to insert the row again if it is gone; of a row that is there only queues and info change
+--               The row is not written when it has this beat (info.beats) already, from the `alive` that went before.
 --       jobs    JSON array of {id, lease}
 -- out:  id, lease, cancel_requested of those that are still held; a missing one was lost
 INSERT INTO pgqueue_worker (id, running, pid, started_at, heartbeat_at, session, name, host, queues, info, asked)
@@ -11,7 +12,10 @@ SELECT CAST(:worker AS INTEGER), CAST(:running AS INTEGER), :profile ->> '$.pid'
        :now, :session = 'true', :profile ->> '$.name', :profile ->> '$.host', :profile -> '$.queues',
        coalesce(:profile -> '$.info', '{}'), :profile ->> '$.info.asked'
 FROM (SELECT :profile ->> '$.started_at' AS at)
-WHERE true
+WHERE NOT EXISTS (
+    SELECT 1 FROM pgqueue_worker AS said
+    WHERE said.id = CAST(:worker AS INTEGER) AND said.info ->> '$.beats' = :profile ->> '$.info.beats'
+      AND said.suspected_at IS NULL)
 ON CONFLICT (id) DO UPDATE
 SET heartbeat_at = excluded.heartbeat_at, session = excluded.session, running = excluded.running,
     suspected_at = NULL, queues = excluded.queues, info = excluded.info;

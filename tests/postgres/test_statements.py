@@ -18,6 +18,7 @@ from pgqueue.jobs.retention import Retention
 from pgqueue.operations import Rescue, inspections
 from pgqueue.statements.files import folder, in_schema, load, schema_files
 from pgqueue.testing.conformance import Store, a_job
+from pgqueue.testing.conformance.store import PROFILE
 
 FILES = sorted(path.stem for path in folder("postgres").glob("*.sql"))
 
@@ -169,3 +170,15 @@ def test_psql_runs_the_same_files(store: Store, backend: PostgresBackend) -> Non
 
     job = store.take()
     assert (job.task, job.args) == ("by_psql", '{"n": 7}')
+
+
+def test_a_beat_leaves_one_dead_row(backend: PostgresBackend) -> None:
+    """Under a snapshot that somebody holds, all of them stay, and each look at the workers reads
+    them."""
+    profile = PROFILE | {"info": {"beats": 1}}
+    worker = backend.execute(operations.join(PROFILE)).worker
+    with psycopg.connect(backend.url) as connection, backend.on(connection) as executor:
+        executor.execute(operations.alive(worker, 0, profile))
+        executor.execute(operations.heartbeat(worker, [], profile))
+        updated = "SELECT pg_stat_get_xact_tuples_updated('pgqueue.worker'::regclass)"
+        assert connection.execute(updated).fetchall() == [(1,)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from pgqueue import operations
 from pgqueue.operations import Held
@@ -81,3 +82,21 @@ def test_a_sign_of_life_alone_is_one_too(store: Store) -> None:
         worker = store.workers()[store.worker]
         assert (worker.heartbeat_at, worker.running) == (NOON + timedelta(seconds=30), running)
         assert (worker.name, worker.session) == ("test", True)
+
+
+def test_what_the_sign_of_life_of_the_same_beat_has_said_is_not_written_again(store: Store) -> None:
+    """The row changes once a beat, not twice; a worker that is forgotten says it anew."""
+    first, second = ({**PROFILE, "info": {"beats": beats}} for beats in (1, 2))
+
+    def beat(profile: dict[str, Any]) -> datetime:
+        store.passes(seconds=1)
+        store.do(operations.heartbeat(store.worker, [], profile, now=store.now))
+        return store.workers()[store.worker].heartbeat_at
+
+    store.do(operations.alive(store.worker, 0, first, now=store.now))
+    assert beat(first) == NOON
+    assert beat(second) == NOON + timedelta(seconds=2)
+    assert beat(second) == NOON + timedelta(seconds=2)
+
+    store.leave(store.worker)
+    assert beat(second) == NOON + timedelta(seconds=4)

@@ -31,6 +31,9 @@ local function asked_in(profile)
     return asked ~= null and asked or false
 end
 
+-- Which sign of life of its worker a profile belongs to; nil if it does not say.
+local function beats_in(profile) return (cjson.decode(profile).info or {}).beats end
+
 local function worker_text(id, worker, more)
     return joined({'"id":' .. text(id), inside(worker[PROFILE]), '"running":' .. text(worker[RUNNING]),
                    '"heartbeat_at":"' .. iso(worker[HEARTBEAT_AT]) .. '"',
