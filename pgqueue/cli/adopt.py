@@ -42,7 +42,13 @@ def adopt(store: Store, as_json: bool, paused: bool, environment: str | None) ->
 
     def adopted() -> Plan[tuple[str, list[str]]]:
         asked = one(operations.adopt(environment, paused=paused))
-        return noted(asked, who, "adopt", answer=lambda _: answer or "at home here")
+        return noted(
+            asked,
+            who,
+            "adopt",
+            reason=store.reason,
+            answer=lambda _: answer or "at home here",
+        )
 
     with store.connected() as connected:
         store_id, names = connected.together(adopted)

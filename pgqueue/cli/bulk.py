@@ -44,6 +44,7 @@ def act(
     """
     if (filter is None) != bool(ids):
         raise click.UsageError("give either ids or a filter, such as --state or --queue")
+    act = act._replace(reason=store.reason)
     with store.connected() as connected:
         if filter is None:
             who = None if dry_run else store.who

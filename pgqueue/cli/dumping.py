@@ -82,7 +82,15 @@ def import_jobs(
             with _bar("jobs", sum(report.jobs.values())) as advance:
                 importer.run(advance)
             answer = f"{report.brought:,} jobs imported from {path.name}"
-            connected.execute(audit(store.who, "import", count=report.brought, answer=answer))
+            connected.execute(
+                audit(
+                    store.who,
+                    "import",
+                    count=report.brought,
+                    answer=answer,
+                    reason=store.reason,
+                )
+            )
     if as_json:
         from pgqueue.cli.output import print_json
 

@@ -118,13 +118,12 @@ def acts(command: Any) -> Any:
 
 @jobs.command()
 @acts
-@click.option("--reason", help="Why, for those who look at them later.")
-def cancel(ids: tuple[int, ...], reason: str | None, **options: Any) -> None:
+def cancel(ids: tuple[int, ...], store: Store, **options: Any) -> None:
     """Cancel jobs, by id or by filter; a running one is asked to stop."""
     from pgqueue.cli.bulk import act
     from pgqueue.operations import acting
 
-    act(acting.cancelling(reason), ids, filter_of(options), **options)
+    act(acting.cancelling(store.reason), ids, filter_of(options), store=store, **options)
 
 
 @jobs.command()

@@ -9,7 +9,7 @@ import click
 
 from pgqueue.cli.command import LazyGroup
 from pgqueue.cli.printable import say
-from pgqueue.cli.store import Store, acting_options, json_option, reason_option, store_options
+from pgqueue.cli.store import Store, acting_options, json_option, store_options
 
 if TYPE_CHECKING:
     from pgqueue.jobs.limits import Limits
@@ -51,7 +51,6 @@ def _settles(command: Any) -> Any:
     for option in (
         json_option,
         acting_options,
-        reason_option,
         click.option(
             "--all", "every", is_flag=True, help="Every queue that `pgqueue queues list` shows."
         ),
@@ -173,6 +172,7 @@ def _change(
             who,
             "limit",
             target=f"queue {queue}",
+            reason=store.reason,
             answer=words,
         )
 
@@ -190,7 +190,6 @@ def _settle(
     paused: bool,
     names: tuple[str, ...],
     every: bool,
-    reason: str | None,
     store: Store,
     as_json: bool,
 ) -> None:
@@ -206,8 +205,14 @@ def _settle(
 
     def settled(name: str) -> Plan[None]:
         asked = operations.pause(name) if paused else operations.resume(name)
-        target = f"queue {name}"
-        return noted(one(asked), who, verb, target=target, reason=reason, answer=lambda _: done)
+        return noted(
+            one(asked),
+            who,
+            verb,
+            target=f"queue {name}",
+            reason=store.reason,
+            answer=lambda _: done,
+        )
 
     done = "paused" if paused else "resumed"
     if every == bool(names):

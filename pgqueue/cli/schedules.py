@@ -145,7 +145,7 @@ def run(name: str, force: bool, store: Store, as_json: bool) -> None:
 
     with store.connected() as connected:
         plan = partial(editing.run_now, name, force=force)
-        fired = connected.together(_noted("run", name, store.who, plan))
+        fired = connected.together(_noted("run", name, store, plan))
     [became] = fired.became
     if as_json:
         output.print_json(became._asdict())
@@ -223,7 +223,7 @@ def backfill(name: str, since: str, until: str, force: bool, store: Store, as_js
         raise click.UsageError("give instants")
     with store.connected() as connected:
         plan = partial(editing.make_up, name, start, end, force=force)
-        fired = connected.together(_noted("backfill", name, store.who, plan))
+        fired = connected.together(_noted("backfill", name, store, plan))
     if as_json:
         output.print_json([became._asdict() for became in fired.became])
     else:
@@ -231,14 +231,21 @@ def backfill(name: str, since: str, until: str, force: bool, store: Store, as_js
 
 
 def _noted(
-    verb: str, name: str, who: str, plan: Callable[[], Plan[Fired]]
+    verb: str, name: str, store: Store, plan: Callable[[], Plan[Fired]]
 ) -> Callable[[], Plan[Fired]]:
-    """The plan, which enqueues jobs of the schedule *name*, and then notes that *who* did it."""
+    """The plan, which enqueues jobs of the schedule *name*, and then notes who did it, and why."""
     from pgqueue.operations import Fired
     from pgqueue.operations.auditing import noted
 
-    target = f"schedule {name}"
-    return lambda: noted(plan(), who, verb, target=target, answer=Fired.words)
+    who = store.who
+    return lambda: noted(
+        plan(),
+        who,
+        verb,
+        target=f"schedule {name}",
+        reason=store.reason,
+        answer=Fired.words,
+    )
 
 
 def _each(
@@ -256,9 +263,13 @@ def _each(
     who = store.who
 
     def edited(name: str) -> Plan[bool]:
-        target = f"schedule {name}"
         return noted(
-            plan(name), who, verb, target=target, answer=lambda did: done if did else already
+            plan(name),
+            who,
+            verb,
+            target=f"schedule {name}",
+            reason=store.reason,
+            answer=lambda did: done if did else already,
         )
 
     with store.connected() as connected:

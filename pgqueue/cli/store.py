@@ -75,6 +75,7 @@ class Store:
     given_url: str | None
     schema: str
     by: str | None = None
+    reason: str | None = None
 
     @property
     def who(self) -> str:
@@ -153,7 +154,9 @@ by_option = click.option(
     metavar="NAME",
     help="Who does it, for the audit.  [default: your user name, and the host]",
 )
-reason_option = click.option("--reason", help="Why, for those who look at the audit.")
+reason_option = click.option(
+    "--reason", metavar="TEXT", help="Why: the audit shows it, and each job that is cancelled."
+)
 
 
 def store_options(command: F) -> F:
@@ -169,13 +172,16 @@ def store_options(command: F) -> F:
 
 
 def acting_options(command: F) -> F:
-    """Gives *command*, which changes something, the options that name a store, and `--by`: who
-    does it."""
+    """Gives *command*, which changes something, the options that name a store, and those of which
+    the audit takes note: `--by`, who does it, and `--reason`."""
 
     @by_option
+    @reason_option
     @store_options
     @functools.wraps(command)
-    def by_somebody(*args: Any, store: Store, by: str | None, **kwargs: Any) -> Any:
-        return command(*args, store=replace(store, by=by), **kwargs)
+    def by_somebody(
+        *args: Any, store: Store, by: str | None, reason: str | None, **kwargs: Any
+    ) -> Any:
+        return command(*args, store=replace(store, by=by, reason=reason), **kwargs)
 
     return by_somebody  # type: ignore[return-value]

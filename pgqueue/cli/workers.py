@@ -10,7 +10,7 @@ import click
 
 from pgqueue.cli.command import Failure, LazyGroup
 from pgqueue.cli.printable import say
-from pgqueue.cli.store import Store, acting_options, json_option, reason_option, store_options
+from pgqueue.cli.store import Store, acting_options, json_option, store_options
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -58,7 +58,6 @@ def _directs(command: Any) -> Any:
     for option in (
         json_option,
         acting_options,
-        reason_option,
         click.option("--all", "every", is_flag=True, help="Every worker that is present."),
         click.argument("which", metavar="ID|NAME...", nargs=-1),
     ):
@@ -122,7 +121,6 @@ def _direct(
     *,
     which: Sequence[str],
     every: bool,
-    reason: str | None,
     store: Store,
     as_json: bool,
 ) -> None:
@@ -142,7 +140,7 @@ def _direct(
             who,
             verb,
             target=f"worker {worker.name}",
-            reason=reason,
+            reason=store.reason,
             answer=lambda told: _DONE[verb] if told else "gone meanwhile",
         )
 

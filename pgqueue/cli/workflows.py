@@ -117,20 +117,17 @@ def show(id: int, form: str, unfold: bool, limit: int, store: Store, as_json: bo
 
 @workflows.command()
 @click.argument("ids", metavar="ID...", type=int, nargs=-1, required=True)
-@click.option("--reason", help="Why, for those who look at the jobs later.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @acting_options
 @json_option
-def cancel(
-    ids: tuple[int, ...], reason: str | None, yes: bool, store: Store, as_json: bool
-) -> None:
+def cancel(ids: tuple[int, ...], yes: bool, store: Store, as_json: bool) -> None:
     """Cancel what has not run of workflows; running jobs are asked to stop."""
     from pgqueue import operations
 
     def operation(id: int) -> Any:
-        return operations.cancel(workflow=id, reason=reason)
+        return operations.cancel(workflow=id, reason=store.reason)
 
-    _change("cancel", ids, yes, store, as_json, operation, reason)
+    _change("cancel", ids, yes, store, as_json, operation)
 
 
 @workflows.command()
@@ -152,7 +149,6 @@ def _change(
     store: Store,
     as_json: bool,
     operation: Any,
-    reason: str | None = None,
 ) -> None:
     from collections import Counter
 
@@ -170,7 +166,7 @@ def _change(
             who,
             verb,
             target=target,
-            reason=reason,
+            reason=store.reason,
             answer=lambda got: told(Counter(got.values())),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pgqueue import App
@@ -81,6 +82,35 @@ def test_so_is_what_is_done_to_queues_schedules_and_workflows(terminal: Terminal
         ("adopt", None),
     ]
     assert first.id
+
+
+def test_each_of_them_may_say_why(terminal: Terminal, app: App, tmp_path: Path) -> None:
+    app.schedules.put("digest", "@daily", NewJob[Any]("digest"))
+    [first, *_] = app.enqueue(workflow("flow", [send.job(1), send.job(2)]))
+    [flow] = [n["id"] for n in terminal("workflows", "list", "--json").json]
+    dump = tmp_path / "jobs.dump"
+    terminal.ok("jobs", "dump", dump)
+    past = ("--since", "2020-01-01T00:10:00Z", "--until", "2020-01-01T00:20:00Z", "--force")
+    acts: list[tuple[object, ...]] = [
+        *(("queues", verb, "mail") for verb in ("pause", "resume")),
+        ("queues", "limit", "mail", "--concurrency", "3"),
+        ("queues", "set", "mail", "--lowest-share", "0.1"),
+        *(("schedules", verb, "digest") for verb in ("pause", "resume", "run", "reset")),
+        ("schedules", "change", "digest", "@hourly"),
+        ("schedules", "backfill", "digest", *past),
+        *(("workflows", verb, flow, "--yes") for verb in ("cancel", "retry")),
+        ("jobs", "reprioritise", first.id, "--to", "3"),
+        ("jobs", "move", first.id, "--to", "slow"),
+        ("jobs", "cancel", first.id),
+        ("jobs", "retry", "--state", "cancelled", "--yes"),
+        ("jobs", "import", dump),
+        ("adopt",),
+    ]
+    for number, act in enumerate(acts):
+        terminal.ok(*act, "--reason", f"reason {number}")
+
+    reasons = {n["reason"] for n in notes(terminal, "-n", "100")}
+    assert [act for n, act in enumerate(acts) if f"reason {n}" not in reasons] == []
 
 
 def test_who_acts_is_the_user_unless_it_is_said(terminal: Terminal, app: App) -> None:
