@@ -102,7 +102,7 @@ def worker_table(found: Sequence[WorkerInfo]) -> Table:
         table.add_row(
             f"{'*' if worker.leads else ''}{worker.id}",
             worker.name,
-            ", ".join(worker.queues),
+            ", ".join([*worker.queues, *worker.patterns]),
             str(worker.running),
             output.ago(worker.started_at),
             output.ago(worker.heartbeat_at),

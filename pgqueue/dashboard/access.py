@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Final, TypeAlias
 
 from starlette.requests import Request
+
+from pgqueue.operations.inspections import WorkerInfo
 
 READING: Final = frozenset({"see", "reveal"})
 VERBS: Final = READING | {
@@ -47,6 +51,19 @@ class Access:
         """Does one of the patterns match?"""
         return any(fnmatchcase(queue, pattern) for pattern in self.queues)
 
+    def sees_worker(self, worker: WorkerInfo) -> bool:
+        """Does it serve a queue that the viewer sees, or would it, if such a queue had jobs?"""
+        if any(map(self.sees, worker.queues)):
+            return True
+        mine = [own for own in self.queues if not any(_within(own, out) for out in worker.excluded)]
+        return any(_share(own, theirs) for own in mine for theirs in worker.patterns)
+
+    def sees_all_of(self, worker: WorkerInfo) -> bool:
+        """Does the viewer see every queue that it serves, also those that its patterns mean?"""
+        return all(map(self.sees, worker.queues)) and all(
+            any(_within(theirs, own) for own in self.queues) for theirs in worker.patterns
+        )
+
     @property
     def sees_all(self) -> bool:
         return "*" in self.queues
@@ -54,6 +71,28 @@ class Access:
     def only(self, verbs: Iterable[str]) -> Access:
         """Return this access with no verbs but *verbs*."""
         return Access(self.user, self.may & frozenset(verbs), self.queues)
+
+
+def _within(narrow: str, wide: str) -> bool:
+    """Does *wide* mean every name that *narrow* means? No, where a sign other than the star would
+    have to be compared."""
+    return narrow == wide or (not set("?[") & set(wide) and fnmatchcase(narrow, wide))
+
+
+def _share(one: str, other: str) -> bool:
+    """Is there a name that both patterns mean? Of brackets, any sign is taken to be in them."""
+
+    @cache
+    def meet(at: int, there: int) -> bool:
+        left, right = signs[0][at:], signs[1][there:]
+        if not left or not right:
+            return set(left) | set(right) <= {"*"}
+        if left[0] == "*" or right[0] == "*":
+            return meet(at + 1, there) or meet(at, there + 1)
+        return (left[0] == right[0] or "?" in (left[0], right[0])) and meet(at + 1, there + 1)
+
+    signs = [re.sub(r"\[!?\]?[^\]]*\]", "?", pattern) for pattern in (one, other)]
+    return meet(0, 0)
 
 
 Authorize: TypeAlias = Callable[[Request], "Access | Awaitable[Access | None] | None"]

@@ -67,6 +67,7 @@ class Queue(msgspec.Struct, frozen=True):
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A worker process that is present; *session*: the store sees its death at once.
 
+    *queues*: which it serves now; of those that a pattern means, one joins them when it has jobs.
     *asked*: "quiet", it claims nothing more, or "stop", it finishes what runs and ends.
     """
 
@@ -83,6 +84,16 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     leads: bool
     asked: str | None = None
     info: dict[str, Any] = {}
+
+    @property
+    def patterns(self) -> list[str]:
+        """The patterns of queues, `--queues "mail*"`, that it serves besides."""
+        return list(self.info.get("patterns", ()))
+
+    @property
+    def excluded(self) -> list[str]:
+        """The names and patterns of queues that none of its patterns means."""
+        return list(self.info.get("excluded", ()))
 
 
 class ParentResult(NamedTuple):

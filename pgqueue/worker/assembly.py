@@ -102,6 +102,8 @@ def profile(app: App, options: Options) -> dict[str, Any]:
             "tasks": sorted(app.tasks),
             "owner": app.owner,
             "schedules": sorted(app.declared),
+            **({"patterns": list(options.patterns)} if options.patterns else {}),
+            **({"excluded": list(options.exclude_queues)} if options.exclude_queues else {}),
             **({"outlets": sorted(app.outlets)} if app.outlets else {}),
             **({"inlets": sorted(app.inlets)} if app.inlets else {}),
         },

@@ -15,6 +15,8 @@ from pgqueue.operations import inspections
 from pgqueue.operations.auditing import audited
 from pgqueue.operations.choosing import PORTION
 from pgqueue.testing.conformance import NOON, PROFILE
+from pgqueue.worker import Options
+from pgqueue.worker.assembly import profile
 from tests.dashboard.conftest import SECRET, client
 from tests.dashboard.test_pages import JSON, ids
 
@@ -294,6 +296,22 @@ def test_a_viewer_of_some_queues_acts_on_no_others(app: App) -> None:
     assert some.post("/enqueue", data={"task": "send", "given.order": "1"}).status_code == 409
     id = ids(some)["available"]
     assert some.post("/move", data={"id": id, "to": "default"}).status_code == 409
+
+
+def test_a_viewer_of_some_queues_sees_a_worker_of_a_pattern_and_stops_none_of_others(
+    app: App,
+) -> None:
+    options = Options(queues="ma*", name="till")
+    app.execute(operations.join(profile(app, options) | {"queues": []}))
+    worker = app.execute(inspections.workers())[0]
+    some = client(app, Access("bob", queues=("mail*",)))
+
+    assert [each["name"] for each in some.get("/workers", headers=JSON).json()["workers"]] == [
+        "till"
+    ]
+    assert "ma*" in some.get("/workers").text
+    assert "till" in str(some.get("/", headers=JSON).json()["status"]["workers"])
+    assert some.post("/workers/stop", data={"worker": worker.id}).status_code == 409
 
 
 def finished(site: TestClient, path: str) -> Any:

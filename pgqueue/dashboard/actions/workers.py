@@ -19,7 +19,7 @@ def _direct(asked_of: AskedOf | None, words: str, asked: Asked) -> Plan[Done]:
     worker = next((each for each in present if str(each.id) == named), None)
     if worker is None:
         raise ValueError(f"worker {named:.40}: it is not there any more")
-    if not all(asked.access.sees(queue) for queue in worker.queues):
+    if not asked.access.sees_all_of(worker):
         raise ValueError(f"{worker.name}: you do not see all queues that it serves")
     told = yield operations.direct([worker.id], asked_of)
     said = words if told else "is gone meanwhile"

@@ -44,7 +44,7 @@ def overview(access: Access, query: Form, schema: str, head: str) -> View:
     found = msgspec.structs.replace(
         found,
         queues=mine,
-        workers=[worker for worker in found.workers if any(map(access.sees, worker.queues))],
+        workers=[worker for worker in found.workers if access.sees_worker(worker)],
         bridges=[bridge for bridge in found.bridges if access.sees(bridge.name)],
     )
     broke: Browsed = yield browse(Filter(state=State.DISCARDED), limit=LATELY)

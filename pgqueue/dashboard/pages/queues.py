@@ -113,4 +113,4 @@ def limits(access: Access, query: Form) -> View:
 def workers(access: Access, query: Form) -> View:
     """Return the worker processes."""
     found: list[WorkerInfo] = yield inspections.workers()
-    return WorkersPage([worker for worker in found if any(map(access.sees, worker.queues))])
+    return WorkersPage([worker for worker in found if access.sees_worker(worker)])

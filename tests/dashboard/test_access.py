@@ -1,0 +1,74 @@
+"""Which workers a viewer of some queues sees, and which it may direct."""
+
+from __future__ import annotations
+
+import pytest
+
+from pgqueue.dashboard import Access
+from pgqueue.operations.inspections import WorkerInfo
+from pgqueue.testing.conformance import NOON
+
+
+def worker(
+    *queues: str, patterns: tuple[str, ...] = (), excluded: tuple[str, ...] = ()
+) -> WorkerInfo:
+    return WorkerInfo(
+        id=1,
+        name="till",
+        host="here",
+        pid=7,
+        queues=list(queues),
+        running=0,
+        started_at=NOON,
+        heartbeat_at=NOON,
+        session=True,
+        leads=False,
+        info={"patterns": list(patterns), "excluded": list(excluded)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("there", "is_seen", "may_be_directed"),
+    [
+        (worker("mail"), True, True),
+        (worker("pdf"), False, False),
+        (worker("mail", "pdf"), True, False),
+        (worker(patterns=("mail*",)), True, True),
+        (worker(patterns=("mail.*",)), True, True),
+        (worker(patterns=("*l",)), True, False),
+        (worker(patterns=("*",)), True, False),
+        (worker(patterns=("m*", "pdf*")), True, False),
+        (worker(patterns=("pdf*",)), False, False),
+        (worker("mail", patterns=("pdf*",)), True, False),
+        (worker(patterns=("*",), excluded=("mail*",)), False, False),
+        (worker(patterns=("*",), excluded=("mail.old",)), True, False),
+    ],
+)
+def test_a_viewer_sees_who_may_serve_its_queues_and_directs_who_serves_no_others(
+    there: WorkerInfo, is_seen: bool, may_be_directed: bool
+) -> None:
+    some = Access("bob", queues=("mail*",))
+
+    assert (some.sees_worker(there), some.sees_all_of(there)) == (is_seen, may_be_directed)
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "meet"),
+    [
+        ("mail", "m*", True),
+        ("mail", "mail.*", False),
+        ("mail?", "m*x.", False),
+        ("mail?", "mail*", True),
+        ("mail?", "m*l", True),
+        ("[!mn]ail", "b*l", True),
+        ("a*b", "*c", False),
+        ("a*c", "*b*", True),
+        ("*", "*a*b*", True),
+    ],
+)
+def test_two_patterns_meet_in_a_name_that_both_mean(mine: str, theirs: str, meet: bool) -> None:
+    assert Access("bob", queues=(mine,)).sees_worker(worker(patterns=(theirs,))) == meet
+
+
+def test_a_pattern_of_single_signs_covers_no_pattern_with_a_star() -> None:
+    assert not Access("bob", queues=("mail?",)).sees_all_of(worker(patterns=("mail*",)))
