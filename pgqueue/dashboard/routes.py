@@ -82,6 +82,7 @@ def routes(site: Dashboard) -> Sequence[Route]:
         "/schedules": ("see", "Schedules", "schedules", pages.list_schedules),
         "/schedules/{name:path}": ("see", "Schedule", "schedule", pages.schedule),
         "/limits": ("see", "Limits", "limits", pages.limits),
+        "/bridges": ("see", "Bridges", "bridges", pages.bridges),
         "/audit": ("see", "Audit", "audit", pages.audit),
     }
     made: list[Route] = []

@@ -38,7 +38,7 @@ class BridgeState(msgspec.Struct, kw_only=True, omit_defaults=True):
     problems: list[str] = []
 
 
-class BridgeStatus(msgspec.Struct, kw_only=True):
+class BridgeStatus(BridgeState, kw_only=True, omit_defaults=False):
     """The same for all workers together: *workers* serve it, of these *away* cannot reach its
     broker, since *away_since* or longer.
 
@@ -47,18 +47,8 @@ class BridgeStatus(msgspec.Struct, kw_only=True):
     not be read; None: not counted. *dead_capped*: at least.
     """
 
-    name: str
-    kind: Kind
-    place: str = ""
     workers: int = 0
     away: int = 0
-    away_since: datetime | None = None
-    why: str | None = None
-    next_look_at: datetime | None = None
-    queue: str | None = None
-    paused_since: datetime | None = None
-    high_water: int | None = None
-    problems: list[str] = []
     waiting: int | None = None
     capped: bool = False
     oldest_due_seconds: float | None = None

@@ -77,18 +77,19 @@ class Status(msgspec.Struct, frozen=True):
 
 
 def looking(
-    schema: str, head: str, most_counted: int, most_measured: int
+    schema: str, head: str, most_counted: int, most_measured: int, *, letters: bool = True
 ) -> Generator[Operation[Any], Any, Status]:
     """Read everything that `pgqueue status` shows, as a plan of operations.
 
-    *head*: the schema version that this pgqueue needs. Raises SchemaMissing.
+    *head*: the schema version that this pgqueue needs. Without *letters* nobody counts the dead
+    letters of outlets and inlets, a statement each. Raises SchemaMissing.
     """
     version = yield inspections.version()
     counts: inspections.Counts = yield inspections.count(most_counted)
     lately: list[inspections.Throughput] = yield inspections.throughput(MINUTE, most_measured)
     workers: list[WorkerInfo] = yield inspections.workers()
     queues: list[inspections.Queue] = yield inspections.queues()
-    seen = yield from bridging(workers, counts.counts)
+    seen = yield from bridging(workers, counts.counts, letters=letters)
     used: dict[str, Usage] = {}
     for limited in [queue.name for queue in queues if queue.limits is not None][:MOST_LIMITED]:
         used[limited] = yield usage(limited)
@@ -116,9 +117,9 @@ def looking(
 
 
 def bridging(
-    workers: list[WorkerInfo], counts: list[inspections.Count]
+    workers: list[WorkerInfo], counts: list[inspections.Count], *, letters: bool = True
 ) -> Generator[Operation[Any], Any, list[BridgeStatus]]:
-    """Read how outlets and inlets are; of the first of them how many dead letters there are."""
+    """Read how outlets and inlets are; of the first of them how many dead *letters* there are."""
     found = []
     for n, bridge in enumerate(bridges(w.info for w in workers if w.suspected_at is None)):
         status = bridge
@@ -131,7 +132,7 @@ def bridging(
                 capped=not all(count.exact for count in mine),
                 oldest_due_seconds=seconds(oldest_due(mine)),
             )
-        if n < BRIDGES_LOOKED_AT:
+        if letters and n < BRIDGES_LOOKED_AT:
             dead: choosing.Chosen = yield choosing.choose(
                 Filter(queue=bridge.name, state=State.DISCARDED), newest=True, limit=MOST_DEAD
             )

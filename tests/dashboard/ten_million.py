@@ -41,13 +41,9 @@ FROM generate_series(1, {n}) AS n;
 
 INSERT INTO pgqueue.job (state, task, queue, run_at, errors)
 SELECT CASE WHEN n % 2 = 0 THEN 'scheduled' ELSE 'retryable' END, 'later', 'default',
-       now() + (n::bigint * 7919 % {n} - 1000) * interval '1 second', '[]'
+       now() + (n::bigint * 7919 % {n} - 1000) * interval '1 second',
+       CASE WHEN n % 2 = 1 AND n::bigint * 7919 % {n} < 8000 THEN {long} ELSE '[]' END
 FROM generate_series(1, {n} / 5) AS n;
-
-UPDATE pgqueue.job AS j
-SET errors = jsonb_build_array(jsonb_build_object(
-        'type', 'OSError', 'message', 'away', 'traceback', {trace}))
-WHERE j.state = 'retryable' AND j.run_at < now() + interval '2 hours';
 
 INSERT INTO pgqueue.job (state, task, blocked_by)
 SELECT 'blocked', 'child', 1 FROM generate_series(1, {n} / 10);
@@ -61,15 +57,11 @@ SELECT nextval('pgqueue.job_id'), n, at - interval '3 s', at - interval '3 s', a
        at, 0, 1, 10, 0,
        CASE WHEN n % 20 = 0 THEN 'discarded' WHEN n % 20 = 1 THEN 'cancelled' ELSE 'completed' END,
        'default', 'send_' || n % 7, '{{"order": 1}}',
+       CASE WHEN n % 20 = 0 AND n > {n} - 30000 THEN {long} ELSE
        '[{{"at": "2026-01-01T00:00:00Z", "attempt": 1, "type": "ValueError", "message": "no",
-        "traceback": "File \\"a.py\\", line 3, in f"}}]'
+        "traceback": "File \\"a.py\\", line 3, in f"}}]' END
 FROM generate_series(1, {n}) AS n,
      LATERAL (SELECT now() - ({n} - n) * interval '2 milliseconds') AS finished(at);
-
-UPDATE pgqueue.archive AS j
-SET errors = jsonb_build_array(jsonb_build_object(
-        'type', 'OSError', 'message', 'away', 'traceback', {trace}))
-WHERE j.state = 'discarded' AND j.finished_at > now() - interval '1 minute';
 
 INSERT INTO pgqueue.tally (at, seconds, worker, queue, task, figures)
 SELECT date_trunc('minute', now()) - m * interval '1 minute', 60, w, 'default', 'send_' || t,
@@ -87,10 +79,10 @@ SELECT date_trunc('hour', now()) - h * interval '1 hour', 3600, 0, 'default', 's
 FROM generate_series(1, 2160) AS h, generate_series(1, least({n} / 1000, 30)) AS t
 ORDER BY 2, 1, 3, 4, 5;
 """
-TRACE: Final = (
-    "(SELECT string_agg(md5(format('%s %s', j.id, n)), '') FROM generate_series(1, 250) AS n)"
-)
-"""As long as a traceback can be, and as a store cannot make it shorter: in blocks of its own."""
+LONG: Final = """jsonb_build_array(jsonb_build_object(
+    'type', 'OSError', 'message', 'away', 'traceback',
+    (SELECT string_agg(md5(format('%s %s', n, i)), '') FROM generate_series(1, 250) AS i)))"""
+"""The newest errors: a traceback as long as it can be, which a store cannot make any shorter."""
 VIEWS: Final[dict[str, tuple[Callable[..., pages.View], str, dict[str, Any]]]] = {
     "overview": (partial(pages.overview, schema="pgqueue", head="0"), "", {}),
     "overview, 30 days": (partial(pages.overview, schema="pgqueue", head="0"), "period=month", {}),
@@ -111,6 +103,7 @@ VIEWS: Final[dict[str, tuple[Callable[..., pages.View], str, dict[str, Any]]]] =
     "failures": (pages.failures, "", {}),
     "workers": (pages.workers, "", {}),
     "workflows": (pages.workflows, "", {}),
+    "bridges": (pages.bridges, "", {}),
     "limits": (pages.limits, "", {}),
     "schedules": (pages.list_schedules, "", {}),
     "audit": (pages.audit, "", {}),
@@ -141,7 +134,7 @@ def filled(url: str, n: int) -> PostgresBackend:
     backend = PostgresBackend(url)
     carry_out(tidy(Retention()), backend.execute)
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(FILL.format(n=n, trace=TRACE).encode())
+        connection.execute(FILL.format(n=n, long=LONG).encode())
         connection.execute("VACUUM ANALYZE")
     return backend
 

@@ -44,6 +44,7 @@ PAGES = {
     "schedules": "/schedules",
     "schedule": "/schedules/digest",
     "limits": "/limits",
+    "bridges": "/bridges",
     "audit": "/audit",
     "system": "/system",
 }

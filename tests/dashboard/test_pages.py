@@ -37,6 +37,7 @@ PAGES = [
     "/schedules",
     "/schedules/digest",
     "/limits",
+    "/bridges",
     "/audit",
     "/system",
 ]

@@ -1,6 +1,7 @@
 """What each page shows: one generator a page, which yields operations and returns a value."""
 
 from pgqueue.dashboard.pages.audit import audit
+from pgqueue.dashboard.pages.bridges import bridges
 from pgqueue.dashboard.pages.charting import task
 from pgqueue.dashboard.pages.enqueueing import edit_form, enqueue_form
 from pgqueue.dashboard.pages.failed import failures
@@ -18,6 +19,7 @@ __all__ = [
     "View",
     "WorkflowPage",
     "audit",
+    "bridges",
     "edit_form",
     "enqueue_form",
     "failures",

@@ -38,7 +38,7 @@ class OverviewPage(Page):
 def overview(access: Access, query: Form, schema: str, head: str) -> View:
     """Return how things are, of the queues that the viewer sees."""
     found: status.Status = yield from status.looking(
-        schema, head, status.MOST_COUNTED, MOST_MEASURED
+        schema, head, status.MOST_COUNTED, MOST_MEASURED, letters=False
     )
     mine = [queue for queue in found.queues if access.sees(queue.name)]
     found = msgspec.structs.replace(
