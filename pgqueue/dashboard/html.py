@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -98,7 +98,18 @@ def minute(text: str) -> str:
 def link(root: str, path: str, **query: Any) -> str:
     """Return the address of a page: never with scheme or host."""
     given = {name: value for name, value in query.items() if value not in (None, "")}
-    return f"{root}{path}" + (f"?{urlencode(given)}" if given else "")
+    return f"{root}{quoted(path)}" + (f"?{urlencode(given)}" if given else "")
+
+
+def quoted(path: str) -> str:
+    """Return *path*, a page's and perhaps a name, as it stands in an address.
+
+    A browser goes up for a name's `..`, also a quoted one, and others make one of several slashes:
+    then the name's slashes are quoted.
+    """
+    page, slash, name = path[1:].partition("/")
+    odd = any(part in ("", ".", "..") for part in name.split("/"))
+    return f"/{page}{slash}{quote(name, safe=':@' if odd else ':@/')}"
 
 
 def compact(value: Any, length: int = 120) -> str:

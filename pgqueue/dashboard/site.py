@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, TypeAlias
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 from starlette.requests import Request
@@ -23,7 +23,7 @@ from pgqueue.backends.refusals import explained
 from pgqueue.dashboard import pages
 from pgqueue.dashboard.access import READING, Access, Authorize
 from pgqueue.dashboard.forms import Form
-from pgqueue.dashboard.html import plain, render
+from pgqueue.dashboard.html import plain, quoted, render
 from pgqueue.dashboard.redaction import redacted
 from pgqueue.errors import PgqueueError, StatementTimeout, StoreBusy, StoreUnavailable
 from pgqueue.operations.auditing import audit
@@ -194,13 +194,14 @@ class Dashboard:
     ) -> Response:
         """Answer HTML that is made of *template* and *context*."""
         root = request.scope.get("root_path", "")
-        said = parse_qsl(request.url.query)
+        said = request.query_params.multi_items()
         query = urlencode([pair for pair in said if pair[0] not in ("done", "reveal")])
-        path = request.url.path
+        path: str = request.scope["path"]  # an URL's ends at a "?", which a name may hold
+        place = f"{root}{quoted(path[len(root) :])}"
         common: Mapping[str, Any] = {
             "root": root,
             "path": path,
-            "here": f"{path}?{query}" if query else path,
+            "here": f"{place}?{query}" if query else place,
             "access": access,
             "name": self.name,
             "colour": self.colour,

@@ -11,7 +11,7 @@ from pgqueue.dashboard.pages.timeline import Event, timeline
 from pgqueue.doctor.why import sentence
 from pgqueue.jobs.filters import Filter
 from pgqueue.jobs.job import Job, State
-from pgqueue.operations import inspections
+from pgqueue.operations import Plan, inspections
 from pgqueue.operations.browsing import LOOK, BriefJob, Browsed, Mark, Order, browse
 from pgqueue.operations.inspections import ParentResult
 
@@ -85,11 +85,19 @@ def job(access: Access, query: Form, id: int) -> View:
     graph: inspections.GraphView = yield inspections.graph(job=id, limit=100)
     below = {edge.child for edge in graph.edges if edge.parent == id}
     children = seen(access, (each for each in graph.jobs if each.id in below))
-    task = situation.job.task
-    same: Browsed = yield browse(Filter(task=task), limit=RUNS, look=LOOK_RUNS)
-    runs = [Run(each.id, each.state) for each in reversed(seen(access, same.jobs))]
+    runs = yield from _runs(access, situation.job.task)
     job = found.get(id, situation.job)
     return JobPage(job, sentence(situation), parents, children, runs, timeline(job))
+
+
+def _runs(access: Access, task: str) -> Plan[list[Run]]:
+    """The newest jobs of *task*, the oldest of them first; none of a name written by hand."""
+    try:
+        filter = Filter(task=task)
+    except ValueError:
+        return []
+    same: Browsed = yield browse(filter, limit=RUNS, look=LOOK_RUNS)
+    return [Run(each.id, each.state) for each in reversed(seen(access, same.jobs))]
 
 
 def _order(filter: Filter) -> Order:

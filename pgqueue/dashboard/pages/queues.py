@@ -69,10 +69,14 @@ def queue(access: Access, query: Form, name: str) -> View:
     found = next((each for each in queues if each.name == name), None)
     if found is None or not access.sees(name):
         raise NoSuchPage(f"no queue {name!r:.140} has jobs, workers or a setting")
+    try:
+        waiting, started = Filter(queue=name), Filter(queue=name, state=State.RUNNING)
+    except ValueError as error:  # a name that somebody has written into the store by hand
+        raise NoSuchPage(str(error)) from None
     counted: Counts = yield inspections.count(MOST_COUNTED)
     mine = [count for count in counted.counts if count.queue == name]
-    running: Browsed = yield browse(Filter(queue=name, state=State.RUNNING), limit=SHOWN)
-    following: Browsed = yield browse(Filter(queue=name), order="next", limit=SHOWN)
+    running: Browsed = yield browse(started, limit=SHOWN)
+    following: Browsed = yield browse(waiting, order="next", limit=SHOWN)
     workers: list[WorkerInfo] = yield inspections.workers()
     own = [each for each in (yield exceptions()) if each.queue == name]
     return QueuePage(
