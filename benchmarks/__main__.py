@@ -68,7 +68,7 @@ def main(
     if scenario == "bridges":
         from benchmarks import bridges
 
-        bridges.main(size, repeat)
+        bridges.main(size, repeat, case)
         return
     known = contenders(backend)
     chosen = [

@@ -16,7 +16,7 @@ import json
 import os
 import statistics
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -50,6 +50,7 @@ PREFETCH = 400
 CALLS = 8
 """How many calls to SQS are under way at once, on both sides."""
 IDLE_SECONDS = 0.2
+IDLE = "idle, from commit to consumer"
 
 
 @dataclass
@@ -71,8 +72,8 @@ At = Callable[[str, int], Awaitable[Taken]]
 """A side that is told the queue."""
 
 
-def main(size: int | None, repeat: int | None) -> None:
-    """Measure, and show the ratios."""
+def main(size: int | None, repeat: int | None, cases: Sequence[str] = ()) -> None:
+    """Measure, and show the ratios; if *cases* are given, of those with one of them in the name."""
     number, times = size or 10_000, repeat or 3
     if rabbit.program() is None:
         raise SystemExit(f"no RabbitMQ here: {rabbit.CURE}")
@@ -84,15 +85,20 @@ def main(size: int | None, repeat: int | None) -> None:
     ):
         migrate(server.url)
         for name, (bare, ours, share) in _sides(server.url, broker, aws).items():
+            if not _wanted(name, cases):
+                continue
             count = number // share
             runs = [asyncio.run(_both(bare, ours, count)) for _ in range(times)]
             console.print(_told(name, count, runs))
-        waits = asyncio.run(_idle(server.url, broker, min(200, number)))
-        middle, late = statistics.median(waits), statistics.quantiles(waits, n=100)[98]
-        console.print(
-            f"idle, from commit to consumer: p50 {middle * 1_000:.1f} ms, p99 {late * 1_000:.1f} ms"
-        )
+        if _wanted(IDLE, cases):
+            waits = asyncio.run(_idle(server.url, broker, min(200, number)))
+            middle, late = statistics.median(waits), statistics.quantiles(waits, n=100)[98]
+            console.print(f"{IDLE}: p50 {middle * 1_000:.1f} ms, p99 {late * 1_000:.1f} ms")
     console.print(f"load {os.getloadavg()[0]:.1f}")
+
+
+def _wanted(name: str, cases: Sequence[str]) -> bool:
+    return not cases or any(case in name for case in cases)
 
 
 async def _both(bare: Side, ours: Side, number: int) -> tuple[Taken, Taken]:

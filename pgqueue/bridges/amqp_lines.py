@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from aiormq.channel import Channel
 from aiormq.connection import Connection, TransportFactory
@@ -22,12 +22,18 @@ from aiormq.exceptions import (
     ChannelLockedResource,
     ChannelNotFoundEntity,
     ChannelPreconditionFailed,
-    DeliveryError,
-    PublishError,
 )
-from pamqp.commands import Basic
 from yarl import URL
 
+from pgqueue.bridges.amqp_frames import (
+    AROUND,
+    Arrived,
+    Lane,
+    Listener,
+    content,
+    publishing,
+    write_properties,
+)
 from pgqueue.bridges.base import DELIVERED, Again, Answer, Message, Unknown, Unreachable
 from pgqueue.bridges.secrets import Secret, reveal, said
 
@@ -36,8 +42,71 @@ if TYPE_CHECKING:
 
 OPEN_SECONDS: Final = 10.0
 CLOSE_SECONDS: Final = 2.0
+_FRAME_BYTES: Final = 131_072
+_WRITE_BYTES: Final = 65_536
 _TLS: Final = ("cafile", "capath", "certfile", "keyfile")
 _PORTS: Final = {"amqp": 5672, "amqps": 5671}
+
+
+class Wire:
+    """A connection of aiormq, and the lane past it."""
+
+    def __init__(self, connection: Connection, lane: Lane, writer: asyncio.StreamWriter) -> None:
+        self.connection = connection
+        self.lane = lane
+        self.writer = writer
+
+    async def channel(self, listener: Listener, *, confirms: bool) -> Channel:
+        """Open a channel, whose messages *listener* hears of."""
+        channel = await self.connection.channel(publisher_confirms=confirms)
+        assert isinstance(channel, Channel)
+        self.lane.listen(channel.number, listener)
+        return channel
+
+    async def close(self) -> None:
+        """Close it, however it is; raises nothing."""
+        await hang_up(self.connection)
+
+
+class _Flight:
+    """Messages on a channel of which the broker has yet to say what became of them: one future for
+    all."""
+
+    def __init__(self, messages: Sequence[Message], first: int) -> None:
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.answers: list[Answer | None] = [None] * len(messages)
+        self._messages = messages
+        self._first = first  # the delivery tag of the first
+        self._heard = bytearray(len(messages))
+        self._missing = len(messages)
+        self._below = 0  # all before this one have been heard of
+
+    def returned(self, why: str, id: str | None) -> None:
+        for n, message in enumerate(self._messages):
+            if message.id == id and not self._heard[n]:
+                self.answers[n] = Again(why)
+
+    def confirmed(self, tag: int, multiple: bool, taken: bool) -> None:
+        last = tag - self._first
+        answer = DELIVERED if taken else Again("refused by the broker: basic.nack")
+        for n in range(self._below if multiple else last, last + 1):
+            if not self._heard[n]:
+                self._heard[n] = 1
+                self._missing -= 1
+                self.answers[n] = self.answers[n] or answer
+        if multiple:
+            self._below = last + 1
+        if not self._missing:
+            self.end()
+
+    def end(self, _: object = None) -> None:
+        """No more will be heard."""
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def told(self, n: int) -> Answer | None:
+        """What the broker has said of this one for good."""
+        return self.answers[n] if self._heard[n] else None
 
 
 class ExchangeLine:
@@ -54,23 +123,36 @@ class ExchangeLine:
             raise
         return line
 
-    def __init__(self, exchange: Exchange, connection: Connection) -> None:
+    def __init__(self, exchange: Exchange, wire: Wire) -> None:
         self._exchange = exchange
-        self._connection = connection
+        self._wire = wire
         self._channel: Channel | None = None
+        self._published = 0
+        self._flight = _Flight((), 1)
 
     async def open_channel(self) -> None:
         """Open a channel in place of the one that the broker has closed; raises Unreachable."""
         try:
             async with asyncio.timeout(OPEN_SECONDS):
-                opened = await self._connection.channel(publisher_confirms=True)
-                self._channel = cast(Channel, opened)
+                self._channel = await self._wire.channel(self, confirms=True)
+                self._published = 0
                 if self._exchange.declare and self._exchange.name:
                     await self._channel.exchange_declare(
                         self._exchange.name, exchange_type=self._exchange.kind, durable=True
                     )
         except (AMQPError, OSError, RuntimeError, TimeoutError) as error:
             raise Unreachable(f"{self._exchange.place}: {said(error)}") from None
+
+    def delivered(self, message: Arrived) -> None:
+        """Nothing: there is no consumer here."""
+
+    def returned(self, why: str, id: str | None) -> None:
+        """No queue took the message *id* of those in flight."""
+        self._flight.returned(f"returned by the broker: {why}", id)
+
+    def confirmed(self, tag: int, multiple: bool, taken: bool) -> None:
+        """What the broker says of one in flight, or of all up to it."""
+        self._flight.confirmed(tag, multiple, taken)
 
     async def send(self, messages: Sequence[Message]) -> Sequence[Answer]:
         answers = await self._publish_all(messages)
@@ -83,9 +165,9 @@ class ExchangeLine:
         """For one bad message the broker closes the channel, and answers for none of the others.
         Sent one by one, each shows whether it is the bad one."""
         left = [n for n, answer in enumerate(answers) if isinstance(answer, _Closed)]
-        # What aiormq still writes on the closed channel makes the broker close the connection, too.
-        await hang_up(self._connection)
-        self._connection = await connect(self._exchange.url, insecure=self._exchange.insecure)
+        # What is still written on the closed channel makes the broker close the connection, too.
+        await self._wire.close()
+        self._wire = await connect(self._exchange.url, insecure=self._exchange.insecure)
         await self.open_channel()
         for n in left:
             [answers[n]] = await self._publish_all([messages[n]])
@@ -100,60 +182,61 @@ class ExchangeLine:
                 break
 
     async def _publish_all(self, messages: Sequence[Message]) -> list[Answer | _Closed]:
-        calls = [asyncio.ensure_future(self._publish(message)) for message in messages]
-        try:
-            _, late = await asyncio.wait(calls, timeout=self._exchange.timeout)
-        finally:
-            for call in calls:
-                call.cancel()
-        if late:  # unknown: a broker in a memory alarm reads no more, but delivers what it has read
-            await asyncio.wait(late)
-        why = f"no confirm within {self._exchange.timeout:g} s"
-        return [Unknown(why) if call in late else call.result() for call in calls]
-
-    def _properties(self, message: Message) -> Basic.Properties:
-        return Basic.Properties(
-            content_type=message.content_type,
-            delivery_mode=2,
-            headers=dict(message.headers) or None,
-            message_id=message.id,
-            message_type=message.type,
-        )
-
-    async def _publish(self, message: Message) -> Answer | _Closed:
         channel = self._channel
         assert channel is not None
-        to = self._exchange.routing_key if message.to is None else message.to
-        properties = self._properties(message)
+        self._flight = flight = _Flight(messages, self._published + 1)
+        self._published += len(messages)
+        closing = channel.closing
+        closing.add_done_callback(flight.end)
+        unknown = "the connection was closed"
         try:
-            await channel.basic_publish(
-                message.body,
-                exchange=self._exchange.name,
-                routing_key=to,
-                properties=properties,
-                mandatory=True,
-                wait=False,
-            )
-        except PublishError as error:
-            returned = error.frame
-            return Again(
-                f"returned by the broker: {getattr(returned, 'reply_code', '')} "
-                f"{getattr(returned, 'reply_text', '')}, routing key {to!r:.80}"
-            )
-        except DeliveryError as error:
-            return Again(f"refused by the broker: {error.frame.name}")
-        except AMQPChannelError as error:
-            return _Closed.by(error)
-        except (AMQPError, OSError, RuntimeError) as error:
-            return _closed(channel) or Unknown(said(error))
-        except asyncio.CancelledError:
-            if _is_cancelled():
-                raise
-            return _closed(channel) or Unknown("the connection was closed")
-        return DELIVERED
+            async with asyncio.timeout(self._exchange.timeout):
+                await self._write(messages, channel, flight)
+                await flight.ended
+        except TimeoutError:
+            # A broker in a memory alarm reads no more, but delivers what it has read.
+            unknown = f"no confirm within {self._exchange.timeout:g} s"
+        except OSError as error:
+            unknown = said(error)
+        finally:
+            closing.cancel()
+        lost = _closed(channel) or Unknown(unknown)
+        return [flight.told(n) or lost for n in range(len(messages))]
+
+    async def _write(self, messages: Sequence[Message], channel: Channel, flight: _Flight) -> None:
+        """Write the frames of all, many at once."""
+        writer, number, exchange = self._wire.writer, channel.number, self._exchange
+        room = (self._wire.connection.connection_tune.frame_max or _FRAME_BYTES) - AROUND
+        parts: list[bytes] = []
+        ready = 0
+        to = where = None
+        for message in messages:
+            if where is None or message.to != to:
+                to = message.to
+                key = exchange.routing_key if to is None else to
+                where = publishing(number, exchange.name, key)
+            part = where + content(number, self._properties(message), message.body, room)
+            parts.append(part)
+            ready += len(part)
+            if ready >= _WRITE_BYTES:
+                writer.write(b"".join(parts))
+                parts, ready = [], 0
+                await writer.drain()
+                if flight.ended.done():  # the channel has been closed
+                    return
+        writer.write(b"".join(parts))
+        await writer.drain()
+
+    def _properties(self, message: Message) -> bytes:
+        return write_properties(
+            content_type=message.content_type,
+            headers=message.headers,
+            message_id=message.id,
+            type=message.type,
+        )
 
     async def close(self) -> None:
-        await hang_up(self._connection)
+        await self._wire.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,24 +278,28 @@ class _Opened(TransportFactory):
         return self._streams
 
 
-async def connect(secret: Secret, *, insecure: bool) -> Connection:
+async def connect(secret: Secret, *, insecure: bool) -> Wire:
     """Return an open connection; raises Unreachable."""
     text = reveal(secret, "the AMQP URL")
     try:
         url = URL(text)
         usual = _PORTS[url.scheme]
-        port = url.explicit_port or usual
+        host, port = url.host or "", url.explicit_port or usual
+        if not host:
+            raise ValueError
     except (ValueError, KeyError):
         raise Unreachable("the AMQP URL cannot be read; give amqps://user:…@host/vhost") from None
     if "no_verify_ssl" in url.query and not insecure:
         raise Unreachable("the AMQP URL says no_verify_ssl, which takes insecure=True")
-    where = f"AMQP at {url.host}:{port}"
+    where = f"AMQP at {host}:{port}"
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(OPEN_SECONDS):
             tls = _tls(url) if url.scheme == "amqps" else None
-            reader, writer = await asyncio.open_connection(url.host, port, ssl=tls)
-            connection = Connection(url, transport_factory=_Opened((reader, writer)))
+            loop = asyncio.get_running_loop()
+            transport, lane = await loop.create_connection(Lane, host, port, ssl=tls)
+            writer = asyncio.StreamWriter(transport, lane, lane.reader, loop)
+            connection = Connection(url, transport_factory=_Opened((lane.reader, writer)))
             await connection.connect({"connection_name": "pgqueue"})
     except BaseException as error:
         if writer is not None:
@@ -221,7 +308,7 @@ async def connect(secret: Secret, *, insecure: bool) -> Connection:
         if not (isinstance(error, Exception) or closed):
             raise
         raise Unreachable(f"{where}: {said(error, url.password, url.user)}") from None
-    return connection
+    return Wire(connection, lane, writer)
 
 
 def _is_cancelled() -> bool:
@@ -246,7 +333,7 @@ async def examine(
     secret: Secret, *, insecure: bool, exchange: str = "", queue: str = ""
 ) -> list[str]:
     """What is wrong with an exchange or a queue, as far as may be asked; raises Unreachable."""
-    connection = await connect(secret, insecure=insecure)
+    connection = (await connect(secret, insecure=insecure)).connection
     problems = []
     try:
         async with asyncio.timeout(OPEN_SECONDS):

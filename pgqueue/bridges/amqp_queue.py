@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
-from aiormq.connection import Connection
 from aiormq.exceptions import AMQPError
 
-from pgqueue.bridges.amqp_lines import OPEN_SECONDS, connect, hang_up
+from pgqueue.bridges.amqp_frames import Arrived
+from pgqueue.bridges.amqp_lines import OPEN_SECONDS, Wire, connect
 from pgqueue.bridges.base import Received, Unreachable
 from pgqueue.bridges.secrets import said
 
@@ -41,17 +42,16 @@ class QueueLine:
             raise
         return line
 
-    def __init__(self, queue: Queue, connection: Connection) -> None:
+    def __init__(self, queue: Queue, wire: Wire) -> None:
         self._queue = queue
-        self._connection = connection
+        self._wire = wire
         self._channel: Channel | None = None
-        self._came: asyncio.Queue[DeliveredMessage | None] = asyncio.Queue()
+        self._came: deque[Received] = deque()
+        self._some = asyncio.Event()
         self._lost: str | None = None
 
     async def _consume(self) -> None:
-        channel = await self._connection.channel(publisher_confirms=False)
-        assert isinstance(channel, Channel)
-        self._channel = channel
+        channel = self._channel = await self._wire.channel(self, confirms=False)
         channel.closing.add_done_callback(self._closed)
         channel.on_consumer_cancel_callbacks.add(
             lambda _: self._lose("the broker cancelled the consumer")
@@ -59,10 +59,18 @@ class QueueLine:
         if self._queue.declare:
             await channel.queue_declare(self._queue.name, durable=True)
         await channel.basic_qos(prefetch_count=self._queue.prefetch)
-        await channel.basic_consume(self._queue.name, self._deliver)
+        await channel.basic_consume(self._queue.name, _past)
 
-    async def _deliver(self, message: DeliveredMessage) -> None:
-        self._came.put_nowait(message)
+    def delivered(self, message: Arrived) -> None:
+        """A message has come in."""
+        self._came.append(self._received(message))
+        self._some.set()
+
+    def returned(self, why: str, id: str | None) -> None:
+        """Nothing: none is sent here."""
+
+    def confirmed(self, tag: int, multiple: bool, taken: bool) -> None:
+        """Nothing: none is sent here."""
 
     def _closed(self, closing: asyncio.Future[Any]) -> None:
         error = None if closing.cancelled() else closing.exception()
@@ -71,21 +79,19 @@ class QueueLine:
     def _lose(self, why: str) -> None:
         if self._lost is None:
             self._lost = why
-            self._came.put_nowait(None)
+            self._some.set()
 
     async def take(self, limit: int) -> Sequence[Received]:
-        first = None if self._lost is not None else await self._came.get()
-        if first is None or self._lost is not None:
+        await self._some.wait()
+        if self._lost is not None:
             raise Unreachable(f"{self._queue.place}: {self._lost}")
-        found = [first]
-        while len(found) < limit and not self._came.empty():
-            message = self._came.get_nowait()
-            if message is None:
-                raise Unreachable(f"{self._queue.place}: {self._lost}")
-            found.append(message)
-        return [self._received(message) for message in found]
+        came = self._came
+        found = [came.popleft() for _ in range(min(limit, len(came)))]
+        if not came:
+            self._some.clear()
+        return found
 
-    def _received(self, message: DeliveredMessage) -> Received:
+    def _received(self, message: Arrived) -> Received:
         return received(message)
 
     async def settle(self, messages: Sequence[Received]) -> None:
@@ -100,19 +106,24 @@ class QueueLine:
         """Nothing to do: the broker has them back as soon as the line is closed."""
 
     async def close(self) -> None:
-        await hang_up(self._connection)
+        await self._wire.close()
 
 
-def received(message: DeliveredMessage) -> Received:
+async def _past(_: DeliveredMessage) -> None:
+    """Never called: messages come through the lane."""
+
+
+def received(message: Arrived) -> Received:
     """What a delivery is to an inlet."""
-    told = message.header.properties
+    told = message.properties
+    headers = told.get("headers")
     return Received(
         body=message.body,
-        id=told.message_id or None,
-        to=message.routing_key,
-        type=told.message_type or None,
-        headers=texts(told.headers or {}),
-        receipt=message.delivery_tag,
+        id=told.get("message_id") or None,
+        to=message.to,
+        type=told.get("type") or None,
+        headers=texts(headers) if headers else {},
+        receipt=message.tag,
     )
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiormq.abc import DeliveredMessage
 from msgspec import structs
-from pamqp.commands import Basic
 
+from pgqueue.bridges.amqp_frames import Arrived, write_properties
 from pgqueue.bridges.amqp_lines import ExchangeLine
 from pgqueue.bridges.amqp_queue import QueueLine
 from pgqueue.bridges.base import Message, Received
@@ -17,25 +16,25 @@ from pgqueue.bridges.celery_codec import received
 class CeleryQueueLine(QueueLine):
     """A consumer of a Celery queue."""
 
-    def _received(self, message: DeliveredMessage) -> Received:
-        told = message.header.properties
+    def _received(self, message: Arrived) -> Received:
+        told = message.properties
         return structs.replace(
             received(
                 message.body,
-                told.headers or {},
-                told.content_type,
-                told.content_encoding,
-                told.priority,
+                told.get("headers", {}),
+                told.get("content_type"),
+                told.get("content_encoding"),
+                told.get("priority"),
             ),
-            to=message.routing_key,
-            receipt=message.delivery_tag,
+            to=message.to,
+            receipt=message.tag,
         )
 
 
 class CeleryExchangeLine(ExchangeLine):
     """A channel on which messages are written as Celery's own are."""
 
-    def _properties(self, message: Message) -> Basic.Properties:
+    def _properties(self, message: Message) -> bytes:
         headers: dict[str, Any] = {
             **message.headers,
             "lang": "py",
@@ -46,11 +45,10 @@ class CeleryExchangeLine(ExchangeLine):
             "timelimit": [None, None],
             "origin": "pgqueue",
         }
-        return Basic.Properties(
+        return write_properties(
             content_type=message.content_type,
             content_encoding="utf-8",
             correlation_id=message.id,
-            delivery_mode=2,
             headers=headers,
             message_id=message.id,
         )
