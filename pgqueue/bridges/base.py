@@ -30,7 +30,7 @@ class Unreachable(PgqueueError):
     """The broker cannot be reached, or has gone; of no message in hand is anything known."""
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A message that is to be sent.
 
     *id* is the same at each attempt; *to* is the routing key, the topic or the URL; *key* is what
@@ -134,7 +134,7 @@ class Sink(Protocol):
         ...
 
 
-class Received(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class Received(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """A message that came in.
 
     *id*: what the sender says it is, if it does; *to*: the routing key; *group*: what its order is
@@ -161,7 +161,8 @@ class Received(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 class SourceLine(Protocol):
     """An open way from a broker, used by one event loop. Closed, it gives back what was taken and
-    neither settled nor released: the broker hands it out again."""
+    neither settled nor released: the broker hands it out again. While `take` waits, what was taken
+    before may be settled."""
 
     async def take(self, limit: int, /) -> Sequence[Received]:
         """Wait for messages, and return some, at most *limit*; it may be cancelled, and then none
@@ -170,8 +171,8 @@ class SourceLine(Protocol):
         ...
 
     async def settle(self, messages: Sequence[Received], /) -> None:
-        """Tell the broker that these, the last that were taken, are safe here. Raises Unreachable:
-        perhaps it does not know."""
+        """Tell the broker that these, the first that were taken and not settled, are safe here.
+        Raises Unreachable: perhaps it does not know."""
         ...
 
     async def release(self, messages: Sequence[Received], /) -> None:

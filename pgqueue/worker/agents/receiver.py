@@ -1,6 +1,8 @@
 """The Receiver: takes messages from a broker's queue, and makes jobs of them.
 
-Take, enqueue all that was taken in one transaction, settle; the next as soon as the last returned.
+Take, enqueue all that was taken in one transaction, settle. While the store has one batch, the next
+is taken and made into jobs, and is stored as soon as the one before is: so a busy inlet stores
+large batches, always one after the other, and an idle one waits for nothing.
 A message is settled only after the commit: whoever dies earlier leaves it to the broker, which
 hands it out again, and its unique key makes sure that it is the same job.
 """
@@ -13,7 +15,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from msgspec import structs
 
@@ -35,11 +37,13 @@ CLOSE_SECONDS: Final = 5.0
 EXAMINE_SECONDS: Final = 15.0
 LIVES_SECONDS: Final = 1.0
 _WAITING: Final = (State.BLOCKED, State.SCHEDULED, State.AVAILABLE, State.RETRYABLE)
+Made: TypeAlias = tuple[Received, list[NewJob[Any]]]
+"""A message, and the jobs that it becomes."""
 
 
 class Receiver(Service):
-    """Serves one inlet: a line of its own, and never two batches in hand. *tell*: it is other than
-    before."""
+    """Serves one inlet: a line of its own, and never more in hand than one batch in the store and
+    one that comes after. *tell*: it is other than before."""
 
     def __init__(self, app: App, inlet: Inlet, tell: Callable[[], None]) -> None:
         self._app = app
@@ -56,6 +60,10 @@ class Receiver(Service):
             queue=inlet.queue,
             high_water=inlet.high_water,
         )
+        self._made: list[Made] = []
+        self._storing: list[Made] = []
+        self._some = asyncio.Event()
+        self._room = asyncio.Event()
         self._taken = 0
         self._unnamed = 0
         self._duplicates = 0
@@ -113,34 +121,66 @@ class Receiver(Service):
         self._tell()
 
     async def _receive(self, line: SourceLine) -> None:
-        """Returns when the high water is reached."""
+        """Returns when the high water is reached, and all that was taken is settled."""
+        self._made, self._storing = [], []
+        taking = asyncio.ensure_future(self._take(line))
+        taking.add_done_callback(lambda _: self._some.set())
+        try:
+            while await self._has_some(taking):
+                self._storing, self._made = self._made, []
+                self._room.set()
+                await self._keep(line, self._storing)
+                self._storing = []
+        except BaseException:
+            await _ended(taking)
+            with suppress(Exception):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await line.release([message for message, _ in self._storing + self._made])
+            raise
+        finally:
+            await _ended(taking)
+
+    async def _has_some(self, taking: asyncio.Future[None]) -> bool:
+        """Waits for jobs to be stored. There are no more if *taking* has ended; raises what ended
+        it."""
+        while not self._made:
+            if taking.done():
+                taking.result()
+                return False
+            await self._some.wait()
+            self._some.clear()
+        return True
+
+    async def _take(self, line: SourceLine) -> None:
+        """Takes messages, and makes their jobs, until the high water is reached."""
+        batch = self._inlet.source.batch
         while not await self._is_high():
-            messages = await line.take(self._inlet.source.batch)
+            while len(self._made) >= batch:
+                self._room.clear()
+                await self._room.wait()
+            messages = await line.take(batch - len(self._made))
             self._back()
-            try:
-                created = await self._enqueue(messages)
-            except BaseException:
-                with suppress(Exception):
-                    async with asyncio.timeout(CLOSE_SECONDS):
-                        await line.release(messages)
-                raise
-            self._taken += len(messages)
-            self._duplicates += len(messages) - created
-            self._unnamed += sum(message.id is None for message in messages)
-            await line.settle(messages)
+            for message in messages:
+                self._made.append((message, self._jobs_of(message)))
+            self._some.set()
 
-    async def _enqueue(self, messages: Sequence[Received]) -> int:
-        """Makes jobs of all, and says how many are new: the others had come before. Raises
-        StoreUnavailable, StoreBusy."""
-        if not messages:
-            return 0
-        jobs = [(message, self._inlet.jobs_of(message)) for message in messages]
-        for message, (job, *_) in jobs:
-            if job.task == self._inlet.name:
-                log.warning("inlet %s: a message cannot be read: %.80s", job.task, message.id)
-        return await self._store(jobs)
+    def _jobs_of(self, message: Received) -> list[NewJob[Any]]:
+        jobs = self._inlet.jobs_of(message)
+        if jobs[0].task == self._inlet.name:
+            log.warning("inlet %s: a message cannot be read: %.80s", jobs[0].task, message.id)
+        return jobs
 
-    async def _store(self, jobs: Sequence[tuple[Received, list[NewJob[Any]]]]) -> int:
+    async def _keep(self, line: SourceLine, made: Sequence[Made]) -> None:
+        """Makes jobs of these messages, and settles them. Raises StoreUnavailable, StoreBusy."""
+        created = await self._store(made)
+        messages = [message for message, _ in made]
+        self._taken += len(messages)
+        self._duplicates += len(messages) - created
+        self._unnamed += sum(message.id is None for message in messages)
+        await line.settle(messages)
+
+    async def _store(self, jobs: Sequence[Made]) -> int:
+        """Says how many are new: the others had come before."""
         try:
             handles = await self._app.enqueue_async([job for _, made in jobs for job in made])
         except (StoreUnavailable, StoreBusy):
@@ -171,7 +211,7 @@ class Receiver(Service):
         counted = await self._app.execute_async(inspections.count(most + 1))
         queues = self._inlet.queues
         here = (c.count for c in counted.counts if c.queue in queues and c.state in _WAITING)
-        high = sum(here) > most
+        high = sum(here) + len(self._made) + len(self._storing) > most
         self._counted_at = monotonic()
         if high != self.paused:
             what = f"pauses: more than {most:,} jobs wait" if high else "goes on"
@@ -196,3 +236,11 @@ class Receiver(Service):
             self._away_since = None
             self._now(away_since=None, why=None, next_look_at=None)
             log.info("inlet %s: %s is back", self._inlet.name, self._inlet.source.place)
+
+
+async def _ended(task: asyncio.Future[None]) -> None:
+    """Ends *task*, if it has not ended."""
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()  # seen: whoever waits for jobs was told
