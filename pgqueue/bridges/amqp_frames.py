@@ -1,7 +1,7 @@
 """AMQP's frames of messages, written and read without a library's objects for each.
 
 For each message aiormq makes a task and several futures, and it awaits three times for each frame
-that comes in. So frames that publish, confirm, return and deliver go past it, through a `Lane`; all
+that comes in. So frames that publish, confirm, return and deliver go past it, through a `Bypass`; all
 else is aiormq's: the handshake, heartbeats, channels and their errors.
 """
 
@@ -66,7 +66,7 @@ class _Content:
         self.parts: list[bytes] = []
 
 
-class Lane(asyncio.StreamReaderProtocol):
+class Bypass(asyncio.StreamReaderProtocol):
     """What comes in on a connection: frames about messages of *channel* go to *listener*, all
     others to *reader*, for aiormq."""
 

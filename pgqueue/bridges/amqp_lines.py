@@ -28,7 +28,7 @@ from yarl import URL
 from pgqueue.bridges.amqp_frames import (
     AROUND,
     Arrived,
-    Lane,
+    Bypass,
     Listener,
     content,
     publishing,
@@ -49,18 +49,20 @@ _PORTS: Final = {"amqp": 5672, "amqps": 5671}
 
 
 class Wire:
-    """A connection of aiormq, and the lane past it."""
+    """A connection of aiormq, and the bypass past it."""
 
-    def __init__(self, connection: Connection, lane: Lane, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, connection: Connection, bypass: Bypass, writer: asyncio.StreamWriter
+    ) -> None:
         self.connection = connection
-        self.lane = lane
+        self.bypass = bypass
         self.writer = writer
 
     async def channel(self, listener: Listener, *, confirms: bool) -> Channel:
         """Open a channel, whose messages *listener* hears of."""
         channel = await self.connection.channel(publisher_confirms=confirms)
         assert isinstance(channel, Channel)
-        self.lane.listen(channel.number, listener)
+        self.bypass.listen(channel.number, listener)
         return channel
 
     async def close(self) -> None:
@@ -297,9 +299,9 @@ async def connect(secret: Secret, *, insecure: bool) -> Wire:
         async with asyncio.timeout(OPEN_SECONDS):
             tls = _tls(url) if url.scheme == "amqps" else None
             loop = asyncio.get_running_loop()
-            transport, lane = await loop.create_connection(Lane, host, port, ssl=tls)
-            writer = asyncio.StreamWriter(transport, lane, lane.reader, loop)
-            connection = Connection(url, transport_factory=_Opened((lane.reader, writer)))
+            transport, bypass = await loop.create_connection(Bypass, host, port, ssl=tls)
+            writer = asyncio.StreamWriter(transport, bypass, bypass.reader, loop)
+            connection = Connection(url, transport_factory=_Opened((bypass.reader, writer)))
             await connection.connect({"connection_name": "pgqueue"})
     except BaseException as error:
         if writer is not None:
@@ -308,7 +310,7 @@ async def connect(secret: Secret, *, insecure: bool) -> Wire:
         if not (isinstance(error, Exception) or closed):
             raise
         raise Unreachable(f"{where}: {said(error, url.password, url.user)}") from None
-    return Wire(connection, lane, writer)
+    return Wire(connection, bypass, writer)
 
 
 def _is_cancelled() -> bool:

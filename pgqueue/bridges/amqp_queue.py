@@ -110,7 +110,7 @@ class QueueLine:
 
 
 async def _past(_: DeliveredMessage) -> None:
-    """Never called: messages come through the lane."""
+    """Never called: messages come through the bypass."""
 
 
 def received(message: Arrived) -> Received:

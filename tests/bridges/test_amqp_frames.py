@@ -16,7 +16,7 @@ from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
 from pgqueue.bridges import amqp_frames
-from pgqueue.bridges.amqp_frames import Arrived, Lane, content, publishing, write_properties
+from pgqueue.bridges.amqp_frames import Arrived, Bypass, content, publishing, write_properties
 
 ROOM = 100
 shorts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
@@ -91,10 +91,10 @@ def _delivery(tag: int, body: bytes, **properties: Any) -> bytes:
     )
 
 
-def _lane() -> tuple[Lane, Heard]:
-    lane, heard = Lane(), Heard()
-    lane.listen(7, heard)
-    return lane, heard
+def _bypass() -> tuple[Bypass, Heard]:
+    bypass, heard = Bypass(), Heard()
+    bypass.listen(7, heard)
+    return bypass, heard
 
 
 @given(st.lists(st.binary(max_size=350), max_size=4), st.integers(1, 400))
@@ -107,11 +107,11 @@ def test_what_comes_is_read_however_it_is_cut(bodies: list[bytes], size: int) ->
         wire += _delivery(n, body, message_id=f"m{n}") + others
 
     async def come() -> tuple[list[Any], bytes]:
-        lane, heard = _lane()
+        bypass, heard = _bypass()
         for n in range(0, len(wire), size):
-            lane.data_received(wire[n : n + size])
-        lane.reader.feed_eof()
-        return heard.told, await lane.reader.read()
+            bypass.data_received(wire[n : n + size])
+        bypass.reader.feed_eof()
+        return heard.told, await bypass.reader.read()
 
     told, rest = asyncio.run(come())
 
@@ -126,7 +126,7 @@ def test_what_comes_is_read_however_it_is_cut(bodies: list[bytes], size: int) ->
 
 
 async def test_all_properties_are_read() -> None:
-    lane, heard = _lane()
+    bypass, heard = _bypass()
     given = {
         "content_type": "a", "content_encoding": "b", "headers": {"n": 1, "t": "x", "l": [1]},
         "delivery_mode": 2, "priority": 3, "correlation_id": "c", "reply_to": "d",
@@ -134,14 +134,14 @@ async def test_all_properties_are_read() -> None:
     }  # fmt: skip
     at = datetime(2026, 1, 2, tzinfo=UTC)
 
-    lane.data_received(_delivery(1, b"x", **given, timestamp=at, message_type="h"))
+    bypass.data_received(_delivery(1, b"x", **given, timestamp=at, message_type="h"))
 
     [message] = heard.told
     assert message.properties == {**given, "timestamp": int(at.timestamp()), "type": "h"}
 
 
 async def test_confirms_and_returns_are_heard_in_their_order() -> None:
-    lane, heard = _lane()
+    bypass, heard = _bypass()
     returned = [
         Basic.Return(312, "NO_ROUTE", "shop", "nowhere"),
         ContentHeader(body_size=1, properties=Basic.Properties(message_id="m")),
@@ -151,7 +151,7 @@ async def test_confirms_and_returns_are_heard_in_their_order() -> None:
         Basic.Nack(10, False, False),
     ]
 
-    lane.data_received(b"".join(frame.marshal(each, 7) for each in returned))
+    bypass.data_received(b"".join(frame.marshal(each, 7) for each in returned))
 
     assert heard.told == [
         ("312 NO_ROUTE, routing key 'nowhere'", "m"),
@@ -163,21 +163,21 @@ async def test_confirms_and_returns_are_heard_in_their_order() -> None:
 
 async def test_headers_that_cannot_be_read_lose_no_message() -> None:
     """A connection that failed of them would have the broker hand the message out for ever."""
-    lane, heard = _lane()
+    bypass, heard = _bypass()
     wire = _delivery(1, b"x", message_id="m", headers={"a": "x"})
     of_no_type = wire.replace(b"\x01aS", b"\x01a\xff")
     assert of_no_type != wire
 
-    lane.data_received(of_no_type)
+    bypass.data_received(of_no_type)
 
     [message] = heard.told
     assert (message.properties["headers"], message.properties["message_id"]) == ({}, "m")
 
 
 async def test_two_ids_that_are_no_text_stay_two() -> None:
-    lane, heard = _lane()
+    bypass, heard = _bypass()
     for n, raw in enumerate((b"\xfe", b"\xff"), 1):
-        lane.data_received(_delivery(n, b"x", message_id="?").replace(b"\x01?", b"\x01" + raw))
+        bypass.data_received(_delivery(n, b"x", message_id="?").replace(b"\x01?", b"\x01" + raw))
 
     one, other = (message.properties["message_id"] for message in heard.told)
     assert one != other
@@ -186,19 +186,19 @@ async def test_two_ids_that_are_no_text_stay_two() -> None:
 async def test_a_busy_broker_is_not_taken_for_a_dead_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """It sends no heartbeats while it sends messages, and aiormq sees none of these."""
     monkeypatch.setattr(amqp_frames, "BEAT_SECONDS", 0.0)
-    lane, _ = _lane()
+    bypass, _ = _bypass()
 
     for tag in range(3):
-        lane.data_received(frame.marshal(Basic.Ack(tag, False), 7))
-    lane.reader.feed_eof()
+        bypass.data_received(frame.marshal(Basic.Ack(tag, False), 7))
+    bypass.reader.feed_eof()
 
-    assert set(await lane.reader.read()) == set(frame.marshal(Heartbeat(), 0))
+    assert set(await bypass.reader.read()) == set(frame.marshal(Heartbeat(), 0))
 
 
 async def test_a_broker_of_another_version_is_left_to_aiormq() -> None:
-    lane, _ = _lane()
+    bypass, _ = _bypass()
 
-    lane.data_received(b"AMQP\x00\x01\x00\x00")
-    lane.reader.feed_eof()
+    bypass.data_received(b"AMQP\x00\x01\x00\x00")
+    bypass.reader.feed_eof()
 
-    assert await lane.reader.read() == b"AMQP\x00\x01\x00\x00"
+    assert await bypass.reader.read() == b"AMQP\x00\x01\x00\x00"
