@@ -1,7 +1,7 @@
 """AMQP's frames of messages, written and read without a library's objects for each.
 
 For each message aiormq makes a task and several futures, and it awaits three times for each frame
-that comes in. So frames that publish, confirm, return and deliver go past it, through a `Bypass`; all
+that comes in. So frames that publish, confirm, return and deliver go past it, by a `Bypass`; all
 else is aiormq's: the handshake, heartbeats, channels and their errors.
 """
 

@@ -49,7 +49,7 @@ _PORTS: Final = {"amqp": 5672, "amqps": 5671}
 
 
 class Wire:
-    """A connection of aiormq, and the bypass past it."""
+    """A connection of aiormq, and the bypass beside it."""
 
     def __init__(
         self, connection: Connection, bypass: Bypass, writer: asyncio.StreamWriter
