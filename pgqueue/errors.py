@@ -40,7 +40,7 @@ pickling, since a task in a process pool may raise them.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 
 class PgqueueError(Exception):
@@ -154,9 +154,10 @@ class SchemaOutOfDate(SchemaError):
 
 
 class InvalidUrl(PgqueueError, ValueError):
-    """The store's URL cannot be read: in user and password, write %40 for @, %2F for /, %25 for %.
+    """The store's URL cannot be read: its port is a number; in a password, %40 is @, %2F is /.
 
-    It is not repeated, as it may hold a password.
+    In user and password, %25 is %, %3A is :, and so on. It is not repeated, as it may hold a
+    password.
     """
 
 
@@ -173,7 +174,20 @@ class NotPermitted(PgqueueError, PermissionError):
 
 
 class StoreUnavailable(PgqueueError, ConnectionError):
-    """The database cannot be reached; nothing is known to have changed."""
+    """The database cannot be reached; nothing is known to have changed.
+
+    *cure*: what whoever gave its URL may look at.
+    """
+
+    cure = "check --url or PGQUEUE_URL, and whether the server runs"
+
+    @classmethod
+    def of_file(cls, path: str | None, text: str) -> Self:
+        """Return that SQLite cannot open, read or write the file *path*."""
+        named = "" if path is None else f" {path}"
+        error = cls(f"SQLite cannot use the file{named}: {text}")
+        error.cure = "check --url or PGQUEUE_URL, and whether you may write in its folder"
+        return error
 
 
 class StoreBusy(PgqueueError):

@@ -25,6 +25,10 @@ def find_app(name: str) -> App:
     from pgqueue.app import App
 
     module_name, _, attribute = name.partition(":")
+    if not module_name:
+        raise click.UsageError(
+            f"{name!r} names no module; give MODULE or MODULE:APP, shop.tasks:app"
+        )
     if module_name.endswith(".py") or os.sep in module_name:
         dotted = ".".join(Path(module_name.removesuffix(".py")).parts)
         wanted = f"{dotted}:{attribute}" if attribute else dotted

@@ -26,7 +26,8 @@ class Misuse(click.UsageError):
 
     def show(self, file: IO[str] | None = None) -> None:
         path = self.ctx.command_path if self.ctx else "pgqueue"
-        say(f"Error: {self.format_message()} ({path} --help)", file=file, err=file is None)
+        text = " ".join(self.format_message().split())
+        say(f"Error: {text} ({path} --help)", file=file, err=file is None)
 
 
 class Command(click.Command):
@@ -70,6 +71,15 @@ class LazyGroup(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         be_plain()
         return super().main(*args, **kwargs)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with errors_are_lines(ctx):
+            try:
+                return super().parse_args(ctx, args)
+            except click.NoSuchOption as error:
+                raise click.UsageError(
+                    f"{error.format_message()} Options come after the command", ctx
+                ) from error
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -125,13 +135,13 @@ def line_of(error: Exception) -> str:
 
     text = " ".join(str(error).strip().partition("\n")[0].split()) or type(error).__name__
     if isinstance(error, StoreUnavailable):
-        return f"{text}; check --url or PGQUEUE_URL, and whether the server runs"
+        return f"{text}; {error.cure}"
     if isinstance(error, PgqueueError):
         return " ".join(str(error).split())
     if _is_from_database(error):
         return f"the database says: {text}"
     if isinstance(error, OSError):
-        return text
+        return f"{error.filename}: {error.strerror}" if error.filename else text
     return f"unexpected {type(error).__name__}: {text}; --debug shows where"
 
 

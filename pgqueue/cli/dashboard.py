@@ -16,7 +16,13 @@ PASSWORD = "PGQUEUE_DASHBOARD_PASSWORD"
 
 @click.command(cls=Command)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", type=int, default=8765, show_default=True, help="The port; 0: any.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8765,
+    show_default=True,
+    help="The port; 0: any.",
+)
 @click.option("--auth", metavar="USER", help=f"Ask for a name, and the password in {PASSWORD}.")
 @click.option("--allow-host", multiple=True, metavar="NAME", help="A name people reach it by.")
 @click.option(

@@ -57,8 +57,8 @@ def enqueue(
             task,
             args,
             run_at=_instant(run_at),
-            delay=_duration(delay),
-            timeout=_duration(timeout),
+            delay=_duration("--delay", delay),
+            timeout=_duration("--timeout", timeout),
             **options,
         ).after(*parents)
     except InvalidJob as error:
@@ -73,8 +73,13 @@ def enqueue(
         say(f"job {handle.id} holds this key already")
 
 
-def _duration(seconds: float | None) -> timedelta | None:
-    return None if seconds is None else timedelta(seconds=seconds)
+def _duration(option: str, seconds: float | None) -> timedelta | None:
+    try:
+        return None if seconds is None else timedelta(seconds=seconds)
+    except (OverflowError, ValueError):
+        raise click.UsageError(
+            f"{option} {seconds:g} cannot be waited; give a finite number"
+        ) from None
 
 
 def _instant(text: str | None) -> datetime | None:

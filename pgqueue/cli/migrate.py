@@ -40,7 +40,8 @@ def migrate(store: Store, as_json: bool, to: str, sql: bool, check: bool, yes: b
     if before is not None and to != "head" and (to == "base" or to < before):
         _confirm(store.schema, before, to, yes)
     migrations.migrate(store.url, to=to, schema=store.schema)
-    _say(as_json, store.schema, before=before, after=_version(store))
+    newest = migrations.head(migrations.database_at(store.url).store)
+    _say(as_json, store.schema, before=before, after=_version(store), newest=newest)
 
 
 def _check(store: Store, as_json: bool) -> None:
@@ -56,7 +57,7 @@ def _check(store: Store, as_json: bool) -> None:
         if as_json:
             _say(as_json, store.schema, before=found, after=migrations.head(database))
         raise
-    _say(as_json, store.schema, before=found, after=found)
+    _say(as_json, store.schema, before=found, after=found, newest=migrations.head(database))
 
 
 def _nothing_to_do(store: Store, as_json: bool) -> None:
@@ -88,13 +89,26 @@ def _confirm(schema: str, before: str, to: str, yes: bool) -> None:
     click.confirm(f"{what.capitalize()}?", abort=True, err=True)
 
 
-def _say(as_json: bool, schema: str, *, before: str | None, after: str | None) -> None:
+def _enough(version: str, newest: str | None) -> str:
+    if newest is None or version <= newest:
+        return "as needed"
+    return f"newer than this pgqueue, which knows {newest}: upgrade pgqueue"
+
+
+def _say(
+    as_json: bool,
+    schema: str,
+    *,
+    before: str | None,
+    after: str | None,
+    newest: str | None = None,
+) -> None:
     if as_json:
         from pgqueue.cli.output import print_json
 
         print_json({"schema": schema, "before": before, "after": after, "changed": before != after})
-    elif before == after:
-        say(f"schema {schema}: at {after}, as needed")
+    elif before is not None and before == after:
+        say(f"schema {schema}: at {after}, {_enough(after, newest)}")
     elif after is None:
         say(f"schema {schema}: gone")
     else:

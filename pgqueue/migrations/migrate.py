@@ -184,6 +184,8 @@ def connected(url: str) -> Iterator[Connection]:
         connection = engine.connect()
     except OperationalError as error:
         line = str(error.orig).strip().partition("\n")[0]
+        if database.store == "sqlite":
+            raise StoreUnavailable.of_file(engine.url.database, line) from error
         raise StoreUnavailable(f"{database.title} cannot be reached: {line}") from error
     with connection, connection.begin():
         database.settle(connection)

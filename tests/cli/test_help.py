@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -92,6 +93,13 @@ def test_without_a_url_the_cure_is_named(terminal: Terminal, command: str) -> No
         ("jobs show seven", "'seven' is not a valid integer"),
         ("status --url mysql://here", "pgqueue knows postgresql://"),
         ("status --url postgresql:///x --schema Nonsense", "is not a plain name"),
+        ("status --url postgresql://u@here:x/y", "its port is a number"),
+        ("--url postgresql:///x status", "Options come after the command"),
+        ("completion", "Choose from: bash, zsh, fish"),
+        ("enqueue send --delay nan", "--delay nan cannot be waited"),
+        ("enqueue send --timeout inf", "--timeout inf cannot be waited"),
+        ("dashboard --port 70000", "70000 is not in the range"),
+        ("worker :app", "names no module"),
     ],
 )
 def test_misuse_is_one_line(terminal: Terminal, words: str, says: str) -> None:
@@ -99,6 +107,32 @@ def test_misuse_is_one_line(terminal: Terminal, words: str, says: str) -> None:
     assert ended.code in (1, 2)
     assert says in ended.err
     assert len(ended.err.splitlines()) == 1
+
+
+def test_a_file_that_is_no_database_is_named_with_what_helps(tmp_path: Path) -> None:
+    spoiled = tmp_path / "spoiled.db"
+    spoiled.write_bytes(b"no database" * 100)
+
+    for path, says in (
+        (spoiled, f"{spoiled}: file is not a database; name another, or bring it back"),
+        (tmp_path, f"{tmp_path}: unable to open database file; check --url or PGQUEUE_URL"),
+    ):
+        for command in ("status", "queues pause a"):
+            ended = Terminal(f"sqlite:///{path}")(*command.split())
+            assert (ended.code, ended.err.count("\n")) == (1, 1)
+            assert says in ended.err
+            assert "server" not in ended.err
+    ended = Terminal(f"sqlite:///{tmp_path}/nowhere/jobs.db")("migrate")
+    assert f"the file {tmp_path}/nowhere/jobs.db: unable to open" in ended.err
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    terminal = Terminal(f"sqlite:///{tmp_path}/jobs.db")
+    terminal.ok("migrate")
+
+    ended = terminal("jobs", "dump", tmp_path / "nowhere" / "dump")
+
+    assert ended.err == f"Error: {tmp_path}/nowhere/dump.part: No such file or directory\n"
 
 
 def test_a_database_without_tables_says_what_to_run(empty_url: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -47,6 +49,17 @@ def test_check_says_what_it_would_change_as_json_too(
     terminal.ok("migrate")
     document = {"schema": "pgqueue", "before": head, "after": head, "changed": False}
     assert terminal("migrate", "--check", "--json").json == document
+
+
+def test_a_schema_of_a_later_version_is_no_error_and_is_named(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    terminal = Terminal(url)
+    terminal.ok("migrate")
+    with closing(sqlite3.connect(tmp_path / "jobs.db", isolation_level=None)) as later:
+        later.execute("INSERT INTO pgqueue_migration (version) VALUES ('9999')")
+
+    for words in (["migrate"], ["migrate", "--check"]):
+        assert "at 9999, newer than this pgqueue" in terminal.ok(*words)
 
 
 def test_json_says_what_changed(terminal: Terminal) -> None:

@@ -143,7 +143,7 @@ class SqliteBackend:
         try:
             connection = sqlite_file.connect(self.path, create=False)
         except sqlite3.Error as error:
-            raise translated(error) from error
+            raise translated(error, self.path) from error
         with contextlib.closing(connection):
             yield connection
 

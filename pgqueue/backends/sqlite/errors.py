@@ -27,8 +27,11 @@ def is_busy(error: sqlite3.Error) -> bool:
     return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def translated(error: sqlite3.Error) -> Exception:
-    """Return what to raise instead of *error*; *error* itself where pgqueue has nothing better."""
+def translated(error: sqlite3.Error, path: str | None = None) -> Exception:
+    """Return what to raise instead of *error*; *error* itself where pgqueue has nothing better.
+
+    *path*: the file, where it is known.
+    """
     text = str(error)
     if is_busy(error):
         return StoreBusy(
@@ -40,9 +43,11 @@ def translated(error: sqlite3.Error) -> Exception:
     if text.startswith(("no such column", "table")) and "column" in text:
         return SchemaOutOfDate()
     if _code(error) in _AWAY:
-        return StoreUnavailable(f"SQLite cannot use the file: {text}")
+        return StoreUnavailable.of_file(path, text)
     if _code(error) in _SPOILED:
-        return PgqueueError(f"SQLite cannot use the file: {text}")
+        return PgqueueError(
+            f"{StoreUnavailable.of_file(path, text)}; name another, or bring it back from a backup"
+        )
     if isinstance(error, sqlite3.ProgrammingError) and "closed" in text:
         return StoreUnavailable(text)
     return error

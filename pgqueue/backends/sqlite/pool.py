@@ -216,9 +216,9 @@ class FilePool:
                 connection.close()
                 raise
         except sqlite3.Error as error:
-            raise translated(error) from error
+            raise translated(error, self._path) from error
         except OSError as error:
-            raise StoreUnavailable(f"SQLite cannot use the file: {error}") from error
+            raise StoreUnavailable.of_file(self._path, str(error)) from error
         return pooled
 
     def give(self, pooled: PooledConnection) -> None:
