@@ -87,20 +87,34 @@ def fold(gone: Iterable[TallyRow], rows: Iterable[TallyRow], before: datetime) -
 
 
 def folding(now: datetime) -> Plan[int]:
-    """Sum up the workers of minutes that are settled, and minutes that are old to hours; say how
-    many rows have gone."""
+    """Sum up the workers of minutes that are settled, and minutes that are old to hours, until
+    nothing is left; say how many rows have gone."""
     settled = _begin(now - SETTLED, MINUTE)
-    minutes = yield tallied(settled - FOLDED_BACK, settled)
-    old = _begin(now - MINUTES_KEPT, HOUR)
-    hours = yield tallied(EPOCH, old)
-    there: list[TallyRow] = []
-    if hours:
-        there = yield tallied(_begin(hours[0].at, HOUR), old, span=HOUR)
-    gone_minutes, sums = folded(minutes, MINUTE)
-    gone_hours, hour_sums = folded([*there, *hours], HOUR)
-    gone = [*gone_minutes, *gone_hours]
-    whole = yield fold(gone, [*sums, *hour_sums], now - HOURS_KEPT)
-    return len(gone) if whole else 0
+    gone: int = yield from _folding(settled - FOLDED_BACK, settled, MINUTE)
+    gone += yield from _folding(EPOCH, _begin(now - MINUTES_KEPT, HOUR), HOUR)
+    yield fold([], [], now - HOURS_KEPT)
+    return gone
+
+
+def _folding(since: datetime, until: datetime, span: timedelta) -> Plan[int]:
+    """Sum up minutes, by *span*, a portion in a transaction; say how many rows have gone.
+
+    Stop where somebody else folds the same. An hour's sum may grow by several portions.
+    """
+    gone = 0
+    begins: datetime | None = since
+    while begins is not None:
+        rows, begins = yield from _portion(begins, until, MINUTE)
+        there: list[TallyRow] = []
+        if rows and span == HOUR:
+            there = yield from _all_of(_begin(rows[0].at, HOUR), rows[-1].at + MINUTE, HOUR)
+        replaced, sums = folded([*there, *rows], span)
+        if replaced:
+            whole: bool = yield fold(replaced, sums, EPOCH)
+            if not whole:
+                return gone
+        gone += len(replaced)
+    return gone
 
 
 def summing(now: datetime) -> Plan[int]:
@@ -129,17 +143,26 @@ def summing(now: datetime) -> Plan[int]:
 def _all_of(since: datetime, until: datetime, span: timedelta = MINUTE) -> Plan[list[TallyRow]]:
     """Read all there is, however many rows that are, a portion at a time."""
     rows: list[TallyRow] = []
+    begins: datetime | None = since
+    while begins is not None:
+        some, begins = yield from _portion(begins, until, span)
+        rows += some
+    return rows
+
+
+def _portion(
+    since: datetime, until: datetime, span: timedelta
+) -> Plan[tuple[list[TallyRow], datetime | None]]:
+    """Read whole instants, PORTION rows or one instant that has more; say where the rest begins."""
     limit = PORTION
     while True:
         some: list[TallyRow] = yield tallied(since, until, span=span, limit=limit)
         if len(some) < limit:
-            return rows + some
+            return some, None
         last = some[-1].at  # of which there may be more
-        if some[0].at == last:  # a portion begins with an instant: one that has more is read whole
-            limit *= 2
-            continue
-        rows += [row for row in some if row.at < last]
-        since = last
+        if some[0].at < last:
+            return [row for row in some if row.at < last], last
+        limit *= 2
 
 
 def folded(rows: Iterable[TallyRow], span: timedelta) -> tuple[list[TallyRow], list[TallyRow]]:

@@ -28,7 +28,7 @@ sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 FLAGS = ["--no-sandbox", "--host-resolver-rules=MAP evil.example 127.0.0.1"]
-WIDTHS = (320, 768, 1440)
+WIDTHS = (320, 768, 1280, 1440)
 PAGES = {
     "overview": "/",
     "jobs": "/jobs",
@@ -141,7 +141,11 @@ def test_every_page_fits_is_accessible_and_runs_nothing(context: Any, served: Se
                 page.set_viewport_size({"width": width, "height": 900})
                 across = page.evaluate("document.documentElement.scrollWidth")
                 assert across <= width, f"{name} is {across} px across {width}"
-                if width != 768:
+                here = page.locator("nav [aria-current]")
+                if here.count():
+                    right = here.evaluate("a => a.getBoundingClientRect().right")
+                    assert right <= width, f"{name}: the page's own link is at {right} of {width}"
+                if width in (320, 1440):
                     page.screenshot(path=SCREENSHOTS / f"{name}-{scheme}-{width}.png")
             found = Axe().run(page).response["violations"]
             serious += [
@@ -325,7 +329,7 @@ def test_the_picture_in_the_readme_is_of_a_shop(browser: Any, shop: App) -> None
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     picture = SCREENSHOTS / "dashboard.png"
     served = Served(shop, "shop")
-    viewport = {"width": 1280, "height": 760}
+    viewport = {"width": 1360, "height": 760}
     try:
         with entered(browser, served, viewport=viewport, color_scheme="light") as context:
             page = context.new_page()

@@ -22,7 +22,7 @@ class OverviewPage(Page):
     """What waits, what ends, who works, what broke lately; what the tally says of a period.
 
     *running* of so many *slots* of all workers. *empty_in_seconds*: when nothing would wait any
-    more, at the pace of the last minute.
+    more, at the pace of the last minute; None without workers.
     """
 
     status: status.Status
@@ -53,7 +53,8 @@ def overview(access: Access, query: Form, schema: str, head: str) -> View:
     slots = sum(int(worker.info.get("concurrency") or 0) for worker in found.workers)
     late = [queue.oldest_due_seconds for queue in mine if queue.oldest_due_seconds is not None]
     pace = sum(ended.per_second for ended in found.last_minute.values())
-    empty_in = waiting / pace if waiting and pace and found.exact and access.sees_all else None
+    known = bool(found.workers and found.exact and access.sees_all)
+    empty_in = waiting / pace if waiting and pace and known else None
     chart = yield from charted(access, query)
     return OverviewPage(
         found,

@@ -100,6 +100,32 @@ def test_old_minutes_become_hours_and_old_hours_go(store: Store) -> None:
     assert noted(store, old, span=HOUR) == []
 
 
+def test_folding_goes_on_until_nothing_is_left(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many rows are read at a time: sums that are there already do not hide what is new."""
+    monkeypatch.setattr(tallying, "PORTION", 3)
+    old = NOON - timedelta(days=3)
+    rows = [
+        row(1, begin + n * MINUTE, by=worker, task=task)
+        for begin in (old, NOON)
+        for n in range(4)
+        for worker in (1, 2)
+        for task in "ab"
+    ]
+    store.do(tally(rows))
+
+    assert summed(store, NOON + 20 * MINUTE) == 32 + 6  # an hour's sums, as they grow, go as well
+    store.do(tally([row(1, NOON + 15 * MINUTE, by=worker) for worker in (1, 2)]))
+    assert summed(store, NOON + 25 * MINUTE) == 2
+    assert summed(store, NOON + 25 * MINUTE) == 0
+
+    hours = noted(store, old, span=HOUR)
+    assert [(r.series.task, r.series.outcomes["completed"]) for r in hours] == [("a", 8), ("b", 8)]
+    minutes = [r.series.outcomes["completed"] for r in noted(store, NOON)]
+    assert minutes == [2] * 9
+
+
 def test_hours_are_summed_up_while_their_minutes_are_kept(store: Store) -> None:
     before = NOON - 3 * HOUR
     store.do(tally([row(3, before), row(4, before + MINUTE, by=2), row(5, NOON - MINUTE)]))
