@@ -12,9 +12,10 @@ TURN_SECONDS = 0.0005
 
 
 class Pace:
-    """Says by how many jobs have *finished* how many more are worth claiming.
+    """Measures how fast jobs end, and so how many to hold beyond those that run.
 
-    Quick jobs need not wait for the next claim, and slow ones are left to other workers.
+    *finished* is how many have ended since the worker began. Quick jobs need not wait for the next
+    claim, and slow ones are left to other workers.
     """
 
     def __init__(self) -> None:
@@ -28,11 +29,13 @@ class Pace:
 
     @property
     def turn(self) -> int:
-        """How many jobs to start before everything else has its turn: half a millisecond's."""
+        """How many jobs to start in one turn of the event loop: as many as end in half a
+        millisecond, so that everything else on the loop gets its turn."""
         return 1 + int(self._rate * TURN_SECONDS)
 
     def begins(self, finished: int) -> None:
-        """Jobs have come: the idle time before them does not lower the rate."""
+        """Says that jobs have come. If none ended before, we were idle, and that time does not
+        lower the rate."""
         if finished == self._counted:
             self._begin(finished)
 

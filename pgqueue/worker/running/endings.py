@@ -1,4 +1,4 @@
-"""How an attempt ended, as what the store is told: from a result, an error, or an interruption."""
+"""What the store is told of an attempt's end: made of a result, an error or an interruption."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ FAILED_ATTEMPT: Final = "job %d (%s) %s, attempt %d of %d failed: %s"
 
 
 def of_result(run: Run, task: Task[..., Any], result: Any) -> Ending:
-    """What the task returned, or asked for. Raises InvalidResult."""
+    """The ending for what the task returned, a result or a wish such as Snooze or Retry. Raises
+    InvalidResult."""
     job = run.job
     if result is None and run.context is None:
         return Completed(job.id, job.lease)
@@ -44,7 +45,8 @@ def of_result(run: Run, task: Task[..., Any], result: Any) -> Ending:
 
 
 def of_error(run: Run, task: Task[..., Any] | None, error: BaseException) -> Failed | None:
-    """What the task raised; None when the job is another worker's by now."""
+    """The ending for an error that the task raised; None when the lease was lost: another worker
+    may have the job by now."""
     job = run.job
     if isinstance(error, LeaseLost):
         log.warning("job %d (%s): %s", job.id, job.task, error)
@@ -59,7 +61,8 @@ def of_error(run: Run, task: Task[..., Any] | None, error: BaseException) -> Fai
 
 
 def of_interruption(run: Run, task: Task[..., Any] | None) -> Ending | None:
-    """The task's code was cancelled: by us, for the reason that *run* names, or by itself."""
+    """The ending for code that was cancelled: by us, for a reason that *run* has, or by itself.
+    None when the lease was lost."""
     job = run.job
     if run.releasing:
         return Released(job.id, job.lease)
@@ -71,8 +74,7 @@ def of_interruption(run: Run, task: Task[..., Any] | None) -> Ending | None:
 
 
 def _judged(job: ClaimedJob, error: BaseException, wait: timedelta | None) -> Failed:
-    """What becomes of a failed attempt: it is tried again after *wait*, or, if that is None, never:
-    the job is discarded."""
+    """The ending of a failed attempt: tried again after *wait*; with None, the job is discarded."""
     verdict: Literal["discard", "retry"] = "discard" if wait is None else "retry"
     reason, document = failures.reason(error), failures.document(error)
     if wait is None or job.attempt >= job.max_attempts:

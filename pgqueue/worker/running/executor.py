@@ -43,12 +43,13 @@ _NO_LIMITS: Final[Mapping[str, int]] = MappingProxyType({})
 class Executor:
     """Takes claimed jobs, runs *concurrency* of them at once, hands their endings to the completer.
 
-    *limits*: how many of those may run in threads, and how many in processes. A job beyond its
-    limit waits without taking a slot, so that coroutines overtake it; and few of these are claimed.
-    *around*: hooks around each attempt. *observers* are told what becomes of each.
+    *limits*: how many jobs may run in threads at once, and how many in processes. A job beyond its
+    limit waits without taking one of the *concurrency* slots, so coroutines can start before it;
+    and fewer jobs of its kind are claimed. *around*: hooks around each attempt. *observers* are
+    told what becomes of each.
 
-    It holds a small buffer beyond the slots: as many jobs as end in 20 milliseconds. So quick jobs
-    need not wait for the next claim, and slow ones are left to other workers.
+    It holds a few more jobs than it has slots: as many as usually end within 20 milliseconds. So
+    quick jobs need not wait for the next claim, and slow ones are left to other workers.
 
     Each job has an asyncio task and a context of its own. Libraries keep state in both, and a job
     must not find what the one before it has left behind.
@@ -134,8 +135,8 @@ class Executor:
         return room
 
     def room_in(self, queue: str, limit: int | None) -> int:
-        """How many more jobs of *queue* to claim, if *limit* of them may run at once. After an
-        answer of none, *freed* is called with *queue* once there may be room again."""
+        """How many more jobs of *queue* to claim, if *limit* of them may run at once. When that is
+        zero or less, *freed* is called with *queue* as soon as there may be room again."""
         scarce = self._room_of_scarce(queue) if self._scarce else MAX_BUFFER
         if limit is None or scarce <= 0:
             return scarce
@@ -145,7 +146,8 @@ class Executor:
         return min(room, scarce)
 
     def _room_of_scarce(self, queue: str) -> int:
-        """How many more jobs of *queue* the places in threads and processes allow."""
+        """How many more jobs of *queue* to claim, as far as there are threads and processes for
+        them."""
         ahead = self._pace.ahead
         room = min(slots.room_in(queue, ahead) for slots in self._scarce)
         if room <= 0:
@@ -183,7 +185,8 @@ class Executor:
         self._fill()
 
     def cancel(self, id: int, lease: int) -> None:
-        """Somebody cancelled this job."""
+        """Somebody has cancelled this job: it ends now if it has not started, else its code is
+        asked to stop."""
         run = self._runs.get((id, lease))
         if run is not None and not run.asked_to_stop:
             run.asked_to_stop = True
@@ -194,14 +197,15 @@ class Executor:
                 run.stop()
 
     def lost(self, id: int, lease: int) -> None:
-        """This job is another worker's by now; what our code still does changes nothing."""
+        """Gives up a job whose lease the store no longer knows: another worker may have it by now,
+        and the store refuses whatever our code still reports."""
         run = self._runs.get((id, lease))
         if run is not None and not run.lost and not run.completed:
             log.warning("job %d (%s): its lease was lost", id, run.job.task)
             self._lose(run)
 
     def drop(self) -> int:
-        """All that is held is another worker's by now; says how much that is."""
+        """Gives up all jobs that are held, as other workers may have them; answers how many."""
         runs = [run for run in self._runs.values() if not run.lost]
         for run in runs:
             self._lose(run)
@@ -223,7 +227,7 @@ class Executor:
         self._hand_back_waiting()
 
     def _hand_back_waiting(self) -> None:
-        """What has not been started is for others."""
+        """Hands back what has not been started, for other workers to claim."""
         for run in self._kinds.clear():
             self._end(run, Released(run.job.id, run.job.lease, unstarted=True))
 
@@ -259,9 +263,9 @@ class Executor:
             self._start()
 
     def _start(self) -> None:
-        """Starts as many jobs as end in half a millisecond, then goes on in the event loop's next
-        turn: everything else on the loop would have to wait for the end of a long batch. While we
-        may have been taken for dead, it starts none: they may be another worker's by now."""
+        """Starts as many jobs as usually end within half a millisecond, and goes on in the event
+        loop's next turn, so that a large batch does not keep everything else on the loop waiting.
+        While others may have taken us for dead, it starts none: they may have the jobs by now."""
         self._starting = False
         if not self._life.certain:
             return
@@ -285,7 +289,8 @@ class Executor:
         self._loop.call_soon(self._start)
 
     def _end(self, run: Run, ending: Ending | None) -> None:
-        """The job leaves our hands; its lease stays ours until the completer has sent *ending*."""
+        """Forgets the job and gives *ending* to the completer; None: its lease was lost, and there
+        is nothing to report. The lease holds until the completer has sent that."""
         job = run.job
         if self._runs.pop((job.id, job.lease), None) is None:
             return
@@ -337,7 +342,7 @@ class Executor:
                     result = await task.fn(*args, **kwargs)
                 else:
                     result = await self._call(run, task)
-                if result is None and run.context is None:  # most are such: as quick as can be
+                if result is None and run.context is None:  # as most jobs end: the shortest way
                     ending = Completed(job.id, job.lease)
                 else:
                     ending = endings.of_result(run, task, result)
@@ -349,7 +354,7 @@ class Executor:
                 if run.asked_to_stop or run.releasing
                 else Failed(job.id, job.lease, "cancel", reason=failures.message(error))
             )
-        except BaseException as error:  # whatever it is, the end of the attempt, not ours
+        except BaseException as error:  # whatever it is, it ends the attempt, not the worker
             ending = endings.of_error(run, task, error)
         self._end(run, None if run.lost else ending)
 

@@ -1,4 +1,4 @@
-"""The end of a worker's process: it comes in time, whatever the application has left running."""
+"""How a worker's process ends in time, whatever the application has left running."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ LAST_SECONDS: Final = 2.0  # for what may still run when all has been said
 class Deadline:
     """Ends this process when its time has come; each new time replaces the one before.
 
-    A thread of its own watches the time. The event loop cannot, while a coroutine blocks it; nor
-    can the main thread, while the interpreter waits at its exit for other people's threads. Until
-    `by` is called, nothing happens.
+    A thread of its own watches the time. The event loop cannot do that while a coroutine blocks it,
+    nor can the main thread while the interpreter, at its exit, waits for the application's threads.
+    Until `by` is called, nothing happens.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Deadline:
         threading.Thread(target=self._keep, name="pgqueue-deadline", daemon=True).start()
 
     def by(self, seconds: float, code: int) -> None:
-        """The process ends in *seconds*, if it has not by then, with exit code *code*."""
+        """Ends the process in *seconds* with exit code *code*, if it has not ended by then."""
         self._times.put((monotonic() + seconds, code))
 
     def _keep(self) -> None:
@@ -70,8 +70,8 @@ def on_signals(told: Callable[[int], None]) -> None:
     """Calls *told* at SIGTERM, SIGINT and SIGQUIT, at once: also while a coroutine blocks the event
     loop, where a handler of the loop would have to wait.
 
-    A process that a task has forked inherits the handler. There the signal ends the process, as if
-    we had never been asked.
+    A process that a task has forked inherits the handler. There the signal ends the process, as it
+    would without a handler.
     """
     pid = os.getpid()
 
@@ -90,8 +90,8 @@ def on_signals(told: Callable[[int], None]) -> None:
 def run_to_the_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
     """What *work* answers, on *loop*, which goes on whatever a callback or another task raises.
 
-    asyncio passes KeyboardInterrupt and SystemExit of any task on to whoever runs the loop. None of
-    these is meant for us: signals have handlers, and we never end by an exception.
+    asyncio passes a KeyboardInterrupt or SystemExit of any task on to whoever runs the loop. They
+    do not mean that the worker should end: for signals it has handlers.
     """
     working = loop.create_task(work)
     while True:

@@ -61,7 +61,7 @@ class AttemptRuntime:
 
     def report(self, progress: str) -> None:
         worker, said = self._worker, (self._job.id, self._job.lease, progress)
-        if threading.get_ident() == worker.thread:  # at once, or the job's end might overtake it
+        if threading.get_ident() == worker.thread:  # now: later it might come after the job's end
             worker.report(*said)
         else:
             worker.loop.call_soon_threadsafe(worker.report, *said)

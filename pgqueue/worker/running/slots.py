@@ -48,7 +48,7 @@ class Slots:
             self._shares[queue] = (share + self._shares.get(queue, share)) / 2
 
     def room_in(self, queue: str, ahead: int) -> int:
-        """How many jobs may be claimed from *queue*, if *ahead* of ours may wait for a place."""
+        """How many jobs to claim from *queue*, if *ahead* jobs of this kind may wait for one."""
         share = self._shares.get(queue, 0.0)
         if share < 1 / PLENTY:
             return PLENTY
@@ -80,11 +80,12 @@ class Kinds:
             self._of_kind(task.executor)
 
     def of(self, job: ClaimedJob) -> Slots:
-        """Where *job* has its place. One of an unknown task takes that of a coroutine."""
+        """The places of which *job* takes one; if its task is unknown, those of coroutines."""
         return self._by_task.get(job.task) or self._found(job.task)
 
     def first(self) -> Slots | None:
-        """Where the job waits that has waited longest of those for which there is a place."""
+        """The places from which to start the next job: of the kinds that have one free, the kind
+        whose first job has waited longest. None if no job can start."""
         if not self.scarce:
             return self.coroutines
         ready = [slots for slots in self._by_kind.values() if slots.ready]
@@ -92,11 +93,12 @@ class Kinds:
 
     @property
     def ready(self) -> int:
-        """How many jobs wait, but for those that wait for a thread or a process to be free."""
+        """How many of the jobs that wait could start if there were slots: all but those for which
+        no thread or process is free."""
         return len(self.coroutines.waiting) + sum(slots.ready for slots in self.scarce)
 
     def clear(self) -> list[Run]:
-        """Lets nobody wait any more; answers who did."""
+        """Takes out all jobs that wait, and answers with them."""
         waiting = [run for slots in self._by_kind.values() for run in slots.waiting]
         for slots in self._by_kind.values():
             slots.waiting.clear()

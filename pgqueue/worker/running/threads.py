@@ -1,5 +1,5 @@
-"""Threads for plain functions: reused, replaced when stuck, and never in the way of the process's
-end."""
+"""Threads for plain functions: reused, replaced when stuck; none of them keeps the process from
+ending."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _Work: TypeAlias = (
 class Threads:
     """Runs functions in daemon threads, a new one whenever none is idle.
 
-    How many run at once is the executor's business. A function that outlives its timeout keeps its
-    thread; its slot is free, so another thread takes its place. The standard library's pool joins
-    its threads at exit, which a stuck function would turn into a process that cannot be stopped.
+    The executor decides how many run at once. A function that goes on after its timeout keeps its
+    thread, but not its slot, so the next job gets another thread. The standard library's pool is no
+    use here: it waits for its threads at exit, so a function that is stuck would keep the process
+    from ending.
     """
 
     def __init__(self) -> None:
@@ -41,7 +42,9 @@ class Threads:
                 threading.Thread(target=self._serve, name=name, daemon=True).start()
         self._work.put((future, contextvars.copy_context(), function, args))
         answer, error = await future
-        if error is not None:  # not by the future: a GeneratorExit thrown in would close coroutines
+        if (
+            error is not None
+        ):  # not future.set_exception: a GeneratorExit would close the coroutine that awaits it
             raise error
         return answer
 

@@ -22,11 +22,12 @@ ASK_SECONDS = 5.0
 
 
 class UnknownTasks:
-    """How long jobs of an unknown task stay away. In a half-done deploy, others may know the task.
+    """How long jobs of an unknown task are put off. During a deploy, others may know the task.
 
-    While a worker that is present knows it, such a job becomes available again soon, so that this
-    worker finds it; while nobody does, after ever longer waits. Many jobs come back one after the
-    other: all at once, they would be claimed again and again, before the jobs that we can run.
+    While a worker that is present knows the task, such a job becomes available again after about a
+    second, for that worker to claim; while none does, after ever longer waits. Many such jobs
+    become available one by one: all together they would be claimed here again and again, before the
+    jobs that this worker can run.
     """
 
     def __init__(self, line: ReconnectingConnection) -> None:

@@ -17,8 +17,8 @@ WINDOW_SECONDS = 15.0
 
 
 class Watchdog:
-    """A thread that watches the event loop tick, and says when it does not: no other coroutine, no
-    claim and no sign of life goes on then."""
+    """A thread that logs when the event loop stands still: then no other coroutine runs, nothing is
+    claimed, and the worker gives no sign of life."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
