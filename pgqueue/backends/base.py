@@ -104,7 +104,7 @@ class Backend(Protocol):
     """A store. Its only substantial method is the one that carries out an operation."""
 
     wakes_after: ClassVar[bool] = False
-    """Whether whoever commits should wake sleepers afterwards, in an operation of its own."""
+    """After a commit, should the caller wake sleeping workers, by an operation of its own?"""
 
     @property
     def store(self) -> str:

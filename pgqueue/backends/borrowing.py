@@ -29,7 +29,8 @@ _SAVEPOINT: Final = "pgqueue_borrowed"
 class Borrowed:
     """A blocking connection, which carries statements out by a cursor of its own.
 
-    So a framework counts, logs and wraps them as its own. *driver*: the driver's connection below.
+    So a framework counts, logs and wraps our statements like its own. *driver*: the driver's
+    connection below.
     *cursor* makes a DB-API cursor that takes *paramstyle*. *transaction*: what statements that
     belong together are put in, a transaction, or nothing where one is open. *savepoint*: the same,
     but in an open transaction a savepoint. *prepared*: what the driver's connection has been given,

@@ -12,10 +12,11 @@ T = TypeVar("T")
 class PerLoop(Generic[T]):
     """One thing for each event loop, which *closes* when the loop ends.
 
-    Who ends a loop, as asyncio.run does, cancels all its tasks first, and waits for them: one waits
-    here for that. It also ends those of psycopg's pools, which swallow a cancellation while they
-    connect, and would be waited for for ever. A loop that was closed without it is noticed by the
-    next loop; what was its own *goes*, without a loop.
+    Whoever ends a loop properly, as asyncio.run does, first cancels all its tasks and waits for
+    them. So a task of ours waits to be cancelled, and then calls *closes*. That also ends the tasks
+    of psycopg's pools, which swallow a cancellation while they connect: asyncio.run would wait for
+    them for ever. Where a loop was closed without cancelling its tasks, the next loop notices, and
+    calls *goes*, which has no loop to work on.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class PerLoop(Generic[T]):
     async def _end_with(self, loop: Any, thing: T) -> None:
         try:
             await asyncio.Event().wait()
-        except asyncio.CancelledError:  # not where a loop was left behind: nothing is awaited there
+        except asyncio.CancelledError:  # not GeneratorExit, of a loop that was only dropped
             self._things.pop(loop, None)
             await self._closes(thing)
             raise

@@ -31,7 +31,7 @@ from pgqueue.statements.sql import Statement
 
 WAIT_SECONDS = 30.0  # for one of those that are in use
 AWAY_SECONDS = 5.0  # for a server that cannot be reached
-FIRST_WAIT_SECONDS = 1.0  # then one asks why there is none
+FIRST_WAIT_SECONDS = 1.0  # then we connect ourselves, to learn why the pool cannot
 
 
 class Pools:
@@ -214,8 +214,9 @@ class LoopPool(NamedTuple):
 class Wait:
     """How long to wait for one of a pool's connections, of which some are *lent*.
 
-    For those that others use one waits in line. Where there is none because none can be made, one
-    connects by oneself, and hears why; and goes on for a moment, as a server may be starting.
+    While all are in use, the caller waits in line. When the pool has none because it cannot
+    connect, the caller connects itself, which raises the reason; and tries a little longer, as the
+    server may be starting.
     """
 
     def __init__(self, lent: set[int], size: int) -> None:
@@ -228,7 +229,7 @@ class Wait:
         return monotonic() - self._began
 
     def seconds(self) -> float:
-        """So long at first, and then again."""
+        """How long to wait before looking again at why none has come."""
         left = max(0.01, WAIT_SECONDS - self._spent)
         return left if len(self._lent) >= self._size else min(FIRST_WAIT_SECONDS, left)
 
@@ -244,8 +245,8 @@ class Wait:
         return len(self._lent) >= self._size
 
     def fails(self) -> None:
-        """One cannot connect. Raises the error that is being handled, unless there is time left:
-        more of it while others use what they have, and may give it back."""
+        """Called when connecting has failed. Raises that error, unless there is time left: there is
+        more while some connections are lent, since they may come back."""
         if self._spent >= min(WAIT_SECONDS, WAIT_SECONDS if self._lent else AWAY_SECONDS):
             raise
 

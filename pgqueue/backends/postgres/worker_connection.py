@@ -35,25 +35,26 @@ SESSION_SETTINGS = (
     "SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan; SET jit = off;"
     "SET lock_timeout = '250ms'; SET idle_in_transaction_session_timeout = '60s';"
     "SET default_transaction_isolation = 'read committed';"
-    # Whatever the role is set to: who tidies up may have much to do, and what it does it does again
-    # until it is done; an answer that does not come is noticed (AnswerDeadline). And names are the
-    # server's own, not those of an application that puts its own before them.
+    # Whatever the role's setting is: clean-up may take long, and would only be begun again after a
+    # time-out; that an answer does not come at all is noticed by AnswerDeadline.
     "SET extra_float_digits = 1; SET statement_timeout = 0;"
-    # The catalog first, whatever hides it; the rest stays, for triggers that somebody has added.
+    # Functions and operators are the server's own, whatever an application has put before them in
+    # its search_path. The rest of the path stays, for triggers that somebody has added.
     "SELECT set_config('search_path', concat_ws(', ', 'pg_catalog',"
     " nullif(current_setting('search_path'), '')), false);"
     "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout';"
 )
 ASYNCHRONOUS = "SET synchronous_commit = off;"
-# It is there to wait for work. A transaction, which is all that a pooler leaves us, cannot say so.
+# A worker's session waits for work, so it may be idle. Only where the session is our own: a pooler
+# leaves us single transactions, and this setting is no use in one.
 MAY_BE_IDLE = "SET idle_session_timeout = 0;"
 
 
 class PostgresWorkerConnection:
     """A worker's own connection, in autocommit, with the plans of our statements pinned.
 
-    *lost* is called when it breaks while it is idle. Opened anew, it ends the session before at the
-    server too, where a claim may still be on its way whose jobs nobody would hear of.
+    *lost* is called when it breaks while it is idle. Opened anew, it also ends its earlier session
+    at the server: a claim might still be running there, whose answer nobody would receive.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class PostgresWorkerConnection:
             await self._replace(connection)
 
     async def _replace(self, connection: AsyncConnection[Any]) -> None:
-        """Ends the session before this one, if the server still has it, and we may."""
+        """Ends our earlier session, if the server still has it and our role may end it."""
         [step] = self._statements["session/replace"].steps
         earlier = {"pid": self._pid, "begun": self._begun}
         cursor = AsyncRawCursor(connection, row_factory=tuple_row)
@@ -122,8 +123,9 @@ class PostgresWorkerConnection:
         self._pid, self._begun = pid, begun
 
     async def close(self) -> None:
-        """Whoever still waits for an answer is told first: to close the descriptor under him would
-        leave him waiting, and make libuv, which watches it, end the process."""
+        """Closes the connection; a coroutine that still waits for an answer gets an error first. If
+        only the descriptor were closed, it would wait for ever, and libuv, which watches the
+        descriptor, would end the process."""
         connection, self.connection = self.connection, None
         if connection is not None:
             if self._lock.locked():

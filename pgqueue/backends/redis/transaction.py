@@ -138,7 +138,8 @@ class Transaction:
         return [created, list(holders.items())]
 
     def _once(self, wanted: dict[str, Any]) -> ScriptPlan[list[Rows]]:
-        """Answer what the script would, after what waits; at the commit it must be the same."""
+        """Answer what the script would after the operations gathered so far; the commit changes
+        nothing if it finds another answer."""
         self._require_answers()
         jobs = wanted["jobs"]
         first, *_ = yield from self._prepare(count=len(jobs))
@@ -180,7 +181,7 @@ class Transaction:
         return [[("read committed", done)], [], [(False, None)]]
 
     def _looked(self, name: str, wanted: dict[str, Any]) -> ScriptPlan[list[Rows]]:
-        """Answer what *name* would; at the commit it must be the same."""
+        """Answer what *name* would; the commit changes nothing if it finds another answer."""
         answers = yield from ask(name, {**wanted, "look": True})
         if name == "fired":  # those that were new, at instants that are known from now on
             rows, new = iter(wanted["firings"]), []
@@ -195,7 +196,7 @@ class Transaction:
         return answers
 
     def _cancel(self, wanted: dict[str, Any]) -> ScriptPlan[list[Rows]]:
-        """Those that wait will have ended, and have let go their keys."""
+        """Cancel at the commit: jobs that wait will have ended then, and given up their keys."""
         _, _, _, states = yield from self._prepare(ids=wanted["ids"])
         self._operations.append(("cancel", wanted))
         self._states += states

@@ -158,7 +158,7 @@ class Pool(Protocol):
 
 
 class Watch(Protocol):
-    """Sees commits of others: *version* changes with each."""
+    """Shows commits of other connections: *version* changes with each."""
 
     def check(self) -> None:
         """Raise StoreUnavailable when the file is gone, or another one by now."""
