@@ -29,12 +29,13 @@ AnyRate: TypeAlias = Rate | tuple[int, float]
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """The limits of a queue, None for what has none.
+    """The limits of a queue; None: no limit.
 
-    *concurrency*: so many of its jobs run at once; *rate*: so many attempts begin in which time;
-    *key_concurrency* and *key_rate*: the same for each key. *ordered*: jobs of a key start in their
-    order, each when the one before has ended. *lowest_share* limits nothing: so large a part of
-    what is claimed goes to other priorities than the most urgent one, in turn.
+    *concurrency*: how many of its jobs may run at once; *rate*: how many attempts may begin in a
+    time; *key_concurrency* and *key_rate*: the same for each key. *ordered*: the jobs of a key
+    start in their order, each when the one before has ended. *lowest_share* limits nothing: it is
+    the part of the claimed jobs, 0.1 for a tenth, that is taken from the less urgent priorities in
+    turn.
     """
 
     concurrency: int | None = None
@@ -45,7 +46,7 @@ class Limits(msgspec.Struct, frozen=True):
     lowest_share: float | None = None
 
     def fields(self) -> dict[str, Any]:
-        """Those that there are, as the store keeps them."""
+        """The fields that are set, as the store keeps them."""
         return {
             name: [value.count, value.per] if isinstance(value, Rate) else value
             for name in FIELDS
@@ -65,14 +66,18 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class KeyLimits(msgspec.Struct, frozen=True):
-    """What is different for one key; *weight*: how many quanta it has at its turn."""
+    """The limits of one key, where they differ from those of all keys of the queue.
+
+    *weight*: when it is this key's turn, so many times as many jobs are claimed of it as of a key
+    with weight 1.
+    """
 
     concurrency: int | None = None
     rate: Rate | None = None
     weight: int = 1
 
     def fields(self) -> dict[str, Any]:
-        """Those that there are, as the store keeps them."""
+        """The fields that are set, as the store keeps them."""
         rate = None if self.rate is None else [self.rate.count, self.rate.per]
         said = {"concurrency": self.concurrency, "rate": rate, "weight": self.weight}
         return {name: value for name, value in said.items() if value is not None}

@@ -17,7 +17,8 @@ from pgqueue.operations.params import as_json, boolean, instant
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """How much of what its queue allows is used, as far as one job is concerned.
 
-    *own* is what is different for its key; *holder* the job that nobody of its key may overtake.
+    *own*: the limits of its key, where they differ from the others'; *holder*: in an ordered queue,
+    the job of its key that must end first.
     """
 
     limits: dict[str, Any]
@@ -31,7 +32,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyException(msgspec.Struct, frozen=True):
-    """A key that is treated in another way than the others of its queue."""
+    """A key that has limits of its own, and these."""
 
     queue: str
     key: str
@@ -39,9 +40,10 @@ class KeyException(msgspec.Struct, frozen=True):
 
 
 class KeyUsage(msgspec.Struct, frozen=True):
-    """How many jobs of a key wait and run; "" are the jobs without one. Not *exact*: more wait.
+    """How many jobs of a key wait and run; the key "" stands for jobs without one.
 
-    *started*: attempts that began within the time of its rate. *limits*: what is different for it.
+    *started*: how many attempts began within the time of its rate. *limits*: its own, if it has
+    some. Not *exact*: more jobs wait than were counted.
     """
 
     key: str
@@ -55,8 +57,8 @@ class KeyUsage(msgspec.Struct, frozen=True):
 class Usage(msgspec.Struct, frozen=True):
     """How much of what a queue allows is used, and the *keys* that have most jobs.
 
-    *started*: attempts that began within the time of its rate. Not *exact*: there are more keys, or
-    running jobs, than were looked at.
+    *started*: how many attempts began within the time of its rate. Not *exact*: there are more
+    keys, or running jobs, than were looked at.
     """
 
     running: int
@@ -66,9 +68,10 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 def declare_limits(queue: str, limits: Limits) -> Operation[Limits | None]:
-    """Say what code allows of *queue*; answer what holds, which may have been changed since.
+    """Declare the limits that code gives *queue*; answer those in force, which people may have
+    changed.
 
-    A field that is another than code said last wins over the change.
+    Where code gives a field another value than last time, that wins over the change.
     """
     return _limit(queue, limits.fields(), None, reset=False)
 
@@ -76,15 +79,15 @@ def declare_limits(queue: str, limits: Limits) -> Operation[Limits | None]:
 def limit(
     queue: str, changed: Mapping[str, Any] | None = None, *, reset: bool = False
 ) -> Operation[Limits | None]:
-    """Change fields of what *queue* allows, None takes one away; answer what holds from now on.
+    """Change some limits of *queue*, None removes one; answer those in force from now on.
 
-    *reset* forgets earlier changes, so that what code has declared holds again.
+    *reset* forgets earlier changes, so that the limits that code has declared are in force again.
     """
     return _limit(queue, None, dict(changed or {}), reset=reset)
 
 
 def limit_key(queue: str, key: str, limits: KeyLimits | None) -> Operation[Limits | None]:
-    """Treat one *key* of *queue* in another way than the others; None ends that."""
+    """Give one *key* of *queue* limits of its own; None takes them away."""
     params = {
         "queue": queue,
         "key": key,
@@ -94,10 +97,10 @@ def limit_key(queue: str, key: str, limits: KeyLimits | None) -> Operation[Limit
 
 
 class Terms(NamedTuple):
-    """What a queue asks of its workers.
+    """How workers have to claim from a queue.
 
-    *limited*: `claim_in_turn` serves it. *lowest_share*: so large a part of the claimed jobs is to
-    be of other priorities than the most urgent one.
+    *limited*: by `claim_in_turn`. *lowest_share*: the part of the claimed jobs that is to be of
+    less urgent priorities.
     """
 
     limited: bool
@@ -105,7 +108,7 @@ class Terms(NamedTuple):
 
 
 def turns(queues: Iterable[str]) -> Operation[dict[str, Terms]]:
-    """Find which of *queues* have limits, or a lowest share; answer nothing of the others."""
+    """Find which of *queues* have limits or a lowest share; the others are not in the answer."""
 
     def decode(answers: Answers) -> dict[str, Terms]:
         return {name: Terms(bool(limited), share or 0.0) for name, limited, share in answers[0]}
@@ -114,7 +117,7 @@ def turns(queues: Iterable[str]) -> Operation[dict[str, Terms]]:
 
 
 def exceptions() -> Operation[list[KeyException]]:
-    """List the keys that are treated in another way than the others of their queues."""
+    """List the keys that have limits of their own."""
     return Operation(
         "exceptions",
         {},
@@ -125,7 +128,10 @@ def exceptions() -> Operation[list[KeyException]]:
 def usage(
     queue: str, most: int = 5, look: int = 1_000, *, now: datetime | None = None
 ) -> Operation[Usage]:
-    """Count what of *queue* waits and runs, for *most* keys of the first *look* that wait."""
+    """Count how many jobs of *queue* wait and run: in all, and for the *most* keys with most jobs.
+
+    Of keys that have jobs waiting, the first *look* are looked at.
+    """
 
     def decode(answers: Answers) -> Usage:
         *rows, (_, _, running, started, _, exact) = answers[-1]
