@@ -14,9 +14,9 @@ from pgqueue.jobs.schedules.rows import NEVER, SCHEDULED, Scheduled, ScheduleRow
 from pgqueue.jobs.schedules.timing import Timing
 
 MOST_FIRINGS: Final = 1_000
-"""So many instants of one schedule fire in one pass; those that are left are due in the next."""
+"""At most so many instants of one schedule fire in one pass; the rest are due in the next."""
 MOST_NOTED: Final = 100
-"""So many of the instants that are passed over leave a firing, the latest ones."""
+"""Of the instants that are passed over, at most so many are noted as firings: the latest."""
 LATE: Final = timedelta(seconds=60)
 CATCH_UP: Final = timedelta(days=1)
 _TICK: Final = timedelta(microseconds=1)
@@ -24,10 +24,11 @@ _TICK: Final = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class FiringPlan:
-    """What is to be done with a row: jobs for *firings*, oldest first, and where it stands then.
+    """What is to be done with a row: a job for each of *firings*, oldest first, and then its
+    *last_at* and *next_at*.
 
-    *passed* are instants that leave a `missed` firing and no job; *next_at* is NEVER when it is
-    over. It may be due already: then so much was missed that it takes another pass.
+    *passed*: the instants that are noted as `missed` and get no job. *next_at* is NEVER when the
+    schedule is over. When it is due already, more was missed than one pass handles.
     """
 
     firings: tuple[Scheduled, ...]
@@ -37,7 +38,7 @@ class FiringPlan:
 
 
 def plan_firings(row: ScheduleRow, now: datetime) -> FiringPlan:
-    """Return what is to be done with *row* at *now*: nothing but a *next_at* where nothing is due.
+    """Return what is to be done with *row* at *now*; where nothing is due, only its *next_at*.
 
     Raises InvalidSchedule when the row cannot be read.
     """
@@ -102,7 +103,7 @@ def jitter_of(name: str, instant: datetime, jitter: timedelta) -> timedelta:
 def _latest(
     row: ScheduleRow, timing: Timing, oldest: datetime, until: datetime, now: datetime
 ) -> FiringPlan:
-    """One job for all that is due, of the latest instant."""
+    """One job, for the latest of the instants that are due."""
     newest = max(timing.latest(until) or oldest, oldest)
     following = row.first_after(newest)
     catch_up = _catch_up(row)

@@ -1,8 +1,8 @@
-"""What is in force of a schedule when code, people and a deploy each have said something.
+"""Which fields of a schedule are in force: those that code declares, or those that people changed.
 
-By field: what code last said (*declared*), what it says now, and what people have *changed* at run
-time. A field that code says otherwise than before wins, and drops that change; other changes stay,
-until `reset`.
+Each field is decided by itself, from what code declared last (*declared*), what it declares now,
+and what people have *changed* at run time. Where code declares another value than last time, that
+wins and the change is dropped; other changes stay until `reset`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pgqueue.jobs.schedules.rows import Declaration
 from pgqueue.jobs.schedules.timing import Timing
 
 TIMED: Final = frozenset({"said", "cron", "every_seconds", "anchor"})
-"""These say one thing together: they change as one."""
+"""Together these say when it fires, so they change together."""
 WHEN: Final = TIMED | {"zone", "starts_at", "ends_at"}
 DEPENDENT: Final = (TIMED, {"missed", "catch_up_seconds", "overlap"}, {"starts_at", "ends_at"})
 
@@ -36,9 +36,10 @@ class Merged:
 
 
 def merge(declared: Declaration | None, code: Declaration, changes: Mapping[str, Any]) -> Merged:
-    """Return what is in force when code says *code* where it said *declared*, beside *changes*.
+    """Return what is in force when code declares *code*, has declared *declared* before, and people
+    have made *changes*.
 
-    Changes that make no schedule together with what code says now are dropped, too.
+    Changes that do not go together with what code declares now are dropped, too.
     """
     if declared is None:
         return Merged(code, {}, code)
@@ -60,7 +61,7 @@ def merge(declared: Declaration | None, code: Declaration, changes: Mapping[str,
 
 
 def change(declared: Declaration, changes: Mapping[str, Any], new: Mapping[str, Any]) -> Merged:
-    """Return what is in force when somebody changes the columns in *new*, beside *changes*.
+    """Return what is in force when somebody changes the columns in *new*, after earlier *changes*.
 
     Raises InvalidSchedule when the whole would make no schedule.
     """
@@ -77,7 +78,7 @@ def reset(declared: Declaration) -> Merged:
 
 
 def fires_otherwise(before: Declaration, after: Declaration) -> bool:
-    """Must *next_at* be computed anew, strictly after now?"""
+    """Do the two differ in when they fire, so that *next_at* must be computed anew?"""
     return any(getattr(before, column) != getattr(after, column) for column in WHEN)
 
 

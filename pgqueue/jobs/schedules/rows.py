@@ -21,7 +21,7 @@ FiringOutcome: TypeAlias = Literal["fired", "skipped", "missed", "manual", "back
 SCHEDULED: Final = "schedule"
 """The key in a job's metadata under which it finds its `Scheduled`."""
 NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
-"""The *next_at* of a schedule that is over; none at all means that the leader computes it."""
+"""The *next_at* of a schedule that is over. (None: the leader has yet to compute it.)"""
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True):
