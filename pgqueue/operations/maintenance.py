@@ -44,12 +44,14 @@ class Rescued(NamedTuple):
 class Sighting(NamedTuple):
     """What a rescuer sees of a worker: *beat* changes with each sign of life.
 
-    *well* is false once the worker's session is gone.
+    *well* is false once the worker's session is gone. *back*: it has said that its session lives
+    since this run of the server began.
     """
 
     worker: int
     beat: str
     well: bool
+    back: bool = True
 
 
 class Rescue(NamedTuple):
@@ -136,7 +138,7 @@ def expire(
 def watch() -> Operation[list[Sighting]]:
     """Read every worker, as a rescuer sees it now."""
     return Operation(
-        "watch", {}, lambda a: [Sighting(id, beat, bool(well)) for id, beat, well in a[0]]
+        "watch", {}, lambda a: [Sighting(*row[:2], *map(bool, row[2:])) for row in a[0]]
     )
 
 
@@ -146,6 +148,7 @@ def rescue(
     frozen: timedelta = timedelta(seconds=60),
     silent: Mapping[int, str] | None = None,
     gone: Collection[int] = (),
+    spared: Collection[int] = (),
     ends: int | None = None,
     max_rescues: int = 3,
     keep: frozenset[State] = EVERYTHING,
@@ -158,7 +161,9 @@ def rescue(
     has watched, a worker is silent that gave no heartbeat for *frozen*, by the store's clock. Jobs
     that another transaction has locked are passed over; where it has locked a worker's row, nothing
     can be noted there, and the worker is dead if the rescuer has seen its lock free for *patience*:
-    *gone*. At most *ends* of the jobs whose time is up are ended.
+    *gone*. That the locks of those *spared* are free says nothing, as they may still come back; nor
+    does it for ten seconds after the server's start, of those that have not come back since. At
+    most *ends* of the jobs whose time is up are ended.
     """
 
     def decode(answers: Answers) -> Rescue:
@@ -173,6 +178,7 @@ def rescue(
         "frozen_seconds": str(frozen.total_seconds()),
         "silent": None if silent is None else as_json({str(id): silent[id] for id in silent}),
         "gone": as_json(sorted(gone)) if gone else None,
+        "spared": as_json(sorted(spared)) if spared else None,
         "ends": number(ends),
         "max_rescues": str(max_rescues),
         **of_ending(keep, now),

@@ -16,7 +16,8 @@ class Whereabouts(msgspec.Struct, frozen=True):
 
     A place is what tells a copy from its original: `system` and `database` on PostgreSQL, `file` on
     SQLite, nothing on Redis. What could not be asked is not in it. *beats*: how often who asks has
-    said that it lives, None for a worker that the store does not know.
+    said that it lives, None for a worker that the store does not know. *server*: another text after
+    each start of the server, None where there is none.
     """
 
     store_id: str
@@ -24,6 +25,7 @@ class Whereabouts(msgspec.Struct, frozen=True):
     environment: str | None
     place: dict[str, str]
     beats: int | None = None
+    server: str | None = None
 
     @property
     def moved(self) -> list[str]:

@@ -26,8 +26,9 @@ beat is only compared with the beat before, never subtracted, so it does not mat
 clock showed when it was written.
 
 When the rescuer's own session was lost, the others' may have been too: for GRACE_SECONDS nobody is
-dead for the lack of one. After a start of the server the store keeps such a time itself, as a
-rescuer that was not there cannot know. It ignores instants in the future: the clock was ahead.
+dead for the lack of one who has not been *back* since (see `Grace`). After a start of the server
+the store keeps such a time itself, as a rescuer that was not there cannot know. It ignores instants
+in the future: the clock was ahead.
 
 The store carries the sentence out, and only if it still holds: the beat is the same, the lock still
 free. A job that somebody else holds is passed over, and the worker's row stays until its last job
@@ -47,7 +48,7 @@ that may hold it for hours.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from math import inf
 from time import monotonic
 from typing import Final
@@ -108,6 +109,46 @@ class Life:
             self.lapsed()
 
 
+class Grace:
+    """Who may still come back, after the rescuer's own session was lost: who is *spared*.
+
+    Who is back has its session again, so the lack of one is a death like any other. Who has been
+    seen with its session since ours is new is back. If what ended ours was a start of the server,
+    or a failover, so is who has said under the present run of the server that it has a session,
+    whether we saw it or not: a follower that takes over after the leader's death has seen nobody.
+    Runs are told apart by what they are called, never by their order, so no clock matters.
+    Otherwise (a network, a proxy, an administrator) such a word may be older than the loss, and
+    says nothing.
+
+    Who has not said so under the present run is spared by a process that is new, too: after a
+    failover the store does not know that others have to find the server first.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._until = now + GRACE_SECONDS
+        self._words_count = True
+        self._seen: set[int] = set()
+
+    def begins(self, now: float, *, restarted: bool) -> None:
+        """Our own session was lost and is new; *restarted*: as the server has been."""
+        self._until = now + GRACE_SECONDS
+        self._words_count = restarted
+        self._seen = set()
+
+    def saw(self, sightings: Collection[Sighting], now: float) -> set[int]:
+        """Adds a look; answers who is spared."""
+        if now >= self._until:
+            self._seen.clear()
+            return set()
+        self._seen &= {each.worker for each in sightings}
+        self._seen |= {each.worker for each in sightings if each.well}
+        return {
+            each.worker
+            for each in sightings
+            if each.worker not in self._seen and not (each.back and self._words_count)
+        }
+
+
 class Watch:
     """How long each worker has been silent, or its session gone, while we saw the store work: one
     series of looks."""
@@ -124,7 +165,7 @@ class Watch:
         self._looked_at = now
         before, self._silence = self._silence, {}
         gone, self._gone = self._gone, {}
-        for worker, beat, well in sightings:
+        for worker, beat, well, _ in sightings:
             known, silent = before.get(worker, (beat, -passed))
             self._silence[worker] = beat, silent + passed if beat == known else 0.0
             if not well:

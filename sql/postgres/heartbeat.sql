@@ -8,7 +8,11 @@
 -- out:  id, lease, cancel_requested of those that are still held; a missing one was lost
 INSERT INTO pgqueue.worker AS w (id, running, pid, started_at, heartbeat_at, session, name, host, queues, info, asked)
 SELECT :worker::integer, :running::integer, p.pid, p.started_at, coalesce(:now::timestamptz, clock_timestamp()),
-       :session::boolean, p.name, p.host, p.queues, coalesce(p.info, '{}'), p.info ->> 'asked'
+       :session::boolean, p.name, p.host, p.queues,
+       coalesce(p.info, '{}') || CASE WHEN :session::boolean
+                                      THEN jsonb_build_object('server', extract(epoch FROM pg_postmaster_start_time())::text)
+                                      ELSE '{}' END,
+       p.info ->> 'asked'
 FROM jsonb_to_record(:profile::jsonb)
      AS p(pid integer, started_at timestamptz, name text, host text, queues text[], info jsonb)
 WHERE NOT EXISTS (

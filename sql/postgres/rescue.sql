@@ -5,6 +5,7 @@
 --               or null: all that have sent no heartbeat for frozen_seconds by the store's clock
 --       gone    JSON array or null: the workers whose session a rescuer has seen missing for patience_seconds: if
 --               somebody holds such a worker's row, nothing can be noted there
+--       spared  JSON array or null: the workers that may still come back, as a rescuer knows
 --       frozen_seconds
 --       ends    integer: take at most so many whose time is up (cancelled, discarded); null: all
 --       max_rescues       integer · keep, now   as for complete
@@ -14,23 +15,31 @@
 -- then: parts/archive, parts/settle
 -- trap: a process is dead when its session is dead: the kernel closes a killed process's socket, and that
 --       frees its lock, however busy the interpreter was. The second sighting counts, because a
---       live worker that lost its connection takes the lock again at once; after a restart of the
---       server all have lost theirs, and have ten seconds. An instant in the future is none: the
---       clock was ahead. A job that somebody holds is passed over; its worker stays dead, with the
+--       live worker that lost its connection takes the lock again at once; after a start of the
+--       server all have lost theirs, and have ten seconds, but not who has spoken since on a session of
+--       its own: that is told by which start its row names, as clocks may be set meanwhile. An instant in
+--       the future is none: the clock was ahead. A job that somebody holds is passed over; its worker stays dead, with the
 --       jobs that remain, until the last one is taken. A worker whose row somebody holds cannot speak, so its
 --       silence says nothing, but its session does. The scan for a dead worker's
 --       jobs reads the live table once: lease columns have no index, as claims are many and deaths few.
 --       Only the children of jobs that end may still have to be waited for: not for long.
 WITH clock AS MATERIALIZED (
-    SELECT coalesce(:now::timestamptz, clock_timestamp()) AS instant
+    SELECT instant, extract(epoch FROM pg_postmaster_start_time())::text AS server,
+           pg_postmaster_start_time() BETWEEN instant - interval '10 seconds' AND instant AS is_new
+    FROM (SELECT coalesce(:now::timestamptz, clock_timestamp()) AS instant) AS now
 ), present AS MATERIALIZED (
     SELECT objid::bigint AS worker
     FROM pg_locks
     WHERE locktype = 'advisory' AND granted AND objsubid = 2
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND classid::bigint = hashtext('pgqueue')::bigint & 4294967295
+), excused AS MATERIALIZED (
+    SELECT jsonb_array_elements_text(:spared::jsonb)::integer AS worker
+    UNION ALL
+    SELECT w.id FROM pgqueue.worker AS w, clock WHERE is_new AND w.info ->> 'server' IS DISTINCT FROM server
 ), doubtful AS MATERIALIZED (
-    SELECT w.id, w.name, w.remaining, w.suspected_at, w.session AND w.id NOT IN (SELECT worker FROM present) AS absent,
+    SELECT w.id, w.name, w.remaining, w.suspected_at,
+           w.session AND w.id NOT IN (SELECT worker FROM present) AND w.id NOT IN (SELECT worker FROM excused) AS absent,
            CASE WHEN :silent::jsonb IS NULL
                 THEN w.heartbeat_at <= instant - make_interval(secs => :frozen_seconds::float8)
                 ELSE coalesce(:silent::jsonb ->> w.id::text = extract(epoch FROM w.heartbeat_at)::text, false) END AS frozen
@@ -49,8 +58,7 @@ WITH clock AS MATERIALIZED (
     FROM doubtful AS d, clock
     WHERE w.id = d.id
       AND CASE WHEN d.absent
-               THEN (d.suspected_at IS NULL OR d.suspected_at > instant)
-                    AND pg_postmaster_start_time() NOT BETWEEN instant - interval '10 seconds' AND instant
+               THEN d.suspected_at IS NULL OR d.suspected_at > instant
                ELSE d.suspected_at IS NOT NULL END
 ), dead AS (
     SELECT d.*
@@ -59,10 +67,10 @@ WITH clock AS MATERIALIZED (
        OR d.absent AND d.suspected_at <= instant - make_interval(secs => :patience_seconds::float8)
 ), out_of_reach AS (
     SELECT w.id, w.name, w.remaining
-    FROM pgqueue.worker AS w, clock
+    FROM pgqueue.worker AS w
     WHERE w.id = ANY (ARRAY(SELECT jsonb_array_elements_text(:gone::jsonb)::integer))
       AND w.session AND w.id NOT IN (SELECT worker FROM present) AND w.id NOT IN (SELECT id FROM doubtful)
-      AND pg_postmaster_start_time() NOT BETWEEN instant - interval '10 seconds' AND instant
+      AND w.id NOT IN (SELECT worker FROM excused)
 )
 SELECT set_config('lock_timeout', '100ms', true),
        set_config('pgqueue_local.dead', coalesce(jsonb_object_agg(

@@ -2,7 +2,8 @@
 --
 -- in:   nothing
 -- out:  id · beat: text that changes with each sign of life · well: its session, if it has one, exists, and
---       no rescuer has suspected it or taken jobs from it
+--       no rescuer has suspected it or taken jobs from it · back: its last sign of life came from a session
+--       under this run of the server
 -- trap: asked every second, so one short statement that reads. How long ago a beat was is not
 --       answered: the rescuer measures that by its own clock (worker/life.py).
 WITH present AS MATERIALIZED (
@@ -13,5 +14,6 @@ WITH present AS MATERIALIZED (
       AND classid::bigint = hashtext('pgqueue')::bigint & 4294967295
 )
 SELECT w.id, extract(epoch FROM w.heartbeat_at)::text,
-       w.suspected_at IS NULL AND w.remaining IS NULL AND (NOT w.session OR w.id IN (SELECT worker FROM present))
+       w.suspected_at IS NULL AND w.remaining IS NULL AND (NOT w.session OR w.id IN (SELECT worker FROM present)),
+       w.info ->> 'server' IS NOT DISTINCT FROM extract(epoch FROM pg_postmaster_start_time())::text
 FROM pgqueue.worker AS w;

@@ -7,14 +7,9 @@
 -- out:  id, lease, cancel_requested of those that are still held; a missing one was lost
 -- uses: lib/worker, lib/job
 -- full: goes on
-local worker = read_worker(given.worker)
-local beats = beats_in(given.profile)
+local worker, beats = read_worker(given.worker), beats_in(given.profile)
 if not (worker and beats and beats == beats_in(worker[PROFILE]) and not worker[SUSPECTED_AT]) then
-    worker = worker or {[ASKED] = asked_in(given.profile)}
-    worker[PROFILE] = given.profile
-    worker[RUNNING], worker[HEARTBEAT_AT], worker[SUSPECTED_AT] = given.running, clock(given), false
-    worker[SESSION] = given.session
-    write_worker(given.worker, worker)
+    speaks(given.worker, given)
 end
 
 local ids, rows = {}, {}

@@ -3,6 +3,7 @@
 -- in:   patience_seconds  how long a worker must have been absent
 --       silent  {worker: beat} of those that were seen to be silent for too long, as watch says it; or
 --               nothing: all that have sent no heartbeat for frozen_seconds by the store's clock
+--       spared  list or nothing: the workers that may still come back, as a rescuer knows
 --       frozen_seconds
 --       max_rescues       · keep, now   as for complete
 -- out:  id, state, worker, task of each job taken from a dead worker; and one row without an id whose state is
@@ -10,8 +11,8 @@
 -- uses: lib/settle, lib/worker, lib/identity
 -- full: goes on
 -- trap: the second sighting counts, because a live worker that lost its connection is present again at once. After a
---       restart, or on a replica that has become the primary, nobody is: that is another run_id, and gives
---       them ten seconds. An instant in the future is none: the clock was ahead.
+--       restart, or on a replica that has become the primary, nobody is: that is another run_id, and gives ten
+--       seconds to those whose record does not name it, as they have not spoken since. An instant in the future is none: the clock was ahead.
 local CHUNK, GRACE = 1000, 10 * 1000000
 if not is_settled(given) then return end
 local now = clock(given)
@@ -28,18 +29,22 @@ local function is_frozen(id, worker)
     return now - worker[HEARTBEAT_AT] >= micro(given.frozen_seconds)
 end
 
+local spared = {}
+for _, id in ipairs(given.spared or {}) do spared[id] = true end
+
 local rows, alive = {}, 0
 local jobs, back_ids, back, ended, ended_ids, endings = {}, {}, {}, {}, {}, {}
 for _, entry in ipairs(read_workers()) do
     local id, worker = entry[1], entry[2]
-    local present = not worker[SESSION] or is_present(id)
+    local excused = spared[id] or not settled_in and worker[SERVER] ~= run
+    local present = not worker[SESSION] or is_present(id) or excused
     local dead = is_frozen(id, worker)
     if not dead and present and worker[SUSPECTED_AT] then
         worker[SUSPECTED_AT] = false
         write_worker(id, worker)
     elseif not dead and not present and worker[SUSPECTED_AT] and worker[SUSPECTED_AT] <= now then
-        dead = settled_in and now - worker[SUSPECTED_AT] >= micro(given.patience_seconds)
-    elseif not dead and not present and settled_in then
+        dead = now - worker[SUSPECTED_AT] >= micro(given.patience_seconds)
+    elseif not dead and not present then
         worker[SUSPECTED_AT] = now
         write_worker(id, worker)
     end

@@ -3,6 +3,7 @@
 -- in:   patience_seconds  how long a worker's presence lock must have been free
 --       silent  JSON {worker: beat} of those that were seen to be silent for too long, as watch says it;
 --               or null: all that have sent no heartbeat for frozen_seconds by the store's clock
+--       spared  JSON array or null: the workers that may still come back, as a rescuer knows
 --       frozen_seconds
 --       max_rescues       integer · keep, now   as for complete
 --       present JSON array of the workers whose presence locks are held
@@ -13,8 +14,9 @@
 --       worker that reopens its session takes the lock again at once; an instant in the future is none. The scan for a dead worker's jobs
 --       reads the live table once: lease columns have no index, as claims are many and deaths few.
 UPDATE pgqueue_worker
-SET suspected_at = iif(id IN (SELECT value FROM json_each(:present)), NULL, :now)
-WHERE session AND iif(id IN (SELECT value FROM json_each(:present)),
+SET suspected_at = iif(id IN (SELECT value FROM json_each(:present) UNION ALL SELECT value FROM json_each(:spared)),
+                       NULL, :now)
+WHERE session AND iif(id IN (SELECT value FROM json_each(:present) UNION ALL SELECT value FROM json_each(:spared)),
                       suspected_at IS NOT NULL, suspected_at IS NULL OR suspected_at > :now);
 
 SELECT json_group_object(id, name) AS ":dead"

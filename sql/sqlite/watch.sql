@@ -2,7 +2,8 @@
 --
 -- in:   present JSON array of the workers whose presence locks are held
 -- out:  id · beat: text that changes with each sign of life · well: its lock, if it has one, is held, and
---       nobody has suspected it
+--       nobody has suspected it · back: true; no server starts here
 SELECT id, CAST(heartbeat_at AS TEXT),
-       suspected_at IS NULL AND (NOT session OR id IN (SELECT value FROM json_each(:present)))
+       suspected_at IS NULL AND (NOT session OR id IN (SELECT value FROM json_each(:present))),
+       true
 FROM pgqueue_worker;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -313,20 +313,68 @@ def test_a_session_in_another_database_is_nobodys_life_here(store: Store, empty_
         assert list(store.workers()) == [other]
 
 
+def started_at(backend: PostgresBackend) -> datetime:
+    with psycopg.connect(backend.url) as connection:
+        [(started,)] = connection.execute("SELECT pg_postmaster_start_time()").fetchall()
+    assert isinstance(started, datetime)
+    return started
+
+
+def forget_server(backend: PostgresBackend) -> None:
+    """The last sign of life came under an earlier run of the server."""
+    with psycopg.connect(backend.url) as connection:
+        earlier = """UPDATE pgqueue.worker SET info = info || '{"server": "1"}'"""
+        connection.execute(earlier)
+
+
 def test_after_a_restart_of_the_server_all_may_come_back(
     store: Store, backend: PostgresBackend
 ) -> None:
     """All sessions are lost, and nobody has died."""
-    with psycopg.connect(backend.url) as connection:
-        [(started,)] = connection.execute("SELECT pg_postmaster_start_time()").fetchall()
+    started = started_at(backend)
     store.now = started + timedelta(seconds=9)
     store.has_session(store.worker)
+    forget_server(backend)
     store.rescue()
     assert store.workers()[store.worker].suspected_at is None
 
     store.passes(seconds=2)
     store.rescue()
     assert store.workers()[store.worker].suspected_at == store.now
+
+
+@pytest.mark.parametrize("clock", ["right", "set back since"])
+def test_who_has_spoken_since_the_servers_start_is_dead_like_any_other(
+    store: Store, backend: PostgresBackend, clock: str
+) -> None:
+    store.now = started_at(backend) + timedelta(seconds=5 if clock == "right" else -3600)
+    dead = store.join().worker
+    job = store.running(by=dead)
+    store.has_session(dead)
+
+    assert store.rescue(silent={}).jobs == []
+    store.passes(seconds=0.9)
+    assert store.rescue(silent={}).jobs == []
+    store.passes(seconds=0.1)
+    assert [saved.id for saved in store.rescue(silent={}).jobs] == [job.id]
+
+
+def test_who_spoke_last_before_the_servers_start_may_come_back_whatever_the_clock_said(
+    store: Store, backend: PostgresBackend
+) -> None:
+    """The clock was ahead by an hour until the server was started anew."""
+    worker = store.join().worker
+    job = store.running(by=worker)
+    store.now = started_at(backend) + timedelta(hours=1)
+    store.has_session(worker)
+    forget_server(backend)
+    store.now = started_at(backend) + timedelta(seconds=2)
+    for _ in range(7):
+        assert store.rescue(silent={}).jobs == []
+        store.passes(seconds=1)
+    store.has_session(worker)
+
+    assert store.complete(job) == {job.id}
 
 
 async def test_cancel_finds_what_failed_meanwhile_waiting(store: Store, racer: Racers) -> None:

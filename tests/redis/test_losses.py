@@ -12,7 +12,7 @@ import pytest
 from pgqueue import operations
 from pgqueue.backends.redis import RedisBackend
 from pgqueue.jobs.job import NewJob
-from pgqueue.operations import Rescue
+from pgqueue.operations import Rescue, Sighting
 from pgqueue.operations.leases import BLOCK
 from pgqueue.testing.conformance import PROFILE, Store, a_job
 from tests import valkey
@@ -102,8 +102,35 @@ def test_after_a_restart_everybody_has_ten_seconds_to_come_back(
     assert store.state(job) == "running"
     store.now = datetime.now(UTC) + timedelta(seconds=11)
     store.heartbeat()
+    assert store.rescue(patience=timedelta(0)).jobs == []
     assert [saved.id for saved in store.rescue(patience=timedelta(0)).jobs] == [job.id]
     store.backend.close()
+
+
+def test_who_has_spoken_since_a_restart_is_dead_like_any_other(
+    serve: Callable[..., Valkey],
+) -> None:
+    server = serve("--appendonly", "yes")
+    store = Store(RedisBackend(server.url))
+    worker = store.join().worker
+    job = store.running(by=worker)
+    store.has_session(worker)
+    store.now = None
+    assert store.rescue().jobs == []
+    crash(server)
+    assert [each.back for each in sighted(store, worker)] == [False]
+    assert store.rescue(silent={}).jobs == []
+
+    store.has_session(worker)
+    assert [each.back for each in sighted(store, worker)] == [True]
+    assert store.rescue(silent={}, patience=timedelta(0)).jobs == []
+
+    assert [saved.id for saved in store.rescue(silent={}, patience=timedelta(0)).jobs] == [job.id]
+    store.backend.close()
+
+
+def sighted(store: Store, worker: int) -> list[Sighting]:
+    return [each for each in store.do(operations.watch()) if each.worker == worker]
 
 
 @pytest.mark.parametrize("state", ["live", "archived"])

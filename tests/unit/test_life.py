@@ -9,7 +9,7 @@ import pytest
 
 from pgqueue.operations import Sighting
 from pgqueue.worker import life
-from pgqueue.worker.life import LONGEST_GAP_SECONDS, Life, Watch
+from pgqueue.worker.life import GRACE_SECONDS, LONGEST_GAP_SECONDS, Grace, Life, Watch
 
 
 def looks(watch: Watch, at: Iterable[float], beat: str = "1") -> None:
@@ -80,6 +80,64 @@ def test_who_left_and_is_seen_again_is_new() -> None:
     looks(watch, [61, 62])
 
     assert watch.frozen == {}
+
+
+# After a loss of the rescuer's own session
+
+THERE, AWAY = Sighting(7, "1", well=True), Sighting(7, "1", well=False, back=False)
+SPOKE_AND_DIED = Sighting(7, "2", well=False, back=True)
+
+
+def after_a_loss(*, restarted: bool) -> Grace:
+    grace = Grace(0)
+    grace.begins(100, restarted=restarted)
+    return grace
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_who_has_not_been_back_is_spared_and_not_for_ever(restarted: bool) -> None:
+    grace = after_a_loss(restarted=restarted)
+
+    assert grace.saw([AWAY], 100 + GRACE_SECONDS - 0.1) == {7}
+    assert grace.saw([AWAY], 100 + GRACE_SECONDS) == set()
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_who_was_seen_with_its_session_is_spared_no_more(restarted: bool) -> None:
+    grace = after_a_loss(restarted=restarted)
+    assert grace.saw([THERE], 100) == set()
+
+    assert grace.saw([AWAY], 101) == set()
+
+
+def test_another_loss_counts_anew() -> None:
+    grace = after_a_loss(restarted=False)
+    grace.saw([THERE], 100)
+    grace.begins(101, restarted=False)
+
+    assert grace.saw([AWAY], 102) == {7}
+
+
+def test_who_has_spoken_since_the_server_is_new_was_back_although_we_have_not_seen_it() -> None:
+    assert after_a_loss(restarted=True).saw([SPOKE_AND_DIED], 100) == set()
+
+
+def test_where_the_server_is_the_same_that_may_have_been_before_the_loss() -> None:
+    assert after_a_loss(restarted=False).saw([SPOKE_AND_DIED], 100) == {7}
+
+
+def test_a_new_process_spares_those_who_have_not_found_the_server_yet() -> None:
+    grace = Grace(100)
+
+    assert grace.saw([AWAY, SPOKE_AND_DIED._replace(worker=8)], 101) == {7}
+
+
+def test_who_left_and_comes_again_is_not_known_any_more() -> None:
+    grace = after_a_loss(restarted=False)
+    grace.saw([THERE], 100)
+    grace.saw([], 101)
+
+    assert grace.saw([AWAY], 102) == {7}
 
 
 @pytest.fixture

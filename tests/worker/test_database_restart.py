@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Iterator
+from time import monotonic
 
 import psycopg
 import pytest
@@ -18,6 +19,8 @@ from tests.worker import shop as tasks
 from tests.worker.conftest import Start
 from tests.worker.process import Shop, eventually
 from tests.worker.store import Store
+
+RESCUED_WITHIN = 6.0  # those who are away have ten seconds
 
 
 @pytest.fixture
@@ -54,6 +57,37 @@ def test_jobs_in_hand_finish_and_are_reported(
     eventually(lambda: store.all_finished(more))
     for worker in (first, second):
         assert not re.search("rescued|lease was lost|too late|Traceback", worker.log), worker.log
+        worker.send(signal.SIGTERM)
+        assert worker.ends() == 0
+
+
+@pytest.mark.parametrize("victim", ["the leader", "a follower"])
+def test_the_jobs_of_a_worker_that_is_killed_soon_after_a_restart_do_not_wait_for_those_away(
+    victim: str, server: Server, start: Start, store: Store, shop: Shop
+) -> None:
+    """It was back, so nobody waits for it to come back."""
+    leader = start(concurrency=20)
+    leader.logs("leads")
+    follower = start(queues="other").started()
+    killed, other = (leader, follower) if victim == "the leader" else (follower, leader)
+    queue = "default" if killed is leader else "other"
+    handles = store.enqueue(*[tasks.pack.job().options(queue=queue) for _ in range(5)])
+    eventually(lambda: len(shop.marks("start")) == 5)
+    third = start(queues="other,default", concurrency=20).started()
+    server.restart("fast")
+    since = "session AND heartbeat_at > pg_postmaster_start_time()"
+    eventually(lambda: store.value(f"SELECT count(*) FROM pgqueue.worker WHERE {since}") == 3)
+
+    killed.kill()
+    killed_at = monotonic()
+    eventually(lambda: len(shop.marks("start")) == 10)
+
+    took = monotonic() - killed_at
+    print(f"{victim} was killed, its jobs ran {took:.2f} s later")
+    assert took < RESCUED_WITHIN
+    shop.open()
+    eventually(lambda: store.all_finished(handles))
+    for worker in (other, third):
         worker.send(signal.SIGTERM)
         assert worker.ends() == 0
 

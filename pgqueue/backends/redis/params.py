@@ -60,6 +60,7 @@ _DOCUMENTS: Final = frozenset(
         "queues",
         "replaced",
         "silent",
+        "spared",
         "states",
         "tags",
         "topics",

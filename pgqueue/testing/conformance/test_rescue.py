@@ -210,7 +210,7 @@ def test_a_rescue_of_nothing_says_how_many_workers_live(store: Store) -> None:
 
 
 def beats(store: Store) -> dict[int, str]:
-    return {worker: beat for worker, beat, _ in store.do(operations.watch())}
+    return {each.worker: each.beat for each in store.do(operations.watch())}
 
 
 def test_a_worker_that_was_watched_in_its_silence_is_dead_whatever_the_clock_says(
@@ -284,6 +284,38 @@ def test_a_worker_without_its_session_is_dead_at_the_second_sighting(store: Stor
     store.passes(seconds=0.1)
     assert [saved.id for saved in store.rescue().jobs] == [job.id]
     assert dead not in store.workers()
+
+
+@needs("sessions")
+def test_who_may_still_come_back_is_not_dead_for_lack_of_a_session(store: Store) -> None:
+    worker = store.join().worker
+    job = store.running(by=worker)
+    store.has_session(worker)
+    store.rescue(silent={})
+    store.passes(seconds=2)
+
+    assert store.rescue(silent={}, spared=[worker]).jobs == []
+    assert store.workers()[worker].suspected_at is None
+    assert store.rescue(silent={}).jobs == []
+    store.passes(seconds=1)
+    assert [saved.id for saved in store.rescue(silent={}).jobs] == [job.id]
+
+
+@needs("sessions")
+def test_who_is_spared_is_dead_once_silent_for_too_long(store: Store) -> None:
+    worker = store.join().worker
+    job = store.running(by=worker)
+    store.has_session(worker)
+
+    rescued = store.rescue(silent=beats(store), spared=[worker]).jobs
+    assert [saved.id for saved in rescued] == [job.id]
+
+
+@needs("sessions")
+def test_who_speaks_on_a_session_is_seen_to_be_back(store: Store) -> None:
+    store.has_session(store.worker)
+
+    assert [each.back for each in store.do(operations.watch())] == [True]
 
 
 @needs("sessions")

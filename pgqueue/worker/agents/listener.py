@@ -55,6 +55,9 @@ class Listener(Service):
         self.drops: list[Callable[[], int]] = []  # called when nothing in hand is ours any more
         self.declare: Callable[[AsyncOperationRunner], Awaitable[None]] | None = None  # joined anew
         self.store_id: str | None = None
+        self._server: str | None = None
+        self._found: str | None = None  # the run of the server behind the session, not yet in use
+        self.restarted = False  # whether the session before this one had another run of the server
         self.beats = 0
         self.asked: Asked | None = None  # of us, by somebody; it holds for who we go on as
         self._dropped = 0
@@ -74,7 +77,7 @@ class Listener(Service):
         self.membership = await self.line.insist(operations.join(self._profile), on=TROUBLE)
         if "whereabouts" in self._backend.capabilities:
             found = await self.line.insist(operations.whereabouts(), on=TROUBLE)
-            self.store_id = found.store_id
+            self.store_id, self._server = found.store_id, found.server
         try:
             self.present = await self._session.present(self.worker)
             await self._declare(set())
@@ -101,6 +104,8 @@ class Listener(Service):
             return None
         worker, beats = self.worker, self.beats  # as they are now: the answer may be overtaken
         found = await line.execute(operations.whereabouts(worker))
+        if line is self._session:
+            self._found = found.server
         if found.moved:
             raise StoreUnavailable("another copy of the queue answers there; see `pgqueue adopt`")
         if found.store_id != self.store_id:
@@ -243,6 +248,7 @@ class Listener(Service):
             if (why := await self._stranger(self._session)) is not None:
                 await self._join_anew(why)
             self.present = await self._session.present(self.worker)
+            self.restarted, self._server = self._found != self._server, self._found
             self._look(None)
         self._changed.set()
 

@@ -12,23 +12,22 @@ from pgqueue.errors import StoreBusy
 from pgqueue.jobs.job import State
 from pgqueue.operations import Rescued
 from pgqueue.worker.agents.listener import Listener
-from pgqueue.worker.life import GRACE_SECONDS, Watch
+from pgqueue.worker.life import Grace, Watch
 from pgqueue.worker.service import Service, happens, log
 
 RESCUE_SECONDS = 1.0
 ALONE_SECONDS = 30.0
 LONGEST_RETRY_SECONDS = 8.0  # between two tries to take the jobs of one whose row is held
-NOBODY_YET = timedelta(days=36_500)  # a patience that no absence exceeds, whatever the clock says
 
 
 class Rescuer(Service):
     """Takes jobs away from dead workers.
 
     Who is dead: see life.py. When our own connection was lost, the others' may have been too, so
-    they get a grace period to come back. A worker that is alone looks seldom. It is woken by one
-    that joins, and by a new session of its own, which may have missed that one. Jobs that become
-    available are announced on the very session on which we listen, and a session is not woken by
-    itself: hence *wake*.
+    who has not come back yet is spared for a while. A worker that is alone looks seldom. It is
+    woken by one that joins, and by a new session of its own, which may have missed that one. Jobs
+    that become available are announced on the very session on which we listen, and a session is not
+    woken by itself: hence *wake*.
 
     A job that was cancelled, or rescued too often, ends instead of becoming available. That touches
     its children, and somebody's transaction may hold one of those. Then the jobs that only become
@@ -56,7 +55,7 @@ class Rescuer(Service):
         self._watch = Watch(frozen_after)
         self._ends: int | None = None
         self._woken = asyncio.Event()
-        self._calm_at = 0.0
+        self._grace = Grace(monotonic())
         self._tries: dict[int, tuple[float, float]] = {}  # by worker: when, and how long after
 
     def woken(self) -> None:
@@ -65,7 +64,7 @@ class Rescuer(Service):
 
     def unsettled(self) -> None:
         """Our own session was lost and is new; the others' may be lost, or be about to be."""
-        self._calm_at = monotonic() + GRACE_SECONDS
+        self._grace.begins(monotonic(), restarted=self._listener.restarted)
         self._watch = Watch(self._frozen_after)
         self._woken.set()
 
@@ -81,21 +80,22 @@ class Rescuer(Service):
             self._others = others
             if watch is self._watch:
                 watch.saw(sightings, looked_at)
+                spared = self._grace.saw(sightings, looked_at)
                 if watch.frozen or not all(each.well for each in sightings):
-                    await self._rescue(watch)
+                    await self._rescue(watch, spared)
                 else:
                     self._ends = None
             self._woken.clear()
             await happens(self._woken, RESCUE_SECONDS if len(sightings) > 1 else ALONE_SECONDS)
 
-    async def _rescue(self, watch: Watch) -> None:
-        silent, gone = watch.frozen, self._gone(watch)
+    async def _rescue(self, watch: Watch, spared: set[int]) -> None:
+        silent, gone = watch.frozen, self._gone(watch, spared)
         try:
-            jobs = await self._take(silent, gone)
+            jobs = await self._take(silent, gone, spared)
         except StoreBusy as busy:
             log.debug("rescue passes over jobs that end, for now: %s", busy)
             self._ends = 0
-            jobs = await self._take(silent, gone)
+            jobs = await self._take(silent, gone, spared)
             self._ends = 1
         for job in jobs:
             log.warning(
@@ -109,14 +109,12 @@ class Rescuer(Service):
         robbed = {job.worker for job in jobs}
         watch.spared(silent.keys() - robbed)
 
-    def _gone(self, watch: Watch) -> set[int]:
+    def _gone(self, watch: Watch, spared: set[int]) -> set[int]:
         """Whose jobs to take even while somebody holds the worker's row. What was taken cannot be
         noted there, so each try reads the whole live table: after a gap, which doubles."""
         now, gone = monotonic(), set[int]()
-        if now < self._calm_at:
-            return gone
         before, self._tries = self._tries, {}
-        for worker in watch.gone(RESCUE_SECONDS):
+        for worker in watch.gone(RESCUE_SECONDS) - spared:
             at, gap = before.get(worker, (now, RESCUE_SECONDS))
             if at <= now:
                 gone.add(worker)
@@ -124,12 +122,14 @@ class Rescuer(Service):
             self._tries[worker] = at, gap
         return gone
 
-    async def _take(self, silent: dict[int, str], gone: set[int]) -> list[Rescued]:
-        settled = monotonic() >= self._calm_at
+    async def _take(
+        self, silent: dict[int, str], gone: set[int], spared: set[int]
+    ) -> list[Rescued]:
         operation = operations.rescue(
-            patience=timedelta(seconds=RESCUE_SECONDS) if settled else NOBODY_YET,
+            patience=timedelta(seconds=RESCUE_SECONDS),
             silent=silent,
             gone=gone,
+            spared=spared,
             ends=self._ends,
             max_rescues=self._max_rescues,
             keep=self._keep,

@@ -2,9 +2,9 @@
 --
 -- in:   id
 -- out:  functions
--- uses: lib/store, lib/instant
+-- uses: lib/store, lib/instant, lib/identity
 -- trap: a profile {name, host, pid, queues, started_at, info} is the JSON text that the worker gave.
-local PROFILE, RUNNING, HEARTBEAT_AT, SUSPECTED_AT, SESSION, ASKED = 1, 2, 3, 4, 5, 6
+local PROFILE, RUNNING, HEARTBEAT_AT, SUSPECTED_AT, SESSION, ASKED, SERVER = 1, 2, 3, 4, 5, 6, 7
 
 local function read_worker(id)
     local packed = id and call('HGET', root .. 'worker', id)
@@ -33,6 +33,17 @@ end
 
 -- Which sign of life of its worker a profile belongs to; nil if it does not say.
 local function beats_in(profile) return (cjson.decode(profile).info or {}).beats end
+
+-- A sign of life. SERVER: the run of the server under which its session lived, if it had one.
+local function speaks(id, given)
+    local worker = read_worker(id) or {[ASKED] = asked_in(given.profile)}
+    worker[PROFILE] = given.profile
+    worker[RUNNING], worker[HEARTBEAT_AT], worker[SUSPECTED_AT] = given.running, clock(given), false
+    worker[SESSION], worker[ASKED] = given.session, worker[ASKED] or false
+    worker[SERVER] = given.session and run_id()
+    write_worker(id, worker)
+    return worker
+end
 
 local function worker_text(id, worker, more)
     return joined({'"id":' .. text(id), inside(worker[PROFILE]), '"running":' .. text(worker[RUNNING]),
