@@ -47,6 +47,7 @@ from pgqueue.operations.schedules import (
 from pgqueue.operations.topics import DUE
 
 _ROUNDS: Final = 10
+_SECOND: Final = " next"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +208,12 @@ def _stuck(row: ScheduleRow | Unreadable, why: str) -> ToFire:
 def _keys(each: ToFire) -> tuple[str, ...]:
     """The keys of unfinished jobs among which the next one of a schedule looks for its place."""
     first = overlap_key(each.advance.name)
-    return (first, f"{first} next") if each.overlap in ("next", "replace") else ()
+    return (first, first + _SECOND) if each.overlap in ("next", "replace") else ()
+
+
+def _twin(key: str) -> str:
+    """The other key of the same schedule."""
+    return key.removesuffix(_SECOND) if key.endswith(_SECOND) else key + _SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +244,7 @@ def _enqueue(
         # One that is not there has ended since its key was read: then the key is free.
         left = {job for job, state in states.items() if state == State.RUNNING}
         holders = {key: h for key, h in holders.items() if h.id in left or h.id not in old}
-    after = [holders[key].id for key in _held("next", wanted, holders)]
-    there: set[int] = (yield hold(sorted({*old, *after}))) if old or after else set()
+    holders, there = yield from _kept(wanted, holders, set(old), now)
     taken: dict[str, NewJob[Any] | Holder] = dict(holders)
     last = {each.advance.name: at for each, at, _ in wanted if each.overlap == "replace"}
     placed = [
@@ -262,6 +267,34 @@ def _enqueue(
     new = [job for job in jobs if made[id(job)].created]
     told.topics |= {job.queue for job in new if not job.edges and job.run_at is None}
     told.topics |= {DUE for job in new if job.run_at is not None}
+
+
+def _kept(
+    wanted: Sequence[tuple[ToFire, datetime, NewJob[Any]]],
+    holders: dict[str, Holder],
+    old: set[int],
+    now: datetime | None,
+) -> Plan[tuple[dict[str, Holder], set[int]]]:
+    """Keep from ending who is in the way of the jobs that are *wanted*; answer who has the keys
+    now, and which of them exist.
+
+    Who ended before that has freed a key: where both of a schedule seem to be held, and an instant
+    would be skipped, they are read again, and who has one by now is kept, too.
+    """
+    asked, there = set[int](), set[int]()
+    for _ in range(_ROUNDS):
+        held = _held("next", wanted, holders)
+        new = ({holders[key].id for key in held} | old) - asked
+        if not new:
+            break
+        there |= yield hold(sorted(new))
+        asked |= new
+        full = [key for key in held if _twin(key) in held]
+        if not full:
+            break
+        dealt = yield fired([], full, now=now)
+        holders = {key: h for key, h in holders.items() if key not in full} | dealt.holders
+    return holders, there
 
 
 def _held(

@@ -61,3 +61,45 @@ def test_the_newer_job_is_made_when_the_older_one_ends_and_the_one_behind_it_beg
     assert store.job(jobs[1]).cancel_requested
     store.fail(in_hands(store, jobs[1]), verdict="cancel")
     assert store.take().id == became.job
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_an_instant_is_not_skipped_for_a_job_that_ends_while_the_schedule_fires(
+    store: Store, both: bool
+) -> None:
+    add(store, a_row(overlap="next"))
+    store.passes(minutes=1)
+    [first] = store.fire().became
+    running = store.take()
+    store.passes(minutes=1)
+    [second] = store.fire().became
+    assert store.states(first.job or 0, second.job or 0) == ["running", "blocked"]
+    store.passes(minutes=1)
+
+    def goes_on() -> None:
+        store.complete(running)
+        if both:
+            store.complete(store.take())
+
+    [became] = fire(store, goes_on, after="fired").became
+
+    assert became.outcome == "fired"
+    assert became.job not in (first.job, second.job)
+    assert store.state(became.job or 0) == ("available" if both else "blocked")
+    if not both:
+        store.complete(store.take())
+    assert store.take().id == became.job
+
+
+def test_of_two_that_go_on_one_still_waits_and_the_instant_is_skipped(store: Store) -> None:
+    add(store, a_row(overlap="next"))
+    for _ in range(2):
+        store.passes(minutes=1)
+        [last] = store.fire().became
+        if store.state(last.job or 0) == "available":
+            store.take()
+    store.passes(minutes=1)
+
+    [became] = fire(store, lambda: None, after="fired").became
+
+    assert (became.outcome, became.job) == ("skipped", last.job)
