@@ -7,7 +7,7 @@
       import pgqueue.migrations
 
       def upgrade() -> None:
-          pgqueue.migrations.upgrade(op.get_bind(), to="0012")
+          pgqueue.migrations.upgrade(op.get_bind(), to="0013")
 
 * `psql --single-transaction -f sql/postgres/schema/0001_jobs.sql -f …`, each file in turn.
 

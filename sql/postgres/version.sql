@@ -5,7 +5,8 @@
 -- trap: a dump without data, and a test suite that truncates all tables, leave the tables and empty this one: then
 --       the version is what the catalog shows of each schema file.
 SELECT coalesce(max(version), (
-    SELECT CASE WHEN EXISTS (SELECT FROM pg_attribute AS a
+    SELECT CASE WHEN to_regproc('pgqueue.is_sound') IS NOT NULL THEN '0013'
+                WHEN EXISTS (SELECT FROM pg_attribute AS a
                              WHERE a.attrelid = to_regclass('pgqueue.worker') AND a.attname = 'asked'
                                AND NOT a.attisdropped) THEN '0012'
                 WHEN to_regclass('pgqueue.audit_at') IS NOT NULL THEN '0011'

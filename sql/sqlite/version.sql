@@ -2,9 +2,10 @@
 --
 -- in:   nothing
 -- out:  version
--- trap: a test suite that empties all tables leaves the tables and not the note: then what a file has made says it.
+-- trap: a test suite that empties all tables leaves the tables and not the note: then what a file has made says it. 0013 makes
+--       nothing, so the tables of 0012 are its own.
 SELECT coalesce(max(version), (
-    SELECT max(CASE WHEN EXISTS (SELECT 1 FROM pragma_table_info('pgqueue_worker') WHERE name = 'asked') THEN '0012'
+    SELECT max(CASE WHEN EXISTS (SELECT 1 FROM pragma_table_info('pgqueue_worker') WHERE name = 'asked') THEN '0013'
                     WHEN EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'pgqueue_audit_at') THEN '0011'
                     WHEN EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'pgqueue_recent') THEN '0010'
                     WHEN EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'pgqueue_tally') THEN '0009'

@@ -48,7 +48,7 @@ revision, down_revision = "a1", None
 
 def upgrade():
     op.create_table("orders", sa.Column("id", sa.BigInteger, primary_key=True))
-    pgqueue.migrations.upgrade(op.get_bind(), to="0012")
+    pgqueue.migrations.upgrade(op.get_bind(), to="0013")
 
 
 def downgrade():
@@ -82,7 +82,7 @@ def test_it_leads_to_the_same_schema_and_back(
     empty_url: str, postgres_url: str, shop: Path
 ) -> None:
     alembic(shop, empty_url, "upgrade", "head")
-    assert migrations.check(empty_url) == "0012"
+    assert migrations.check(empty_url) == "0013"
     assert catalog(empty_url) == catalog(postgres_url)
     with psycopg.connect(empty_url) as connection:
         connection.execute("SELECT pgqueue.enqueue('send')")
