@@ -16,7 +16,7 @@ from pgqueue.backends.connections import (
 )
 from pgqueue.backends.plans import carry_out, carry_out_async
 from pgqueue.errors import InvalidJob
-from pgqueue.jobs.graphs import Jobs, Mode, Step, gather
+from pgqueue.jobs.graphs import Jobs, Mode, Step, gather, lone
 from pgqueue.jobs.job import Handle, NewJob
 from pgqueue.jobs.schedules.schedule import ScheduleOptions, make_schedule
 from pgqueue.jobs.schedules.timing import Timing
@@ -60,6 +60,8 @@ def enqueue(connection: AnyConnection, /, *jobs: Any) -> Any:
 
     Raises InvalidJob, before anything is written, UnsupportedConnection, SchemaMissing.
     """
+    if (job := lone(jobs)) is not None and operations.is_plain(job):
+        return _enqueue_plain(connection, job)
     gathered = gather(jobs)
     batch, one, workflow = gathered
     plan = operations.enqueue(batch, workflow=workflow)
@@ -254,6 +256,26 @@ def schema_of(jobs: Sequence[NewJob[Any]]) -> str:
             f"jobs of several applications, with the schemas {', '.join(schemas)}: one call each"
         )
     return schemas[0] if schemas else "pgqueue"
+
+
+def _enqueue_plain(connection: AnyConnection, job: NewJob[Any]) -> Any:
+    """As `enqueue` does it, without its plan: what most calls are, at a third of our own cost."""
+    found = recognise(connection)
+    backend = backends.attached(found.store, job.schema)
+    operation = operations.enqueue_plain(job)
+    if found.is_async:
+        return _named("enqueue", _enqueue_plain_async(backend, found, operation, job.task))
+    if found.bridged:
+        return _bridged(_enqueue_plain_async(backend, found.entered(), operation, job.task))
+    with backend.on(found.driver(), single=True) as executor:
+        return Handle(executor.execute(operation), job.task)
+
+
+async def _enqueue_plain_async(
+    backend: backends.Backend, found: Recognised, operation: Operation[int], task: str
+) -> Handle[Any]:
+    async with backend.on_async(await found.driver(), single=True) as executor:
+        return Handle(await executor.execute(operation), task)
 
 
 async def _enqueue_async(

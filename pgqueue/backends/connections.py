@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 from pgqueue.backends.alchemy import recognise_alchemy
@@ -26,12 +27,11 @@ from pgqueue.errors import UnsupportedConnection
 
 def recognise(connection: object) -> Recognised:
     """Return what *connection* is. Raises UnsupportedConnection, which names the way out."""
-    for kind in type(connection).__mro__:
-        factory = _REGISTERED.get(f"{kind.__module__}.{kind.__qualname__}")
+    for name, recogniser in _kinds(type(connection)):  # type: ignore[arg-type]
+        factory = _REGISTERED.get(name)
         if factory is not None:
             below = factory(connection)
             return below if isinstance(below, Recognised) else recognise(below)
-        recogniser = _FAMILIES.get(kind.__module__.partition(".")[0])
         if recogniser is not None and (found := recogniser(connection)) is not None:
             return found
     way_out = _WAYS_OUT.get(type(connection).__module__.partition(".")[0], "")
@@ -42,12 +42,24 @@ def recognise(connection: object) -> Recognised:
     )
 
 
-def _psycopg(connection: Any) -> Recognised | None:
-    from psycopg import AsyncConnection, Connection
+@lru_cache(256)
+def _kinds(kind: type) -> tuple[tuple[str, Callable[[Any], Recognised | None] | None], ...]:
+    """Return the dotted name and the recogniser of *kind* and of each type that it is made of."""
+    return tuple(
+        (
+            f"{each.__module__}.{each.__qualname__}",
+            _FAMILIES.get(each.__module__.partition(".")[0]),
+        )
+        for each in kind.__mro__
+    )
 
-    if isinstance(connection, Connection):
+
+def _psycopg(connection: Any) -> Recognised | None:
+    import psycopg
+
+    if isinstance(connection, psycopg.Connection):
         return Recognised("postgres", False, lambda: connection)
-    if isinstance(connection, AsyncConnection):
+    if isinstance(connection, psycopg.AsyncConnection):
         return Recognised("postgres", True, lambda: itself(connection))
     return None
 

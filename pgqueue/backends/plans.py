@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from typing import Any, TypeVar, TypeVarTuple
 
 from pgqueue.errors import StatementTimeout, StoreBusy
@@ -55,22 +54,24 @@ async def patiently_async(work: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) 
         return await tenacity.AsyncRetrying(**again(StoreBusy, 10))(work, *arguments)
 
 
-@contextmanager
-def cancellable() -> Iterator[None]:
-    """Raise CancelledError at the end if a cancellation came inside, whatever else happened there.
+class cancellable:
+    """Raises CancelledError at the end if a cancellation came inside, whatever else happened there.
 
     A driver may swallow it, or raise its own error instead: a service that is being stopped would
-    then go on for ever.
+    then go on for ever. A class, since a generator with @contextmanager costs each job more.
     """
-    import asyncio
 
-    task = asyncio.current_task()
-    before = task.cancelling() if task else 0
-    try:
-        yield
-    finally:
-        if task and task.cancelling() > before:
-            raise asyncio.CancelledError
+    def __enter__(self) -> None:
+        import asyncio
+
+        self._task = asyncio.current_task()
+        self._before = self._task.cancelling() if self._task else 0
+
+    def __exit__(self, *_: object) -> None:
+        if self._task and self._task.cancelling() > self._before:
+            from asyncio import CancelledError
+
+            raise CancelledError
 
 
 def carry_out(

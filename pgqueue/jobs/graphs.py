@@ -219,6 +219,13 @@ def gather(
     return batch
 
 
+def lone(given: Sequence[Any]) -> NewJob[Any] | None:
+    """Return the job of a call that was given one, and to which `gather` would do nothing."""
+    if len(given) == 1 and isinstance(job := given[0], NewJob):
+        return None if carrying.carriers or job.on_enqueue else job
+    return None
+
+
 def _hooked(
     batch: Batch,
     hooks: Sequence[EnqueueHook] | None,

@@ -36,6 +36,7 @@ from pgqueue.operations.enqueueing import (
     door,
     enqueue,
     enqueue_dated,
+    enqueue_plain,
     topics_to_wake,
     wake,
 )
@@ -87,7 +88,7 @@ from pgqueue.operations.maintenance import (
 )
 from pgqueue.operations.operation import Answers, Operation, Param, Plan, Rows, Together
 from pgqueue.operations.params import EVERYTHING, as_json
-from pgqueue.operations.rows import is_simple
+from pgqueue.operations.rows import is_plain, is_simple
 from pgqueue.operations.schedules import (
     Advance,
     Became,
@@ -193,6 +194,7 @@ __all__ = [
     "elect",
     "enqueue",
     "enqueue_dated",
+    "enqueue_plain",
     "exceptions",
     "expire",
     "fail",
@@ -203,6 +205,7 @@ __all__ = [
     "graft",
     "heartbeat",
     "hold",
+    "is_plain",
     "is_simple",
     "join",
     "leave",

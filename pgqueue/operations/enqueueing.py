@@ -43,7 +43,7 @@ def enqueue(
     of the call may be written: then the transaction is to be rolled back.
     """
     if len(jobs) == 1 and workflow is None and is_plain(jobs[0]):
-        [id] = yield _enqueue_one(jobs[0], notify, now)
+        id: int = yield enqueue_plain(jobs[0], notify=notify, now=now)
         return [Handle(id, jobs[0].task)]
     check_rules(jobs)
     parents = parents_of(jobs)
@@ -84,6 +84,18 @@ def enqueue(
     if any(parents):
         yield from linking(handles, parents, now)
     return handles
+
+
+def enqueue_plain(
+    job: NewJob[Any], *, notify: bool = True, now: datetime | None = None
+) -> Operation[int]:
+    """Enqueue one job that `is_plain`; answer its id."""
+
+    def write() -> dict[str, Param]:
+        return document(rows_of([job], [()], None), notify, now)
+
+    shortcut = Operation("enqueue_one", columns(job, job.args, notify, now), _number)
+    return Operation("enqueue", Later(write), _number, shortcut)
 
 
 def enqueue_dated(
@@ -172,14 +184,6 @@ def _enqueue_many(
     return Operation("enqueue", Later(write), _numbers, shortcut)
 
 
-def _enqueue_one(job: NewJob[Any], notify: bool, now: datetime | None) -> Operation[list[int]]:
-    def write() -> dict[str, Param]:
-        return document(rows_of([job], [()], None), notify, now)
-
-    shortcut = Operation("enqueue_one", columns(job, job.args, notify, now), _numbers)
-    return Operation("enqueue", Later(write), _numbers, shortcut)
-
-
 def _handles(
     jobs: Sequence[NewJob[Any]], ids: Iterable[int], workflow: int | None
 ) -> list[Handle[Any]]:
@@ -197,6 +201,11 @@ def _with_those_behind(
         if one.behind is not None:
             parents[n] = [*parents[n], (one.behind, Edge(one.behind, "run"))]
     return parents
+
+
+def _number(answers: Answers) -> int:
+    id: int = answers[0][0][0]
+    return id
 
 
 def _numbers(answers: Answers) -> list[int]:

@@ -64,19 +64,10 @@ def are_alike(jobs: Sequence[NewJob[Any]]) -> bool:
 
 def columns(job: NewJob[Any], args: str, notify: bool, now: datetime | None) -> dict[str, Param]:
     """Return the fields of a plain job as parameters; *args* may be those of many like it."""
-    return {
-        "task": job.task,
-        "args": args,
-        "queue": job.queue,
-        "key": job.key or "",
-        "priority": str(job.priority),
-        "max_attempts": str(job.max_attempts),
-        "timeout_seconds": None if job.timeout is None else str(job.timeout.total_seconds()),
-        "metadata": job.metadata,
-        "keep": None if job.keep else "false",
-        "notify": boolean(notify),
-        "now": instant(now),
-    }
+    shared = _columns(
+        job.task, job.queue, job.key, job.priority, job.max_attempts, job.timeout, job.keep, notify
+    )
+    return {**shared, "args": args, "metadata": job.metadata, "now": instant(now)}
 
 
 def rows_of(
@@ -125,6 +116,30 @@ def rows_of(
 def document(rows: Sequence[str], notify: bool, now: datetime | None) -> dict[str, Param]:
     """Return the parameters of a statement that enqueues *rows*."""
     return {"jobs": f"[{','.join(rows)}]", "notify": boolean(notify), "now": instant(now)}
+
+
+@lru_cache(256)
+def _columns(
+    task: str,
+    queue: str,
+    key: str | None,
+    priority: int,
+    max_attempts: int,
+    timeout: timedelta | None,
+    keep: bool,
+    notify: bool,
+) -> dict[str, Param]:
+    """Return what the jobs of a task mostly share, cached: nobody may change it."""
+    return {
+        "task": task,
+        "queue": queue,
+        "key": key or "",
+        "priority": str(priority),
+        "max_attempts": str(max_attempts),
+        "timeout_seconds": None if timeout is None else str(timeout.total_seconds()),
+        "keep": None if keep else "false",
+        "notify": boolean(notify),
+    }
 
 
 @lru_cache(64)

@@ -57,6 +57,47 @@ def test_what_has_run_often_is_known(connection: psycopg.Connection[Any]) -> Non
         assert job.args == {"text": "żółw"}
 
 
+def test_so_is_it_where_each_statement_commits(connection: psycopg.Connection[Any]) -> None:
+    """No transaction is begun, and none is left open."""
+    connection.autocommit = True
+    texts = become_known(connection)
+    enqueue(connection, say.job("żółw"))
+
+    assert connection.info.transaction_status == TransactionStatus.IDLE
+    with psycopg.connect(connection.info.dsn) as other:
+        assert said(other) == [*texts, "żółw"]
+    with connection.transaction(force_rollback=True):
+        enqueue(connection, say.job("rolled back"))
+    assert said(connection) == [*texts, "żółw"]
+
+
+def test_a_pipeline_where_each_statement_commits_is_a_cursors(
+    connection: psycopg.Connection[Any],
+) -> None:
+    connection.autocommit = True
+    texts = become_known(connection)
+    with connection.pipeline():
+        handles = [enqueue(connection, say.job(text)) for text in ("one", "two")]
+
+    assert said(connection) == [*texts, "one", "two"]
+    assert handles[0].id < handles[1].id
+
+
+def test_a_job_with_a_text_of_its_own_metadata_is_known_as_well(
+    connection: psycopg.Connection[Any],
+) -> None:
+    """What the jobs of a task share is kept; what they do not is not."""
+    become_known(connection)
+    handles = [
+        enqueue(connection, say.job("told").options(metadata={"n": n}, priority=n))
+        for n in range(3)
+    ]
+    jobs = execute(connection, inspections.get([handle.id for handle in handles]))
+
+    assert [jobs[handle.id].metadata for handle in handles] == [{"n": n} for n in range(3)]
+    assert [jobs[handle.id].priority for handle in handles] == [0, 1, 2]
+
+
 async def test_so_is_it_on_an_async_connection(store: Store, backend: backends.Backend) -> None:
     with backend.connect() as blocking:
         url = blocking.info.dsn
@@ -64,8 +105,13 @@ async def test_so_is_it_on_an_async_connection(store: Store, backend: backends.B
         handles = [await enqueue(connection, say.job(f"{n}")) for n in range(OFTEN)]
         assert prepared_name(connection, ONE)
         handles.append(await enqueue(connection, say.job("żółw")))
+        await connection.commit()
+        await connection.set_autocommit(True)
+        handles.append(await enqueue(connection, say.job("by itself")))
+        assert connection.info.transaction_status == TransactionStatus.IDLE
 
-    assert [job.args["text"] for job in store.jobs(*handles)][-2:] == [f"{OFTEN - 1}", "żółw"]
+    texts = [job.args["text"] for job in store.jobs(*handles)]
+    assert texts[-3:] == [f"{OFTEN - 1}", "żółw", "by itself"]
 
 
 @pytest.mark.parametrize("gone", ["ROLLBACK", "DISCARD ALL", "DEALLOCATE ALL", "DROP TABLE other"])

@@ -24,6 +24,7 @@ from pgqueue.statements.sql import Step
 
 AnyConnection: TypeAlias = Connection[Any] | AsyncConnection[Any]
 
+_IDLE: Final = TransactionStatus.IDLE
 _INTRANS: Final = TransactionStatus.INTRANS
 _TUPLES_OK: Final = ExecStatus.TUPLES_OK
 _INT8: Final = 20
@@ -34,10 +35,11 @@ _TYPES: Final = [(0,) * count for count in range(20)]
 def prepared_name(connection: AnyConnection, step: Step) -> bytes | None:
     """Return the name under which *step* is prepared; None where a cursor has to send it.
 
-    Outside a transaction psycopg may have to begin one first; outside UTF-8 it recodes texts.
+    Outside autocommit a cursor begins the transaction; outside UTF-8 it recodes texts.
     """
     pgconn = connection.pgconn
-    if pgconn.transaction_status != _INTRANS:
+    status = pgconn.transaction_status
+    if status != _INTRANS and not (status == _IDLE and connection.autocommit):
         return None
     try:
         name: bytes | None = connection._prepared._names.get((step.text, _TYPES[len(step.params)]))
@@ -52,7 +54,7 @@ def encode(step: Step, params: Mapping[str, Param]) -> list[bytes | None] | None
     libpq would cut the text there; psycopg's cursor refuses it.
     """
     values = [params[name] for name in step.params]
-    if any(value and "\0" in value for value in values):
+    if "\0" in "".join(filter(None, values)):
         return None
     return [None if value is None else value.encode() for value in values]
 
