@@ -43,11 +43,12 @@ def chunks(jobs: Sequence[NewJob[Any]]) -> Iterator[tuple[int, int]]:
         yield start, len(jobs)
 
 
-_shared = attrgetter(
-    "task", "queue", "key", "priority", "max_attempts", "timeout", "metadata", "keep"
-)
 _unusual = attrgetter("edges", "tags", "unique", "run_at", "delay", "expires")
 _NOTHING_UNUSUAL = ((), (), None, None, None, None)
+_all_but_args = attrgetter(
+    *("task", "queue", "key", "priority", "max_attempts", "timeout", "metadata", "keep"),
+    *("edges", "tags", "unique", "run_at", "delay", "expires"),
+)
 
 
 def is_plain(job: NewJob[Any]) -> bool:
@@ -57,9 +58,7 @@ def is_plain(job: NewJob[Any]) -> bool:
 
 def are_alike(jobs: Sequence[NewJob[Any]]) -> bool:
     """Are they plain, and do they differ in their arguments alone?"""
-    return all(map(_NOTHING_UNUSUAL.__eq__, map(_unusual, jobs))) and all(
-        map(_shared(jobs[0]).__eq__, map(_shared, jobs))
-    )
+    return is_plain(jobs[0]) and all(map(_all_but_args(jobs[0]).__eq__, map(_all_but_args, jobs)))
 
 
 def columns(job: NewJob[Any], args: str, notify: bool, now: datetime | None) -> dict[str, Param]:
