@@ -282,6 +282,7 @@ GIVEN: dict[str, Any] = {
     "topics": ["q"],
     "worker": 1,
     "enqueue_dated.job": a_job(),
+    "enqueue_plain.job": a_job(),
     "door.job": a_job(),
     "writes": [],
     "names": ["s"],
