@@ -301,14 +301,16 @@ def counting(
 
 def listing(filter: Filter, *, before: int | None = None, limit: int = 50) -> Plan[list[Job]]:
     """Read the jobs that *filter* means, the newest first; *before* an id for the next page."""
-    ids: list[int] = []
+    chosen_ids, jobs = 0, list[Job]()
     place: Place | None = Place(until=None if before is None else before - 1)
-    while place is not None and len(ids) < limit:
-        chosen = yield choose(filter, newest=True, place=place, limit=limit - len(ids))
-        ids += _ids(chosen.jobs)
-        place = chosen.rest
-    found = yield inspections.get(ids)
-    return [found[id] for id in ids if id in found]
+    while place is not None and chosen_ids < limit:
+        some = min(PORTION, limit - chosen_ids)
+        chosen = yield choose(filter, newest=True, place=place, limit=some)
+        ids = _ids(chosen.jobs)
+        found = yield inspections.get(ids)
+        jobs += [found[id] for id in ids if id in found]
+        chosen_ids, place = chosen_ids + len(ids), chosen.rest
+    return jobs
 
 
 def _ids(jobs: Sequence[ChosenJob]) -> list[int]:

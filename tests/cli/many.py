@@ -50,6 +50,7 @@ class Watch:
         self._url = url
         self._done = threading.Event()
         self.longest = self.slowest = 0.0
+        self.statement = ""
         self.enqueued = 0
 
     def __enter__(self) -> Self:
@@ -67,12 +68,14 @@ class Watch:
     def _look(self) -> None:
         with psycopg.connect(self._url, autocommit=True) as connection:
             while not self._done.wait(0.005):
-                rows = connection.execute(
-                    "SELECT extract(epoch FROM max(clock_timestamp() - xact_start))::float8 "
+                row = connection.execute(
+                    "SELECT extract(epoch FROM clock_timestamp() - xact_start)::float8, query "
                     "FROM pg_stat_activity WHERE backend_type = 'client backend' "
-                    "AND datname = current_database() AND pid <> pg_backend_pid()"
+                    "AND datname = current_database() AND pid <> pg_backend_pid() "
+                    "AND xact_start IS NOT NULL ORDER BY 1 DESC LIMIT 1"
                 ).fetchone()
-                self.longest = max(self.longest, (rows and rows[0]) or 0.0)
+                if row is not None and row[0] > self.longest:
+                    self.longest, self.statement = row
 
     def _enqueue(self) -> None:
         @self._app.task(name="other", queue="other")
@@ -280,6 +283,8 @@ def _play(store: str, place: Place, count: int) -> float:
                 print(f"{store:9} {figure.act:13} {figure.seconds:6.1f} s {rate:>16}", end=" ")
                 print(f"cut short {figure.strikes} times", flush=True)
         longest = f", longest transaction {watch.longest:.3f} s" if watch.longest else ""
+        if watch.longest >= LONGEST_SECONDS:
+            longest += f", in:\n{watch.statement}"
         print(f"{store:9} {watch.enqueued:,} enqueues of others, the slowest took", end=" ")
         print(f"{watch.slowest:.3f} s{longest}", flush=True)
         others: Any = play.app.jobs.count(Filter(queue="other"), most=10_000_000)

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from statistics import median
+from threading import Event, Thread
 from time import monotonic, sleep, time
 from typing import Any, TypeAlias
 
 import pytest
 
 from pgqueue import App, operations
+from pgqueue.backends.plans import carry_out
 from pgqueue.jobs.job import State
 from pgqueue.operations import inspections
 from tests.cli.terminal import eventually
@@ -195,3 +197,31 @@ def test_after_a_fork_the_child_uses_no_connection_of_its_parents(app: App) -> N
     assert status == 0
     jobs: list[Any] = app.execute(inspections.list_jobs())
     assert [job.args["n"] for job in jobs] == [3, 2, 1]
+
+
+def test_one_that_writes_again_and_again_lets_others_have_their_turn(app: App) -> None:
+    """As a command does, which acts on many jobs: one lot after the other, on one connection."""
+    jobs = [ring.job(n) for n in range(500)]
+    app.enqueue(jobs)
+    lots, done = [0], Event()
+
+    def write() -> None:
+        with app.backend.connect() as connection:
+            while not done.is_set():
+                with app.backend.on(connection) as executor:
+                    lots[0] += 1
+                    carry_out(operations.enqueue(jobs), executor.execute)
+
+    writer = Thread(target=write)
+    writer.start()
+    eventually(lambda: lots[0] > 0)
+    met = []
+    for _ in range(20):
+        before = lots[0]
+        app.enqueue(ring.job(1))
+        met.append(lots[0] - before)
+    done.set()
+    writer.join()
+
+    # One that was under way, one that was first to ask, and one begun before we could look.
+    assert max(met) <= 3, met

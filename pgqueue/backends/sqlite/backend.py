@@ -15,12 +15,12 @@ from pgqueue.backends.borrowing import Borrowed, Elsewhere, used_elsewhere
 from pgqueue.backends.sqlite import file as sqlite_file
 from pgqueue.backends.sqlite.borrowed import borrowed
 from pgqueue.backends.sqlite.errors import is_busy, translated
-from pgqueue.backends.sqlite.file import MEMORY, SYNCHRONOUS
+from pgqueue.backends.sqlite.file import MEMORY, SYNCHRONOUS, FileWriteLock
 from pgqueue.backends.sqlite.pool import FilePool, MemoryPool, Pool, PooledConnection, patiently
 from pgqueue.backends.sqlite.running import SILENT, SqliteRunner
 from pgqueue.backends.sqlite.session import SqliteSession, SqliteSubscription
 from pgqueue.backends.sqlite.worker_connection import SqliteWorkerConnection
-from pgqueue.errors import PgqueueError
+from pgqueue.errors import PgqueueError, StoreUnavailable
 from pgqueue.operations import Operation
 from pgqueue.statements.files import head, load
 
@@ -104,7 +104,8 @@ class SqliteBackend:
     ) -> Iterator[OperationRunner]:
         """Work in the transaction of *connection*, which is begun here when there is none.
 
-        It is ended here only where the connection would commit each statement by itself.
+        It is ended here only where the connection would commit each statement by itself: such a
+        one may come again and again, and queues for its turn to write.
         """
         if isinstance(connection, Borrowed):
             statements = load("sqlite", self.schema, connection.paramstyle)
@@ -115,8 +116,8 @@ class SqliteBackend:
         alone = not connection.in_transaction and _autocommits(connection)
         try:
             if not connection.in_transaction:
-                # Not BEGIN: a transaction that reads first may be refused its write.
-                connection.execute("BEGIN IMMEDIATE")
+                with _turn(connection if alone else None) as write_lock:
+                    sqlite_file.begin(connection, write_lock)
             yield SqliteRunner(connection, self._statements, self._present_beside(connection))
             if alone:
                 connection.execute("COMMIT")
@@ -220,6 +221,20 @@ class _Inline:
 
     async def execute(self, operation: Operation[T]) -> T:
         return self._executor.execute(operation)
+
+
+@contextlib.contextmanager
+def _turn(connection: sqlite3.Connection | None) -> Iterator[FileWriteLock | None]:
+    """Return the lock for which writers to the file of *connection* queue."""
+    if connection is None or (path := sqlite_file.path_of(connection)) == MEMORY:
+        yield None
+        return
+    try:
+        lock = FileWriteLock(path)
+    except OSError as error:
+        raise StoreUnavailable(f"SQLite cannot use the file: {error}") from error
+    with contextlib.closing(lock):
+        yield lock
 
 
 def _autocommits(connection: sqlite3.Connection) -> bool:

@@ -97,6 +97,22 @@ class WriteLock(Protocol):
     def give(self) -> None: ...
 
 
+def begin(connection: sqlite3.Connection, write_lock: WriteLock | None) -> None:
+    """Begin a transaction with SQLite's own lock, behind all who wait for *write_lock*.
+
+    SQLite gives its lock to whoever finds it free, and who waits looks less and less often: one
+    that writes again and again would hold up all others for seconds. *write_lock* is given up once
+    SQLite's is held: the next writer then waits for that one, which has a timeout.
+    """
+    if write_lock is not None:
+        write_lock.take()
+    try:  # not BEGIN: a transaction that reads first may be refused its write
+        connection.execute("BEGIN IMMEDIATE")
+    finally:
+        if write_lock is not None:
+            write_lock.give()
+
+
 class FileWriteLock:
     """An flock on a file beside the database; each connection has its own descriptor of it."""
 

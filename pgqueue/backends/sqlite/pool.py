@@ -99,11 +99,7 @@ class PooledConnection:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit what is executed inside, or roll it back.
-
-        The write lock is given up once SQLite's own lock is held: the next writer then waits for
-        that one, which has a timeout.
-        """
+        """Commit what is executed inside, or roll it back."""
         patiently(self.begin)
         try:
             yield
@@ -115,15 +111,10 @@ class PooledConnection:
             raise
 
     def begin(self) -> None:
-        if self._write_lock is not None:
-            self._write_lock.take()
         try:
-            self.connection.execute("BEGIN IMMEDIATE")
+            sqlite_file.begin(self.connection, self._write_lock)
         except sqlite3.Error as error:
             raise translated(error) from error
-        finally:
-            if self._write_lock is not None:
-                self._write_lock.give()
 
     def commit(self) -> None:
         try:
