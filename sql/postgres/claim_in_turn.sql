@@ -9,6 +9,7 @@
 --       more · limited: the queue has limits · keyed: a key was among them.
 --       Then the jobs, as claim answers, in no order
 -- walks: job_turn by leaps, from one key to the next; job_plain for key ''; job_permit; start
+--        Where keys were full one after the other, by leaps over 32 jobs, to the first whose key is not full
 -- trap: two statements. The first takes an advisory lock of each key, and of the queue, whose limits there are, and waits for
 --       none; the second counts in a snapshot that is newer than the locks, so it sees all that was claimed under them
 --       before. In one statement, ten jobs of a limit of ten became thirty. What the first one counts is a hint, which
@@ -21,6 +22,9 @@
 --       from a claim that had the key's lock before the one that gave *lowest*, since permits ascend, and a claim holds
 --       the lock until it has committed. So both had committed when the first statement began; it saw the job run and
 --       would have counted it, or the job has been claimed again since, and then its permit is a new one.
+--       Which keys are full is read only after eight in vain, all of them at once: that costs what counting them one by
+--       one would, without an index search for each. A document, in which to look one up: a subplan is hashed only as
+--       long as the planner expects few rows. A leap that ends at a full key gives it for the next one to begin after.
 WITH RECURSIVE gate AS MATERIALIZED (
     SELECT r.*,
            CASE WHEN paused THEN false
@@ -45,28 +49,48 @@ WITH RECURSIVE gate AS MATERIALIZED (
                (q.limits #>> '{key_rate,0}')::integer AS key_rate,
                make_interval(secs => (q.limits #>> '{key_rate,1}')::float8) AS key_per,
                coalesce((q.limits ->> 'ordered')::boolean, false) AS ordered,
-               EXISTS (SELECT FROM pgqueue.queue_key AS k WHERE k.queue = :queue::text) AS excepted
-        FROM (SELECT) AS one
+               x.excepted,
+               NOT x.excepted AND q.limits ->> 'key_concurrency' IS NOT NULL
+                   AND NOT coalesce((q.limits ->> 'ordered')::boolean, false) AS leaps
+        FROM (SELECT EXISTS (SELECT FROM pgqueue.queue_key AS k WHERE k.queue = :queue::text) AS excepted OFFSET 0) AS x
         LEFT JOIN pgqueue.queue AS q ON q.name = :queue::text
         OFFSET 0
     ) AS r
+), crowd AS (
+    SELECT coalesce(jsonb_object_agg(f.key, NULL), '{}') AS full_keys
+    FROM (SELECT j.key
+          FROM pgqueue.job AS j
+          WHERE j.queue = :queue::text AND j.permit IS NOT NULL AND j.state = 'running'
+          GROUP BY j.key
+          HAVING count(*) >= (SELECT key_concurrency FROM gate)) AS f
 ), walk AS (
     SELECT 0 AS n, :last_key::text COLLATE "C" AS key, 0 AS lap, 0 AS granted, 0 AS has, false AS mine, false AS rated,
            NULL::bigint AS lowest, NULL::smallint AS priority, NULL::bigint AS position,
-           1 AS weight, NULL::integer AS most, NULL::integer AS rate, NULL::interval AS per
+           1 AS weight, NULL::integer AS most, NULL::integer AS rate, NULL::interval AS per, 0 AS vain
     UNION ALL
     SELECT w.n + 1, next.key, next.lap, w.granted + CASE WHEN mine.mine THEN has.has ELSE 0 END, has.has, mine.mine,
            free.room > 0 AND free.starts <= 0, free.lowest, next.priority, next.position,
-           own.weight, own.most, own.rate, own.per
+           own.weight, own.most, own.rate, own.per, CASE WHEN has.has = 0 THEN w.vain + 1 ELSE 0 END
     FROM walk AS w
     CROSS JOIN gate AS g
+    CROSS JOIN LATERAL (SELECT g.leaps AND w.vain >= 8 AS leaps OFFSET 0) AS way
     CROSS JOIN LATERAL (
         SELECT f.*
         FROM (
-            (SELECT j.key, 0 AS lap, j.priority, j.position
+            (SELECT near.key, 0 AS lap, near.priority, near.position
+             FROM (SELECT j.key, j.priority, j.position
+                   FROM pgqueue.job AS j
+                   WHERE w.lap = 0 AND j.queue = :queue::text AND j.state = 'available' AND j.key > '' AND j.key > w.key
+                   ORDER BY j.key, j.priority, j.position
+                   LIMIT CASE WHEN way.leaps THEN 32 ELSE 1 END) AS near
+             WHERE CASE WHEN way.leaps THEN NOT (SELECT full_keys FROM crowd) ? near.key ELSE true END
+             LIMIT 1)
+            UNION ALL
+            (SELECT j.key, 0, NULL, NULL
              FROM pgqueue.job AS j
-             WHERE w.lap = 0 AND j.queue = :queue::text AND j.state = 'available' AND j.key > '' AND j.key > w.key
+             WHERE way.leaps AND w.lap = 0 AND j.queue = :queue::text AND j.state = 'available' AND j.key > '' AND j.key > w.key
              ORDER BY j.key, j.priority, j.position
+             OFFSET 31
              LIMIT 1)
             UNION ALL
             (SELECT j.key, 1, j.priority, j.position
@@ -75,11 +99,22 @@ WITH RECURSIVE gate AS MATERIALIZED (
              ORDER BY j.priority, j.position
              LIMIT 1)
             UNION ALL
-            (SELECT j.key, 1, j.priority, j.position
+            (SELECT near.key, 1, near.priority, near.position
+             FROM (SELECT j.key, j.priority, j.position
+                   FROM pgqueue.job AS j
+                   WHERE j.queue = :queue::text AND j.state = 'available' AND j.key > ''
+                     AND j.key > CASE w.lap WHEN 0 THEN '' ELSE w.key END AND j.key <= :last_key::text COLLATE "C"
+                   ORDER BY j.key, j.priority, j.position
+                   LIMIT CASE WHEN way.leaps THEN 32 ELSE 1 END) AS near
+             WHERE CASE WHEN way.leaps THEN NOT (SELECT full_keys FROM crowd) ? near.key ELSE true END
+             LIMIT 1)
+            UNION ALL
+            (SELECT j.key, 1, NULL, NULL
              FROM pgqueue.job AS j
-             WHERE j.queue = :queue::text AND j.state = 'available' AND j.key > ''
+             WHERE way.leaps AND j.queue = :queue::text AND j.state = 'available' AND j.key > ''
                AND j.key > CASE w.lap WHEN 0 THEN '' ELSE w.key END AND j.key <= :last_key::text COLLATE "C"
              ORDER BY j.key, j.priority, j.position
+             OFFSET 31
              LIMIT 1)
         ) AS f
         LIMIT 1

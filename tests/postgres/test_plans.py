@@ -244,6 +244,36 @@ async def test_a_claim_in_turn_comes_round_without_reading_those_behind(
     assert plans.rows() - before <= BATCH
 
 
+async def test_a_claim_in_turn_passes_over_full_keys_by_leaps(full: PostgresBackend) -> None:
+    """Less than a page for each of them."""
+    with psycopg.connect(full.url, autocommit=True) as user:
+        user.execute(
+            "INSERT INTO pgqueue.job (state, lease, permit, task, queue, key)"
+            " SELECT 'running', n, n, 'task', 'keyed', 'k' || n FROM generate_series(1, 2000) AS n"
+        )
+        user.execute(
+            "INSERT INTO pgqueue.job (state, task, queue, key)"
+            " SELECT 'available', 'task', 'keyed', 'k' || n FROM generate_series(1, 2000) AS n"
+        )
+        user.execute(
+            "INSERT INTO pgqueue.job (state, task, queue, key)"
+            " SELECT 'available', 'task', 'keyed', 'k99-free'"
+        )
+        try:
+            async with watched(full, LANE) as (plans, executor):
+                await executor.execute(
+                    operations.declare_limits("keyed", Limits(key_concurrency=1))
+                )
+                claim = operations.claim_in_turn("keyed", 1, LEASE + 1, BATCH, now=NOON)
+                before = plans.pages()
+                turn = await executor.execute(claim)
+        finally:
+            user.execute("DELETE FROM pgqueue.job WHERE queue = 'keyed'")
+
+    assert [job.key for job in turn.jobs] == ["k99-free"]
+    assert plans.pages() - before < 2_000
+
+
 async def test_a_claim_in_turn_of_jobs_without_keys_walks_their_order(
     full: PostgresBackend,
 ) -> None:

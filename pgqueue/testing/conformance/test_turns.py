@@ -123,6 +123,27 @@ def test_looking_at_keys_is_bounded_and_goes_on_where_it_ended(store: Store) -> 
 
 
 @needs("limits")
+def test_full_keys_are_passed_over_wherever_the_turn_begins(store: Store) -> None:
+    """Also those with many jobs that wait, and when many others are full before and after."""
+    full = [f"k{n:03}" for n in range(150)]
+    store.limit(key_concurrency=1)
+    store.enqueue(*(a_job(key=key) for key in full))
+    assert len(store.turn(200, quantum=1).jobs) == 150
+    store.enqueue(*(a_job(key=key) for key in full))
+    store.enqueue(*(a_job(key=full[75]) for _ in range(100)))
+
+    for after in ("", "k0", "k074", "k075", "k099", "k100-5", "k149", "z"):
+        free = [f"k020-{after}", f"k100-{after}"]
+        store.enqueue(*(a_job(key=key) for key in free))
+        turn = store.turn(10, after=after)
+        rest = store.turn(10, after=turn.after)
+
+        first, last = sorted(free, key=lambda key: (key <= after, key))
+        assert [job.key for job in turn.jobs] == [first, last]
+        assert (turn.more, rest.jobs, rest.more) == (False, [], False)
+
+
+@needs("limits")
 def test_a_plain_claim_takes_keys_where_there_are_no_limits(store: Store) -> None:
     fill(store, " ab", 2)
 
