@@ -5,7 +5,8 @@ A statement file holds one operation: a header comment, then one or more stateme
 order, in one transaction; the answer is what each of them returns. ``then:`` names files whose
 statements follow, shared by several verbs. When one of those answers *true*, they all run once
 more, in the same transaction (see sql/README.md). ``unless:`` names a file that is asked first:
-when it returns rows, they are the answer, and nothing else runs.
+when it returns rows, they are the answer, and nothing else runs. ``-- include: meant``, a line of
+its own, stands for the text of ``shared/meant``.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _SCHEMA = re.compile(
     r"(?P<identifier>\bpgqueue(?=\.)|(?<=SCHEMA IF NOT EXISTS )pgqueue\b|(?<=LISTEN )pgqueue\b)"
     r"|\bpgqueue(?=_(?!local\.))|(?<=')pgqueue(?=')"
 )
+_INCLUDE = re.compile(r"^ *-- include: (\w+)$", re.MULTILINE)
 _SUFFIXES = {"redis": ".lua"}
 _PLACE = "    --[[ its file ]]\n"
 # How pgqueue's own drivers of a store write parameters; the others' are numbered, $1, $2 ….
@@ -55,14 +57,21 @@ def folder(store: str) -> Path:
 
 
 def texts(store: str) -> dict[str, str]:
-    """Return every statement file of *store* as it stands, by name.
+    """Return every statement file of *store*, with what it includes, by name.
 
     Those in a folder, which are no verbs of every store, go by ``folder/name``.
     """
     root, suffix = folder(store), _SUFFIXES.get(store, ".sql")
-    paths = [path for path in sorted(root.rglob(f"*{suffix}")) if path.parent.name != "schema"]
+
+    def included(found: re.Match[str]) -> str:
+        return (root / "shared" / f"{found[1]}{suffix}").read_text("utf-8").rstrip("\n")
+
     return {
-        path.relative_to(root).with_suffix("").as_posix(): path.read_text("utf-8") for path in paths
+        path.relative_to(root).with_suffix("").as_posix(): _INCLUDE.sub(
+            included, path.read_text("utf-8")
+        )
+        for path in sorted(root.rglob(f"*{suffix}"))
+        if path.parent.name not in ("schema", "shared")
     }
 
 

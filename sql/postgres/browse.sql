@@ -75,22 +75,9 @@ WITH RECURSIVE keys AS (
      LIMIT :limit::integer)
 ), found AS MATERIALIZED (
     SELECT *
-    FROM (SELECT *, row_number() OVER () AS n FROM looked) AS numbered
-    WHERE :states::jsonb ? state
-      AND (:queue::text IS NULL OR queue = :queue::text)
-      AND (:task::text IS NULL OR task = :task::text)
-      AND (:key::text IS NULL OR key = :key::text)
-      AND (:tag::text IS NULL OR :tag::text = ANY (tags))
-      AND (:workflow::bigint IS NULL OR workflow = :workflow::bigint)
-      AND (:error::text IS NULL OR errors -> -1 ->> 'type' = :error::text)
-      AND (:args::jsonb IS NULL OR args @> :args::jsonb)
-      AND (:older_seconds::float8 IS NULL
-           OR coalesce(finished_at, enqueued_at) <= coalesce(:now::timestamptz, clock_timestamp()) - make_interval(secs => :older_seconds::float8))
-      AND (:newer_seconds::float8 IS NULL
-           OR coalesce(finished_at, enqueued_at) > coalesce(:now::timestamptz, clock_timestamp()) - make_interval(secs => :newer_seconds::float8))
-      AND (:running_seconds::float8 IS NULL
-           OR state = 'running'
-          AND claimed_at <= coalesce(:now::timestamptz, clock_timestamp()) - make_interval(secs => :running_seconds::float8))
+    FROM (SELECT *, coalesce(finished_at, enqueued_at) AS since, row_number() OVER () AS n FROM looked) AS numbered
+    WHERE
+        -- include: meant
     LIMIT :limit::integer
 ), reached AS MATERIALIZED (
     SELECT f.rows = :limit::integer AS full_page

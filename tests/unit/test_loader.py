@@ -73,6 +73,21 @@ def test_a_statement_ends_with_a_semicolon(written: Callable[..., Statement]) ->
         written("a", a="SELECT 1;\nSELECT 2")
 
 
+def test_a_line_stands_for_a_text_that_several_include(
+    written: Callable[..., Statement], tmp_path: Path
+) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "small.sql").write_text("-- small: is it? a; b\n:a::int < 7\n")
+    files = {"a": "SELECT 1 WHERE\n    -- include: small\n  AND true;", "b": "SELECT 2;"}
+
+    statement = written("a", **files)
+
+    [step] = statement.steps
+    assert re.sub(r"\s+", " ", step.sql) == "SELECT 1 WHERE $1::int < 7 AND true"
+    assert step.params == ("a",)
+    assert load(str(tmp_path)).keys() == {"a", "b"}
+
+
 def test_what_is_asked_first_is_named_in_the_header(written: Callable[..., Statement]) -> None:
     files = {"a": "-- a: does\n-- unless: b\nSELECT 1;", "b": "-- b: asks\nSELECT :x::int;"}
     statement = written("a", **files)

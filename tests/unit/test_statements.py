@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import cache
@@ -42,7 +43,7 @@ FILES = [
     path
     for store in STORES
     for path in sorted(statements.folder(store).rglob("*.sql"))
-    if path.parent.name != "schema"
+    if path.parent.name not in ("schema", "shared")
 ]
 # What only some stores have: roles, the doctor's questions, what Django migrates and flushes.
 ONLY_SOME = ("rights", "doctor", "django")
@@ -162,6 +163,22 @@ def test_a_header_names_every_parameter(path: Path) -> None:
     own -= {name for step in steps for name in step.gives}
 
     assert own <= set(re.findall(r"\w+", told))
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_shared_text_is_included_more_than_once(store: str) -> None:
+    included = Counter(
+        name
+        for path in FILES
+        if store_of(path) == store
+        for name in re.findall(r"-- include: (\w+)", path.read_text("utf-8"))
+    )
+    shared = sorted((statements.folder(store) / "shared").iterdir())
+
+    assert shared
+    assert {path.stem for path in shared} == {name for name, count in included.items() if count > 1}
+    for path in shared:
+        assert header(path).startswith(f"{path.stem}: ")
 
 
 @every_file
