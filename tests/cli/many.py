@@ -29,6 +29,7 @@ import psycopg
 
 from pgqueue import App, Filter, embedded, migrations
 from pgqueue.copying.dumping import JobLine, lines
+from pgqueue.operations.choosing import PORTION
 from tests import valkey
 from tests.cli.terminal import ROOT
 from tests.conftest import fastest_folder
@@ -194,7 +195,7 @@ class Play:
         self._are(None)
         written = self._written(gone, rest)
         assert written.keys() == known.keys()
-        assert written.total() - len(known) <= 2 * 1_000, "a portion that was written is repeated"
+        assert written.total() - len(known) <= 2 * PORTION, "a portion that was written is repeated"
         yield self._does("import", ("import", dump))
         self._are("available")
         again = Command(self._place, "import", dump)

@@ -245,7 +245,7 @@ async def test_a_claim_in_turn_comes_round_without_reading_those_behind(
 
 
 async def test_a_claim_in_turn_passes_over_full_keys_by_leaps(full: PostgresBackend) -> None:
-    """Less than a page for each of them."""
+    """Half the pages of a search in two indexes for each of them."""
     with psycopg.connect(full.url, autocommit=True) as user:
         user.execute(
             "INSERT INTO pgqueue.job (state, lease, permit, task, queue, key)"
@@ -271,7 +271,7 @@ async def test_a_claim_in_turn_passes_over_full_keys_by_leaps(full: PostgresBack
             user.execute("DELETE FROM pgqueue.job WHERE queue = 'keyed'")
 
     assert [job.key for job in turn.jobs] == ["k99-free"]
-    assert plans.pages() - before < 2_000
+    assert plans.pages() - before < 3 * 2_000
 
 
 async def test_a_claim_in_turn_of_jobs_without_keys_walks_their_order(
