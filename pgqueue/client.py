@@ -327,7 +327,7 @@ async def _carried_async(
 
 def _named(name: str, coroutine: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
     """Makes Python's warning about a forgotten await say *name*, which the caller has written."""
-    coroutine.__qualname__ = f"pgqueue.{name}"  # type: ignore[attr-defined]
+    coroutine.__qualname__ = f"pgqueue.{name}"  # type: ignore[attr-defined]  # a coroutine has one
     return coroutine
 
 

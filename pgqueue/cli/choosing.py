@@ -22,7 +22,7 @@ STATES: Final = (
 )
 
 
-class Duration(click.ParamType):  # type: ignore[type-arg]
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in later clicks
     """A length of time: 90d, 1h30m, 45s."""
 
     name = "duration"
@@ -40,7 +40,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
             self.fail(str(error), param, ctx)
 
 
-class Argument(click.ParamType):  # type: ignore[type-arg]
+class Argument(click.ParamType):  # type: ignore[type-arg]  # generic in later clicks
     """What a job's arguments hold: user.id=7, and as JSON where it is no plain text."""
 
     name = "path=value"

@@ -168,7 +168,7 @@ def store_options(command: F) -> F:
     def with_store(*args: Any, url: str | None, schema: str, **kwargs: Any) -> Any:
         return command(*args, store=Store(url, schema), **kwargs)
 
-    return with_store  # type: ignore[return-value]
+    return with_store  # type: ignore[return-value]  # the same, with other options
 
 
 def acting_options(command: F) -> F:
@@ -184,4 +184,4 @@ def acting_options(command: F) -> F:
     ) -> Any:
         return command(*args, store=replace(store, by=by, reason=reason), **kwargs)
 
-    return by_somebody  # type: ignore[return-value]
+    return by_somebody  # type: ignore[return-value]  # the same, with other options

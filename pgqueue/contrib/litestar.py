@@ -68,6 +68,6 @@ def mounted(queue: App, path: str, authorize: Any) -> ASGIRouteHandler:
         said = unquote(scope["raw_path"].decode("latin-1"))
         whole = said if said.startswith(f"{root}{path}") else f"{root}{said}"
         below: Any = {**scope, "root_path": f"{root}{path}", "path": whole}
-        await site(below, receive, send)  # type: ignore[arg-type]
+        await site(below, receive, send)  # type: ignore[arg-type]  # its own types of ASGI
 
     return pgqueue_dashboard

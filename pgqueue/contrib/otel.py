@@ -67,7 +67,7 @@ class PgqueueInstrumentor:
         """Make no spans any more."""
         for hooks, hook in ((everywhere, around), (carrying.carriers, send)):
             if hook in hooks:
-                hooks.remove(hook)  # type: ignore[arg-type]
+                hooks.remove(hook)  # type: ignore[arg-type]  # each from its own list
 
 
 def send(jobs: Sequence[NewJob[Any]]) -> dict[str, str]:

@@ -64,7 +64,7 @@ class Monitors:
             monitor_slug=slug(fired.name),
             check_in_id=uuid5(NAMESPACE_OID, f"{fired.name} {fired.instant.isoformat()}").hex,
             status=status,
-            monitor_config=self._monitor(fired.name),  # type: ignore[arg-type]
+            monitor_config=self._monitor(fired.name),  # type: ignore[arg-type]  # a TypedDict
         )
 
     def _monitor(self, name: str) -> dict[str, Any] | None:

@@ -66,7 +66,7 @@ class Stamp:
 
     def put(self, job: NewJob[Any]) -> NewJob[Any]:
         """Return *job* with the texts, and no hooks left to ask."""
-        stamped: NewJob[Any] = job.__copy__()  # type: ignore[attr-defined]
+        stamped: NewJob[Any] = job.__copy__()  # type: ignore[attr-defined]  # every Struct has it
         force_setattr(stamped, "on_enqueue", ())
         if self._texts:
             metadata = self._written.get(job.metadata)

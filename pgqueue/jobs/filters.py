@@ -64,7 +64,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def states(self) -> tuple[State, ...]:
         """The states that were given; with *running_longer_than* none but running."""
-        given: tuple[State, ...] = self.state  # type: ignore[assignment]
+        given: tuple[State, ...] = self.state  # type: ignore[assignment]  # by __post_init__
         if self.running_longer_than is None:
             return given
         return tuple(state for state in given or (State.RUNNING,) if state == State.RUNNING)
@@ -78,7 +78,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     def only_age(self) -> timedelta | None:
         """The age that jobs are older than, where nothing else is asked for but their state."""
         bare = Filter(state=self.state, older_than=self.older_than)
-        return self.older_than if self == bare else None  # type: ignore[return-value]
+        age = None if self.older_than is None else checks.to_duration(self.older_than)
+        return age if self == bare else None
 
     def words(self) -> str:
         """Say in words which jobs are meant: ``in queue mail, older than 90 days``."""

@@ -85,7 +85,7 @@ class Graph(msgspec.Struct, Generic[R_co], frozen=True, eq=False):
         if not self.jobs:
             return step
         if not step.jobs:
-            return self  # type: ignore[return-value]
+            return self  # type: ignore[return-value]  # nothing follows
         placed: dict[object, NewJob[Any]] = {}
         firsts = set(step.firsts)
         for job in step.jobs:

@@ -153,7 +153,7 @@ class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False, gc=False):
         """
         if len(args) >= checks.SUSPECT_CHARS:
             checks.json_object(self.task, "args", args, checks.MAX_ARGS_BYTES)
-        job: NewJob[Any] = self.__copy__()  # type: ignore[attr-defined]
+        job: NewJob[Any] = self.__copy__()  # type: ignore[attr-defined]  # every Struct has it
         force_setattr(job, "args", args)
         if unique is not None:
             limit = checks.MAX_UNIQUE_CHARS

@@ -113,7 +113,7 @@ def from_json(kind: Any, value: Any) -> Any:
 
 def _plain_datetime(value: datetime) -> datetime:
     """Return *value*, of a subclass like pendulum's or freezegun's, as a plain datetime."""
-    return datetime(  # noqa: DTZ001
+    return datetime(  # noqa: DTZ001  as *value* has a zone, or none
         *(value.year, value.month, value.day, value.hour, value.minute, value.second),
         value.microsecond,
         value.tzinfo,

@@ -181,6 +181,7 @@ class Sqlite:
         in_schema("", schema)
         if not bind.in_transaction():
             bind.begin()
+        # The driver's connection is there: the transaction has begun, as far as SQLAlchemy knows.
         if not bind.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
             _begin(bind)  # sqlite3 itself begins only before an INSERT
 

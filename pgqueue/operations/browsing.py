@@ -78,7 +78,7 @@ class Browsed(NamedTuple):
 
 
 def browse(
-    filter: Filter = Filter(),  # noqa: B008
+    filter: Filter = Filter(),  # noqa: B008  it cannot be changed
     *,
     order: Order = "newest",
     after: Mark | None = None,

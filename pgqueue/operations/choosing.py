@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from pgqueue.jobs import checks
 from pgqueue.jobs.filters import Filter
 from pgqueue.jobs.job import State
 from pgqueue.operations.operation import Answers, Operation, Param
@@ -46,7 +47,7 @@ def choose(
     *,
     states: Sequence[State] = tuple(State),
     newest: bool = False,
-    place: Place = Place(),  # noqa: B008
+    place: Place = Place(),  # noqa: B008  it cannot be changed
     limit: int = PORTION,
     look: int = LOOK,
     now: datetime | None = None,
@@ -97,4 +98,4 @@ def filter_params(filter: Filter, states: Iterable[State]) -> dict[str, Param]:
 
 
 def _seconds(duration: timedelta | float | None) -> str | None:
-    return None if duration is None else str(duration.total_seconds())  # type: ignore[union-attr]
+    return None if duration is None else str(checks.to_duration(duration).total_seconds())

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pgqueue.operations.operation import Answers, Operation
+from pgqueue.operations.operation import Answers, Operation, Rows
 from pgqueue.operations.params import as_json, instant
 
 
@@ -101,7 +101,7 @@ def claim(
     """
 
     def decode(answers: Answers) -> list[ClaimedJob]:
-        jobs = [ClaimedJob(*row, lease) for row in answers[0]]  # type: ignore[call-arg]
+        jobs = _claimed(answers[0], lease)
         jobs.sort(key=_place)
         return jobs
 
@@ -139,7 +139,7 @@ def claim_in_turn(
             return ClaimedInTurn([], after)
         [(keys, *said, seconds, limited, keyed)] = answers[0]
         places = {key: n for n, key in enumerate(keys)}
-        jobs = [ClaimedJob(*row, lease) for row in answers[1]]  # type: ignore[call-arg]
+        jobs = _claimed(answers[1], lease)
         jobs.sort(key=lambda job: (places[job.key], job.priority, job.position))
         at, more, contended = said
         free_in = None if seconds is None else timedelta(seconds=max(0.0, seconds))
@@ -166,7 +166,7 @@ def recall(worker: int, lease: int) -> Operation[list[ClaimedJob]]:
     return Operation(
         "recall",
         {"worker": str(worker), "lease": str(lease)},
-        lambda answers: [ClaimedJob(*row, lease) for row in answers[0]],  # type: ignore[call-arg]
+        lambda answers: _claimed(answers[0], lease),
     )
 
 
@@ -196,3 +196,8 @@ def _segments(floors: Sequence[Floor], low: Floor, high: int) -> list[dict[str, 
         {"priority": priority, "position": position, "below": below}
         for (priority, position), below in zip([low, *within], ends, strict=True)
     ]
+
+
+def _claimed(rows: Rows, lease: int) -> list[ClaimedJob]:
+    """Return the jobs of *rows*, whose columns are a ClaimedJob's fields, in their order."""
+    return [ClaimedJob(*row, lease) for row in rows]  # type: ignore[call-arg]  # as many as fields

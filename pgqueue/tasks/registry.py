@@ -58,6 +58,7 @@ class TaskDecorator:
         self._registry = registry
         self._options = options
 
+    # Each overlaps with a later, wider one: the first that fits is meant, as checkers take it.
     # The first two are for a first parameter that may be anything, un-annotated ones included: it
     # would pass for a context, so a checker cannot tell what the job takes.
     @overload

@@ -236,7 +236,7 @@ class Task(Generic[P, R_co]):
 
         Happens at the first use otherwise. A worker prepares all its tasks before it takes a job.
         """
-        self._codec  # noqa: B018
+        self._codec  # noqa: B018  made when it is read
 
     @cached_property
     def _codec(self) -> ArgumentsCodec:
@@ -325,7 +325,7 @@ def _executor(name: str, fn: Callable[..., Any], executor: str | None) -> Execut
 def _is_coroutine_function(fn: Any) -> bool:
     fn = _bare(fn)
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(
-        getattr(fn, "__call__", None)  # noqa: B004
+        getattr(fn, "__call__", None)  # noqa: B004  what kind of function it is
     )
 
 

@@ -154,6 +154,7 @@ def _attempt(
             raise _lost(job)
     else:
         verb = operations.fail if isinstance(ending, Failed) else operations.release
+        # A checker does not see that each verb is given an ending of its own kind.
         answer: dict[tuple[int, int], State] = yield verb([ending], keep=keep)  # type: ignore[list-item]
         if ending.held not in answer:
             raise _lost(job)

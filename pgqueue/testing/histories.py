@@ -184,9 +184,10 @@ def play(
     def history() -> History:
         return History({name: open_empty() for name, open_empty in stores.items()}, told)
 
+    # As hypothesis.seed sets it, which takes tests alone.
     history._hypothesis_internal_use_seed = seed  # type: ignore[attr-defined]
     run(
-        history,  # type: ignore[arg-type]
+        history,  # type: ignore[arg-type]  # it takes any function that makes one
         settings=settings(
             max_examples=histories,
             stateful_step_count=steps,

@@ -3,6 +3,8 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -29,7 +31,7 @@ def test_stands_in_the_tree_drawn_above(error: type[PgqueueError]) -> None:
 
 
 @pytest.mark.parametrize("again", [copy.copy, lambda e: pickle.loads(pickle.dumps(e))])
-def test_survives_pickling_with_what_it_knows(again) -> None:  # type: ignore[no-untyped-def]
+def test_survives_pickling_with_what_it_knows(again: Callable[[Any], Any]) -> None:
     refused = again(InvalidJob("send: queue: bad", task="send", parameter="queue"))
     assert (str(refused), refused.task, refused.parameter) == ("send: queue: bad", "send", "queue")
     failed = again(JobFailed("discarded", job_id=7, state="discarded", reason="out of attempts"))

@@ -88,7 +88,7 @@ class DjangoJobs(Jobs):
         return self.app.find(task.module_path)
 
     def _read(self, plan: Generator[Any, Any, R]) -> R:
-        found: Any = super()._read(plan)
+        found: Any = super()._read(plan)  # R is a list of jobs, which a checker cannot know
         return [_by_name(job) for job in found]  # type: ignore[return-value]
 
 

@@ -101,7 +101,7 @@ def make_schedule(
         timing = Timing.parse(when, zone=zone, anchor=anchor)
     except InvalidSchedule as error:
         raise InvalidSchedule(f"{name!s:.128}: {error}") from None
-    return Schedule(name, timing, job, **options)  # type: ignore[misc]
+    return Schedule(name, timing, job, **options)  # type: ignore[misc]  # None means unsaid
 
 
 def _element(name: str, job: object) -> dict[str, Any]:

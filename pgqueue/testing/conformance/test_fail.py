@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -115,10 +116,10 @@ def test_a_verdict_of_cancel_wins_over_the_last_attempt(store: Store) -> None:
 
 
 @pytest.mark.parametrize("verdict", ["retry", "discard", "cancel"])
-def test_a_job_that_was_asked_to_cancel_is_not_tried_again(store: Store, verdict: str) -> None:
+def test_a_job_that_was_asked_to_cancel_is_not_tried_again(store: Store, verdict: Any) -> None:
     job = store.running()
     store.cancel(job, reason="by hand")
-    failed = Failed(job.id, job.lease, verdict, MINUTE)  # type: ignore[arg-type]
+    failed = Failed(job.id, job.lease, verdict, MINUTE)
 
     told = store.do(operations.fail([failed], now=store.now))
 
@@ -173,9 +174,9 @@ def test_a_batch_says_what_became_of_each(store: Store) -> None:
     store.release(jobs["lost"])
     store.complete(jobs["done"])
 
-    def failed(name: str, verdict: str, retry_in: timedelta | None = MINUTE) -> Failed:
+    def failed(name: str, verdict: Any, retry_in: timedelta | None = MINUTE) -> Failed:
         job = jobs[name]
-        return Failed(job.id, job.lease, verdict, retry_in, error=ERROR)  # type: ignore[arg-type]
+        return Failed(job.id, job.lease, verdict, retry_in, error=ERROR)
 
     batch = [
         failed("done", "retry"),

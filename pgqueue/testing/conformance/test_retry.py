@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Literal
 
 import pytest
 
@@ -63,8 +64,8 @@ def test_a_finished_job_becomes_available_again(store: Store, ended: str) -> Non
     if ended == "completed":
         store.complete(job, result="1")
     else:
-        verdict = "discard" if ended == "discarded" else "cancel"
-        store.fail(job, verdict=verdict, reason="r", error='{"type": "E", "message": "m"}')  # type: ignore[arg-type]
+        verdict: Literal["discard", "cancel"] = "discard" if ended == "discarded" else "cancel"
+        store.fail(job, verdict=verdict, reason="r", error='{"type": "E", "message": "m"}')
     before = store.job(job)
     store.passes(minutes=1)
 

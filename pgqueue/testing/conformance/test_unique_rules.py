@@ -90,7 +90,7 @@ def test_many_whose_keys_hold_for_a_time_keep_their_order(store: Store) -> None:
 def test_a_time_is_free_when_its_transaction_is_rolled_back(store: Store) -> None:
     with pytest.raises(ZeroDivisionError), store.backend.transaction() as executor:
         carry_out(operations.enqueue([ruled(HOURLY)], now=NOON), executor.execute)
-        1 / 0  # noqa: B018
+        1 / 0  # noqa: B018  # to raise
 
     assert store.enqueue(ruled(HOURLY))[0].created
 

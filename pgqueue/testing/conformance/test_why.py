@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -15,8 +16,8 @@ from pgqueue.testing.conformance.store import PROFILE, Store, a_job
 HOUR = timedelta(hours=1)
 
 
-def why(store: Store, job: object) -> str:
-    id = job if isinstance(job, int) else job.id  # type: ignore[attr-defined]
+def why(store: Store, job: Any) -> str:
+    id = job if isinstance(job, int) else job.id
     situation = store.do(inspections.why(id, now=store.now))
     assert situation is not None
     return sentence(situation)

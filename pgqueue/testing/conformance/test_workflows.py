@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from pgqueue import chain, group, operations, workflow
 from pgqueue.jobs.graphs import Workflow
@@ -37,8 +38,8 @@ def test_a_workflow_is_found_by_name_and_tag(store: Store) -> None:
     one = store.enqueue(a_flow("one", tags=["nightly"]))[0].workflow
     two = store.enqueue(a_flow("two"))[0].workflow
 
-    def found(**by: object) -> list[int]:
-        return [flow.id for flow in store.do(inspections.workflows(**by))]  # type: ignore[arg-type]
+    def found(**by: Any) -> list[int]:
+        return [flow.id for flow in store.do(inspections.workflows(**by))]
 
     assert found() == [two, one]
     assert found(name="one") == found(tag="nightly") == found(id=one) == found(before=two) == [one]

@@ -34,16 +34,17 @@ class Place(NamedTuple):
     def find(self) -> Task[Any, Any]:
         """The task, in a process of its own; raises InvalidTask if something else is there."""
         found = _at(_module(self.module, self.file), self.path)
-        if not _is(found, self.name):
+        if not isinstance(found, Task) or found.name != self.name:
             raise self._mistaken()
-        return found  # type: ignore[no-any-return]
+        return found
 
     def find_hook(self) -> AroundHook:
         """The hook, likewise."""
         found = _at(_module(self.module, self.file), self.path)
         if not callable(found):
             raise self._mistaken()
-        return found  # type: ignore[no-any-return]
+        hook: AroundHook = found
+        return hook
 
     def find_variable(self) -> ContextVar[str]:
         """The variable that is carried, likewise."""

@@ -175,8 +175,9 @@ class _Slot:
                         report(progress)
                     case Completing():
                         completing()
-                    case answer:
-                        return answer  # type: ignore[no-any-return]
+                    case ended:
+                        answer: Finished | Raised = ended
+                        return answer
 
     @contextlib.contextmanager
     def _talking(self) -> Iterator[None]:

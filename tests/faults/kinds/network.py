@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.faults.kinds import Kind
+from tests.faults.proxy import Gate
 
 
 class NetworkFault(Kind):
@@ -18,7 +19,7 @@ class NetworkFault(Kind):
             self.damage(gate)
         return frozenset({worker.name})
 
-    def damage(self, gate: object) -> None:
+    def damage(self, gate: Gate) -> None:
         raise NotImplementedError
 
     def heal(self) -> None:
@@ -31,7 +32,7 @@ class NetworkCut(NetworkFault):
 
     name = "network-cut"
 
-    def damage(self, gate) -> None:  # type: ignore[no-untyped-def]
+    def damage(self, gate: Gate) -> None:
         gate.cut()
 
 
@@ -42,7 +43,7 @@ class NetworkSlow(NetworkFault):
     robs = False
     lasts = (2.0, 5.0)
 
-    def damage(self, gate) -> None:  # type: ignore[no-untyped-def]
+    def damage(self, gate: Gate) -> None:
         gate.slow(self.scene.random.uniform(0.05, 0.4))
 
 
@@ -52,7 +53,7 @@ class NetworkHeld(NetworkFault):
     name = "network-held"
     lasts = (2.0, 9.0)
 
-    def damage(self, gate) -> None:  # type: ignore[no-untyped-def]
+    def damage(self, gate: Gate) -> None:
         gate.hold()
 
 
@@ -62,7 +63,7 @@ class NetworkHalfOpen(NetworkFault):
     name = "network-half-open"
     lasts = (15.0, 20.0)
 
-    def damage(self, gate) -> None:  # type: ignore[no-untyped-def]
+    def damage(self, gate: Gate) -> None:
         gate.forget()
 
 
