@@ -316,7 +316,7 @@ async def _inlet(url: str, source: Source, number: int) -> Taken:
 
     async def work() -> None:
         # It counts, and tells nobody.
-        while sum(each.taken for each in worker._bridges()) < number:  # noqa: ASYNC110
+        while sum(each.into.taken for each in worker._bridges()) < number:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
     running = asyncio.create_task(worker.run())

@@ -24,6 +24,7 @@ from pgqueue.bridges.base import Delivered as Delivered
 from pgqueue.bridges.base import Message as Message
 from pgqueue.bridges.base import Never as Never
 from pgqueue.bridges.base import Received as Received
+from pgqueue.bridges.base import Returned as Returned
 from pgqueue.bridges.base import Sink as Sink
 from pgqueue.bridges.base import SinkLine as SinkLine
 from pgqueue.bridges.base import Source as Source

@@ -34,7 +34,7 @@ from pgqueue.bridges.amqp_frames import (
     publishing,
     write_properties,
 )
-from pgqueue.bridges.base import DELIVERED, Again, Answer, Message, Unknown, Unreachable
+from pgqueue.bridges.base import DELIVERED, Again, Answer, Message, Returned, Unknown, Unreachable
 from pgqueue.bridges.secrets import Secret, reveal, said
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class _Flight:
     def returned(self, why: str, id: str | None) -> None:
         for n, message in enumerate(self._messages):
             if message.id == id and not self._heard[n]:
-                self.answers[n] = Again(why)
+                self.answers[n] = Returned(why)
 
     def confirmed(self, tag: int, multiple: bool, taken: bool) -> None:
         last = tag - self._first

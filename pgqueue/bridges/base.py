@@ -67,6 +67,11 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True)
+class Returned(Again):
+    """The broker has it no more: there is no queue that it would go to."""
+
+
+@dataclass(frozen=True, slots=True)
 class Never:
     """It was refused for good, *why*: the job becomes a dead letter."""
 

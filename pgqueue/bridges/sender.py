@@ -17,9 +17,32 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from time import monotonic
+from typing import Final
+
+from msgspec import structs
 
 from pgqueue.bridges import probing
-from pgqueue.bridges.base import Answer, Message, Sink, SinkLine, Unknown, Unreachable
+from pgqueue.bridges.base import (
+    Again,
+    Answer,
+    Delivered,
+    Message,
+    Never,
+    Returned,
+    Sink,
+    SinkLine,
+    Unknown,
+    Unreachable,
+)
+from pgqueue.jobs.tally import Outgoing
+
+_KINDS: Final[dict[type, str]] = {
+    Delivered: "confirmed",
+    Returned: "returned",
+    Again: "refused",
+    Never: "refused",
+    Unknown: "unknown",
+}
 
 
 class _Waiting:
@@ -48,6 +71,7 @@ class Sender:
         self._probe: asyncio.Task[None] | None = None
         self._closed = False
         self._failing_since: float | None = None
+        self._counts = Outgoing()
         self.shut_since: float | None = None
         self.why: str | None = None
         self.next_look_at: datetime | None = None
@@ -75,6 +99,10 @@ class Sender:
             await asyncio.wait(tasks)
         self._give_back(self._waiting, "closed")
         await self._drop_line()
+
+    def figures(self) -> Outgoing:
+        """What it has sent; any thread may ask."""
+        return structs.replace(self._counts, flying=len(self._flying))
 
     def _pump(self) -> None:
         self._ready = False
@@ -112,13 +140,19 @@ class Sender:
         try:
             try:
                 line = await self._opened()
+                began = monotonic()
+                self._counts.sent += len(batch)
                 answers = await line.send([waiting.message for waiting in batch])
+                self._counts.answered.add(monotonic() - began, len(batch))
             except Unreachable as error:
+                if line is not None:
+                    self._counts.count("unknown", len(batch))
                 self._lost(line, str(error))
                 self._give_back(batch, str(error))
                 return
             unknown = None
             for waiting, answer in zip(batch, answers, strict=True):
+                self._counts.count(_KINDS.get(type(answer), "refused"))
                 if isinstance(answer, Unknown):
                     unknown = answer.why
                     self._give_back([waiting], answer.why)

@@ -71,26 +71,72 @@ class Series(msgspec.Struct):
         return self
 
 
+ANSWERS: Final = ("confirmed", "returned", "refused", "unknown")
+
+
+class Outgoing(msgspec.Struct):
+    """What an outlet has sent: how many messages, each time counted, how many of them are *flying*
+    now, what the broker answered, and how long it took to *answer*."""
+
+    sent: int = 0
+    flying: int = 0
+    answers: dict[str, int] = {}
+    answered: Histogram = msgspec.field(default_factory=Histogram)
+
+    def count(self, answer: str, number: int = 1) -> None:
+        self.answers[answer] = self.answers.get(answer, 0) + number
+
+    def __iadd__(self, other: Outgoing) -> Self:
+        self.sent += other.sent
+        self.flying += other.flying
+        for answer, count in list(other.answers.items()):
+            self.answers[answer] = self.answers.get(answer, 0) + count
+        self.answered += other.answered
+        return self
+
+
+class Incoming(msgspec.Struct):
+    """What an inlet has *received* from its broker, and *taken*: these are jobs. Of the latter
+    *unnamed* ones have no id, *duplicates* were jobs before, *poison* could not be read."""
+
+    received: int = 0
+    taken: int = 0
+    unnamed: int = 0
+    duplicates: int = 0
+    poison: int = 0
+
+    def __iadd__(self, other: Incoming) -> Self:
+        self.received += other.received
+        self.taken += other.taken
+        self.unnamed += other.unnamed
+        self.duplicates += other.duplicates
+        self.poison += other.poison
+        return self
+
+
 class Bridge(msgspec.Struct):
     """An outlet, or an inlet, in one process: for how many seconds its broker has been *away*, the
-    longest; of an inlet whether it is *paused*, and how many messages it has *taken*, and of these
-    *unnamed* ones, which have no id, and *duplicates*, whose job was there."""
+    longest; of an inlet whether it is *paused*; and what went *out* of one or came *into* the
+    other."""
 
     name: str
     inlet: bool = False
     away: float = 0.0
     paused: bool = False
-    taken: int = 0
-    unnamed: int = 0
-    duplicates: int = 0
+    out: Outgoing = msgspec.field(default_factory=Outgoing)
+    into: Incoming = msgspec.field(default_factory=Incoming)
 
     def __iadd__(self, other: Bridge) -> Self:
         self.away = max(self.away, other.away)
         self.paused |= other.paused
-        self.taken += other.taken
-        self.unnamed += other.unnamed
-        self.duplicates += other.duplicates
+        self.out += other.out
+        self.into += other.into
         return self
+
+    def gone(self) -> Bridge:
+        """What is left when its process has ended: the counts."""
+        out = msgspec.structs.replace(self.out, flying=0)
+        return msgspec.structs.replace(self, away=0.0, paused=False, out=out)
 
 
 class Figures(msgspec.Struct):

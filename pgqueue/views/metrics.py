@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from pgqueue.jobs.tally import OUTCOMES, Bridge, Figures, Histogram
+from pgqueue.jobs.tally import ANSWERS, OUTCOMES, Bridge, Figures, Histogram
 from pgqueue.operations import inspections
 from pgqueue.operations.counting import oldest_due
 
@@ -139,7 +139,45 @@ def _bridge_families(bridges: list[Bridge]) -> Iterator[Family]:
         "For how long an outlet's or inlet's broker has been out of reach; 0 while it is there.",
         [Sample("", {"bridge": each.name}, each.away) for each in bridges],
     )
-    inlets = [each for each in bridges if each.inlet]
+    yield from _outlet_families([each for each in bridges if not each.inlet])
+    yield from _inlet_families([each for each in bridges if each.inlet])
+
+
+def _outlet_families(outlets: list[Bridge]) -> Iterator[Family]:
+    if not outlets:
+        return
+    of = [({"bridge": each.name}, each.out) for each in outlets]
+    yield Family(
+        "pgqueue_outlet_sent",
+        "counter",
+        "Messages that were handed to the broker, each time counted.",
+        [Sample("_total", labels, out.sent) for labels, out in of],
+    )
+    yield Family(
+        "pgqueue_outlet_answers",
+        "counter",
+        "What became of them: confirmed, returned as no queue takes them, refused, or unknown.",
+        [
+            Sample("_total", {**labels, "answer": answer}, out.answers.get(answer, 0))
+            for labels, out in of
+            for answer in ANSWERS
+        ],
+    )
+    yield Family(
+        "pgqueue_outlet_in_flight",
+        "gauge",
+        "Messages of which the broker has yet to say something.",
+        [Sample("", labels, out.flying) for labels, out in of],
+    )
+    yield Family(
+        "pgqueue_outlet_answer_seconds",
+        "histogram",
+        "How long the broker took to answer, of each message by the call that it went with.",
+        [sample for labels, out in of for sample in _histogram(labels, out.answered)],
+    )
+
+
+def _inlet_families(inlets: list[Bridge]) -> Iterator[Family]:
     if not inlets:
         return
     yield Family(
@@ -148,24 +186,38 @@ def _bridge_families(bridges: list[Bridge]) -> Iterator[Family]:
         "Whether an inlet takes nothing, as its high water is reached.",
         [Sample("", {"bridge": each.name}, int(each.paused)) for each in inlets],
     )
-    yield Family(
-        "pgqueue_inlet_taken",
-        "counter",
-        "Messages that were taken and are jobs, committed; repeated deliveries count.",
-        [Sample("_total", {"bridge": each.name}, each.taken) for each in inlets],
-    )
-    yield Family(
-        "pgqueue_inlet_unnamed",
-        "counter",
-        "Messages among them without an id, of which each delivery is a job.",
-        [Sample("_total", {"bridge": each.name}, each.unnamed) for each in inlets],
-    )
-    yield Family(
-        "pgqueue_inlet_duplicates",
-        "counter",
-        "Messages among them that had come before, and are the job that they were.",
-        [Sample("_total", {"bridge": each.name}, each.duplicates) for each in inlets],
-    )
+    for name, help, values in (
+        (
+            "received",
+            "Messages that came from the broker, each time counted.",
+            [each.into.received for each in inlets],
+        ),
+        (
+            "taken",
+            "Messages that were taken and are jobs, committed; repeated deliveries count.",
+            [each.into.taken for each in inlets],
+        ),
+        (
+            "unnamed",
+            "Messages among them without an id, of which each delivery is a job.",
+            [each.into.unnamed for each in inlets],
+        ),
+        (
+            "duplicates",
+            "Messages among them that had come before, and are the job that they were.",
+            [each.into.duplicates for each in inlets],
+        ),
+        (
+            "poison",
+            "Messages among them that could not be read, and are dead letters.",
+            [each.into.poison for each in inlets],
+        ),
+    ):
+        samples = [
+            Sample("_total", {"bridge": each.name}, value)
+            for each, value in zip(inlets, values, strict=True)
+        ]
+        yield Family(f"pgqueue_inlet_{name}", "counter", help, samples)
 
 
 def store_families(figures: StoreFigures) -> Iterator[Family]:

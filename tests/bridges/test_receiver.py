@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from urllib.request import urlopen
 from uuid import UUID
 
 import pytest
@@ -16,12 +15,10 @@ from pgqueue.bridges import Received, Unreachable, probing
 from pgqueue.errors import InvalidTask, StoreUnavailable
 from pgqueue.jobs.job import State
 from pgqueue.worker.agents import receiver
-from tests.bridges.brokers import Broker, Mailbox
+from tests.bridges.brokers import Mailbox
 from tests.bridges.conftest import Work
 from tests.bridges.running import listed, until_ended
 from tests.worker.process import soon
-
-AWAY = 'pgqueue_bridge_away_seconds{{bridge="{}"}}'
 
 
 def message(n: int, **more: str) -> Received:
@@ -254,33 +251,6 @@ async def test_who_is_not_to_take_messages_takes_none(
     opened = {name for name, box in boxes.items() if box.opened}
 
     assert opened <= set(options.get("inlets", ()))
-
-
-async def test_metrics_say_how_the_bridges_are(app: App, work: Work, had: list[int]) -> None:
-    box = Mailbox()
-    app.inlet("payments", box, app.tasks["settle"])
-    outlet = app.outlet("orders", Broker(away=True))
-    worker = await work(inlets=True, health_port=0, health_host="127.0.0.1")
-
-    box.put(message(1), Received(body=b'{"n": 2}'), message(1))
-    await app.enqueue_async(outlet.message(1))
-    await until_ended(app, 2)
-    await soon(lambda: box.empty)
-    assert worker.probes is not None
-    url = f"http://127.0.0.1:{worker.probes.port}/metrics"
-
-    def told() -> dict[str, str] | None:
-        with urlopen(url) as answer:
-            lines = answer.read().decode().splitlines()
-        found = dict(line.rsplit(" ", 1) for line in lines if 'bridge="' in line)
-        return found if float(found[AWAY.format("orders")]) > 0 else None
-
-    found = await soon(told, within=20)
-    assert found[AWAY.format("payments")] == "0"
-    assert found['pgqueue_inlet_taken_total{bridge="payments"}'] == "3"
-    assert found['pgqueue_inlet_duplicates_total{bridge="payments"}'] == "1"
-    assert found['pgqueue_inlet_unnamed_total{bridge="payments"}'] == "1"
-    assert found['pgqueue_inlet_paused{bridge="payments"}'] == "0"
 
 
 def test_a_body_is_read_as_the_types_that_the_task_names() -> None:

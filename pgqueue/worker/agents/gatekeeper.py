@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from time import monotonic
 
 from pgqueue.bridges import Outlet
-from pgqueue.jobs.tally import Bridge
+from pgqueue.bridges.sender import Sender
+from pgqueue.jobs.tally import Bridge, Outgoing
 from pgqueue.views.bridges import BridgeState
 from pgqueue.worker.agents.fetcher import Fetcher
 from pgqueue.worker.service import Service, log
@@ -28,20 +29,26 @@ class Gatekeeper(Service):
         self._fetcher = fetcher
         self._queues = queues
         self._tell = tell
+        self._senders: dict[str, Sender] = {}
         self._shut_at: dict[str, datetime] = {}
         self._shut_since: dict[str, float | None] = {each.name: None for each in self._outlets}
 
     async def run(self) -> None:
         for outlet in self._outlets:
+            self._senders[outlet.name] = outlet.sender
             outlet.sender.changed.append(self._teller(outlet))
 
     def figures(self) -> list[Bridge]:
         """How each of its outlets is; any thread may ask."""
         now = monotonic()
         return [
-            Bridge(name, away=0.0 if since is None else now - since)
+            Bridge(name, away=0.0 if since is None else now - since, out=self._sent(name))
             for name, since in list(self._shut_since.items())
         ]
+
+    def _sent(self, name: str) -> Outgoing:
+        sender = self._senders.get(name)
+        return Outgoing() if sender is None else sender.figures()
 
     def states(self) -> list[BridgeState]:
         """What is to be seen of each of its outlets; for the event loop's thread."""

@@ -24,7 +24,7 @@ from pgqueue.bridges.base import Received, SourceLine, Unreachable
 from pgqueue.bridges.inlet import Inlet
 from pgqueue.errors import StoreBusy, StoreUnavailable
 from pgqueue.jobs.job import NewJob, State
-from pgqueue.jobs.tally import Bridge
+from pgqueue.jobs.tally import Bridge, Incoming
 from pgqueue.operations import inspections
 from pgqueue.views.bridges import BridgeState
 from pgqueue.worker.service import Service, log
@@ -64,16 +64,13 @@ class Receiver(Service):
         self._storing: list[Made] = []
         self._some = asyncio.Event()
         self._room = asyncio.Event()
-        self._taken = 0
-        self._unnamed = 0
-        self._duplicates = 0
+        self._counts = Incoming()
 
     def figures(self) -> list[Bridge]:
         """How the inlet is; any thread may ask."""
         since = self._away_since
         away = 0.0 if since is None else monotonic() - since
-        counts = self._taken, self._unnamed, self._duplicates
-        return [Bridge(self._inlet.name, True, away, self.paused, *counts)]
+        return [Bridge(self._inlet.name, True, away, self.paused, into=self._counts)]
 
     def states(self) -> list[BridgeState]:
         """What is to be seen of the inlet."""
@@ -160,6 +157,7 @@ class Receiver(Service):
                 await self._room.wait()
             messages = await line.take(batch - len(self._made))
             self._back()
+            self._counts.received += len(messages)
             for message in messages:
                 self._made.append((message, self._jobs_of(message)))
             self._some.set()
@@ -174,9 +172,11 @@ class Receiver(Service):
         """Makes jobs of these messages, and settles them. Raises StoreUnavailable, StoreBusy."""
         created = await self._store(made)
         messages = [message for message, _ in made]
-        self._taken += len(messages)
-        self._duplicates += len(messages) - created
-        self._unnamed += sum(message.id is None for message in messages)
+        counts = self._counts
+        counts.taken += len(messages)
+        counts.duplicates += len(messages) - created
+        counts.unnamed += sum(message.id is None for message in messages)
+        counts.poison += sum(jobs[0].task == self._inlet.name for _, jobs in made)
         await line.settle(messages)
 
     async def _store(self, jobs: Sequence[Made]) -> int:
@@ -193,6 +193,7 @@ class Receiver(Service):
             log.warning("inlet %s: the store refuses a message: %s", self._inlet.name, error)
             bare = Received(body=message.body)
             job = self._inlet.poisoned(bare, error, message.id)
+            self._counts.poison += 1
             return int((await self._app.enqueue_async(job)).created)
         firsts = accumulate((len(made) for _, made in jobs[:-1]), initial=0)
         return sum(handles[first].created for first in firsts)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 
-from msgspec import structs
-
 from pgqueue.jobs.tally import Figures, added
 from pgqueue.views.metrics import StoreFigures
 from pgqueue.worker.telemetry import vitals
@@ -83,5 +81,5 @@ class SupervisorVitals:
 
 def _gone(said: Figures) -> Figures:
     """What is left of a process that has ended: its counts."""
-    bridges = [structs.replace(each, away=0.0, paused=False) for each in said.bridges]
+    bridges = [each.gone() for each in said.bridges]
     return Figures(said.series, said.lost, bridges=bridges)
