@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import click
 import msgspec
@@ -72,11 +72,13 @@ def console() -> Console:
 
 
 def table(*columns: str, right: Iterable[str] = ()) -> Table:
-    """A table with these columns; those in *right* hold numbers."""
+    """A table with these columns; those in *right* hold numbers. In a narrow terminal words are
+    folded, since a name or a cure that is cut short is no use."""
     made = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
     numbers = set(right)
     for column in columns:
-        made.add_column(column, justify="right" if column in numbers else "left")
+        justify: Literal["left", "right"] = "right" if column in numbers else "left"
+        made.add_column(column, justify=justify, overflow="fold")
     return made
 
 

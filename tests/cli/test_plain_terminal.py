@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
 from pgqueue import App
+from pgqueue.cli import output
 from tests.cli.shop import send
 
 TEXT = "日本語 … naïve \N{GRINNING FACE}"
@@ -48,6 +50,18 @@ COMMANDS = (
     ("migrate", "--sql"),
     ("--help",),
 )
+
+
+def test_a_narrow_terminal_shows_every_word(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("python -m pgqueue.worker APP --queues a-long-name", "available")
+    table = output.table("what helps", "state", "number", right=["number"])
+    table.add_row(*words, "1")
+
+    output.Printer(width=30).print(table)
+
+    printed = Counter(capsys.readouterr().out)
+    assert Counter("".join(words).replace(" ", "")) <= printed
+    assert "…" not in printed
 
 
 @pytest.mark.parametrize(("encoding", "commands"), [("ascii", COMMANDS), ("latin-1", COMMANDS[:2])])
