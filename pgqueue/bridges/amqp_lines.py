@@ -81,15 +81,20 @@ class _Flight:
         self._first = first  # the delivery tag of the first
         self._heard = bytearray(len(messages))
         self._missing = len(messages)
+        self._where: dict[str | None, int] | None = None
         self._below = 0  # all before this one have been heard of
 
     def returned(self, why: str, id: str | None) -> None:
-        for n, message in enumerate(self._messages):
-            if message.id == id and not self._heard[n]:
-                self.answers[n] = Returned(why)
+        if self._where is None:  # few batches have one that is returned
+            self._where = {message.id: n for n, message in enumerate(self._messages)}
+        n = self._where.get(id)
+        if n is not None and not self._heard[n]:
+            self.answers[n] = Returned(why)
 
     def confirmed(self, tag: int, multiple: bool, taken: bool) -> None:
         last = tag - self._first
+        if not 0 <= last < len(self._messages):  # of an earlier one, which has been given up
+            return
         answer = DELIVERED if taken else Again("refused by the broker: basic.nack")
         for n in range(self._below if multiple else last, last + 1):
             if not self._heard[n]:

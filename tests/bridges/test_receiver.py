@@ -87,6 +87,70 @@ async def test_what_was_not_committed_stays_with_the_broker(
     assert box.opened == 3  # each time the line was closed, and so the messages given back
 
 
+@pytest.fixture
+def held(app: App, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """The store keeps its first batch in hand until this is set."""
+    gate, enqueue, first = asyncio.Event(), app.enqueue_async, True
+
+    async def slow(jobs: object) -> object:
+        nonlocal first
+        if first:
+            first = False
+            await gate.wait()
+        return await enqueue(jobs)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(app, "enqueue_async", slow)
+    return gate
+
+
+async def test_while_the_store_has_one_batch_the_next_is_taken_and_no_third(
+    app: App, work: Work, had: list[int], held: asyncio.Event
+) -> None:
+    box = Mailbox(batch=2)
+    app.inlet("payments", box, app.tasks["settle"])
+    worker = await work(inlets=True)
+
+    box.put(*(message(n) for n in range(7)))
+    await soon(lambda: len(box.in_hand) == 4)
+    await asyncio.sleep(0.05)  # as long as a third batch would take
+    assert len(box.in_hand) == 4
+    [figures] = worker._bridges()
+    assert (figures.into.received, figures.into.taken) == (4, 0)
+    held.set()
+    found = await until_ended(app, 7)
+    await soon(lambda: box.empty)
+
+    assert [job.args["n"] for job in sorted(found, key=lambda job: job.id)] == list(range(7))
+
+
+async def test_if_the_store_goes_the_batch_that_comes_after_goes_back_too(
+    app: App, work: Work, had: list[int], held: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, tries = app.enqueue_async, 0
+
+    async def fails_once(jobs: object) -> object:
+        nonlocal tries
+        tries += 1
+        answer = await slow(jobs)  # type: ignore[call-overload]
+        if tries == 1:
+            raise StoreUnavailable("the answer was lost")
+        return answer
+
+    monkeypatch.setattr(app, "enqueue_async", fails_once)
+    box = Mailbox(batch=2)
+    app.inlet("payments", box, app.tasks["settle"])
+    await work(inlets=True)
+
+    box.put(*(message(n) for n in range(4)))
+    await soon(lambda: len(box.in_hand) == 4)
+    held.set()
+    found = await until_ended(app, 4)
+    await soon(lambda: box.empty)
+
+    assert sorted(had) == list(range(4))
+    assert (len(found), box.opened) == (4, 2)
+
+
 POISON = {
     "not JSON": (b"{", "the body is no JSON"),
     "no object": (b"[1]", "a JSON list, not an object"),
