@@ -255,6 +255,15 @@ class Facts:
         return dict(runs)
 
     @cached_property
+    def claims(self) -> dict[int, list[Line]]:
+        """By job, when a worker had it in its hands, in that order."""
+        claims: dict[int, list[Line]] = defaultdict(list)
+        for line in sorted(self.lines, key=lambda line: line.at):
+            if line.what == "claimed":
+                claims[line.job].append(line)
+        return dict(claims)
+
+    @cached_property
     def whole(self) -> dict[str, float]:
         """Runs that came to their end, and when; the answer to their commit may have been lost, and
         they interrupted much later."""

@@ -17,6 +17,8 @@ from typing import Any
 from pgqueue import App, Cancel, Context, Discard, Retention, Snooze
 from pgqueue.errors import JobCancelled
 from pgqueue.jobs.job import NewJob
+from pgqueue.operations import ClaimedJob
+from pgqueue.worker.running.executor import Executor
 from tests.faults import ration, timetable
 from tests.faults.journal import WORKER_VARIABLE, write
 
@@ -188,5 +190,19 @@ def _watch() -> None:
             write("stalled", seconds=late)
 
 
+def _note_claims() -> None:
+    """What a worker has claimed may have to wait there, for a thread or a process: no hook of an
+    application is told of that."""
+    take = Executor.take
+
+    def noted(self: Executor, jobs: list[ClaimedJob], since: float) -> None:
+        for job in jobs:
+            write("claimed", job=job.id)
+        take(self, jobs, since)
+
+    Executor.take = noted  # type: ignore[method-assign]
+
+
 if WORKER_VARIABLE in os.environ:
+    _note_claims()
     threading.Thread(target=_watch, daemon=True).start()

@@ -75,6 +75,9 @@ class Story:
             ]
         return name
 
+    def claim(self, key: int, at: float, worker: str = "w1") -> None:
+        self.lines.append(Line(at, "claimed", worker, "-", 100 + key, 0, "-"))
+
     def fault(self, kind: str, at: float, until: float, *workers: str, **more: Any) -> None:
         touched = frozenset(workers) or EVERYBODY
         self.faults.append(Fault(kind, at, until, touched, "jobs", **more))
@@ -474,6 +477,52 @@ def test_a_job_that_waited_behind_what_somebody_else_held(story: Story) -> None:
     story.order(3)
     story.fault("held", 2, 30, robs=False, held=frozenset({101}))
     story.run(3, 25, 26)
+    assert story.broken == {"waited"}
+
+
+def test_a_job_that_waited_in_the_hands_of_a_busy_worker(story: Story) -> None:
+    story.order(3, executor="process")
+    story.fault("held", 2, 30, robs=False, held=frozenset({101}))
+    story.claim(3, 4)
+    story.run(3, 25, 26, executor="process")
+    assert story.broken == set()
+
+
+def test_a_job_that_was_claimed_before_its_producer_heard_of_the_commit(story: Story) -> None:
+    story.order(3, told_at=3, executor="process")
+    story.fault("held", 2, 30, robs=False, held=frozenset({101}))
+    story.claim(3, 2.9)
+    story.run(3, 25, 26, executor="process")
+    assert story.broken == set()
+
+
+def test_the_claim_of_a_run_before_says_nothing_of_the_next(story: Story) -> None:
+    story.order(3)
+    story.claim(3, 2)
+    story.run(3, 2, 3, "failed")
+    story.fault("held", 2, 30, robs=False, held=frozenset({101}))
+    story.run(3, 25, 26)
+    assert story.broken == {"waited"}
+
+
+def test_a_job_that_nobody_claimed_for_long_although_its_worker_ran_it_at_once(
+    story: Story,
+) -> None:
+    story.order(3)
+    story.fault("held", 2, 30, robs=False, held=frozenset({101}))
+    story.claim(3, 24.9)
+    story.run(3, 25, 26)
+    assert story.broken == {"waited"}
+
+
+def test_a_job_that_waited_after_the_end_of_the_worker_that_had_claimed_it(story: Story) -> None:
+    story.workers[0] = replace(story.workers[0], ended_at=5)
+    story.fault("killed", 5, 6, "w1")
+    story.order(3)
+    story.fault("held", 2, 40, robs=False, held=frozenset({101}))
+    story.claim(3, 4)
+    story.claim(3, 24.9, "w2")
+    story.run(3, 25, 26, worker="w2")
     assert story.broken == {"waited"}
 
 

@@ -61,12 +61,33 @@ def _idle(facts: Facts, order: Order) -> Iterator[tuple[float, float, str]]:
     runs = facts.runs.get(order.job, [])
     since = _ready(facts, order)
     if since is not None and runs:
-        yield since, runs[0].started_at, "its first run"
+        for began, ended in _unclaimed(facts, order.job, -inf, since, runs[0].started_at):
+            yield began, ended, "its first run"
     for first, second in pairwise(runs):
         gone = _gone(facts, first)
         if gone is not None:
             why = f"another run, after {first.how or 'the end of its worker'}"
-            yield gone, second.started_at, why
+            spans = _unclaimed(facts, order.job, first.started_at, gone, second.started_at)
+            for began, ended in spans:
+                yield began, ended, why
+
+
+def _unclaimed(
+    facts: Facts, job: int, after: float, since: float, until: float
+) -> Iterator[tuple[float, float]]:
+    """The parts of the time between *since* and *until* in which no worker had the job in its
+    hands, by the claims *after* an instant.
+
+    Who has claimed it may have no place for it for long, a process say, on a busy machine: then it
+    waits for nothing that somebody holds. If that worker ends, the job waits for another claim.
+    """
+    for claim in facts.claims.get(job, ()):
+        if after < claim.at <= until:
+            if since < claim.at:
+                yield since, claim.at
+            since = max(since, _ended(facts, claim.worker))
+    if since < until:
+        yield since, until
 
 
 def _ready(facts: Facts, order: Order) -> float | None:
@@ -92,8 +113,12 @@ def _gone(facts: Facts, run: Run) -> float | None:
     """When another run than *run* was due."""
     if run.how in ("failed", "snoozed") and run.ended_at is not None:
         return run.ended_at + SLACK
-    ended = next((each.ended_at for each in facts.workers if each.name == run.worker), inf)
+    ended = _ended(facts, run.worker)
     return ended if run.how is None and ended < inf else None
+
+
+def _ended(facts: Facts, worker: str) -> float:
+    return next((each.ended_at for each in facts.workers if each.name == worker), inf)
 
 
 def served(facts: Facts, since: float, until: float) -> float:
