@@ -488,6 +488,18 @@ def test_a_job_that_waited_in_the_hands_of_a_busy_worker(story: Story) -> None:
     assert story.broken == set()
 
 
+def test_a_job_that_waited_for_a_parent_whose_other_child_was_held(story: Story) -> None:
+    """The parent's end is one transaction, which needs all its children's rows."""
+    story.order(3)
+    for key in (4, 5):
+        story.order(key, parents=(Parent(3, "run"),))
+    story.run(3, 2, 3)
+    story.fault("held", 2.5, 30, robs=False, held=frozenset({104}))
+    for key in (4, 5):
+        story.run(key, 29, 30)
+    assert story.broken == set()
+
+
 def test_a_job_that_was_claimed_before_its_producer_heard_of_the_commit(story: Story) -> None:
     story.order(3, told_at=3, executor="process")
     story.fault("held", 2, 30, robs=False, held=frozenset({101}))

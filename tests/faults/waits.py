@@ -47,8 +47,11 @@ def waits(facts: Facts) -> Iterator[Wait]:
 
 
 def _wanted(facts: Facts, hold: Fault) -> set[int]:
-    """The jobs that are held, and all that wait for one of them."""
+    """The jobs that are held, and all that wait for one of them, or for a parent of one: its end is
+    one transaction, which writes to all its children."""
     wanted = set(hold.held or ())
+    parents = {p.key for o in facts.orders if o.job in wanted for p in o.parents}
+    wanted |= {o.job for o in facts.orders if any(p.key in parents for p in o.parents)}
     for order in sorted(facts.orders, key=lambda order: order.key):  # parents come first
         above = (facts.by_key.get(parent.key) for parent in order.parents)
         if any(parent and parent.job in wanted for parent in above):
