@@ -53,6 +53,30 @@ def ended(chart: Mapping[str, Any], id: str) -> Markup:
     return _framed(id, f"Ended {every(chart)}", said, drawn, points, _counts, labels)
 
 
+def backlog(chart: Mapping[str, Any], id: str) -> Markup:
+    """Return bars: how many jobs waited in each step, on the average."""
+    points = chart["points"]
+    top = nice(math.ceil(max((point["waiting"] or 0 for point in points), default=0)))
+    path = "".join(
+        f"M{n * WIDE + 1} {HEIGHT - height:.4g}h{WIDE - 2}v{height:.4g}h-{WIDE - 2}z"
+        for n, point in enumerate(points)
+        if (height := HEIGHT * (point["waiting"] or 0) / top)
+    )
+    drawn = [Markup('<path class="waiting fill" d="{}"/>').format(path)] if path else []
+    labels = [f"{top:,}", f"{top // 2:,}" if top > 1 else "", "0"]
+    most = max(points, key=lambda point: point["waiting"] or 0)
+    said = f"{_between(chart)}; most at {_clock(most['at'])}: {_waiting(most)}."
+    return _framed(id, "Waiting", said, drawn, points, _waiting, labels)
+
+
+def _waiting(point: Point) -> str:
+    if point["waiting"] is None:
+        return "nothing was there"
+    due = point["oldest_due_seconds"]
+    late = f", the first due for {span(due)}" if due else ""
+    return f"{point['waiting']:,.4g} waiting, {point['running']:,.4g} running{late}"
+
+
 def durations(chart: Mapping[str, Any], id: str, what: str, words: str) -> Markup:
     """Return two lines, the median and the 99th percentile of *what*, on a logarithmic scale."""
     points = chart["points"]

@@ -170,6 +170,7 @@ _ENVIRONMENT.filters |= {
     "clock": local,
     "minute": minute,
     "ended": drawing.ended,
+    "backlog": drawing.backlog,
     "durations": drawing.durations,
     "spark": drawing.spark,
 }

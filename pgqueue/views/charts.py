@@ -11,6 +11,7 @@ import msgspec
 
 from pgqueue.jobs.tally import Histogram, Series
 from pgqueue.operations import Plan
+from pgqueue.operations.gauging import LOOKS, QUEUE_ITSELF, RUNNING, WAITING
 from pgqueue.operations.params import EPOCH
 from pgqueue.operations.tallying import HOUR, MINUTE, TallyRow, tallied
 
@@ -40,7 +41,11 @@ PERIODS: Final = {
 
 
 class Point(msgspec.Struct):
-    """What ended in one step, and how long that waited and ran; None where nothing did."""
+    """What ended in one step, and how long that waited and ran; None where nothing did.
+
+    *waiting*, *running*: so many jobs, on the average of the leader's looks, one a minute;
+    *oldest_due_seconds*: at the worst of them. None where it saw none.
+    """
 
     at: datetime
     completed: int = 0
@@ -52,6 +57,9 @@ class Point(msgspec.Struct):
     waited_p99_seconds: float | None = None
     ran_p50_seconds: float | None = None
     ran_p99_seconds: float | None = None
+    waiting: float | None = None
+    running: float | None = None
+    oldest_due_seconds: float | None = None
 
 
 class Trend(msgspec.Struct):
@@ -147,6 +155,31 @@ class _Sum:
         return QueueHour(name, ended, [waited.quantile(0.99) for waited in self.waited])
 
 
+class _Gauges:
+    """How queues were, step by step: sums over the leader's looks."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps: list[Series] = [Series("", QUEUE_ITSELF) for _ in range(steps)]
+        self._looks = [0] * steps
+
+    def add(self, step: int, gauge: Series) -> None:
+        # One look sees all queues: the queue that was seen most often says how many there were.
+        self._looks[step] = max(self._looks[step], gauge.outcomes.get(LOOKS, 0))
+        self._steps[step] += gauge
+
+    def on(self, step: int, point: Point) -> Point:
+        """Return *point* with what there was to see in its step."""
+        looks, seen = self._looks[step], self._steps[step]
+        if not looks:
+            return point
+        return msgspec.structs.replace(
+            point,
+            waiting=round(seen.outcomes.get(WAITING, 0) / looks, 1),
+            running=round(seen.outcomes.get(RUNNING, 0) / looks, 1),
+            oldest_due_seconds=_rounded(seen.waited.quantile(1.0)) or 0.0,
+        )
+
+
 _OUTCOMES: Final = ("completed", "retried", "discarded", "cancelled", "snoozed")
 
 
@@ -180,7 +213,8 @@ def last_hour(now: datetime) -> Plan[Hour]:
     rows, known = yield from _newest(since, until, MINUTE, None)
     queues: defaultdict[str, _Sum] = defaultdict(lambda: _Sum(HOUR // step))
     for row in rows:
-        queues[row.series.queue].add((row.at - since) // step, row.series)
+        if row.series.task != QUEUE_ITSELF:
+            queues[row.series.queue].add((row.at - since) // step, row.series)
     return Hour(until, known == since, [queues[name].hour(name) for name in sorted(queues)])
 
 
@@ -197,8 +231,12 @@ def _drawn(
     whole = _Sum(steps)
     queues: dict[str, _Sum] = {}
     tasks: dict[str, _Sum] = {}
+    gauges = _Gauges(steps)
     for row in rows:
         step, series = (row.at - since) // period.step, row.series
+        if series.task == QUEUE_ITSELF:
+            gauges.add(step, series)
+            continue
         whole.add(step, series)
         for sums, key in ((queues, series.queue), (tasks, series.task)):
             if key not in sums:
@@ -212,7 +250,7 @@ def _drawn(
         int(period.step.total_seconds()),
         since,
         min(until, now),
-        [whole.point(since + n * period.step, [n]) for n in range(steps)],
+        [gauges.on(n, whole.point(since + n * period.step, [n])) for n in range(steps)],
         whole.point(since, range(steps)),
         [queues[key].line(key) for key in sorted(queues)],
         busiest[:LINES],

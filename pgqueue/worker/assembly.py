@@ -21,6 +21,7 @@ from pgqueue.worker.agents.expirer import Expirer
 from pgqueue.worker.agents.fetcher import Fetcher
 from pgqueue.worker.agents.finder import Finder
 from pgqueue.worker.agents.gatekeeper import Gatekeeper
+from pgqueue.worker.agents.gauger import Gauger
 from pgqueue.worker.agents.heartbeater import Heartbeater
 from pgqueue.worker.agents.listener import Listener
 from pgqueue.worker.agents.promoter import Promoter
@@ -205,7 +206,7 @@ def assemble(
     )
     pruner = Pruner(housekeeping, app.retention, look)
     expirer = Expirer(listener, archived, look)
-    duties = (promoter, rescuer, expirer, pruner, scheduler)
+    duties = (promoter, rescuer, expirer, pruner, scheduler, Gauger(claims))
     elector = Elector(listener, options.term, duties, declarer.others_changed)
     recollector = Recollector(claims, listener, fetcher, executor, completer)
     finder = Finder(claims, fetcher, options, profile, heartbeater.ask)

@@ -14,6 +14,7 @@ from pgqueue import App, NewJob
 from pgqueue.backends.plans import carry_out
 from pgqueue.dashboard import Access, drawing
 from pgqueue.jobs.tally import Series
+from pgqueue.operations.gauging import LOOKS, QUEUE_ITSELF, RUNNING, WAITING
 from pgqueue.operations.tallying import AHEAD, HOUR, MINUTE, TallyRow, tally
 from pgqueue.views import charts
 from pgqueue.views.charts import Chart, charting
@@ -50,6 +51,51 @@ def app(url: str, namespace: str) -> Any:
     app = App(url, schema="pgqueue" if url.startswith(("postgres", "sqlite")) else namespace)
     yield app
     app.close()
+
+
+def gauge(queue: str, waiting: int, running: int, *, late: float = 0, looks: int = 1) -> Series:
+    series = Series(queue, QUEUE_ITSELF, {LOOKS: looks, WAITING: waiting, RUNNING: running})
+    if late:
+        series.waited.add(late)
+    return series
+
+
+def test_what_waited_is_drawn_as_the_leader_saw_it(app: App) -> None:
+    minute = NOW.replace(second=0)
+    noted(app, (minute - MINUTE, gauge("mail", 40, 8, late=30)), by=0)
+    noted(app, (minute - MINUTE, gauge("pdf", 2, 0)), by=0)
+    noted(app, (minute - 3 * MINUTE, counted(completed=3)))
+    hour = NOW.replace(minute=0, second=0) - HOUR
+    noted(app, (hour, gauge("mail", 600, 60, late=3, looks=60)), by=0, span=HOUR)
+
+    chart = drawn(app, "hour")
+    days = drawn(app, "days")
+
+    last, before = chart.points[-1], chart.points[-2]
+    assert (last.waiting, last.running) == (42, 8)
+    assert last.oldest_due_seconds == pytest.approx(30, rel=0.3)
+    assert (before.waiting, before.oldest_due_seconds) == (None, None)
+    assert ended(chart) == [*[0] * 57, 3, 0, 0]
+    assert [line.name for line in chart.queues] == ["mail"]  # where something ended
+    assert [line.name for line in chart.tasks] == ["send"]
+    assert drawn(app, "hour", queue="pdf").points[-1].waiting == 2
+    assert next(p for p in days.points if p.at == hour).waiting == 10
+
+
+def test_the_picture_of_what_waited_is_shown_where_something_did(
+    app: App, site: TestClient
+) -> None:
+    minute = datetime.now(UTC).replace(second=0, microsecond=0)
+    noted(app, (minute - MINUTE, counted(completed=3)))
+    assert "<strong>Waiting</strong>" not in site.get("/").text
+    noted(app, (minute - 2 * MINUTE, gauge("mail", 1_234, 8, late=30)), by=0)
+
+    with client(app) as anew:
+        text = anew.get("/").text
+
+    assert "at most 1,234" in text
+    assert "1,234 waiting, 8 running, the first due for" in text
+    assert anew.get("/tasks/send").text.count("<strong>Waiting</strong>") == 0
 
 
 def test_an_hour_is_drawn_minute_by_minute(app: App) -> None:

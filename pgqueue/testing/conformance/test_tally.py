@@ -8,6 +8,7 @@ import pytest
 
 from pgqueue.jobs.tally import Series
 from pgqueue.operations import tallying
+from pgqueue.operations.gauging import LOOKS, QUEUE_ITSELF, RUNNING, WAITING, gauging
 from pgqueue.operations.tallying import (
     AHEAD,
     HOUR,
@@ -19,7 +20,7 @@ from pgqueue.operations.tallying import (
     tallied,
     tally,
 )
-from pgqueue.testing.conformance.store import NOON, Store
+from pgqueue.testing.conformance.store import NOON, Store, a_job
 
 
 def counted(number: int, *, queue: str = "mail", task: str = "send") -> Series:
@@ -169,6 +170,30 @@ def test_a_sum_that_was_noted_ahead_counts_no_job_twice(store: Store) -> None:
     [hour] = noted(store, NOON, span=HOUR)
     assert (hour.worker, hour.series.outcomes) == (0, {"completed": 7})
     assert noted(store, NOON) == []
+
+
+def test_how_queues_are_is_noted_and_summed_up_like_all_else(store: Store) -> None:
+    store.enqueue(
+        *(a_job(queue="mail") for _ in range(5)), a_job(queue="later", run_at=NOON + HOUR)
+    )
+    store.claim(2, queue="mail")
+    old = NOON - timedelta(days=3)
+
+    assert store.carry(gauging(old + timedelta(seconds=30))) == 2
+    assert store.carry(gauging(old + timedelta(seconds=40))) == 2  # the same minute, once
+    assert store.carry(gauging(old + MINUTE)) == 2
+
+    first, *_ = noted(store, old)
+    assert (first.at, first.worker, first.series.task) == (old, 0, QUEUE_ITSELF)
+    assert {r.series.queue: r.series.outcomes for r in noted(store, old)} == {
+        "mail": {LOOKS: 1, WAITING: 3, RUNNING: 2},
+        "later": {LOOKS: 1, WAITING: 0, RUNNING: 0},
+    }
+    summed(store, NOON)
+    assert {r.series.queue: r.series.outcomes for r in noted(store, old, span=HOUR)} == {
+        "mail": {LOOKS: 2, WAITING: 6, RUNNING: 4},
+        "later": {LOOKS: 2, WAITING: 0, RUNNING: 0},
+    }
 
 
 def test_who_finds_a_row_gone_folds_nothing(store: Store) -> None:
