@@ -14,11 +14,9 @@ WITH clock AS MATERIALIZED (
     WHERE l.name = :name::text AND l.worker <> :worker::integer AND l.until > instant
       AND NOT EXISTS (
           SELECT FROM pgqueue.worker AS w
-          WHERE w.id = l.worker AND (w.heartbeat_at > instant + interval '1 second' OR w.session AND NOT EXISTS (
-              SELECT FROM pg_locks
-              WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND objid::bigint = w.id
-                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                AND classid::bigint = hashtext('pgqueue')::bigint & 4294967295)))
+          WHERE w.id = l.worker AND (w.heartbeat_at > instant + interval '1 second' OR w.session AND w.id NOT IN (
+              -- include: present
+          )))
 ), won AS (
     INSERT INTO pgqueue.leader AS l (name, worker, elected_at, until)
     SELECT :name::text, :worker::integer, instant, instant + make_interval(secs => :term_seconds::float8)

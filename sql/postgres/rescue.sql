@@ -28,11 +28,7 @@ WITH clock AS MATERIALIZED (
            pg_postmaster_start_time() BETWEEN instant - interval '10 seconds' AND instant AS is_new
     FROM (SELECT coalesce(:now::timestamptz, clock_timestamp()) AS instant) AS now
 ), present AS MATERIALIZED (
-    SELECT objid::bigint AS worker
-    FROM pg_locks
-    WHERE locktype = 'advisory' AND granted AND objsubid = 2
-      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND classid::bigint = hashtext('pgqueue')::bigint & 4294967295
+    -- include: present
 ), excused AS MATERIALIZED (
     SELECT jsonb_array_elements_text(:spared::jsonb)::integer AS worker
     UNION ALL

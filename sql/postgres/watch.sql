@@ -7,11 +7,7 @@
 -- trap: asked every second, so one short statement that reads. How long ago a beat was is not
 --       answered: the rescuer measures that by its own clock (worker/life.py).
 WITH present AS MATERIALIZED (
-    SELECT objid::bigint AS worker
-    FROM pg_locks
-    WHERE locktype = 'advisory' AND granted AND objsubid = 2
-      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND classid::bigint = hashtext('pgqueue')::bigint & 4294967295
+    -- include: present
 )
 SELECT w.id, extract(epoch FROM w.heartbeat_at)::text,
        w.suspected_at IS NULL AND w.remaining IS NULL AND (NOT w.session OR w.id IN (SELECT worker FROM present)),

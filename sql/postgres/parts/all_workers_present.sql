@@ -5,11 +5,7 @@
 --       otherwise nothing
 -- trap: a hint that costs one statement a second instead of four: rescue itself decides who is dead.
 WITH present AS MATERIALIZED (
-    SELECT objid::bigint AS worker
-    FROM pg_locks
-    WHERE locktype = 'advisory' AND granted AND objsubid = 2
-      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND classid::bigint = hashtext('pgqueue')::bigint & 4294967295
+    -- include: present
 )
 SELECT NULL::bigint, count(*)::text, NULL::integer, NULL::text
 FROM pgqueue.worker AS w
