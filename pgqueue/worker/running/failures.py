@@ -83,18 +83,19 @@ def shown(error: BaseException) -> str:
     """
     told = traceback.TracebackException.from_exception(error)
     seen: set[int] = set()
-    left: list[Any] = [told]
+    left: list[tuple[Any, Any]] = [(told, error)]
     while left:
-        each = left.pop()
+        each, raised = left.pop()
         if each is None or id(each) in seen:
             continue
         seen.add(id(each))
         lines = str(each).splitlines()
-        if each.exc_type is InChild:  # its text is a traceback: only the places are kept
+        if isinstance(raised, InChild):  # its text is a traceback: only the places are kept
             each._str = "\n".join(["", *(line for line in lines if line.startswith('  File "'))])
         elif lines:
             each._str = lines[0]
-        left += [each.__cause__, each.__context__, *(each.exceptions or ())]
+        left += [(each.__cause__, raised.__cause__), (each.__context__, raised.__context__)]
+        left += zip(each.exceptions or (), getattr(raised, "exceptions", ()), strict=False)
     return "".join(told.format()).rstrip("\n")
 
 
