@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pgqueue.addresses import Url
     from pgqueue.backends.loops import PerLoop
     from pgqueue.bridges import Inlet, Outlet, Received, Sink, Source
-    from pgqueue.jobs.retries import Retries
+    from pgqueue.jobs.retries import Duration, Retries
     from pgqueue.managing.jobs import ManyJobs
     from pgqueue.managing.queues import Queues
     from pgqueue.managing.schedules import Schedules
@@ -343,9 +343,8 @@ class App(TaskRegistry):
         notify = not self.backend.wakes_after
         plan = operations.enqueue(batch, workflow=workflow, notify=notify)
         async with self.backend.transaction_async() as executor:
-            return await carry_out_async(
-                plan, executor.execute, getattr(executor, "together", None)
-            )
+            together = getattr(executor, "together", None)
+            return await carry_out_async(plan, executor.execute, together)
 
     def execute(self, operation: Operation[T]) -> T:
         """Carry out any of `pgqueue.operations` or `pgqueue.operations.inspections`."""
@@ -357,7 +356,11 @@ class App(TaskRegistry):
         with explained(self.backend):
             return await self.backend.execute_async(operation)
 
-    def result(self, job: Handle[R] | int, timeout: timedelta | float | None = None) -> R:
+    @overload
+    def result(self, job: Handle[R], timeout: Duration | None = None) -> R: ...
+    @overload
+    def result(self, job: int, timeout: Duration | None = None) -> Any: ...
+    def result(self, job: Handle[Any] | int, timeout: Duration | None = None) -> Any:
         """Wait for *job* and return its result; woken when it finishes, not polling.
 
         *timeout* is a timedelta or seconds. Raises ResultTimeout, JobFailed when it ended cancelled
@@ -365,17 +368,17 @@ class App(TaskRegistry):
         """
         from pgqueue import waiting
 
-        answer: R = waiting.result(self, job, timeout)
-        return answer
+        return waiting.result(self, job, timeout)
 
-    async def result_async(
-        self, job: Handle[R] | int, timeout: timedelta | float | None = None
-    ) -> R:
+    @overload
+    async def result_async(self, job: Handle[R], timeout: Duration | None = None) -> R: ...
+    @overload
+    async def result_async(self, job: int, timeout: Duration | None = None) -> Any: ...
+    async def result_async(self, job: Handle[Any] | int, timeout: Duration | None = None) -> Any:
         """As `result`, without blocking the event loop; all that wait share one connection."""
         from pgqueue import waiting
 
-        answer: R = await waiting.result_async(self, job, timeout)
-        return answer
+        return await waiting.result_async(self, job, timeout)
 
     async def run_worker(self, **options: Any) -> None:
         """Work in this very process, until cancelled; *options* are those of
@@ -393,8 +396,7 @@ class App(TaskRegistry):
             self._inside.start()
 
     def close(self) -> None:
-        """Give back the connections of `enqueue` and `execute`; end a worker inside, in good
-        order."""
+        """Give back the connections of `enqueue` and `execute`; end a worker inside, in order."""
         if self._inside is not None:
             self._inside.stop()
         if self._backend is not None:

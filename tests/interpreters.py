@@ -1,7 +1,8 @@
 """The unit and worker suites on every Python found here: ``python -m tests.interpreters [3.12 …]``.
 
 Interpreters are those on the path, pyenv's and uv's; free-threaded ones too, as 3.14t. Each has an
-environment in the cache folder. ``--sqlalchemy 2.0`` plays the kinds of connections instead, on
+environment in the cache folder. ``--short`` plays a part, on the newest of them that is not this
+one: CI's. ``--sqlalchemy 2.0`` plays the kinds of connections instead, on
 that release of SQLAlchemy and this interpreter.
 """
 
@@ -20,6 +21,7 @@ from pgqueue.embedded.binaries import cache_dir
 ROOT = Path(__file__).parents[1]
 VERSIONS = ["3.11", "3.12", "3.13", "3.13t", "3.14", "3.14t"]
 SUITES = ["tests/unit", "tests/worker", "tests/connections", "-k", "not packaging"]
+SHORT = ["tests/unit", "tests/worker/test_failures.py", "tests/connections", "-k", "not packaging"]
 ASKING = "import sys, sysconfig; print('%d.%d' % sys.version_info[:2]" + (
     " + ('t' if sysconfig.get_config_var('Py_GIL_DISABLED') else ''))"
 )
@@ -29,21 +31,31 @@ def main() -> int:
     """Run the suites on each interpreter asked for; the exit code says whether all passed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sqlalchemy", metavar="VERSION", help="2.0, say")
+    parser.add_argument("--short", action="store_true", help="a part, on the newest")
     parser.add_argument("versions", nargs="*", help=", ".join(VERSIONS))
     arguments = parser.parse_args()
     if arguments.sqlalchemy:
         return on_sqlalchemy(arguments.sqlalchemy)
+    suites = SHORT if arguments.short else SUITES
+    versions = arguments.versions or ([newest()] if arguments.short else VERSIONS)
     results = {}
-    for version in arguments.versions or VERSIONS:
+    for version in versions:
         if (python := interpreter(version)) is None:
             results[version] = "not here"
             continue
         print(f"== Python {version}: {python}", flush=True)
-        command = [environment(python), "-m", "pytest", "-q", "-n", "2", *SUITES]
+        command = [environment(python), "-m", "pytest", "-q", "-n", "2", *suites]
         done = subprocess.run(command, cwd=ROOT, check=False)
         results[version] = "failed" if done.returncode else "passed"
     print(", ".join(f"{version} {result}" for version, result in results.items()))
     return 1 if "failed" in results.values() else 0
+
+
+def newest() -> str:
+    """The newest version found here that has the lock of old, and is not the one that asks."""
+    this = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    others = [each for each in VERSIONS if not each.endswith("t") and each != this]
+    return next((each for each in reversed(others) if interpreter(each)), others[-1])
 
 
 def on_sqlalchemy(version: str) -> int:

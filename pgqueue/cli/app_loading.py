@@ -42,7 +42,9 @@ def find_app(name: str) -> App:
         if isinstance(found, App):
             found.owner = found.owner or name
             return found
-        what = f"is a {type(found).__name__}, not an App" if found is not None else "is not there"
+        kind = type(found).__name__
+        article = "an" if kind[0] in "AEIOU" else "a"
+        what = f"is {article} {kind}, not an App" if found is not None else "is not there"
         raise click.UsageError(f"{name} {what}; {_here(module_name, apps)}")
     if len({id(app) for app in apps.values()}) != 1:
         raise click.UsageError(_here(module_name, apps))
@@ -59,8 +61,11 @@ def _import(name: str) -> ModuleType:
         return import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            parent, _, last = error.name.rpartition(".")
+            known = sys.modules.get(parent)
+            hint = f"; did you mean {parent}:{last}?" if hasattr(known, last) else ""
             raise click.UsageError(
-                f"there is no module {error.name} in {here}, nor installed"
+                f"there is no module {error.name} in {here}, nor installed{hint}"
             ) from error
         raise _broken(name, error) from error
     except Exception as error:

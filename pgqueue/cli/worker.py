@@ -178,6 +178,8 @@ def worker(
     try:
         found = _found(app, url, listen_url, schema)
         logs.configure(log_level, as_json=log_format == "json")
+        if not place:  # the first of several, or the only one
+            _tell_of_the_file(found)
         run(found, options, supervised=place is not None, systemd=systemd)
     except (PgqueueError, click.UsageError) as error:
         if place is None or ctx.meta["pgqueue.debug"]:
@@ -204,6 +206,16 @@ def _found(name: str, url: str | None, listen_url: str | None, schema: str | Non
             f"say App(schema={schema!r}) there"
         )
     return app
+
+
+def _tell_of_the_file(app: App) -> None:
+    """Who forgot to name a database would else wait in vain for the jobs that are in it."""
+    from pgqueue.app import DEFAULT_URL
+    from pgqueue.worker.service import log
+
+    if app.url == DEFAULT_URL:
+        file = Path("pgqueue.db").resolve()
+        log.info("jobs are in %s: the App, --url and PGQUEUE_URL name no other database", file)
 
 
 def run(

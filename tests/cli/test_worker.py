@@ -95,6 +95,13 @@ def test_a_url_counts_more_than_the_applications_own(
     assert app.result(handle, timeout=0) == "built"
 
 
+def test_it_says_where_jobs_are_when_nobody_has_said_so(folder: Path, start: Start) -> None:
+    (folder / "alone.py").write_text("from pgqueue import App\napp = App()\n")
+    process = start("-m", "pgqueue.worker", "alone", "--drain", PGQUEUE_URL="")
+    assert process.ends() == 0
+    assert f"jobs are in {(folder / 'pgqueue.db').resolve()}" in process.output
+
+
 def test_logs_json_when_asked(worker: Start) -> None:
     process = worker("--drain", "--log-format", "json")
     assert process.ends() == 0
@@ -131,7 +138,8 @@ def test_an_application_that_logs_by_itself_is_left_alone(folder: Path, start: S
     [
         ("nowhere:app", "there is no module nowhere"),
         ("shop:nothing", "shop:nothing is not there; shop has shop:app: name one"),
-        ("shop:send", "is a AsyncTask, not an App"),
+        ("shop:send", "is an AsyncTask, not an App"),
+        ("shop.app", "nor installed; did you mean shop:app?"),
         ("shop.py:app", "give a module, not a file: shop:app"),
         ("json", "json has no App"),
         ("two", "two has two:first, two:second: name one"),

@@ -7,6 +7,7 @@ from typing import Any, assert_type
 import psycopg
 
 from pgqueue import PARENT, App, Result, chain, group
+from pgqueue.contrib import django
 from pgqueue.jobs.job import NewJob
 from pgqueue.tasks.context import Context
 from pgqueue.tasks.registry import TaskRegistry
@@ -76,3 +77,17 @@ def tests(queue: App, connection: psycopg.AsyncConnection[Any]) -> None:
     jobs.drain(scheduled=7)  # refused: an instant or a duration
     jobs.perform(send)  # refused: a task is no job
     jobs.perform(send.job(7)).result.bit_length()  # refused: it is a str
+
+
+@django.task(max_attempt=5)  # refused: no such option
+def misspelt() -> None: ...
+
+
+@django.task(takes_context=True)
+def of_django(context: Any, order_id: int) -> int:
+    return order_id
+
+
+of_django.enqueue("7")  # refused: wrong type
+of_django.using(key="ann").enqueue()  # refused: missing
+of_django.using(queue="mail")  # refused: it is queue_name

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from pgqueue import PARENT, App, Graph, Result, Results, chain, enqueue, group, map_reduce, workflow
+from pgqueue.contrib import django
 from pgqueue.jobs.graphs import Workflow
 from pgqueue.jobs.job import Handle, Job, NewJob
 from pgqueue.jobs.outcomes import Cancel, Retry, Snooze
@@ -149,3 +150,25 @@ async def through_every_kind_of_connection(
     assert_type(enqueue(blocking, bare.job(1)), Handle[str])
     assert_type(await enqueue(asyncio, bare.job(1)), Handle[str])
     assert_type(await enqueue(asyncio, bare.job(1), plain.job(1)), list[Handle[Any]])
+
+
+@django.task
+def as_django_s(order_id: int, note: str = "") -> str:
+    return note
+
+
+@django.task(queue_name="mail", max_attempts=5, backoff=60, unique="o-{order_id}")
+async def with_options(order_id: int) -> None: ...
+
+
+@django.task(takes_context=True)
+def with_django_s_context(context: Any, order_id: int) -> int:
+    return order_id
+
+
+async def through_django() -> None:
+    made = as_django_s.enqueue(7, note="now")
+    with_options.using(after=made, run_after=timedelta(days=1), key="ann").enqueue(order_id=7)
+    await with_django_s_context.aenqueue(7)
+    assert_type(django.app.result(int(made.id), timeout=5), Any)
+    assert_type(await django.app.result_async(7), Any)

@@ -64,9 +64,9 @@ def test_refuses_what_is_wrong_and_nothing_else(check: Callable[[Path], dict[int
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", ["fastapi", "flask"])
+@pytest.mark.parametrize("name", ["django", "fastapi", "flask"])
 def test_a_shop_is_strict_and_so_are_its_tests(name: str, tmp_path: Path) -> None:
-    """As their authors would check it: Django's has no types to check against."""
+    """As their authors would check it, Django's with django-types: it needs no plugin."""
     folder = tmp_path / name
     shutil.copytree(ROOT / "docs" / "examples" / name, folder)
     config = {"typeCheckingMode": "strict", "include": ["shop", "tests"]}

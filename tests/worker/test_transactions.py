@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Iterator
 from time import monotonic
 from typing import Any
@@ -194,7 +195,7 @@ async def test_a_lost_lease_rolls_everything_back(
             lost.append(error)
             raise
 
-    write.fn = robbed if asyncio.iscoroutinefunction(fn) else robbed_in_thread
+    write.fn = robbed if inspect.iscoroutinefunction(fn) else robbed_in_thread
     worker = await work()
 
     handle = await app.enqueue_async(write.job())

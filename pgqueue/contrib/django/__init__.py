@@ -11,7 +11,14 @@ applications are ready.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pgqueue.contrib.django.backend import PgqueueBackend
+    from pgqueue.contrib.django.queue_app import DjangoApp
+    from pgqueue.contrib.django.task_class import PgqueueTask, task
+
+    app: DjangoApp
 
 __all__ = ["PgqueueBackend", "PgqueueTask", "app", "task"]
 

@@ -18,11 +18,12 @@ ORDER = {"customer": "ann@example.com", "cents": 1250}
 
 
 class OrderTests(JobsMixin, TestCase):
-    def place(self, **changes):
+    def place(self, **changes: str) -> int:
         answer = self.client.post("/orders", ORDER | changes, content_type="application/json")
-        return answer.json()["id"]
+        order_id: int = answer.json()["id"]
+        return order_id
 
-    def test_an_order_is_placed_together_with_its_jobs(self):
+    def test_an_order_is_placed_together_with_its_jobs(self) -> None:
         order_id = self.place()
 
         self.jobs.assert_enqueued(render_invoice, order_id=order_id, queue="pdf")
@@ -30,7 +31,7 @@ class OrderTests(JobsMixin, TestCase):
         reminder = self.jobs.assert_enqueued(remind, order_id=order_id)
         self.assertEqual(reminder.state, State.SCHEDULED)
 
-    def test_the_mail_waits_for_the_invoice(self):
+    def test_the_mail_waits_for_the_invoice(self) -> None:
         self.place()
 
         rendered, mailed = self.jobs.drain()
@@ -39,7 +40,7 @@ class OrderTests(JobsMixin, TestCase):
         self.assertEqual(mailed.task, "shop.tasks.mail_invoice")
         self.assertEqual([sent.to for sent in mail.outbox], [["ann@example.com"]])
 
-    def test_a_wrong_address_is_a_dead_letter_at_once(self):
+    def test_a_wrong_address_is_a_dead_letter_at_once(self) -> None:
         self.place(customer="nobody")
 
         _, mailed = self.jobs.drain(raising=False)
@@ -47,7 +48,7 @@ class OrderTests(JobsMixin, TestCase):
         self.assertEqual(mailed.state, State.DISCARDED)
         self.assertIsInstance(mailed.error, NoSuchAddress)
 
-    def test_who_has_paid_is_not_reminded(self):
+    def test_who_has_paid_is_not_reminded(self) -> None:
         order_id = self.place()
         Order.objects.filter(pk=order_id).update(paid=True)
 
@@ -55,13 +56,13 @@ class OrderTests(JobsMixin, TestCase):
 
         self.assertEqual(reminded.state, State.CANCELLED)
 
-    def test_no_customer_has_more_than_two_invoices_rendered_at_once(self):
+    def test_no_customer_has_more_than_two_invoices_rendered_at_once(self) -> None:
         self.place()
 
         self.assertEqual(self.jobs.assert_enqueued(render_invoice).key, "ann@example.com")
         self.assertEqual(app.limits["pdf"].key_concurrency, 2)
 
-    def test_the_unpaid_are_counted_every_night(self):
+    def test_the_unpaid_are_counted_every_night(self) -> None:
         self.place()
 
         self.assertEqual(app.declared[count_unpaid.name].timing.said, "0 3 * * *")
