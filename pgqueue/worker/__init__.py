@@ -8,26 +8,27 @@
 
 One process is one worker. Its agents share little: the ``Fetcher`` claims jobs in batches and hands
 them to the ``Executor``; that runs them and hands their outcomes to the ``Completer``, which sends
-what has gathered as soon as the previous send returned. The ``Listener`` hears NOTIFY and says when
-we sleep; the ``Heartbeater`` says what we hold, and learns what we lost. One worker in the cluster
-is elected leader (``Elector``) and also runs the ``Promoter``, the ``Rescuer`` and the ``Pruner``.
+all gathered outcomes as soon as the previous send has returned. The ``Listener`` hears NOTIFY and
+declares on which topics we sleep; the ``Heartbeater`` says which jobs we hold, and learns which of
+them we lost. One worker in the cluster is elected leader (``Elector``) and also runs the
+``Promoter``, the ``Rescuer`` and the ``Pruner``.
 
 A claim gives a *lease*, a number that no claim ever gets again. Every write about a running job
 names it, and a stale one changes nothing. So nobody has to be sure that another worker is dead:
-taking its jobs away is safe for the queue, and all that a mistake costs is that a job's code runs
-twice.
+taking its jobs away is safe for the queue. A mistake costs no more than a second run of a job's
+code.
 
 The job is ours from the claim until its outcome is durable, whatever happens in between:
 
 * killed before the claim commits: the job is available, as if nothing had happened;
 * killed after it: the kernel closes our session, which frees our presence lock; the leader sees
   that and rescues (who is alive, and who says so: ``life.py``);
-* claimed, but the answer never came: `recall` asks for it; and `recollect` for what nobody here
-  knows of, however that came about;
-* finished, but the completion's answer never came: it is sent again, and answered as the first
-  time;
+* claimed, but the answer was lost: `recall` asks for it; `recollect` finds every other job that the
+  store holds for us and nobody here knows of;
+* finished, but the answer to the completion was lost: the completion is sent again, and gets the
+  same answer;
 * frozen for a minute, then thawed: the job has been rescued; our completion is stale, and says so;
-* database gone: what runs goes on; outcomes wait, and are sent when it is back.
+* database gone: running jobs go on; their outcomes wait, and are sent when it is back.
 """
 
 from __future__ import annotations

@@ -74,8 +74,8 @@ class Agents:
 
 
 def served(app: App, options: Options) -> Mapping[str, int | None]:
-    """The queues that a worker serves from its start: those that are named, and of the others that
-    a pattern means, those of the application's own tasks; and its inlets' own."""
+    """The queues that a worker serves from its start: the named ones; those of the application's
+    tasks that match a pattern; and the queues of its inlets."""
     known = (task.queue for task in app.tasks.values())
     given = {**options.queue_concurrency, **options.matching(known)}
     return {**dict.fromkeys(taken(app, options)), **given}

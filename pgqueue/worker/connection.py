@@ -23,10 +23,10 @@ TROUBLE: Final = (StoreUnavailable, StoreBusy)
 
 
 class Health:
-    """Whether the store is there: one line in the log for each change, whoever notices it.
+    """Whether the store is reachable: one line in the log for each change, whoever notices it.
 
-    It counts as away when a connection cannot be opened. That one breaks says less: an idle one may
-    show an outage long after the store is back.
+    The store counts as away when a connection cannot be opened. A broken connection proves less: an
+    idle one may show an outage long after the store is back.
     """
 
     def __init__(self) -> None:
@@ -41,11 +41,11 @@ class Health:
         self.reason = str(error)
 
     def answered(self) -> None:
-        """The store has answered, whatever it was asked."""
+        """The store has answered some operation."""
         self.answered_at = monotonic()
 
     def closed(self, line: str) -> None:
-        """*line* is not used any more. It would never be seen to come back, so forget it."""
+        """*line* is not used any more: forget it, as it would never be seen to come back."""
         self._away.discard(line)
 
     def back(self, line: str) -> None:
@@ -59,12 +59,11 @@ class ReconnectingConnection:
     """A connection that is opened again when it was lost, with growing, jittered waits of up to a
     second.
 
-    *execute* raises StoreUnavailable when the connection breaks under the operation; it is then
-    unknown whether that was carried out. *insist* repeats the operation until it is answered, so it
-    is for those that may be asked twice; with `on=TROUBLE` it does so also when the store was busy
-    and has undone it.
-    *opened* runs after each opening, before anybody else may use the connection; *broken* when it
-    breaks.
+    *execute* raises StoreUnavailable when the connection breaks during the operation; then nobody
+    knows whether the operation was carried out. *insist* repeats it until it is answered, so use
+    that only for operations that may be carried out twice; with `on=TROUBLE` it also repeats after
+    the store was busy and has undone the operation. *opened* runs after each opening, before
+    anybody else may use the connection; *broken* when it breaks.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class ReconnectingConnection:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is open, as far as we know: that one broke may show only at its next use."""
+        """Whether it is open, as far as we know: a break may show only at the next use."""
         return self._is_open
 
     async def open(self) -> None:

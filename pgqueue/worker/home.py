@@ -1,4 +1,5 @@
-"""Whether a worker is where its store remembers being: no job runs here, and in a copy too."""
+"""Whether the store is still where it remembers being: a copied queue must not run its jobs
+twice."""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ async def check_home(
 ) -> Whereabouts | None:
     """Raises NotAtHome in a copy, or in the store of another environment.
 
-    What the store does not know yet it notes, and is asked again: of two first workers one was
-    first.
+    A new store notes where it is, and is asked again, since another first worker may have been
+    faster.
     """
     if "whereabouts" not in backend.capabilities:
         return None
@@ -36,7 +37,7 @@ async def check_home(
 
 
 def refuse_strange(found: Whereabouts, environment: str | None) -> None:
-    """Raises NotAtHome, which says what it remembers and what is here."""
+    """Raises NotAtHome, which names the remembered place and this one."""
     noted = found.noted or {}
     if moved := found.moved:
         was = " on ".join(WORDS[name].format(noted[name]) for name in moved)

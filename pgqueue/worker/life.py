@@ -1,6 +1,6 @@
 """Who is alive: what a worker says of itself, what others see of it, and who believes what.
 
-Others see by two things that a worker lives:
+Two things show others that a worker lives:
 
 * its **session** holds a lock (in Redis, a subscription), and when the process dies, the kernel
   closes the session. So a death shows within a second or two, however busy the interpreter was;
@@ -14,35 +14,35 @@ What becomes of it::
      └── the same last sign of life for `frozen_after` of watching ────> dead (frozen)
 
 The leader's Rescuer judges, every second, and measures time by its own monotonic clock alone. The
-store's clock may be set. A machine may be suspended, or the server be stopped, for an hour: nobody
-can speak then, and nobody's silence means anything. So *frozen* is
+store's clock may be changed. A machine may be suspended, or the server stopped, for an hour: then
+no worker can give signs of life, and its silence means nothing. So *frozen* is
 
     the sum of the gaps between looks that saw the same beat, each at most LONGEST_GAP_SECONDS, in
     one unbroken series of looks that the store answered  >=  frozen_after
 
-A look that fails begins the series anew, and so does a new session of the rescuer's own: then all
-workers have the full time again to speak. No worker whose session lives is taken for dead sooner. A
-beat is only compared with the beat before, never subtracted, so it does not matter what the store's
-clock showed when it was written.
+A failed look begins the series anew, and so does a new session of the rescuer: then all workers
+have the full time again to give a sign of life. No worker whose session lives is declared dead
+sooner. A beat is only compared with the one before, never subtracted from it, so the store's clock
+does not matter.
 
-When the rescuer's own session was lost, the others' may have been too: for GRACE_SECONDS nobody is
-dead for the lack of one who has not been *back* since (see `Grace`). After a start of the server
-the store keeps such a time itself, as a rescuer that was not there cannot know. It ignores instants
-in the future: the clock was ahead.
+When the rescuer's own session was lost, the others' may have been too: for GRACE_SECONDS no worker
+that has not come *back* since counts as dead for its missing session (see `Grace`). After a start
+of the server the store itself grants such a time, as a new rescuer cannot know of that start. The
+store ignores instants in the future: the clock was ahead then.
 
-The store carries the sentence out, and only if it still holds: the beat is the same, the lock still
-free. A job that somebody else holds is passed over, and the worker's row stays until its last job
-is taken. While somebody holds that row itself, the worker cannot speak, and nobody can note that it
-is suspected: then its silence means nothing, and that its session is gone is counted by the
-rescuer's clock, too.
+The store takes a dead worker's jobs only if the evidence still holds: the beat is the same, the
+lock still free. A job that another transaction holds is passed over, and the worker's row stays
+until its last job is taken. While somebody holds that row itself, the worker cannot give a sign of
+life, and nobody can note that it is suspected. Then its silence means nothing, and the rescuer's
+clock measures how long its session has been gone.
 
-A worker believes that it lives for `frozen_after`, counted from when it *began* to give the last
-sign that was heard. That ends before any rescuer can have watched its silence for so long. When its
-session breaks, it believes so no longer, until it was heard again; if need be on another
-connection, as a worker without a session. While it does not believe so, it claims nothing, and
-starts nothing that it has claimed. What it has claimed and not started, it hands back when that
-goes on for HELPLESS_SECONDS: nobody can take it from a worker whose row is held, and whoever holds
-that may hold it for hours.
+A worker is certain that nobody took it for dead for `frozen_after`, counted from when it *began* to
+give the last sign that the store has. That time ends before any rescuer can have watched its
+silence for as long. When its session breaks, it is uncertain until the store has another sign, if
+need be on another connection, as of a worker without a session. While it is uncertain, it claims
+nothing, and starts no job that it has claimed. After HELPLESS_SECONDS of that it hands back the
+jobs that it has not started: nobody can take them from a worker whose row is held, and the row may
+be held for hours.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ class Life:
         self._until = -inf
         self._heard = asyncio.Event()
         self._lapse: asyncio.TimerHandle | None = None
-        self.helpless = False  # for so long that we hold nothing that we have not started
+        self.helpless = False  # uncertain for so long that we hold no job that we have not started
         self.regained: Callable[[], None] = lambda: None  # called when we may be certain again
-        self.lapsed: Callable[[], None] = lambda: None  # and when we have not been for a while
+        self.lapsed: Callable[[], None] = lambda: None  # called after a while of uncertainty
 
     @property
     def certain(self) -> bool:
@@ -79,7 +79,7 @@ class Life:
         return monotonic() < self._until
 
     def heard(self, asked_at: float) -> None:
-        """The store has our sign of life, which we began to give at *asked_at*."""
+        """The store has our sign of life, which we began to give at *asked_at* (monotonic)."""
         self._until = asked_at + self._frozen_after
         self._heard.set()
         self.helpless = False
@@ -87,7 +87,7 @@ class Life:
         self.regained()
 
     def doubt(self) -> None:
-        """Our session is gone: whoever sees that may take us for dead within a second."""
+        """Our session is gone: a rescuer that sees it may take us for dead within a second."""
         self._until = -inf
         self._lapses_in(HELPLESS_SECONDS)
 
@@ -110,18 +110,19 @@ class Life:
 
 
 class Grace:
-    """Who may still come back, after the rescuer's own session was lost: who is *spared*.
+    """Which workers are *spared* after the rescuer's own session was lost: they may still come
+    back.
 
-    Who is back has its session again, so the lack of one is a death like any other. Who has been
-    seen with its session since ours is new is back. If what ended ours was a start of the server,
-    or a failover, so is who has said under the present run of the server that it has a session,
-    whether we saw it or not: a follower that takes over after the leader's death has seen nobody.
-    Runs are told apart by what they are called, never by their order, so no clock matters.
-    Otherwise (a network, a proxy, an administrator) such a word may be older than the loss, and
-    says nothing.
+    A worker that is back has its session again, so if that is missing later, the worker is dead. A
+    worker seen with its session since our new session began is back. If a restart or a failover of
+    the server ended our session, a worker is also back once it has noted, under the present run of
+    the server, that it has a session, whether we saw that session or not: a follower that takes
+    over after the leader's death has seen nobody. Runs are compared by name, never by order, so no
+    clock matters. After any other loss (a network, a proxy, an administrator) such a note may be
+    older than the loss, and proves nothing.
 
-    Who has not said so under the present run is spared by a process that is new, too: after a
-    failover the store does not know that others have to find the server first.
+    A new process, too, spares workers without such a note under the present run: after a failover
+    the store does not know that workers have to find the server first.
     """
 
     def __init__(self, now: float) -> None:
@@ -130,13 +131,13 @@ class Grace:
         self._seen: set[int] = set()
 
     def begins(self, now: float, *, restarted: bool) -> None:
-        """Our own session was lost and is new; *restarted*: as the server has been."""
+        """Our own session was lost and is new; *restarted*: the server was restarted, too."""
         self._until = now + GRACE_SECONDS
         self._words_count = restarted
         self._seen = set()
 
     def saw(self, sightings: Collection[Sighting], now: float) -> set[int]:
-        """Adds a look; answers who is spared."""
+        """Adds a look; returns the ids of the workers that are spared."""
         if now >= self._until:
             self._seen.clear()
             return set()
@@ -150,8 +151,7 @@ class Grace:
 
 
 class Watch:
-    """How long each worker has been silent, or its session gone, while we saw the store work: one
-    series of looks."""
+    """One unbroken series of looks: for how long each worker was silent, or its session gone."""
 
     def __init__(self, frozen_after: float) -> None:
         self._frozen_after = frozen_after
@@ -172,13 +172,14 @@ class Watch:
                 self._gone[worker] = gone.get(worker, -passed) + passed
 
     def spared(self, workers: Iterable[int]) -> None:
-        """Somebody held their rows, so they could not speak: their silence counts from now on."""
+        """Somebody held the rows of *workers*, so they could give no sign of life: their silence
+        counts from now on."""
         for worker in workers:
             self._silence.pop(worker, None)
 
     @property
     def frozen(self) -> dict[int, str]:
-        """Who was silent for too long, with the last beat of each."""
+        """The workers that were silent for too long, with the last beat of each."""
         return {
             worker: beat
             for worker, (beat, silent) in self._silence.items()
@@ -186,5 +187,5 @@ class Watch:
         }
 
     def gone(self, patience: float) -> set[int]:
-        """Whose session was missing at each look for so long."""
+        """The workers whose session was missing at each look for *patience* seconds."""
         return {worker for worker, seconds in self._gone.items() if seconds >= patience}

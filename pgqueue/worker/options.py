@@ -113,8 +113,8 @@ class Options:
 
 
 def _means(name: str, queue: str) -> bool:
-    """Is *queue* what *name* says, a name or a pattern?"""
-    return fnmatchcase(queue, name)  # of its signs, names and patterns have the star alone
+    """Does *name*, a queue's name or a pattern, match *queue*?"""
+    return fnmatchcase(queue, name)  # its only sign that may be in a name is the star
 
 
 def _excluded(names: str | Iterable[str]) -> Iterator[str]:

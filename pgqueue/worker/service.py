@@ -25,8 +25,9 @@ async def happens(event: asyncio.Event, seconds: float | None) -> None:
 class Service:
     """Runs until it is stopped; may be stopped twice, or without having been started.
 
-    A lost connection ends one turn of *run*, and the next begins. So it is after any other error,
-    a second later, and its traceback is logged: a worker never needs a restart for a bug of ours.
+    A lost connection ends one turn of *run*, and the next begins. After any other error the next
+    turn begins a second later, and the traceback is logged: a worker never needs a restart for a
+    bug of ours.
     """
 
     _task: asyncio.Task[None] | None = None

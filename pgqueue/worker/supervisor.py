@@ -21,8 +21,8 @@ from pgqueue.worker.telemetry.relay import Relay
 from pgqueue.worker.telemetry.supervising import SupervisorVitals
 from pgqueue.worker.telemetry.systemd import Systemd
 
-# A child's exit codes that mean that starting it again would change nothing; HOPELESS has the exit
-# code of the supervisor for each.
+# Exit codes of a child that a restart cannot help; HOPELESS gives the supervisor's exit code for
+# each.
 UNUSABLE: Final = os.EX_CONFIG
 MISUSED: Final = os.EX_USAGE
 UNREACHABLE: Final = os.EX_UNAVAILABLE  # hopeless only while no process has ever worked
@@ -37,11 +37,11 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 def place() -> int | None:
-    """Which child of a supervisor this process is, from 0; None if it is none.
+    """This process's number among its supervisor's children, from 0; None if it has no supervisor.
 
     To be called once, at the start. From then on the kernel sends us SIGTERM when the process that
-    started us dies, however that happens. The variable that says so is taken out of the
-    environment: what we start ourselves is no child of the supervisor.
+    started us dies, for whatever reason. The variable with the number is removed from the
+    environment, as the processes that we start are no children of the supervisor.
     """
     said = os.environ.pop(_VARIABLE, None)
     if said is None:
@@ -73,16 +73,15 @@ def environment(number: int | None = None, descriptor: int | None = None) -> dic
 class Supervisor:
     """Runs *command* in as many processes, restarts those that die, and passes signals on.
 
-    A second SIGTERM becomes SIGQUIT to them: whoever stops a service often sends the first to all
-    of its processes, and then each has it twice, from them and from us.
+    It passes a second SIGTERM on as SIGQUIT: tools that stop a service often send the first SIGTERM
+    to all of its processes, so each child gets that twice, from the tool and from us.
 
     A process that was told to end and still lives *grace* seconds and a margin later is killed.
-    With *drain*, one that ends well has done its part and is not started again; with *renews*, it
-    has done its part and another takes its place at once. A change of a
-    Python file below *watched* restarts them all, each in good order; no error makes it give up
-    then, since the next change may mend it.
+    With *drain*, a process that ends well is not started again; with *renews*, another takes its
+    place at once. A change of a Python file below *watched* restarts them all in good order. Then
+    no error makes the supervisor give up, since the next change may mend it.
 
-    It answers for all of them where *options* and *systemd* ask how it is.
+    It answers the health probes of *options* and *systemd* for all of them.
     """
 
     def __init__(
@@ -161,7 +160,7 @@ class Supervisor:
                 log.warning("process %d cannot work like this; waiting for a change", child.pid)
                 await self._pause(child, None)
             elif child.number and self._children[0].process is not None:
-                await self._pause(child, gap)  # the first one finds the same, and says it for all
+                await self._pause(child, gap)  # the first child logs the problem for all
                 gap = min(2 * gap, LONGEST_GAP_SECONDS)
             else:
                 if child.number:
@@ -222,7 +221,7 @@ class Supervisor:
 
 
 class _Child:
-    """One place for a process."""
+    """One of the supervised processes, through all its restarts."""
 
     def __init__(self, number: int, patience: float) -> None:
         self.number = number

@@ -1,4 +1,4 @@
-"""Who is woken by what: from topics to agents."""
+"""Which topic wakes which agents."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ if TYPE_CHECKING:
 
 
 class Wakeups:
-    """Routes what the Listener hears, and what agents notice themselves, to those it concerns.
+    """Routes notifications that the Listener hears, and events that agents notice themselves, to
+    the agents concerned.
 
-    It is made before the agents, which are given its methods; *routes_to* is called once they are
-    all there.
+    It is made before the agents, which are given its methods; *routes_to* is called once all agents
+    exist.
     """
 
     def __init__(self) -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 log.addFilter(make_printable)
 
-LAST_WORD_SECONDS = 5.0  # for a claim or a completion on its way when we stop
+LAST_WORD_SECONDS = 5.0  # for a claim or a completion under way when we stop
 LAST_EVENTS_SECONDS = 1.0  # for handlers of events, when the last job has ended
 
 
@@ -46,8 +46,8 @@ class Worker:
     while the leader tidies up, one more.
 
     `run` works until it is cancelled, `stop` is called, or, with *drain*, nothing is left that
-    could run now.
-    *systemd* hears how it is, if it started us; so does the supervisor, over *relay*.
+    could run now. *systemd* and, over *relay*, the supervisor are told the worker's state, if they
+    started it.
     """
 
     def __init__(
@@ -171,7 +171,8 @@ class Worker:
 
         *supervised*: only SIGQUIT does, as the supervisor passes on what we may have had already.
 
-        *deadline* ends the process if the event loop is blocked and does not even hear of it.
+        *deadline* ends the process if the event loop is blocked and does not even notice the
+        signal.
         """
         loop = asyncio.get_running_loop()
         stopping = False
@@ -280,7 +281,7 @@ class Worker:
             log.info("worker %d stopped; %d jobs", agents.listener.worker, agents.executor.finished)
 
     def _expect_the_end(self, later: float = 0) -> None:
-        """Moves the deadline: the event loop is not blocked, and will be done in a moment."""
+        """Moves the deadline: the event loop is not blocked, and will be done soon."""
         if self._deadline is not None:
             self._deadline.by(later + GOING_SECONDS, 1)
 

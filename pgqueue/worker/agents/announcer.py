@@ -42,10 +42,10 @@ _Pending: TypeAlias = "JobEvent | int"
 class Announcer(Service):
     """Calls handlers, one event after the other; a plain function in one of *threads*.
 
-    Nobody waits for it. A handler may be slow: what it has not got to waits here, MOST_WAITING
-    events at most, and what comes then is dropped and counted. One that takes a minute is left
-    alone. Of a job that the Rescuer has discarded only the number is known here, so the rest is
-    read on *line* when its turn has come.
+    No agent waits for a handler. While a handler is slow, at most MOST_WAITING events wait here;
+    later ones are dropped and counted. A handler that takes a minute is left alone. The Rescuer
+    tells only the id of a job that it discarded, so the rest is read on *line* before the handlers
+    are called.
     """
 
     def __init__(
@@ -67,10 +67,10 @@ class Announcer(Service):
         self._jobs[run.job.id, run.job.lease] = run.job
 
     def lost(self) -> None:
-        """Nobody is told: whoever has the job now says how it ends."""
+        """No handler is called: the worker that has the job now announces its end."""
 
     def confirmed(self, endings: Sequence[Ending], answers: Collection[Name]) -> None:
-        """The store has taken *endings*, but for those that *answers* does not name."""
+        """The store has accepted those of *endings* that *answers* names."""
         states: Mapping[Any, Any] = answers if isinstance(answers, dict) else {}
         for ending in endings:
             job = self._jobs.pop(ending.held, None)

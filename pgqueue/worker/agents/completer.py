@@ -38,7 +38,7 @@ _VERBS: dict[type, Callable[..., Operation[Any]]] = {
 
 
 class Send(Protocol):
-    """Carries out on a connection what ends jobs, and tells who waits for an end."""
+    """Carries out operations that end jobs on a connection, and tells those who wait for an end."""
 
     async def __call__(self, line: ReconnectingConnection, ends: Operation[T], /) -> T: ...
 
@@ -47,19 +47,19 @@ class Completer(Service):
     """Sends outcomes. It needs no timer: while one batch is sent, the next gathers, so a busy
     worker batches by itself, and an idle one adds no latency.
 
-    Somebody else's transaction may hold a job, or a child of it, for as long as it lasts: one that
-    adds a child to the job, say. The outcomes of other jobs must not wait for that. The first batch
-    that meets it waits as long as a worker's connection waits for any lock, a quarter of a second.
-    For some time after that the Completer is *wary*: it first asks, without waiting, which jobs are
-    held, and puts their outcomes aside. What was put aside, or was refused by the store, is tried
-    again after growing waits, and never in a batch with others. For such tries, and for outcomes
-    that need a transaction each, there is a moment between two batches.
+    Another transaction may lock a job, or a child of it, until it ends: one that adds a child to
+    the job, say. The outcomes of other jobs must not wait for that. The first batch that meets such
+    a lock waits a quarter of a second, as a worker's connection does for any lock. For some time
+    after that the Completer is *wary*: it first asks, without waiting, which jobs are locked, and
+    puts their outcomes aside. Outcomes that were put aside, or refused by the store, are tried
+    again after growing waits, and never in a batch with others. Such tries, and outcomes that need
+    a transaction each, get a short time between two batches.
 
-    A job's last report is sent before its outcome, which ends its lease; all other reports are
-    sent after the outcomes.
-    *send* carries out completions, and may have a claim go along with them.
-    *freed* is called for each queue in which an outcome has let children run, each of *confirmed*
-    with outcomes that were sent and the names of those that the store has taken.
+    A job's last report is sent before its outcome, which ends its lease; all other reports are sent
+    after the outcomes. *send* carries out completions, and may send a claim in the same round trip.
+    *freed* is called with each queue in which an outcome has made children available. Each function
+    of *confirmed* is called with the outcomes that were sent and the names of those that the store
+    has accepted.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Completer(Service):
         self._idle.set()
 
     def add(self, ending: Ending) -> None:
-        if not self._endings:  # the first of a batch: the others find both set
+        if not self._endings:  # the first of a batch; for the others both are set
             self._ready.set()
             self._idle.clear()
         self._endings.append(ending)
@@ -116,7 +116,7 @@ class Completer(Service):
         await self._idle.wait()
 
     async def run(self) -> None:
-        self._put_aside(self._sending)  # unanswered, if an error of ours ended the last turn
+        self._put_aside(self._sending)  # unanswered, if a bug of ours ended the last turn
         self._ready.set()  # and that turn may have left more
         while True:
             await self._wait()
@@ -162,7 +162,8 @@ class Completer(Service):
         self._sending = ()
 
     async def _send_alone(self) -> None:
-        """Sends those that need a transaction each, for a moment; the rest waits for the next."""
+        """Sends outcomes that need a transaction each, for a short time; the rest waits for the
+        next one."""
         until = monotonic() + MOMENT
         while self._alone and monotonic() < until:
             ending = self._alone.popleft()
@@ -172,7 +173,7 @@ class Completer(Service):
             self._sending = ()
 
     async def _try_again(self) -> None:
-        """Tries those that were put aside, for a moment; the rest waits for the next."""
+        """Tries outcomes that were put aside, for a short time; the rest waits for the next one."""
         until = monotonic() + MOMENT
         while self._aside.due() and monotonic() < until:
             taken, suspect = self._aside.take(BATCH)
@@ -185,8 +186,8 @@ class Completer(Service):
             self._sending = ()
 
     async def _reported(self, endings: Sequence[Ending]) -> Sequence[Ending]:
-        """Sends the last report of each, and answers those whose outcome may follow. The others are
-        put aside: somebody holds their jobs."""
+        """Sends the last report of each job, and returns the endings that may be sent now. The
+        others are put aside, since another transaction holds their jobs."""
         if not self._reports:
             return endings
         held = await self._reports.send_of([ending.held for ending in endings])
@@ -202,14 +203,14 @@ class Completer(Service):
         self._taken(alike, await self._line.insist(operation))
 
     async def _send_free(self, endings: Sequence[Ending]) -> None:
-        """Sends those that nobody holds, and puts the others aside: all of them, if the store
-        cannot even say who is held, as when a table is locked."""
+        """Sends the endings whose jobs nobody holds, and puts the others aside. It puts all of them
+        aside if the store cannot even say which jobs are held, as when a table is locked."""
         if not endings:
             return
         try:
             held = await self._line.insist(_busy(endings))
         except StoreBusy as busy:
-            log.debug("what is held cannot be said: %s", busy)
+            log.debug("the store cannot say which jobs are held: %s", busy)
             self._put_aside(endings)
             return
         except Exception as error:
@@ -225,8 +226,8 @@ class Completer(Service):
                 self._refused(alike, error)
 
     async def _try(self, endings: Sequence[Ending], *, wary: bool) -> None:
-        """Sends *endings* in one transaction of their own. If *wary*, it first asks which of them
-        are held; from then on the transaction waits for a lock only for a moment."""
+        """Sends *endings* in one transaction of their own. If *wary*, the transaction first asks
+        which of them are held, and after that waits only briefly for a lock."""
         held: set[Name] = set()
         asked = False
         try:
@@ -238,7 +239,7 @@ class Completer(Service):
         except StoreUnavailable:  # perhaps it was carried out; asking twice does no harm
             await asyncio.sleep(0.1)
             self._put_aside(endings)
-        except LeaseLost:  # and rolled back; perhaps an earlier try has completed it
+        except LeaseLost:  # rolled back; perhaps an earlier try has completed the job
             await self._send_lost(endings)
         except StoreBusy as busy:
             self._be_wary()
@@ -265,9 +266,9 @@ class Completer(Service):
         return {name}
 
     async def _send_lost(self, endings: Sequence[Ending]) -> None:
-        """Sends completions with additions that found their lease gone, now without the additions.
-        An earlier try may have succeeded, and only its answer was lost: the store then says that
-        the job is completed, and its additions are there too."""
+        """Sends once more, without their additions, completions that found their lease gone. An
+        earlier try may have succeeded, and only its answer was lost: then the store says that the
+        job is completed, and its additions are stored too."""
         try:
             await self._send(endings)
         except Exception as error:
@@ -281,12 +282,12 @@ class Completer(Service):
         self._wary_until = monotonic() + WARY_SECONDS
 
     def _without(self, endings: Sequence[Ending], held: Collection[Name]) -> Sequence[Ending]:
-        """Puts aside those of *endings* that are *held*; answers the others."""
+        """Puts aside those of *endings* that are *held*; returns the others."""
         self._put_aside(ending for ending in endings if ending.held in held)
         return [ending for ending in endings if ending.held not in held]
 
     def _put_aside(self, endings: Iterable[Ending]) -> None:
-        """Somebody else holds what these need."""
+        """Another transaction holds rows that these endings need."""
         for ending in endings:
             if ending.held in self._additions:
                 self._aside.suspected([ending])
@@ -324,15 +325,15 @@ class Completer(Service):
                 log.warning("job %d: finished too late, it was another worker's by then", ending.id)
 
     def _spoiled(self, ending: Ending, error: Exception) -> None:
-        """The store refuses what the task said, its result or its error: the attempt counts as
-        failed. To drop such an ending would be worse: the job would stay running, and nobody would
-        rescue it, since its worker lives."""
+        """The store refuses the task's result or error: the attempt counts as failed. Dropping the
+        ending would be worse: the job would stay running, and nobody would rescue it, since its
+        worker lives."""
         if isinstance(ending, Released) or getattr(ending, "reason", None) is failures.UNSTORABLE:
             self._put_aside([ending])
             return
         log.error("job %d: its outcome cannot be stored: %s", ending.id, error)
         self._conclude([ending], {ending.held})
-        if isinstance(ending, Failed):  # how it ends stands; only what is said about it goes
+        if isinstance(ending, Failed):  # the end stays; only its text is replaced
             said = failures.unstorable(error)
             self.add(msgspec.structs.replace(ending, reason=failures.UNSTORABLE, error=said))
         else:
@@ -341,7 +342,7 @@ class Completer(Service):
 
 
 def _by_kind(endings: Sequence[Ending]) -> Iterator[Sequence[Ending]]:
-    """*endings*, grouped as one statement each can carry them out."""
+    """*endings* in groups, each for one statement."""
     if len(set(map(type, endings))) == 1:
         yield endings
         return

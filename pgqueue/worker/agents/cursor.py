@@ -11,17 +11,17 @@ from pgqueue.worker.agents.lowest_share import LowestShare
 
 MAX_FLOORS = 64
 FIRST_GAP_SECONDS = 0.002
-STEADY_GAP_SECONDS = 0.001  # the gap in a steady stream of jobs: a look so soon mostly finds some
-STEADY_SECONDS = 0.01  # a stream is steady if it is shorter from one find to the next, on average
+STEADY_GAP_SECONDS = 0.001  # the gap in a steady stream of jobs: a look after it mostly finds some
+STEADY_SECONDS = 0.01  # a stream is steady if the average time between two finds is shorter
 PACE_SHARE = 0.1  # how much the latest find counts in that average
 PAUSE_SECONDS = 0.02  # the longest pause within a stream: after it the gaps grow
 # The extra cost of looks from the bottom may be at most 1/BOTTOM_SHARE of the time.
 BOTTOM_SHARE = 30
 SAMPLES = 4
 SATURATED_BOTTOM_SECONDS = 0.25
-HAND_OVER_SECONDS = 0.05  # where jobs are quicker, one end may let the next one start
-TERMS_SECONDS = 1.0  # between two questions what a queue asks of its workers
-KEYLESS_SECONDS = 30.0  # without a key for so long, a queue is served as one without keys again
+HAND_OVER_SECONDS = 0.05  # where jobs are shorter, the end of one may start the next
+TERMS_SECONDS = 1.0  # between two questions for a queue's terms
+KEYLESS_SECONDS = 30.0  # a queue without any key for so long is served as one without keys
 
 
 class Cursor:
@@ -29,9 +29,9 @@ class Cursor:
 
     While vacuum is held back, a claim walks over every dead index entry in front of the first job.
     As far as we know, everything up to a priority's floor has been taken, so the walk starts there.
-    That is only a hint: a transaction that commits late leaves jobs below the floor. So claims look
-    from the bottom too, when one came back short, and now and then while all come back full, but
-    only so often that it takes a small part of the time.
+    That is only a hint: a transaction that commits late leaves jobs below the floor. So claims also
+    look from the bottom: whenever one came back short, and now and then while all come back full,
+    but so seldom that it takes only a small part of the time.
     """
 
     def __init__(self, name: str, limit: int | None) -> None:
@@ -68,8 +68,8 @@ class Cursor:
         return not self.floors or len(self.floors) > MAX_FLOORS or now - self._bottom_at >= wait
 
     def _extra_cost(self) -> float:
-        """What a look from the bottom costs beyond one from the floors. The cheapest of the last
-        few are compared: dearer ones have also waited for a processor."""
+        """What a look from the bottom costs beyond one from the floors. Compares the cheapest of
+        the last few: dearer ones include a wait for a processor."""
         extra = min(self._bottom_costs, default=0.0) - min(self._floor_costs, default=0.0)
         return max(0.0, extra)
 
@@ -85,7 +85,7 @@ class Cursor:
         (self._bottom_costs if bottom else self._floor_costs).append(now - began)
         if bottom:
             self._bottom_at = now
-            if self.saturated:  # what lies behind the last one, at its priority, was not looked at
+            if self.saturated:  # jobs behind the last one, at its priority, were not looked at
                 self.floors.pop(jobs[-1].priority, None)
         for priority, position in last.items():
             self.floors[priority] = max(position, self.floors.get(priority, 0))
@@ -96,7 +96,7 @@ class Cursor:
             # have to be found by looking.
             if not self.asleep:
                 self.gap = STEADY_GAP_SECONDS if self._pace < STEADY_SECONDS else FIRST_GAP_SECONDS
-        # What we were told of while the claim was under way may be missing in its answer.
+        # A job of which we were notified during the claim may be missing in its answer.
         at_once = self.saturated or self._told_at >= began
         self.poll_at = now if at_once else now + self.gap
         if self.asleep or now - self._found_at >= PAUSE_SECONDS:
@@ -134,14 +134,14 @@ class Cursor:
         self.gap *= 2
 
     def served_in_turn(self) -> None:
-        """From now on its keys have their turns, within its limits."""
+        """From now on its keys are served in turn, within its limits."""
         self.in_turn = True
         self._keyed_at = monotonic()
         self.floors.clear()
 
     def asks_for_terms(self, jobs: list[ClaimedJob]) -> bool:
-        """Is it time to ask whether it has got limits, or a lowest share? It gave us nothing, or
-        all we had room for."""
+        """Is it time to ask whether the queue has limits or a lowest share now? A claim found no
+        job, or as many as we had room for."""
         due = monotonic() - self._terms_asked_at >= TERMS_SECONDS
         due = due and not self.in_turn and (self.saturated or not jobs)
         if due:
@@ -156,15 +156,15 @@ class Cursor:
         self._is_full = False
 
     def freed(self) -> None:
-        """One of its jobs has ended, so its limits may allow another one. If the look that follows
-        finds one, the gap between looks is not reset: the next end leads to a look anyway."""
+        """One of its jobs has ended, so its limits may allow another one. If the following look
+        finds a job, the gap between looks is not reset: the next end leads to a look anyway."""
         self._told_at = monotonic()
         self.poll_at = 0.0
         self._freed = True
 
     def waits_for_an_end(self, now: float) -> bool:
-        """Is the end of one of its jobs all that lets another one start? And did the last one end
-        so lately that the next may well be as quick?"""
+        """Can another job start only when one ends? And was the last end so recent that the next
+        may well come as soon?"""
         return self.in_turn and self._is_full and now - self._found_at < HAND_OVER_SECONDS
 
     def full(self, until: float) -> None:
@@ -180,8 +180,8 @@ class Cursor:
 
     @property
     def often_notified(self) -> bool:
-        """Whether notifications come so often that looking by ourselves is better: it costs those
-        who enqueue nothing."""
+        """Whether notifications come so often that looking by ourselves is better: then those who
+        enqueue need not notify."""
         return self._recent_wakes() > 10
 
     def _recent_wakes(self) -> float:

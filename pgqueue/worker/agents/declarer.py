@@ -1,4 +1,4 @@
-"""The Declarer: what the code says of queues and schedules, the store has."""
+"""The Declarer: tells the store the limits and schedules that the code declares."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ if TYPE_CHECKING:
 
 
 class Declarer(Service):
-    """Declares limits and schedules: when the worker joins; when it has to join anew, since the
-    store may have been restored from a backup; and when, of the workers of its owner that are left,
-    it is the newest.
+    """Declares limits and schedules: when the worker joins; when it joins anew, since the store may
+    have been restored from a backup; and when newer workers of its owner have left, so that it is
+    the newest now.
 
-    Of two versions of the code the one whose worker was started last decides, as long as that
-    lives. That a worker has come or gone is known from the answers to the Elector, which asks
-    anyway.
+    Where workers run two versions of the code, the worker started last decides, as long as it
+    lives. The answers to the Elector, which asks anyway, show that a worker has come or gone.
     """
 
     def __init__(self, line: ReconnectingConnection, listener: Listener, app: App) -> None:
@@ -49,13 +48,13 @@ class Declarer(Service):
                 await self.declare_anew(self._line)
 
     async def declare_limits(self) -> None:
-        """Says what the code allows of its queues; raises MissingCapability."""
+        """Declares the limits of queues; raises MissingCapability."""
         for queue, limits in self._app.limits.items():
             require(self._app.backend, "limits")
             await self._line.insist(operations.declare_limits(queue, limits), on=TROUBLE)
 
     async def declare_schedules(self) -> None:
-        """Says when the code wants which jobs; raises InvalidSchedule."""
+        """Declares the schedules; raises InvalidSchedule."""
         while True:
             try:
                 return await self._schedules(self._line)
@@ -63,7 +62,7 @@ class Declarer(Service):
                 await asyncio.sleep(0.1)
 
     async def declare_anew(self, line: AsyncOperationRunner) -> None:
-        """Says both once more, by *line*; a schedule that cannot be is an error in the log."""
+        """Declares both again on *line*; an invalid schedule is only logged as an error."""
         for queue, limits in self._app.limits.items():
             await line.execute(operations.declare_limits(queue, limits))
         try:
@@ -89,7 +88,7 @@ class Declarer(Service):
                 )
 
     async def _is_newest(self) -> bool:
-        """Is none of the workers with code of our owner younger than this one?"""
+        """Was no worker of the same owner started later than this one?"""
         workers = await self._line.execute(inspections.workers())
         ours = [each for each in workers if each.info.get("owner") == self._app.owner]
         newest = max(ours, key=lambda each: (each.started_at, each.id), default=None)

@@ -16,9 +16,9 @@ from pgqueue.worker.service import Service
 class Drainer(Service):
     """Calls *dry* when nothing is left that could run now.
 
-    That is so when everything due has been promoted and then no queue had a job. Both are asked
-    once our last outcome is durable, not before: it may have made a child available. *find* looks
-    for queues that are not served yet.
+    That is so when everything due has been promoted and after that no queue had a job. Both are
+    asked only after our last outcome is durable, as it may have made a child available. *find*
+    looks for queues that are not served yet.
     """
 
     def __init__(

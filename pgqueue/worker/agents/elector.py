@@ -31,12 +31,12 @@ from pgqueue.worker.service import Service, log
 
 NAME = "leader"
 ASKING_SECONDS = 1.25
-SHORTEST_SECONDS = 1.5  # then the only candidate and the Rescuer's two looks take 2.6 s at most
+SHORTEST_SECONDS = 1.5  # a lone candidate's wait and two looks of the Rescuer take 2.6 s at most
 LONGEST_SECONDS = 9.0
 
 
 def patience(workers: int, term: float) -> float:
-    """How long one of so many waits before it asks again who leads, at the longest."""
+    """The longest time in seconds before one of so many *workers* asks again who leads."""
     share = max(ASKING_SECONDS * (workers - 1), SHORTEST_SECONDS)
     return min(share, LONGEST_SECONDS, term * 2 / 3)
 

@@ -21,12 +21,12 @@ NOW: Final = timedelta(0)
 
 class Expirer(Service):
     """Cancels what has expired while it waited: for parents, for its time, behind others, in a
-    paused queue. It looks when the next one is due, and every ten seconds for new ones: nothing
-    depends on that, as no worker begins a job that has expired.
+    paused queue. It looks when the next one is due, and every ten seconds for new ones. A late look
+    does no harm, as no worker begins a job that has expired.
 
-    To end a job touches its children, and somebody's transaction may hold one of those. Then jobs
-    are ended one at a time, and those that are held passed over. Children that can run now are
-    announced on the session on which we listen, and it is not woken by itself: hence *wake*.
+    Ending a job touches its children, and another transaction may hold one of those. Then jobs are
+    ended one at a time, and held ones are passed over. Children that can run now are announced on
+    the session on which we listen, and a session does not hear its own notifications: hence *wake*.
     """
 
     def __init__(

@@ -102,7 +102,7 @@ class Fetcher(Service):
         self._turn = itertools.cycle(list(self._cursors.values()))
 
     def idle(self, seconds: float) -> set[str]:
-        """The queues that have had no job for so long."""
+        """The queues that have had no job for *seconds*."""
         since = monotonic() - seconds
         return {name for name, cursor in self._cursors.items() if cursor.idle_since < since}
 
@@ -114,7 +114,7 @@ class Fetcher(Service):
             self.look()
 
     def ended(self, *, but: Cursor | None = None) -> None:
-        """Jobs of ours have ended: where the limits allow no more, there may be a place now."""
+        """Jobs of ours have ended: queues that were at their limit may allow another job now."""
         for cursor in self._cursors.values():
             if cursor.in_turn and cursor is not but:
                 cursor.freed()
@@ -148,7 +148,7 @@ class Fetcher(Service):
             if cursor is None:
                 await self._wait()
                 continue
-            if self._claiming.locked():  # a claim that goes along with outcomes takes of the room
+            if self._claiming.locked():  # a claim sent together with outcomes uses some of the room
                 async with self._claiming:
                     continue
             limit = self._limit(cursor, room)
@@ -163,8 +163,9 @@ class Fetcher(Service):
         return limit if self._max_jobs is None else min(limit, self._max_jobs - self.taken)
 
     async def claim_behind(self, line: ReconnectingConnection, ends: Operation[T]) -> T:
-        """Carries out *ends*, by which jobs end, on *line*. A claim that has only waited for that
-        goes along, so that hand over hand there is one round trip a job instead of two."""
+        """Carries out *ends*, which ends jobs, on *line*. A claim that waits only for that is sent
+        in the same round trip, so a queue that runs one job after the other needs one round trip a
+        job instead of two."""
         cursor = self._behind(line)
         limit = self._limit(cursor, self._executor.free) if cursor is not None else 0
         if cursor is None or limit <= 0:
@@ -183,7 +184,7 @@ class Fetcher(Service):
                 await self._claim(cursor, limit, ask)
             except TROUBLE:
                 raise
-            except Exception as error:  # of either; if it is the claim's, the next one has it too
+            except Exception as error:  # if the claim failed, the next one fails too
                 log.debug("outcomes and a claim failed together: %s", error)
                 self.look(cursor.name)
         if not answers:
@@ -196,7 +197,7 @@ class Fetcher(Service):
         return answers[0]
 
     def _behind(self, line: ReconnectingConnection) -> Cursor | None:
-        """The queue of which a claim should go along with outcomes on *line*."""
+        """The queue whose claim should be sent together with outcomes on *line*."""
         if self._stopped or self._quiet or self._claiming.locked():
             return None
         if not line.pairs or not self._life.certain:
@@ -209,8 +210,8 @@ class Fetcher(Service):
         return self._poll_interval if woken else min(self._poll_interval, DEAF_POLL_SECONDS)
 
     async def stop(self) -> None:
-        """Claims nothing more. A claim on its way is awaited: what it takes must not be left
-        behind."""
+        """Claims nothing more. A claim under way is awaited: the jobs that it takes must not be
+        left behind."""
         self._stopped = True
         async with self._claiming:
             await super().stop()
@@ -238,7 +239,8 @@ class Fetcher(Service):
         self._woken.clear()
 
     async def _rest(self) -> None:
-        """A quiet worker wants no notification. It still asks what became of its claims."""
+        """Waits as a quiet worker, which wants no notification but still recalls its lost
+        claims."""
         for cursor in self._cursors.values():
             self._rise(cursor)
         await happens(self._woken, QUIET_SECONDS)
@@ -255,7 +257,7 @@ class Fetcher(Service):
         floors: list[Floor] = []
         if not bottom or lower is not None:
             floors = [Floor(*floor) for floor in sorted(cursor.floors.items())]
-        # Noted before the store is asked, so that there is no moment to lose the claim in.
+        # Noted before the store is asked, so that the claim can be lost at no moment.
         unheard = self._unheard[lease] = Unheard()
         try:
             if cursor.in_turn:
@@ -276,7 +278,7 @@ class Fetcher(Service):
             unheard.lost()
             self._leases = iter(range(0))
             raise
-        if self._unheard.pop(lease, None) is None:  # by a worker that we are no more
+        if self._unheard.pop(lease, None) is None:  # claimed under an earlier worker id
             return
         if turn is not None:
             cursor.took_in_turn(turn, began)
@@ -306,7 +308,7 @@ class Fetcher(Service):
         return unheard is not None and monotonic() < unheard.late_at
 
     def _drop(self) -> int:
-        """The store is another one: there is nothing to be asked for, and no place we know."""
+        """The store is another one: forget our claims, and where the work begins."""
         self._unheard.clear()
         self._leases = iter(range(0))
         for cursor in self._cursors.values():
@@ -314,7 +316,7 @@ class Fetcher(Service):
         return 0
 
     def forget(self, lease: int) -> None:
-        """What the claim under *lease* took is being handed back."""
+        """The jobs that the claim under *lease* took are being handed back."""
         self._unheard.pop(lease, None)
 
     @property
@@ -324,7 +326,8 @@ class Fetcher(Service):
 
     async def _recall_unheard(self) -> None:
         """Takes up the jobs of claims whose answers were lost. It asks until the store answers, and
-        once more when no claim can still be under way: it may be carried out after the answer."""
+        once more when the claim can no longer be under way, since it may be carried out after the
+        first answer."""
         for lease, unheard in list(self._unheard.items()):
             if unheard.ask_at > monotonic():
                 continue

@@ -19,10 +19,10 @@ IDLE_SECONDS: Final = 600.0
 class Finder(Service):
     """Looks every second which queues have jobs that wait, and serves those that a pattern means.
 
-    Those of the application's own tasks are served from the start, and for good.
+    The queues of the application's own tasks are served from the start, and always.
 
-    One that has had no job for ten minutes is given up again, until it has. *profile* says of us
-    which queues we serve; *changed* is called when that has changed.
+    A queue that has had no job for ten minutes is no longer served, until it has one. *profile*
+    says which queues we serve; *changed* is called when that has changed.
     """
 
     def __init__(

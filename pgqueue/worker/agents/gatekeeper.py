@@ -15,8 +15,8 @@ from pgqueue.worker.service import Service, log
 
 
 class Gatekeeper(Service):
-    """While the gate of an outlet is shut, its queue is not served: what waits there waits on, at
-    no cost, and what was in hand has been given back. *tell*: a gate has changed."""
+    """While the gate of an outlet is shut, its queue is not served: its jobs wait at no cost, and
+    those in hand have been given back. *tell* is called when a gate has changed."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Gatekeeper(Service):
         return Outgoing() if sender is None else sender.figures()
 
     def states(self) -> list[BridgeState]:
-        """What is to be seen of each of its outlets; for the event loop's thread."""
+        """The state of each of its outlets; to be called in the event loop's thread."""
         return [
             BridgeState(
                 name=outlet.name,

@@ -26,15 +26,15 @@ SOON_SECONDS = 1.0
 class Heartbeater(Service):
     """Asks about the leases now and then, and at once when somebody cancels one of our jobs.
 
-    The sign of life is answered with what somebody asks of this worker, of which *directed* is told
-    when it changes.
+    The answer to a sign of life says what people ask of this worker; *directed* is called when that
+    changes.
 
     While jobs run it asks more often; without a session of our own every second, as nothing else
-    tells us of a cancellation then. Idle, it asks only every other time: whether the session still
-    hears is asked each time, and that shows a broken one too.
+    tells us of a cancellation then. An idle worker asks only every other time: each time it checks
+    whether the session still hears, and that shows a broken one too.
 
-    Where the session cannot be opened, but the rest can, it speaks on *other*: a worker without a
-    session is alive too, and may go on (see life.py).
+    Where the session cannot be opened, but other connections can, it gives signs of life on
+    *other*: a worker without a session is alive too, and may go on (see life.py).
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class Heartbeater(Service):
         self._asked.set()
 
     def ask_soon(self) -> None:
-        """Asks within a second of the last time: for what may change again and again, as a broker
-        that comes and goes."""
+        """Asks, but no sooner than a second after the last time: for changes that may repeat fast,
+        as those of a broker that comes and goes."""
         if self._soon is None:
             left = max(0.0, self._beat_at + SOON_SECONDS - monotonic())
             self._soon = asyncio.get_running_loop().call_later(left, self._ask_now)
@@ -116,14 +116,14 @@ class Heartbeater(Service):
             self._directed(asked)
 
     def _present_profile(self, beats: int) -> dict[str, Any]:
-        """The profile, and how the worker is now.
+        """The profile, and the worker's present state.
 
         *full*: the queues that are at their limit here, for those who ask why a job waits.
         *running*: how many jobs run here, by queue; *longest*: the ids of those that have been
         running long, the longest first; the store has no index for either. *beats*: how often we
         have said that we live; a store that knows of fewer has been restored from a backup.
-        *asked*: what we were asked to do, for a row that has to be made again. And how the bridges
-        are, if there are some.
+        *asked*: what we were asked to do, in case our row has to be inserted again. *bridges*: the
+        state of each, if there are any.
         """
         runs = [run for run in self._executor.runs() if run.task is not None]
         long = sorted(
@@ -157,8 +157,8 @@ class Heartbeater(Service):
         return idle and self._has_time and not self._asked.is_set() and not self._said_running
 
     async def _turn(self) -> None:
-        """Waits until it is time: also a second after an idle worker has got something to do, so
-        that others see it. Looking for that costs the store nothing, and counts once a turn."""
+        """Waits until it is time to ask. When an idle worker gets something to do, that is at most
+        a second later, so that others see it; this happens once a turn."""
         began = monotonic()
         while not self._asked.is_set() and (left := began + self._gap() - monotonic()) > 0:
             await happens(self._asked, min(left, LOOK_SECONDS))

@@ -21,10 +21,10 @@ class HeldOutcomes:
     """Endings that were put aside. Each is tried again after a growing wait, and never in a batch
     with others, which it would hold up again.
 
-    *Held* ones wait for somebody's lock. Those that are due are tried together: the store says
-    which of them are still held. Of a *suspected* group the store does not take at least one, and
-    does not say which. It is tried by itself; refused again, it comes back as two halves, until
-    the one that is refused is alone.
+    *Held* endings wait for a lock of another transaction. Those that are due are tried together:
+    the store says which of them are still held. The store refuses at least one ending of a
+    *suspected* group, and does not say which. The group is tried by itself; if it is refused again,
+    it is divided into halves, until the refused ending is alone.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class HeldOutcomes:
         return (ending for *_, group in self._groups for ending in group)
 
     def held(self, ending: Ending) -> None:
-        """Somebody holds it, or a child of it."""
+        """Another transaction holds the job of *ending*, or a child of it."""
         self._put([ending], self._gap(ending), suspect=False)
 
     def suspected(self, endings: Sequence[Ending]) -> None:

@@ -21,11 +21,11 @@ FAILURES = 3  # in a row, before it is worth a warning
 
 
 class Listener(Service):
-    """Hears what wakes us, and tells those who enqueue which topics we sleep on.
+    """Hears the notifications that wake us, and tells those who enqueue which topics we sleep on.
 
-    After a reconnect it wakes everything, as notifications of the time between are lost. It tries
-    to take the presence lock until it has it. An earlier session of ours, which the server has not
-    yet found dead, may hold it so long; then that one shows that we are present.
+    After a reconnect it wakes everything, as notifications sent meanwhile are lost. It tries to
+    take the presence lock until it has it. Until then an earlier session of ours, which the server
+    has not yet found dead, may hold the lock, and shows that we are present.
     """
 
     def __init__(
@@ -52,14 +52,14 @@ class Listener(Service):
         self.present = False
         self.hears = True
         self.cut: Callable[[], None] = lambda: None  # called when the session breaks
-        self.drops: list[Callable[[], int]] = []  # called when nothing in hand is ours any more
+        self.drops: list[Callable[[], int]] = []  # called when no job in hand is ours any more
         self.declare: Callable[[AsyncOperationRunner], Awaitable[None]] | None = None  # joined anew
         self.store_id: str | None = None
         self._server: str | None = None
-        self._found: str | None = None  # the run of the server behind the session, not yet in use
-        self.restarted = False  # whether the session before this one had another run of the server
+        self._found: str | None = None  # the server's run at a session that is not yet in use
+        self.restarted = False  # whether the previous session belonged to another server run
         self.beats = 0
-        self.asked: Asked | None = None  # of us, by somebody; it holds for who we go on as
+        self.asked: Asked | None = None  # by people; stays when we join anew
         self._dropped = 0
 
     @property
@@ -91,7 +91,7 @@ class Listener(Service):
         """Raises StoreUnavailable when the store behind *line* is not the one we joined, or one
         that has gone back to before our last sign of life; then joins it anew.
 
-        Asked of each connection that is opened, and before each sign of life, which would enter us.
+        Called for each opened connection, and before each sign of life, which would insert our row.
         """
         if (stranger := await self._stranger(line)) is not None:
             error = StoreUnavailable(stranger)
@@ -99,10 +99,10 @@ class Listener(Service):
             raise error
 
     async def _stranger(self, line: AsyncOperationRunner) -> str | None:
-        """What makes us strangers to the store, if we are."""
+        """Why the store does not know us; None if it does."""
         if self.store_id is None or self.membership is None:
             return None
-        worker, beats = self.worker, self.beats  # as they are now: the answer may be overtaken
+        worker, beats = self.worker, self.beats  # now: they may change before the answer comes
         found = await line.execute(operations.whereabouts(worker))
         if line is self._session:
             self._found = found.server
@@ -119,10 +119,10 @@ class Listener(Service):
         return None
 
     async def _join_anew(self, why: str) -> None:
-        """What we hold is nobody's, or somebody else's by now: nothing of it is finished by us.
+        """The jobs in hand are nobody's, or another worker's by now: we finish none of them.
 
-        What the store holds for the worker that we were, it may give to others at once: it is what
-        we had at that time, or have claimed since without knowing.
+        The store may at once give others the jobs that it holds for our former id: we had them at
+        that time, or have claimed them since without noticing.
         """
         before = self.worker
         self._dropped += sum([drop() for drop in self.drops])
@@ -133,10 +133,10 @@ class Listener(Service):
             )
         await self._session.execute(operations.leave(before))
         if self.declare is not None:
-            # An older store knows less of limits and schedules. Who has joined may claim, so first.
+            # First, as we may claim once joined: an older store may lack limits and schedules.
             await self.declare(self._session)
         membership = await self._session.execute(operations.join(self._profile))
-        if self.asked is not None:  # before anybody here reads what is asked of the new one
+        if self.asked is not None:  # before anybody here reads what is asked of our new id
             await self._session.execute(operations.direct([membership.worker], self.asked))
         self.membership = membership
         self.store_id = (await self._session.execute(operations.whereabouts())).store_id
@@ -148,8 +148,8 @@ class Listener(Service):
         )
 
     def sleep_on(self, topic: str) -> None:
-        """Soon *topic* wakes us, unless too many do already: each takes one of the server's
-        locks."""
+        """Soon notifications of *topic* wake us, unless too many topics do already: each takes one
+        of the server's locks."""
         if topic not in self._topics:
             if len(self._topics) >= MOST_TOPICS and topic != DUE:
                 self._say_too_many()
@@ -187,7 +187,7 @@ class Listener(Service):
                 raise
 
     async def _declare(self, topics: set[str]) -> None:
-        """Tells the store on what we sleep. Logs, once, if nobody can wake us here."""
+        """Tells the store on which topics we sleep. Logs, once, if nobody can wake us here."""
         new, self._declared = topics - self._declared, set()
         try:
             hears = await self._session.subscribe(topics)

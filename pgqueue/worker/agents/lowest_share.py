@@ -14,9 +14,9 @@ MOST_REST_SECONDS = 1.0
 class LowestShare:
     """How many jobs one queue owes to its lower priorities, and which of these is next.
 
-    Each job that is claimed adds a *part* of a job to the debt, each of a lower priority pays one
-    off. There is a debt only while claims come back full: otherwise nothing waits. Where no lower
-    priority has work, it is looked for after growing rests of up to a second.
+    Each claimed job adds *part* to the debt; each claimed job of a lower priority reduces it by
+    one. There is a debt only while claims come back full: otherwise no job waits. Where no lower
+    priority has work, the next look for it comes after growing waits of up to a second.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class LowestShare:
         self._rests_until = -inf
 
     def due(self, limit: int, now: float) -> tuple[Lower, int] | None:
-        """What the next claim is to take instead, and how many of it, if it is time for that."""
+        """The lower priority from which to claim now, and how many jobs; None if it is not time."""
         if not self.part or self._than is None or self._owed < 1 or now < self._rests_until:
             return None
         after = int(max(self._after, self._than))

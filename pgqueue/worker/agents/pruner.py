@@ -17,7 +17,7 @@ from pgqueue.worker.connection import ReconnectingConnection
 from pgqueue.worker.service import Service, log
 
 PRUNE_SECONDS = 600.0
-BLOCKED_SECONDS = 10.0  # when something was in the way, or is left to do
+BLOCKED_SECONDS = 10.0  # until the next try, after something was in the way or left undone
 TRIM_PORTIONS = 40  # 200,000 edges, which takes a second or two
 PORTION = 10_000
 
@@ -26,10 +26,10 @@ class Pruner(Service):
     """Drops what is past its retention, makes partitions ahead, and looks for what should not
     exist.
 
-    It has a connection of its own, open only while it works. On the session, a due job, a sign of
-    life or the renewal of a leader's term would have to wait for its long statements. Each step
-    commits by itself and may fail by itself. What is in its way is logged once, and again only when
-    that has changed.
+    It has a connection of its own, open only while it works. On the session, its long statements
+    would delay due jobs, signs of life and the renewal of a leader's term. Each step commits by
+    itself and may fail by itself. An obstacle is logged once, and again only when it is a different
+    one.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Pruner(Service):
         self._wake = wake
         self._said: dict[str, str] = {}
         self._untrimmed = True  # a leader before us may have dropped jobs, and trimmed nothing
-        self._came_to: Trimmed | None = None  # in all edges, while some are left to look at
+        self._came_to: Trimmed | None = None  # in all edges, while some are left to check
 
     async def run(self) -> None:
         while True:
@@ -52,7 +52,7 @@ class Pruner(Service):
             await asyncio.sleep(PRUNE_SECONDS if all(free) else BLOCKED_SECONDS)
 
     async def _step(self, step: Callable[[], Awaitable[bool]]) -> bool:
-        """Whether nothing was in the way of *step*, and nothing is left to do."""
+        """Carry out *step*; return whether nothing was in its way, and nothing is left to do."""
         name = step.__name__.strip("_")
         try:
             free = await step()
@@ -67,7 +67,7 @@ class Pruner(Service):
         return free
 
     async def _prune(self) -> bool:
-        """In portions, until nothing is past its retention, or nothing moves."""
+        """Deletes in portions, until no job is past its retention, or none can be deleted."""
         dropped = deleted = 0
         while True:
             pruned = await self._line.execute(operations.prune(self._retention))
@@ -85,8 +85,8 @@ class Pruner(Service):
         return not pruned.failed
 
     async def _trim(self) -> bool:
-        """Deletes the edges and workflows of jobs that are gone, some at a time, and says whether
-        it has seen all. Does nothing unless jobs can have gone: by a prune, or because some states
+        """Deletes the edges and workflows of deleted jobs, some at a time; returns whether it has
+        looked at all. Does nothing unless jobs can have gone: by a prune, or because some states
         are not archived at all."""
         if self._came_to is None:
             if not self._untrimmed and self._retention.archived_states() == operations.EVERYTHING:
@@ -106,15 +106,15 @@ class Pruner(Service):
         return True
 
     async def _fold(self) -> bool:
-        """Sums up what workers have counted: of all of them, and of minutes by the hour."""
+        """Sums up the workers' counts: over all workers, and minutes into hours."""
         now = datetime.now(UTC)
         await carry_out_async(folding(now), self._line.execute)
         await carry_out_async(summing(now), self._line.execute)
         return True
 
     async def _forget(self) -> bool:
-        """Deletes what became of schedules' instants long ago, unique keys whose time is over and
-        what the audit has kept for long enough, in portions."""
+        """Deletes old firings of schedules, expired unique keys and old entries of the audit, in
+        portions."""
         forget = operations.forget(PORTION, audit=self._retention.audit_kept())
         while await self._line.execute(forget):
             pass

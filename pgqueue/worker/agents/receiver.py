@@ -1,10 +1,10 @@
 """The Receiver: takes messages from a broker's queue, and makes jobs of them.
 
-Take, enqueue all that was taken in one transaction, settle. While the store has one batch, the next
-is taken and made into jobs, and is stored as soon as the one before is: so a busy inlet stores
-large batches, always one after the other, and an idle one waits for nothing.
-A message is settled only after the commit: whoever dies earlier leaves it to the broker, which
-hands it out again, and its unique key makes sure that it is the same job.
+It takes messages, enqueues a batch of them in one transaction, and settles them. While the store
+works on one batch, the next is taken and made into jobs; it is stored as soon as the one before is.
+So a busy inlet stores large batches, one after the other, and an idle one waits for nothing. A
+message is settled only after the commit. If the worker dies earlier, the broker hands the message
+out again, and its unique key makes sure that it is the same job.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ Made: TypeAlias = tuple[Received, list[NewJob[Any]]]
 
 
 class Receiver(Service):
-    """Serves one inlet: a line of its own, and never more in hand than one batch in the store and
-    one that comes after. *tell*: it is other than before."""
+    """Serves one inlet, on a connection of its own. It never has more in hand than one batch on its
+    way to the store and the next one. *tell* is called when its state has changed."""
 
     def __init__(self, app: App, inlet: Inlet, tell: Callable[[], None]) -> None:
         self._app = app
@@ -67,13 +67,13 @@ class Receiver(Service):
         self._counts = Incoming()
 
     def figures(self) -> list[Bridge]:
-        """How the inlet is; any thread may ask."""
+        """The inlet's figures; any thread may ask."""
         since = self._away_since
         away = 0.0 if since is None else monotonic() - since
         return [Bridge(self._inlet.name, True, away, self.paused, into=self._counts)]
 
     def states(self) -> list[BridgeState]:
-        """What is to be seen of the inlet."""
+        """The inlet's state."""
         return [self._state]
 
     async def run(self) -> None:
@@ -85,14 +85,14 @@ class Receiver(Service):
                 await self._away(str(error))
                 continue
             why = None
-            # A broker that takes connections and hands out nothing is away all the while.
+            # A broker that accepts connections but hands out nothing still counts as away.
             living = asyncio.get_running_loop().call_later(LIVES_SECONDS, self._back)
             try:
                 await self._examine()
                 await self._receive(line)
             except Unreachable as error:
                 why = str(error)
-            finally:  # also while the store is away: the broker keeps what we cannot
+            finally:  # also while the store is away: the broker keeps what we cannot store
                 living.cancel()
                 with suppress(Exception):
                     async with asyncio.timeout(CLOSE_SECONDS):
@@ -101,7 +101,7 @@ class Receiver(Service):
                 await self._away(why)
 
     async def _examine(self) -> None:
-        """Notes, once, what is wrong with the source: for those who have no way to the broker."""
+        """Notes, once, what is wrong with the source, for people who cannot reach the broker."""
         if self._examined:
             return
         self._examined = True
@@ -138,8 +138,8 @@ class Receiver(Service):
             await _ended(taking)
 
     async def _has_some(self, taking: asyncio.Future[None]) -> bool:
-        """Waits for jobs to be stored. There are no more if *taking* has ended; raises what ended
-        it."""
+        """Waits for jobs to be stored; returns whether there are some. There are none if *taking*
+        has ended; raises the error that ended it."""
         while not self._made:
             if taking.done():
                 taking.result()
@@ -180,7 +180,7 @@ class Receiver(Service):
         await line.settle(messages)
 
     async def _store(self, jobs: Sequence[Made]) -> int:
-        """Says how many are new: the others had come before."""
+        """Enqueues *jobs*; returns how many are new: the others had come before."""
         try:
             handles = await self._app.enqueue_async([job for _, made in jobs for job in made])
         except (StoreUnavailable, StoreBusy):
@@ -199,7 +199,7 @@ class Receiver(Service):
         return sum(handles[first].created for first in firsts)
 
     async def _below_high_water(self) -> None:
-        while True:  # other processes may work it off
+        while True:  # other processes may run the jobs that wait
             if not await self._is_high():
                 return
             await asyncio.sleep(COUNT_SECONDS)

@@ -1,4 +1,4 @@
-"""The Recollector: hands back what the store holds for us, and nobody here knows of."""
+"""The Recollector: hands back jobs that the store holds for us and nobody here knows of."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SHARE = 200  # a look reads the live table: at most 1/SHARE of the time is spent
 class Recollector(Service):
     """Asks the store which jobs are ours, and hands back those that nobody here knows of.
 
-    However a claim's answer was lost, the job would otherwise stay ours for ever: nobody runs it,
-    and nobody rescues it from a worker that lives. A job counts when it is seen for the second
-    time, as one that ends while we ask may still be in the answer. It is handed back, not run: what
-    went wrong may be that we cannot read it.
+    Whatever lost a claim's answer, the job would otherwise stay ours for ever: nobody runs it, and
+    nobody rescues it from a worker that lives. A job is handed back when it is seen for the second
+    time, as one that ends while we ask may still be in the answer. It is not run here: perhaps we
+    cannot read it.
     """
 
     def __init__(

@@ -16,8 +16,8 @@ GAP_SECONDS = 0.5
 
 
 class Reports:
-    """The latest report of each job. While somebody holds the job's row, the report is kept, and
-    sent again later."""
+    """The latest report of each job. While another transaction holds the job's row, the report
+    stays here, and is sent again later."""
 
     def __init__(self, line: ReconnectingConnection, limit: int) -> None:
         self._line = line
@@ -53,7 +53,8 @@ class Reports:
             await self._send({name: reports[name] for name in names[start : start + self._limit]})
 
     async def send_of(self, names: Collection[Name]) -> Collection[Name]:
-        """Sends what these jobs have reported; answers those whose rows somebody holds."""
+        """Sends the reports of these jobs; returns the jobs whose rows another transaction
+        holds."""
         reports = {
             name: text
             for name in names

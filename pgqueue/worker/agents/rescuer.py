@@ -17,21 +17,21 @@ from pgqueue.worker.service import Service, happens, log
 
 RESCUE_SECONDS = 1.0
 ALONE_SECONDS = 30.0
-LONGEST_RETRY_SECONDS = 8.0  # between two tries to take the jobs of one whose row is held
+LONGEST_RETRY_SECONDS = 8.0  # between two tries to take the jobs of a worker whose row is held
 
 
 class Rescuer(Service):
     """Takes jobs away from dead workers.
 
     Who is dead: see life.py. When our own connection was lost, the others' may have been too, so
-    who has not come back yet is spared for a while. A worker that is alone looks seldom. It is
-    woken by one that joins, and by a new session of its own, which may have missed that one. Jobs
-    that become available are announced on the very session on which we listen, and a session is not
-    woken by itself: hence *wake*.
+    workers that have not come back yet are spared for a while. A worker that is alone looks seldom.
+    It is woken by a worker that joins, and by a new session of its own, since the lost one may have
+    missed a join. Jobs that become available are announced on the session on which we listen, and a
+    session does not hear its own notifications: hence *wake*.
 
     A job that was cancelled, or rescued too often, ends instead of becoming available. That touches
-    its children, and somebody's transaction may hold one of those. Then the jobs that only become
-    available are taken without it, and those that end are taken one at a time.
+    its children, and another transaction may hold one of those. Then the jobs that only become
+    available are taken first, and those that end are taken one at a time.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Rescuer(Service):
         self._ends: int | None = None
         self._woken = asyncio.Event()
         self._grace = Grace(monotonic())
-        self._tries: dict[int, tuple[float, float]] = {}  # by worker: when, and how long after
+        self._tries: dict[int, tuple[float, float]] = {}  # by worker: when to try next, and the gap
 
     def woken(self) -> None:
         """Somebody joined."""
@@ -110,8 +110,9 @@ class Rescuer(Service):
         watch.spared(silent.keys() - robbed)
 
     def _gone(self, watch: Watch, spared: set[int]) -> set[int]:
-        """Whose jobs to take even while somebody holds the worker's row. What was taken cannot be
-        noted there, so each try reads the whole live table: after a gap, which doubles."""
+        """The workers whose jobs to take even while somebody holds the worker's row. What was taken
+        cannot be noted in that row, so each try reads the whole live table; the gap between tries
+        doubles."""
         now, gone = monotonic(), set[int]()
         before, self._tries = self._tries, {}
         for worker in watch.gone(RESCUE_SECONDS) - spared:

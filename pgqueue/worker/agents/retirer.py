@@ -11,7 +11,7 @@ from pgqueue.worker.service import Service
 
 
 class Retirer(Service):
-    """Calls *done* when the last of them has ended, however long that takes."""
+    """Calls *done* when the last of its jobs has ended, however long that takes."""
 
     def __init__(
         self,

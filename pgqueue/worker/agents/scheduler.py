@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 PORTION: Final = 500  # so many schedules, or instants, in one transaction
 PAGE: Final = 1_000
-SLICE: Final = 50  # so many are computed before somebody else may use the event loop
+SLICE: Final = 50  # so many are computed before others may use the event loop
 TICK_SECONDS: Final = 0.0005  # timers round to milliseconds; woken too early, it would find nothing
 FIRST_GAP_SECONDS: Final = 0.05  # when somebody else holds what is due
 LONGEST_GAP_SECONDS: Final = 1.0
@@ -33,15 +33,15 @@ LONGEST_GAP_SECONDS: Final = 1.0
 class Scheduler(Service):
     """Fires schedules, and retires those that no code declares any more.
 
-    The Promoter, which looks for what is due anyway, says with each look when the next schedule is:
-    so an idle leader asks nothing more for having a thousand of them. What is due is asked here,
-    and each portion of it is one transaction: the schedules go on to their next instants if they
-    still are as they were read, the instants are noted, and exactly those that nobody has noted
-    before get their jobs. A second leader, who believes that he still leads, finds the schedules
-    gone on.
+    The Promoter, which looks for due jobs anyway, says with each look when the next schedule is
+    due: so a thousand schedules cost an idle leader no further question. Due schedules are read
+    here in portions, each fired in one transaction: schedules that are unchanged since they were
+    read advance to their next instants, the instants are noted, and exactly those that nobody has
+    noted before get their jobs. A second leader, which still believes that it leads, finds the
+    schedules advanced.
 
-    A portion that somebody holds up, or that the store refuses, is divided until only the schedule
-    in question is left; that one waits, or has a problem, and the others have fired.
+    A portion that waits for a lock, or that the store refuses, is divided until only the schedule
+    at fault is left. That one waits, or is marked with a problem; the others fire.
 
     It has a connection of its own, opened when there is something to fire.
     """
@@ -68,7 +68,8 @@ class Scheduler(Service):
         self._others_changed = True
 
     def told(self, next_due: timedelta | None, asked_at: float) -> None:
-        """The store was asked at *asked_at*: the next schedule is due then, None if there is none.
+        """Asked at *asked_at*, the store said that the next schedule is due after *next_due*; None:
+        there is none.
 
         One that has no next instant yet is due at once.
         """
@@ -108,7 +109,7 @@ class Scheduler(Service):
     async def _fire_due(self) -> None:
         """All that is due, a portion after the other; then it knows when the next one is."""
         self._looked_at = asked_at = monotonic()
-        self._due_at = inf  # unless we are told otherwise meanwhile
+        self._due_at = inf  # unless `told` says otherwise meanwhile
         due = await self._line.execute(operations.due(PORTION))
         rows: list[ScheduleRow | Unreadable] = [*due.rows, *due.unreadable]
         moves = [move async for move in _slowly(operations.to_fire(row, due.now) for row in rows)]
@@ -156,7 +157,8 @@ class Scheduler(Service):
         return fired.advanced
 
     async def _give_up(self, advance: Advance, error: Exception) -> set[str]:
-        """The store does not take what this schedule would fire: it has a problem, and ends."""
+        """The store refuses this schedule's job: note that as the schedule's problem, and end
+        it."""
         problem = f"{type(error).__name__}: {error}"[:1_000]
         _complain(advance.name, problem)
         stuck = advance._replace(last_at=None, next_at=NEVER, problem=problem)

@@ -18,11 +18,11 @@ _Key: TypeAlias = tuple[str, str]
 
 
 class Tallier(Service):
-    """Notes what *series* have grown by since they were noted last, under the minute that it is.
+    """Notes by how much *series* have grown since the last note, under the current minute.
 
     Processes that start together do not write together: each has its own second of the minute. A
-    row says the whole of its minute so far, so that it does no harm to note it twice. What could
-    not be noted counts for the next minute. A process that is killed loses a minute.
+    row holds its whole minute so far, so noting it twice does no harm. What could not be noted
+    counts for the next minute. A process that is killed loses a minute.
     """
 
     def __init__(

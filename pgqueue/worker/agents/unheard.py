@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import inf
 from time import monotonic
 
-# So long after its answer was lost, a claim is surely no longer under way: it was carried out by
-# then, or never will be.
+# This long after its answer was lost, a claim is no longer under way: it was carried out by then,
+# or never will be.
 LATE_SECONDS = 30.0
-FIRST_RECALL_GAP_SECONDS = 0.1  # twice as long each time that there was no answer
+FIRST_RECALL_GAP_SECONDS = 0.1  # doubles with each question that gets no answer
 
 
 class Unheard:
