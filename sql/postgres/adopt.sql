@@ -1,7 +1,7 @@
--- adopt: the store's home is where it is now, in this environment; its identity is no longer that of the store it was copied from.
+-- adopt: the store accepts its present place and environment as its home, and gets a new identity, unlike that of its original.
 --
--- in:   environment text or null: workers name it first · paused boolean: and no queue hands out jobs · now
--- out:  name of each queue that is paused; then text: what the store is called from now on
+-- in:   environment text or null: workers must name it first · paused boolean: also pause every queue · now
+-- out:  name of each queue that is paused; then text: the store's new identity
 -- walks: all of pgqueue.job, once, if *paused*
 INSERT INTO pgqueue.queue AS q (name, paused_at)
 SELECT name, coalesce(:now::timestamptz, clock_timestamp())

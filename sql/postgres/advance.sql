@@ -1,10 +1,10 @@
--- advance: schedules go on to their next instants, each if it is still as it was read, and neither paused nor retired.
+-- advance: moves schedules to their next instants; skips one that has changed since it was read, is paused or is retired.
 --
--- in:   schedules JSON array of {name, revision, was, last_at, next_at, problem}: was is next_at as it was read, last_at the
+-- in:   schedules JSON array of {name, revision, was, last_at, next_at, problem}: *was* is next_at as it was read, *last_at* the
 --                 new watermark, null for none. Instants are microseconds since 1970
--- out:  name of each that went on: what fires for it is to be written in this transaction
+-- out:  name of each that moved: its job must be written in this transaction
 -- walks: the primary key, in the order of the names
--- trap: passes over what somebody else has locked: one schedule that an application is writing holds up no other one.
+-- trap: skips rows that somebody has locked: an application that writes one schedule must not delay the others.
 WITH given AS MATERIALIZED (
     SELECT g.name, g.revision, g.problem, 'epoch'::timestamptz + g.was * interval '1 microsecond' AS was,
            'epoch'::timestamptz + g.last_at * interval '1 microsecond' AS last_at,

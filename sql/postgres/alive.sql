@@ -1,9 +1,10 @@
--- alive: this worker lives: a heartbeat that reads nothing else, so that it waits for nothing else.
+-- alive: this worker lives: a heartbeat that reads no other table, so it never waits for one.
 --
 -- in:   worker  integer · session boolean: its presence lock is held · running integer · now
---       profile JSON {name, host, pid, queues, started_at, info}: to insert the row again if it is gone; of a row that is there only queues and info change
+--       profile JSON {name, host, pid, queues, started_at, info}: to insert the row again if it is gone; in an existing row
+--               only queues and info change
 -- out:  asked: quiet, stop or null, what somebody asks of this worker
--- trap: reads no other table: a job table that is locked, or one row of it, must not make a worker look dead.
+-- trap: a lock on the job table, or on one of its rows, must not make a worker look dead.
 INSERT INTO pgqueue.worker AS w (id, running, pid, started_at, heartbeat_at, session, name, host, queues, info, asked)
 SELECT :worker::integer, :running::integer, p.pid, p.started_at, coalesce(:now::timestamptz, clock_timestamp()),
        :session::boolean, p.name, p.host, p.queues,

@@ -1,4 +1,4 @@
--- begin: makes a workflow: a name, and an id for jobs to share.
+-- begin: makes a workflow: a name, and an id that its jobs share.
 --
 -- in:   name text · tags JSON array · now
 -- out:  id

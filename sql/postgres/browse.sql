@@ -1,18 +1,18 @@
--- browse: a page of jobs that a filter means, brief, in one of three orders.
+-- browse: a page of the jobs that a filter matches, in brief, in one of three orders.
 --
 -- in:   order    newest: by id, downwards · due: scheduled and retryable ones by run_at · next: of one queue, as claimed
 --       states, queue, task, tag, key, error, workflow, args, older_seconds, newer_seconds, running_seconds  as for choose
---       after, after_priority, after_at  the place of the last job of the page before: id, or position; priority; run_at
---       limit    integer: so many jobs at the most · look integer: of so many rows at the most
---       trace    integer or null: so many characters of the last traceback, its end without the error's text
+--       after, after_priority, after_at  where the page before ended: its last job's id or position, priority, run_at
+--       limit    integer: return at most so many jobs · look integer: read at most so many rows
+--       trace    integer or null: the last so many characters of the last traceback, without the error's text
 --       now
--- out:  a JSON document of each job; then a row without one: null, how many were looked at, and the place of the last
---       of them, or null when there is no more
+-- out:  a JSON document for each job; then a row without one: null, how many rows were read, and the place of the last
+--       of them, or null when there are no more
 -- walks: the primary key and archive_id of the wanted states' partitions from their ends; job_due; job_plain; job_turn,
 --        by leaps from one key of the queue to the next
--- trap: as choose: a filter is asked of so many rows and no more, planned for its values, without sorting. The view's two
---       halves are merged by their indexes only as long as neither has a condition of its own. Large arguments are left
---       out, and errors read of a page's rows alone, once each: both may lie elsewhere.
+-- trap: as choose: the filter is applied to a bounded number of rows, planned for its values, without sorting. The planner
+--       merges the two halves of the view by their indexes only if neither half has a condition of its own. Large arguments
+--       are left out, and errors are read once for each row of the page alone: both may be stored outside the row.
 SELECT set_config('plan_cache_mode', 'force_custom_plan', true),
        set_config('pgqueue_local.sort', current_setting('enable_sort'), true),
        set_config('enable_sort', 'off', true);

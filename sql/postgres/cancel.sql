@@ -2,13 +2,13 @@
 --
 -- in:   ids    JSON array of job ids
 --       workflow bigint or null: all of its jobs too
---       states   JSON array or null: only those that are in one of these by now
+--       states   JSON array or null: only jobs that are in one of these states now
 --       reason text or null
 --       keep, now   as for complete
--- out:  id, state: 'cancelled', or 'running' for one whose worker was asked; a missing one had finished, never existed,
+-- out:  id, state: 'cancelled', or 'running' when its worker was asked; a missing one had finished, never existed,
 --       or is in another state
 -- then: parts/archive, parts/settle
--- walks: the primary key, in id order: the lock order of everybody
+-- walks: the primary key, in id order, in which everybody locks jobs
 WITH locked AS MATERIALIZED (
     SELECT j.id, j.state, j.worker, j.queue, j.permit
     FROM pgqueue.job AS j

@@ -1,21 +1,21 @@
--- claim: each job to one worker, most urgent first, attempt + 1, under the caller's lease.
+-- claim: gives each job to one worker, most urgent first, with attempt + 1, under the caller's lease.
 --
 -- in:   queue text · worker integer · limit integer · now
---       strays integer: take so many of jobs that have keys first; then their queue is one for claim_in_turn. A
---              queue with limits gives none to this claim
+--       strays integer: take up to so many jobs that have keys first; if there are any, claim_in_turn should serve
+--              the queue from then on. A queue with limits gives this claim nothing
 --       lease  bigint, a number of the worker's block that no other claim was given
 --       floors JSON array of {priority, position, below}: look, in each in turn, at what lies above
 --              (priority, position) and has a priority smaller than *below*. The whole queue is
 --              [{"priority": -32769, "position": 0, "below": 32768}]
 -- out:  id, priority, position, attempt, task, args, max_attempts, timeout_seconds, run_at in seconds since
---       the epoch, rescues, progress, metadata, tags, workflow, queue, key, expires_in (seconds; what is below
+--       the epoch, rescues, progress, metadata, tags, workflow, queue, key, expires_in (seconds; a job with less than
 --       zero must not begin); in no order
 -- walks: job_plain, from each floor upwards; no sort; for strays job_turn
--- trap: IN (SELECT … LIMIT), or a join, may be run again by the planner and then takes more than LIMIT.
---       A floor is a hint: a transaction that commits late leaves jobs below it, so now and then look
---       from the bottom. What is locked does not move, so it is found again by its ctid, without the primary
---       key; one that was changed since the snapshot is not found, and left for the next claim. FOR NO KEY
---       UPDATE, so that a parent whose child is being enqueued can be claimed.
+-- trap: the planner may run IN (SELECT … LIMIT), or a join, more than once, and then takes more than LIMIT.
+--       A floor is only a hint: a transaction that commits late leaves jobs below it, so now and then look
+--       from the bottom. A locked row does not move, so the UPDATE finds it by its ctid, without the primary
+--       key; a row that has changed since the snapshot is not found, and is left for the next claim. FOR NO KEY
+--       UPDATE, so that a parent can be claimed while a child of it is being enqueued.
 UPDATE pgqueue.job
 SET state = 'running',
     attempt = attempt + 1,

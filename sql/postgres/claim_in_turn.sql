@@ -1,30 +1,30 @@
--- claim_in_turn: as claim, key by key, within the limits of the queue.
+-- claim_in_turn: claims as `claim` does, but key by key, within the limits of the queue.
 --
 -- in:   queue text · worker integer · lease bigint · limit integer · now   as for claim
 --       last_key text: the key that had its turn last
---       quantum integer: so many jobs of a key at a turn, times its weight, while others wait
---       steps   integer: look at so many keys at the most
--- out:  keys text array, in turn, of which jobs may be claimed · after: the last that was looked at · more: not all keys
---       were · contended: another worker was claiming of a key, or of the queue · free_seconds: until a rate allows
---       more · limited: the queue has limits · keyed: a key was among them.
+--       quantum integer: so many jobs of a key at a turn, times its weight, while other keys wait
+--       steps   integer: look at no more than so many keys
+-- out:  keys text array, in turn, whose jobs may be claimed · after: the last key that was looked at · more: not all keys
+--       were looked at · contended: another worker was claiming from a key, or from the queue · free_seconds: until a rate
+--       allows more · limited: the queue has limits · keyed: a key was among them.
 --       Then the jobs, as claim answers, in no order
 -- walks: job_turn by leaps, from one key to the next; job_plain for key ''; job_permit; start
---        Where keys were full one after the other, by leaps over 32 jobs, to the first whose key is not full
--- trap: two statements. The first takes an advisory lock of each key, and of the queue, whose limits there are, and waits for
---       none; the second counts in a snapshot that is newer than the locks, so it sees all that was claimed under them
---       before. In one statement, ten jobs of a limit of ten became thirty. What the first one counts is a hint, which
---       keys to pass over. A collision of hashes costs a turn. In an ordered queue a job keeps its permit until it
---       ends, and nobody overtakes it: also not when its row is locked, so no SKIP LOCKED may look further. A start that
---       is more than a second ahead was noted by a clock that was wrong, and counts for nothing.
---       Dead index entries, while vacuum is held back, are walked over once and not in each statement. The first leaves
---       where a key's jobs begin, but for an ordered queue, whose order is exact; and *lowest*, the smallest permit of
---       those of the key that run. The second need not count below it. A job that runs with a smaller permit got that
---       from a claim that had the key's lock before the one that gave *lowest*, since permits ascend, and a claim holds
---       the lock until it has committed. So both had committed when the first statement began; it saw the job run and
---       would have counted it, or the job has been claimed again since, and then its permit is a new one.
---       Which keys are full is read only after eight in vain, all of them at once: that costs what counting them one by
---       one would, without an index search for each. A document, in which to look one up: a subplan is hashed only as
---       long as the planner expects few rows. A leap that ends at a full key gives it for the next one to begin after.
+--        Past keys that are full: by leaps over 32 jobs, to the first key that is not full
+-- trap: two statements. The first takes an advisory lock for each key, and for the queue if it has limits, and waits for
+--       none; the second counts in a newer snapshot, so it sees all that was claimed under these locks before. In one
+--       statement, a limit of ten let thirty jobs run. What the first one counts is only a hint: which keys to skip.
+--       A collision of hashes costs a key its turn. In an ordered queue a job keeps its permit until it
+--       ends, and no job overtakes it, even when its row is locked: so no SKIP LOCKED there. A start that lies
+--       more than a second in the future was noted by a wrong clock, and does not count.
+--       While vacuum is held back, dead index entries are walked over once, not in each statement. The first statement
+--       hands on where the jobs of a key begin (not in an ordered queue, whose order is exact), and *lowest*, the smallest
+--       permit of the key's running jobs. The second need not count below *lowest*. Why: permits ascend, and a claim holds
+--       the key's lock until it has committed. So a smaller permit was given by a claim that had committed before the
+--       one that gave *lowest*. Both had committed when the first statement began: it saw that job run and would have
+--       counted it. Or the job has been claimed again since, and then it has a new, greater permit.
+--       Which keys are full is read only after eight keys in vain, for all keys at once: that costs as much as counting them
+--       one by one, but saves an index search for each. It is kept in a JSON document: the planner hashes a subplan only
+--       when it expects few rows. A leap that ends at a full key returns that key, and the next leap begins after it.
 WITH RECURSIVE gate AS MATERIALIZED (
     SELECT r.*,
            CASE WHEN paused THEN false

@@ -1,20 +1,20 @@
--- complete: finishes jobs whose leases still hold, and unblocks their children; asking twice answers twice.
+-- complete: finishes jobs whose leases still hold, and unblocks their children; a repeated call gets the same answer.
 --
 -- in:   jobs   JSON array of {lease, ids, results}, all ids in order: a new element where the lease changes.
---              Ids are one text, {1,2}, as an array of PostgreSQL is written: numbers in JSON are read four times
---              slower. Results {id: result}, of those that have one
+--              Ids are one text, {1,2}, as PostgreSQL writes an array: it reads numbers in JSON four times
+--              slower. Results are {id: result}, for those that have one
 --       keep   JSON array of the states whose jobs are kept in the archive
 --       now
 -- out:  the isolation level; and NULL if all of them are completed now, else {id: lease} of those that are.
---       Then id, lease of each that an earlier call completed; what is missing was lost to another owner
+--       Then id, lease of each that an earlier call completed; a missing one was lost to another owner
 -- then: parts/settle
 -- trap: several statements in one READ COMMITTED transaction, never one: the first may wait for a
 --       transaction that adds a child to a job being finished, and only a new statement's snapshot sees
---       that child. Ids pass from one to the next in settings local to the transaction. A job that is not to be
---       kept is kept all the same while a child has not finished, which may want its result. Prune knows when not.
---       What a claim took is completed by one walk through the primary key, not by a descent for each; an
---       equality of leases would tempt the planner into a hash join with the whole table. What `finished` returns
---       first is what is asked of each row again: a row is taken apart only as far as the last column that is read.
+--       that child. Ids pass from one to the next in settings local to the transaction. A job whose state is not kept
+--       is archived all the same while it has an unfinished child, which may want its result; prune deletes it later.
+--       The jobs of one claim are completed by one walk through the primary key, not by a search for each; an
+--       equality of leases would tempt the planner into a hash join with the whole table. `finished` returns first
+--       the columns that are read of each row again: PostgreSQL decodes a row only up to the last column it needs.
 WITH given AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(:jobs::jsonb) AS g(lease bigint, ids bigint[], results jsonb)
 ), finished AS (
@@ -38,7 +38,7 @@ WITH given AS MATERIALIZED (
 ), unkept AS (
     SELECT coalesce(jsonb_agg(to_jsonb(finished)), '[]') AS jobs
     FROM finished
-    WHERE NOT keep OR NOT (SELECT :keep::jsonb ? 'completed')  -- a subquery: asked once, not of each job
+    WHERE NOT keep OR NOT (SELECT :keep::jsonb ? 'completed')  -- a subquery: evaluated once, not for each job
 ), places AS (
     SELECT count(pgqueue.wake(queue)) FROM (SELECT DISTINCT queue FROM finished WHERE permit IS NOT NULL) AS queues
 ), noted AS (

@@ -1,7 +1,7 @@
--- copied: which numbers jobs of another store were given here.
+-- copied: the ids that jobs of another store got here.
 --
--- in:   source text: the other store's origin
---       ids    JSON array of their numbers there
+-- in:   source text: the other store's store_id
+--       ids    JSON array of their ids there
 -- out:  id there, id here
 SELECT c.source_id, c.id
 FROM jsonb_array_elements_text(:ids::jsonb) AS g(id)

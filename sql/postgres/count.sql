@@ -1,15 +1,15 @@
--- count: live jobs by queue and state, without ever counting a large table to its end.
+-- count: live jobs by queue and state, without ever reading the whole of a large table.
 --
--- in:   limit integer: of a small table all is counted; if it has so many rows, so many of each queue at the most
+-- in:   limit integer: a table with fewer rows is counted in full; in a larger one, at most so many of each queue
 --       now
--- out:  queue, state, count, late_seconds: how long the first of them has been due, from when it was due first
+-- out:  queue, state, count, late_seconds: for how long the first of them has been due, from when it was due first
 --       due_seconds: the same from its run_at · exact: false when there may be more
 -- walks: the table itself, so many rows of it; then job_plain and job_turn by leaps, from one queue's name to the next, job_due
 --        and job_blocked, each from its beginning
--- trap: no index says what runs: of a large table it is what workers said last, or what the first look has found.
---       How late a queue is, its first jobs say, five hundred of all queues together, and twenty of each at least; of
---       what is due later only five hundred are read, as they lie anywhere. A planner that believes the table to be small, or a state to be rare, would sort, or read the whole
---       table: both are switched off.
+-- trap: no index covers running jobs: in a large table their number is what workers said last, or what the first look has
+--       found. How late a queue is follows from its first jobs: five hundred for all queues together, and at least twenty of
+--       each; of jobs due later only five hundred are read, as they lie scattered. A planner that believes the table to be
+--       small, or a state to be rare, would sort, or read the whole table: both are switched off.
 SELECT set_config('pgqueue_local.sort', current_setting('enable_sort'), true),
        set_config('pgqueue_local.seqscan', current_setting('enable_seqscan'), true),
        set_config('enable_sort', 'off', true),

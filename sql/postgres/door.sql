@@ -1,10 +1,10 @@
--- door: one job enters as from SQL, with the schema's own checks, through whatever driver: all parameters are text.
+-- door: enqueues one job as SQL does, with the schema's own checks, through any driver: all parameters are text.
 --
 -- in:   task, args, queue, priority, run_at, delay_seconds, max_attempts, timeout_seconds, unique_key · tags JSON array
 --       metadata, key · unique_until 'finished', 'started' or an interval
 -- out:  id, of the job or of the unfinished one that holds its unique key
 -- trap: parameters are cast to text first: a driver that asks the server for their types would want dicts and
---       instants for others. CAST, as SQLAlchemy takes no parameter before `::` for one.
+--       datetimes for the others. CAST, because SQLAlchemy finds no parameter before `::`.
 SELECT pgqueue.enqueue(
     CAST(:task AS text), CAST(:args AS text)::jsonb, CAST(:queue AS text), CAST(:priority AS text)::integer,
     CAST(:run_at AS text)::timestamptz, make_interval(secs => CAST(:delay_seconds AS text)::float8),

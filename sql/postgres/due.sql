@@ -1,10 +1,10 @@
--- due: schedules of which an instant has come, the longest due first, or whose next one has still to be computed.
+-- due: schedules whose next instant has come, the longest due first, or must still be computed.
 --
 -- in:   limit integer · now
 -- out:  document JSON, null, null of each; then null, the clock as text, and the seconds until the next one is due, null
 --       when there is none
 -- walks: schedule_due from its beginning; no sort
--- trap: one statement, so one look at the clock: what becomes due between two would be in neither answer.
+-- trap: one statement, so that it reads the clock once: what becomes due between two statements would be in neither answer.
 WITH clock AS MATERIALIZED (
     SELECT coalesce(:now::timestamptz, clock_timestamp()) AS instant
 ), upcoming AS (

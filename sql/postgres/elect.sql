@@ -1,11 +1,11 @@
--- elect: at most one leader; the asking worker stays leader, or becomes it when there is none.
+-- elect: at most one leader; the asking worker stays leader, or becomes leader when there is none.
 --
 -- in:   name text · worker integer · term_seconds · now
 -- out:  worker: who leads now · elected: whether that is the asking worker · workers: how many there are
--- trap: a candidate that does not win writes nothing. A leader whose session is dead is replaced at
---       once, not at the end of its term; and so is one that spoke last in what is still the future: the
---       clock was ahead, and its term would not end before that. Only the term that was seen to be over is taken: the row may
---       have changed while we waited for it, because its leader has just renewed, or another has won.
+-- trap: a candidate that does not win writes nothing. A leader is replaced at once, not at the end of its term, when its
+--       session is dead, or when its last heartbeat lies in the future: the clock was ahead, and the term would last too
+--       long. The UPDATE checks again that the term it takes is the one that was seen to be over: while we waited for
+--       the row, its leader may have renewed, or another worker may have won.
 WITH clock AS MATERIALIZED (
     SELECT coalesce(:now::timestamptz, clock_timestamp()) AS instant
 ), incumbent AS MATERIALIZED (

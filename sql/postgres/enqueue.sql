@@ -1,17 +1,17 @@
--- enqueue: all the jobs or none, in order.
+-- enqueue: inserts all the jobs or none, in order.
 --
 -- in:   jobs   JSON array of {task, args, queue, key, priority, run_at, delay_seconds, max_attempts,
 --              timeout_seconds, tags, metadata, workflow, blocked_by, expires_at in microseconds since 1970,
 --              expires_seconds after it is due, keep, wake}; what is missing takes the default.
---              wake is true of the first of those that become available alike
+--              wake is true for the first of several jobs that become available and would wake the same sleepers
 --       notify boolean: wake sleepers in this transaction. A client that owns its commit passes false
 --              and runs `wake` afterwards
 --       now    the instant, or NULL for the database's clock
 -- out:  id, enqueued_at in microseconds since 1970; one row a job, in the order given
 -- trap: no ON CONFLICT here: it would write a second WAL record for each row. Jobs with a unique
---       key go through enqueue_unique. Nor a CTE around the INSERT, to wake from what it returns: that
---       was half of the server's time for one job. OFFSET 0 keeps the subquery, and so `woken`, which
---       nobody reads.
+--       key go through enqueue_unique. Nor a CTE around the INSERT, to notify from its RETURNING: that
+--       was half of the server's time for one job. OFFSET 0 keeps the subquery, and with it the column `woken`,
+--       which nobody reads.
 INSERT INTO pgqueue.job (state, task, args, queue, key, priority, run_at, enqueued_at, max_attempts,
                          timeout_seconds, tags, metadata, workflow, blocked_by, expires_at, keep)
 SELECT state, task, args, queue, key, priority, due, arrived, max_attempts, timeout_seconds, tags, metadata,

@@ -1,10 +1,10 @@
--- enqueue_alike: many jobs that differ in their arguments alone and can run at once, as enqueue does it.
+-- enqueue_alike: as enqueue, for many jobs that can run at once and differ in their arguments alone.
 --
 -- in:   args   JSON array of objects
 --       task, queue, key, priority, max_attempts, timeout_seconds, metadata, keep
 --       notify, now   as for enqueue
 -- out:  id, one row a job, in the order given
--- trap: OFFSET 0 keeps the subquery, and so `woken`, which nobody reads: one look for sleepers, not one a job.
+-- trap: OFFSET 0 keeps the subquery, and with it `woken`, which nobody reads: it looks for sleepers once, not for each job.
 INSERT INTO pgqueue.job (state, run_at, enqueued_at, task, args, queue, key, priority, max_attempts, timeout_seconds,
                          metadata, keep)
 SELECT 'available', arrived, arrived, :task::text, args, :queue::text, :key::text, :priority::smallint, :max_attempts::smallint,

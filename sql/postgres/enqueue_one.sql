@@ -1,11 +1,11 @@
--- enqueue_one: one job that can run at once, as enqueue does it, in half the time.
+-- enqueue_one: as enqueue, for one job that can run at once, in half the time.
 --
 -- in:   task, args, queue, key, priority, max_attempts, timeout_seconds, metadata, keep
 --       notify, now   as for enqueue
 -- out:  id
--- trap: that nobody sleeps is found out here, as `pgqueue.asleep` does at its first try: two functions cost
---       more than what they do. Each way ends in the id, as a second column costs the client more than that. And
---       a subquery for the instant costs more than to look at the clock twice.
+-- trap: looks for sleepers itself, as `pgqueue.asleep` does at its first try: calling two functions costs
+--       more than their work. Each branch returns only the id, since a second column costs the client more. And
+--       a subquery for the instant costs more than reading the clock twice.
 INSERT INTO pgqueue.job (state, run_at, enqueued_at, task, args, queue, key, priority, max_attempts, timeout_seconds,
                          metadata, keep)
 VALUES ('available', coalesce(:now::timestamptz, clock_timestamp()), coalesce(:now::timestamptz, clock_timestamp()),

@@ -1,12 +1,12 @@
--- expire: waiting jobs of which no attempt may begin any more are cancelled, the longest expired first.
+-- expire: cancels waiting jobs that may not begin an attempt any more, the longest expired first.
 --
--- in:   limit, skip  integers: so many, after passing over so many
+-- in:   limit, skip  integers: at most so many, after skipping so many
 --       keep, now    as for complete
 -- out:  count, next_seconds: how many expired; the seconds until the next one does (0: more have already; NULL: none will)
 -- then: parts/archive, parts/settle
 -- walks: job_expires from its beginning; no sort
--- trap: what somebody has locked is passed over, a parent whose child is being added too. A running job is its worker's,
---       which tries it again in time, or not at all.
+-- trap: skips jobs that somebody has locked, also a parent to which a child is being added. A running job belongs to its
+--       worker, which tries it again in time, or not at all.
 WITH clock AS MATERIALIZED (
     SELECT coalesce(:now::timestamptz, clock_timestamp()) AS instant
 ), expired AS MATERIALIZED (

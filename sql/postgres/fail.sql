@@ -1,11 +1,11 @@
--- fail: ends attempts that went wrong: `retryable`, or `discarded` when the attempts are used up.
+-- fail: ends failed attempts: the job becomes `retryable`, or `discarded` when its attempts are used up.
 --
 -- in:   jobs   JSON array of {id, lease, verdict, retry_in_seconds, reason, error}, in id order; verdict is
 --              'retry', 'discard', 'cancel' or 'expire' (the attempt did not begin, and is not spent); error {type, message, traceback} or null
 --       keep, now   as for complete
 -- out:  id, lease, state of each afterwards; a missing one was lost to another owner
 -- then: parts/archive, parts/settle
--- trap: a job that was asked to cancel is not tried again; nor is one that will have expired by then.
+-- trap: a job that was asked to cancel is not tried again; nor is one that would have expired by then.
 WITH held AS MATERIALIZED (
     SELECT g.id, g.lease, g.verdict, g.retry_in_seconds, g.error, g.arrived,
            CASE WHEN g.verdict = 'expire' OR g.verdict = 'retry' AND NOT j.cancel_requested AND j.attempt < j.max_attempts

@@ -1,4 +1,4 @@
--- fired: instants of schedules are dealt with, each once, whoever tries again.
+-- fired: records that instants of schedules are dealt with, each once, however often it is called.
 --
 -- in:   firings JSON array of {schedule, instant, outcome}; instant is microseconds since 1970, null for now
 --       keys    JSON array of unique keys

@@ -1,6 +1,6 @@
 -- firings: what became of the instants of one schedule, the latest first.
 --
--- in:   name text · since, until timestamptz: only from the one, and before the other, or null · limit integer
+-- in:   name text · since, until timestamptz: only from the first, and before the second, or null · limit integer
 -- out:  one JSON document a firing
 -- walks: the primary key, backwards
 SELECT to_jsonb(f)::text

@@ -1,11 +1,11 @@
--- fold: rows of the tally are replaced by their sums, if all of them are still there; hours beyond their time go.
+-- fold: replaces rows of the tally by their sums, if all of them are still there, and deletes hours past their retention.
 --
 -- in:   replaced JSON array of {at, seconds, worker, queue, task} · rows JSON array, as for tally: their sums
---       before bigint: hours that began earlier go
+--       before bigint: hours that began earlier are deleted
 -- out:  *last* result: whether the rows were replaced
--- walks: the primary key, by its values; for what goes, from the oldest hour
--- trap: two leaders, for a moment, may fold the same rows: who finds one of them gone changes nothing. Several statements, as a
---       sum may have the key of a row that goes.
+-- walks: the primary key, by its values; for deletions, from the oldest hour
+-- trap: for a moment there may be two leaders that fold the same rows: one that finds a row gone changes nothing. Several
+--       statements, as a sum may have the key of a row that is deleted.
 WITH asked AS MATERIALIZED (
     SELECT 'epoch'::timestamptz + g.at * interval '1 microsecond' AS at, g.seconds, g.worker, g.queue, g.task
     FROM jsonb_to_recordset(:replaced::jsonb) AS g(at bigint, seconds integer, worker integer, queue text, task text)

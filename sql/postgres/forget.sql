@@ -1,11 +1,11 @@
--- forget: what became of instants long ago goes, the oldest of a schedule that has very many, unique keys whose time is
--- over, and old entries of the audit, a portion a call.
+-- forget: deletes what is past its time, a portion a call: what became of old instants, the oldest firings of a schedule
+-- that has very many, unique keys that hold no more, and old entries of the audit.
 --
--- in:   limit integer · days float8: how long it is kept · most integer: so many of each schedule
---       audit_days float8 or null: how long the audit is kept; for ever · now
--- out:  how many went
+-- in:   limit integer · days float8: how long firings are kept · most integer: so many of each schedule
+--       audit_days float8 or null: how long the audit is kept; null: for ever · now
+-- out:  how many rows were deleted
 -- walks: firing_fired, audit_at and recent_until from their beginnings; the primary key of those that fired within the last hour
--- trap: the watermark, not this history, is what keeps an instant from firing again.
+-- trap: the watermark, not this history, keeps an instant from firing again.
 WITH clock AS MATERIALIZED (
     SELECT coalesce(:now::timestamptz, clock_timestamp()) AS instant
 ), old AS MATERIALIZED (

@@ -1,11 +1,11 @@
--- graft: puts jobs between a running job and its children: these wait for them too.
+-- graft: puts jobs between a running job and its children: the children wait for these jobs too.
 --
 -- in:   id, lease  bigint: the running job, which this transaction is about to complete
 --       jobs       JSON array of the ids of jobs that this transaction has enqueued
 -- out:  id, if the lease still holds; without it, roll back
--- trap: first the job is locked so that nobody can be adding a child to it; then a new statement sees them all. A
---       child that is blocked stays so while the running job has not finished, so no sibling can free it
---       before it is counted up. One that was cancelled gets its edges all the same: it may be revived.
+-- trap: first locks the job so that nobody can be adding a child to it; then a new statement sees all children. A
+--       blocked child stays blocked while the running job has not finished, so no new job can free it
+--       before its blocked_by is raised. A cancelled child gets its edges all the same: it may be revived.
 SELECT id
 FROM pgqueue.job
 WHERE id = :id::bigint AND lease = :lease::bigint

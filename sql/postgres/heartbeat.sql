@@ -1,9 +1,9 @@
 -- heartbeat: this worker lives, and still holds these jobs.
 --
 -- in:   worker  integer · session boolean: its presence lock is held · running integer · now
---       profile JSON {name, host, pid, queues, started_at, info}: to insert the row again if it is gone; of a row that is there only queues and info change
---               The row is not written when it has this beat (info.beats) already, from the `alive` that went before:
---               a second update would leave a second dead row.
+--       profile JSON {name, host, pid, queues, started_at, info}: to insert the row again if it is gone; in an existing row
+--               only queues and info change. The row is not written when it has this beat (info.beats) already, from the
+--               `alive` that went before: a second update would leave a second dead row.
 --       jobs    JSON array of {id, lease}
 -- out:  id, lease, cancel_requested of those that are still held; a missing one was lost
 INSERT INTO pgqueue.worker AS w (id, running, pid, started_at, heartbeat_at, session, name, host, queues, info, asked)

@@ -1,13 +1,13 @@
--- join: a worker process registers, under an identity that it has drawn itself.
+-- join: registers a worker process under an identity that the process has drawn itself.
 --
 -- in:   worker integer · profile JSON {name, host, pid, queues, started_at, info} · session boolean: it
 --       holds a presence lock · now
--- out:  JSON array of {sequence, last, newest, cure}: which are so far behind the rows that only setval helps;
---       then id, unless there are any, or another worker has it; the leader is woken, to look after one more
+-- out:  JSON array of {sequence, last, newest, cure}: sequences so far behind the rows that only setval helps;
+--       then id, unless there are any, or another worker has it. Wakes the leader, which now has one more worker to watch
 -- walks: the ends of the indexes on ids; all of pgqueue.job if numbers are behind the rows
--- trap: who asks again, as the answer was lost, is the same worker. Sequences are behind the rows after a restore
---       without them, or in a replica: ids would be given again. Only nextval moves them: two who call setval may
---       move one back.
+-- trap: a worker that asks again, because the answer was lost, is the same worker. Sequences are behind the rows in a
+--       replica, or after a restore without them: ids would be given twice. Only nextval moves them: of two sessions
+--       that call setval, one may move the sequence back.
 WITH numbers AS MATERIALIZED (
     SELECT coalesce(pg_sequence_last_value('pgqueue.job_id'::regclass), 0) AS last,
            greatest((SELECT max(id) FROM pgqueue.job), (SELECT max(id) FROM pgqueue.archive),

@@ -1,11 +1,11 @@
 -- keep_windows: unique keys of another store hold here until the same instant.
 --
--- in:   source  text: the other store's origin
---       windows JSON array of {key, job, until}: the job's number there, microseconds since 1970; a key once
+-- in:   source  text: the other store's store_id
+--       windows JSON array of {key, job, until}: the job's id there, microseconds since 1970; each key once
 --       now
 -- out:  key of each that holds here by this call
--- trap: before the jobs, or others could be enqueued with their keys meanwhile: a job that is not here, and may never
---       be, has its number already. A key that holds here stays as it is.
+-- trap: call this before the jobs are copied, or others could enqueue with their keys meanwhile: a job that is not here
+--       yet, and may never come, has its id here already. A key that holds here already stays as it is.
 INSERT INTO pgqueue.copied (source, source_id, id, here)
 SELECT :source::text, w.job, nextval('pgqueue.job_id'), false
 FROM (

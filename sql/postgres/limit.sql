@@ -1,8 +1,8 @@
--- limit: what a queue allows, as code declares it, or as somebody changes it while it runs.
+-- limit: sets what a queue allows, as code declares it, or as somebody changes it at run time.
 --
 -- in:   queue text
---       declared JSON object of all that code says; or null. A field that it says anew wins over a change
---       changed  JSON object of the fields that are changed, null for one that is taken away; or null
+--       declared JSON object of all that code declares; or null. A field that is declared anew wins over a change
+--       changed  JSON object of the fields to change, null for one that is taken away; or null
 --       reset    boolean: forget all changes first
 -- out:  limits, as they are from the next claim on: JSON object, or null
 -- then: parts/limits

@@ -1,8 +1,8 @@
--- limit_key: one key of a queue is treated in another way than its others.
+-- limit_key: gives one key of a queue limits of its own.
 --
 -- in:   queue, key  text
---       limits JSON object of {concurrency, rate, weight}; or null: it is as the others are
--- out:  limits of the queue, as limit says it
+--       limits JSON object of {concurrency, rate, weight}; or null: treat it as the others
+-- out:  limits of the queue, as limit answers
 -- then: parts/limits
 INSERT INTO pgqueue.queue (name) VALUES (:queue::text) ON CONFLICT DO NOTHING;
 

@@ -8,7 +8,7 @@
 -- out:  nothing
 -- trap: a function with its owner's rights, as hold. A parent may have finished, before this call or while we
 --       waited for its row, or may just be retried: such edges are decided at once, by the same statements
---       as all others. One that is in neither table was the holder of a unique key, finished since, and was
+--       as all others. A parent that is in neither table held a unique key, has finished since, and was
 --       not kept: it counts as completed.
 SELECT pgqueue.link(:edges::jsonb, :merged::jsonb, :elsewhere::jsonb, :keep::jsonb,
                     coalesce(:now::timestamptz, clock_timestamp()))::text;

@@ -4,8 +4,8 @@
 --       workflow bigint or null · before bigint or null: only ids below it · limit integer
 -- out:  one JSON document a job
 -- walks: the indexes on id of the live table and of each partition, from their ends
--- trap: planned anew for its values each time: a generic plan knows neither which filters are given, so that
---       it reads the partitions of all states, nor where *before* is, so that it reads all above it.
+-- trap: planned anew for its values each time. A generic plan does not know which filters are given, so it reads
+--       the partitions of all states; nor where *before* is, so it reads all rows above it.
 SELECT set_config('plan_cache_mode', 'force_custom_plan', true);
 
 SELECT to_jsonb(j)::text

@@ -1,12 +1,12 @@
--- locked: which of these running jobs cannot be finished without waiting for another transaction; the others are locked from now on.
+-- locked: tells which of these running jobs cannot be finished without waiting for another transaction; locks the others.
 --
 -- in:   jobs   JSON array of {id, lease, stays}, in id order; stays: it is to be tried again, and keeps its row
 -- out:  id, lease of each that is locked, for example by a transaction that adds a child to it or cancels it; then of each
 --       that has a locked child, or a locked edge to one
--- trap: a row is held for as long as an application's transaction lasts. So nothing here waits, and what
---       follows in this transaction gives up after 20 ms: it may still meet a lock that no row shows, as of a
---       table, of another's new unique key or of a grandchild. Children are looked for when their parents
---       are locked: until then there may come more.
+-- trap: an application holds a row for as long as its transaction lasts. So nothing here waits, and what
+--       follows in this transaction gives up after 20 ms: it may still meet a lock that no row shows, such as that of
+--       a table, of another job's new unique key or of a grandchild. Looks for children once their parents
+--       are locked: until then more children may come.
 WITH free AS MATERIALIZED (
     SELECT g.id, true AS leaves
     FROM jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint, stays boolean)

@@ -1,7 +1,7 @@
--- parents: what the parents of jobs have left for them.
+-- parents: what jobs can read of their parents: outcome and result.
 --
 -- in:   ids    JSON array of job ids: the children
---       after  bigint: of the parents of one child, only those with a greater id, for the next page
+--       after  bigint: only parents with a greater id, for the next page of one child's parents
 --       limit  integer, or null for all
 -- out:  child_id, parent_id, name, outcome, task, result, policy; outcome is NULL while the parent has not finished
 -- walks: the primary key of dependency; archive_id

@@ -1,8 +1,8 @@
--- progress: keeps what running jobs report of themselves, for people and for their next attempt.
+-- progress: saves what running jobs report about themselves, for people and for their next attempt.
 --
 -- in:   jobs   JSON array of {id, lease, progress}, in id order; progress {fraction, note, checkpoint}
--- out:  id, lease, kept of those whose lease still holds; not kept: somebody else's transaction holds the job
--- trap: waits for nobody: one job that is held would keep the reports of all others, and their endings, waiting.
+-- out:  id, lease, kept of those whose lease still holds; kept is false when somebody else's transaction holds the job
+-- trap: waits for nobody: else one job that is held would delay the reports of all others, and their ends.
 WITH free AS MATERIALIZED (
     SELECT g.id, g.lease, g.progress
     FROM jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint, progress jsonb)

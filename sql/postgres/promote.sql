@@ -3,9 +3,9 @@
 -- in:   limit  integer · now
 -- out:  queue, count, next_seconds: how many became available in each queue; and in the row without a
 --       queue, the seconds until the next job is due (0: more are due already; NULL: none is waiting), and until the next
---       schedule is, as text (0 or less: one is, or has no next instant yet; NULL: there is none)
+--       schedule is due, as text (0 or less: one is due, or has no next instant yet; NULL: there is none)
 -- walks: job_due and schedule_due from their beginning; no sort
--- trap: its commit waits for no disk: a promotion that a crash undoes is one that is still due.
+-- trap: its commit does not wait for the disk: if a crash undoes a promotion, the job is simply still due.
 WITH clock AS MATERIALIZED (
     SELECT coalesce(:now::timestamptz, clock_timestamp()) AS instant,
            set_config('synchronous_commit', 'off', true) AS hurried

@@ -1,17 +1,17 @@
--- prune: what is past its retention goes, a portion a call; partitions ahead are made.
+-- prune: deletes what is past its retention, a portion a call; makes partitions ahead.
 --
 -- in:   retention JSON {state: seconds, or null for ever}; a state that is missing, or 0, is not kept
---       limit     integer: how many rows of each state may go by themselves in this call
+--       limit     integer: delete at most so many single rows of each state in this call
 --       now
--- out:  dropped, made: how many partitions went and were made, one a call · deleted: rows that went by themselves ·
---       failed: JSON {state: what was in the way}. There is more to do until the first three are 0
+-- out:  dropped, made: how many partitions were dropped and made, at most one a call · deleted: single rows deleted ·
+--       failed: JSON {state: why}. There is more to do until the first three are 0
 -- trap: DROP takes ACCESS EXCLUSIVE on the partitioned parent. Behind a long reader it would wait, and
---       every completion behind it: so it gives up after 50 ms, and is the last that a call does, which commits at
+--       every completion behind it: so it gives up after 50 ms, and comes last in its call, which then commits at
 --       once. A day that cannot be dropped, because unfinished children want much of it or because nobody here may
---       drop tables, goes row by row. What fails gives back its locks, and the other states do not notice.
---       Rows are locked first and deleted by a new statement, which sees the child that was added meanwhile.
---       A partition spans a day or an eighth of the retention, so that there are never many: planning
---       gets slower with each. They belong to the schema's owner, so functions with its rights make and drop them.
+--       drop tables, is deleted row by row. What fails gives back its locks, and does not disturb the other states.
+--       Rows are locked first and deleted by a new statement, which sees a child that was added meanwhile.
+--       A partition spans a day or an eighth of the retention, so that there are never many: each one slows
+--       planning. They belong to the schema's owner, so functions with its rights make and drop them.
 SELECT set_config('lock_timeout', '50ms', true),
        set_config('pgqueue_local.retention', :retention::jsonb::text, true),
        set_config('pgqueue_local.limit', :limit::integer::text, true),

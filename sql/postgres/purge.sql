@@ -1,10 +1,10 @@
--- purge: finished jobs go now, whatever their retention.
+-- purge: deletes finished jobs now, whatever their retention.
 --
 -- in:   ids   JSON array of job ids
--- out:  nothing that is read; then id, answer: 'purged', or 'wanted' of one whose result an unfinished child may
---       still want to read; a missing one has not finished, or never existed
+-- out:  nothing that is read; then id, answer: 'purged', or 'wanted' for a job whose result an unfinished child may
+--       still read; a missing one has not finished, or never existed
 -- walks: archive_id of each partition
--- trap: rows are locked first and deleted by a new statement, which sees the child that was added meanwhile. Edges are
+-- trap: rows are locked first and deleted by a new statement, which sees a child that was added meanwhile. Edges are
 --       left to trim, as prune does.
 SELECT a.id
 FROM pgqueue.archive AS a

@@ -1,12 +1,12 @@
--- purge_day: the oldest day of finished jobs in some states goes as a whole, if it is past an age.
+-- purge_day: deletes the oldest day of finished jobs in some states as a whole, if it is past an age.
 --
 -- in:   states  JSON array of finished states
---       older_seconds  so long ago it ended at the latest
+--       older_seconds  every job of the day ended at least so long ago
 --       now
--- out:  how many jobs went; null when there is no such day, or none that can go as a whole
--- trap: as prune's: DROP takes ACCESS EXCLUSIVE on the partitioned parent, so it gives up after 50 ms and is the last
---       that a transaction does. What unfinished children want stays. A day that cannot be dropped is left to those who
---       go row by row.
+-- out:  how many jobs were deleted; null when there is no such day, or none that can be deleted as a whole
+-- trap: as prune's: DROP takes ACCESS EXCLUSIVE on the partitioned parent, so it gives up after 50 ms and comes last
+--       in its transaction. What unfinished children want stays. A day that cannot be dropped is left to the caller,
+--       which deletes row by row.
 SELECT set_config('lock_timeout', '50ms', true),
        set_config('pgqueue_local.states', :states::jsonb::text, true),
        set_config('pgqueue_local.instant',
@@ -45,7 +45,7 @@ BEGIN
             PERFORM set_config('pgqueue_local.pruned', (before - kept)::text, true);
             EXIT;
         EXCEPTION WHEN OTHERS THEN
-            NULL;  -- held by somebody, wanted by too many, or not ours to drop: the next one, perhaps
+            NULL;  -- locked by somebody, wanted by too many children, or not ours to drop: try the next one
         END;
     END LOOP;
 END

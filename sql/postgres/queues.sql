@@ -1,8 +1,8 @@
--- queues: every queue that has jobs waiting, a worker, or a setting.
+-- queues: every queue that has waiting jobs, a worker, or a setting.
 --
 -- in:   nothing
 -- out:  queue, paused_at, workers, waits: whether it has jobs that could be claimed
---       limits, declared, changes (JSON), running: how many are counted for the limits
+--       limits, declared, changes (JSON), running: how many jobs count for the limits
 -- walks: job_plain and job_turn by leaps, from one queue's name to the next
 WITH RECURSIVE waiting AS (
     SELECT least((SELECT j.queue FROM pgqueue.job AS j WHERE j.state = 'available' AND j.key = '' ORDER BY j.queue LIMIT 1),

@@ -1,9 +1,9 @@
--- remember: the store notes where it is, and its environment, as far as it has not done so before.
+-- remember: notes where the store is, and its environment, as far as neither has been noted before.
 --
 -- in:   environment text or null
 -- out:  nothing
--- trap: what was noted stays, also when a worker elsewhere asks: a copy of the store must be adopted. store_id goes on as those
---       who have copied from here know it.
+-- trap: what was noted stays, also when a worker elsewhere asks: a copy of the store must be adopted. store_id stays as
+--       those know it who have copied jobs from here.
 INSERT INTO pgqueue.home AS h (place, environment, store_id)
 SELECT pgqueue.place(), :environment::text, coalesce((
     SELECT concat_ws(' ', current_database(), 'pgqueue', to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'))

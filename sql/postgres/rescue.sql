@@ -1,28 +1,28 @@
--- rescue: the jobs of dead workers become available, or are discarded when they keep killing workers.
+-- rescue: makes the jobs of dead workers available, or discards them when they keep killing workers.
 --
 -- in:   patience_seconds  how long a worker's presence lock must have been free
---       silent  JSON {worker: beat} of those that were seen to be silent for too long, as watch says it;
+--       silent  JSON {worker: beat} of workers that were silent for too long, with the beat that watch showed;
 --               or null: all that have sent no heartbeat for frozen_seconds by the store's clock
---       gone    JSON array or null: the workers whose session a rescuer has seen missing for patience_seconds: if
---               somebody holds such a worker's row, nothing can be noted there
---       spared  JSON array or null: the workers that may still come back, as a rescuer knows
+--       gone    JSON array or null: the workers whose session a rescuer has seen missing for patience_seconds: while
+--               somebody holds such a worker's row, the store cannot note that
+--       spared  JSON array or null: the workers that may still come back, as the rescuer knows
 --       frozen_seconds
---       ends    integer: take at most so many whose time is up (cancelled, discarded); null: all
+--       ends    integer: end at most so many jobs (cancelled, discarded); null: all
 --       max_rescues       integer · keep, now   as for complete
 -- out:  id, state, worker, task of each job taken from a dead worker; and one row without an id whose
 --       state is the number of other workers, as text
 -- unless: parts/all_workers_present
 -- then: parts/archive, parts/settle
 -- trap: a process is dead when its session is dead: the kernel closes a killed process's socket, and that
---       frees its lock, however busy the interpreter was. The second sighting counts, because a
---       live worker that lost its connection takes the lock again at once; after a start of the
---       server all have lost theirs, and have ten seconds, but not who has spoken since on a session of
---       its own: that is told by which start its row names, as clocks may be set meanwhile. An instant in
---       the future is none: the clock was ahead. A job that somebody holds is passed over; its worker stays dead, with the
---       jobs that remain, until the last one is taken. A worker whose row somebody holds cannot speak, so its
---       silence says nothing, but its session does. The scan for a dead worker's
+--       frees its presence lock, however busy the interpreter was. Only a second sighting counts, because a
+--       live worker that lost its connection takes the lock again at once. After a start of the
+--       server all workers have lost their locks, and have ten seconds; except a worker that has sent a heartbeat on a
+--       session of its own since then. Its row names that start; clocks may be set meanwhile. An instant in
+--       the future counts for nothing: the clock was ahead. A job that somebody holds is skipped; its worker stays dead,
+--       with the jobs that remain, until the last one is taken. A worker whose row somebody holds cannot write its
+--       heartbeat, so its silence proves nothing, but the end of its session does. The scan for a dead worker's
 --       jobs reads the live table once: lease columns have no index, as claims are many and deaths few.
---       Only the children of jobs that end may still have to be waited for: not for long.
+--       The only rows to wait for are the children of jobs that end, and not for long.
 WITH clock AS MATERIALIZED (
     SELECT instant, extract(epoch FROM pg_postmaster_start_time())::text AS server,
            pg_postmaster_start_time() BETWEEN instant - interval '10 seconds' AND instant AS is_new

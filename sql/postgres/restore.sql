@@ -1,18 +1,18 @@
--- restore: jobs of another store are here as they were there, with their edges; each once, however often it is asked.
+-- restore: brings jobs of another store with their state and edges; each once, however often it is called.
 --
--- in:   source    text: the other store's origin
+-- in:   source    text: the other store's store_id
 --       jobs      JSON array of {id, state, task, queue, …, edges: [{parent, policy, outcome, name}]}, available ones in
---                 the order in which they are to be claimed; ids, cause and workflow are the source's numbers,
+--                 the order in which they are to be claimed; ids, cause and workflow are the source's ids,
 --                 instants microseconds since 1970
 --       workflows JSON array of {id, name, tags, created_at} of these jobs
 --       keep, now as for complete
 -- out:  id there, id here of each job that this call brought
 -- then: parts/settle, parts/archive
--- trap: numbers and jobs in one transaction, so that a copy repeated after a crash brings no job twice. A parent whose
---       edge is not decided must be here already: edges of jobs that are not would look stranded to the sweep. It may
---       have finished here meanwhile: locked and decided as in link. A unique key that is held here
---       answers with its holder, as in enqueue; then the children wait for that one. A setting is read once a
---       statement, into an array or a join: read for each job it is parsed for each job, and a batch of 500 took 0.2 s.
+-- trap: ids and jobs in one transaction, so that a copy repeated after a crash brings no job twice. A parent whose edge
+--       is not decided must be here already: an edge from a job that is missing would look stranded to the sweep. Such a
+--       parent may have finished here meanwhile: it is locked, and the edge decided, as in link. For a unique key that is held
+--       here the holder counts, as in enqueue; the children wait for that one. A setting is read once a statement,
+--       into an array or a join: read for each job it would be parsed for each job, and a batch of 500 took 0.2 s.
 WITH named AS (
     INSERT INTO pgqueue.copied (source, source_id, id, here)
     SELECT :source::text || ' workflow', w.id, nextval('pgqueue.job_id'), true

@@ -1,21 +1,21 @@
--- retry: waiting jobs run now, finished ones become available again with one attempt more if they had none left;
--- with a job come back the descendants that were cancelled because of it.
+-- retry: lets waiting jobs run now, and finished ones become available again, with one attempt more if they had none left;
+-- their descendants that were cancelled because of them come back too.
 --
 -- in:   ids    JSON array of job ids
---       workflow bigint or null: all of its jobs too that were discarded or cancelled
+--       workflow bigint or null: also all of its jobs that were discarded or cancelled
 --       keep, now   as for complete
 -- out:  id, state of each that was asked for: 'available', or 'blocked' (it waits for parents), 'running', 'held'
---       (its unique key now belongs to another job); a missing one never was, or is past its retention
+--       (its unique key now belongs to another job); a missing one never existed, or is past its retention
 -- then: retry, parts/archive, parts/settle
 -- trap: a transaction that adds a child to a finished job holds that job's row. So finished jobs are locked first, and all of
---       this runs again until a new snapshot shows no other descendant. What comes back waits for whichever of its
---       parents have not finished: those are kept from finishing, those that failed from being
---       retried, and all counted by a new statement. A descendant with another parent that failed stays
---       cancelled, now because of that one; a job that was asked for itself comes back anyway. A unique
---       key that was taken meanwhile must not fail the others: whose it is stays, with what is below it. Where several
---       have one key, the first takes it; should that one stay cancelled, then the next, when this runs again. LATERAL … OFFSET 0, scalar sub-selects and
---       = ANY (ARRAY(…)) keep every step on an index, whatever the planner believes of the tables; so does
---       doing without sequential scans, until the last statement.
+--       this runs again until a new snapshot shows no other descendant. A job that comes back waits for those of its
+--       parents that have not finished: the unfinished ones are kept from finishing, the failed ones from being
+--       retried, and a new statement counts them all. A descendant with another failed parent stays
+--       cancelled, now because of that parent; a job that was asked for itself comes back anyway. A unique
+--       key that was taken meanwhile must not fail the others: the job that lost it stays finished, and so do its
+--       descendants. Where several jobs have one key, the first takes it; if that one stays cancelled, the next one takes it
+--       when this runs again. LATERAL … OFFSET 0, scalar sub-selects and = ANY (ARRAY(…)) keep every step on an index,
+--       whatever the planner believes of the tables; so does switching off sequential scans, until the last statement.
 SELECT NULL::bigint,
        set_config('pgqueue_local.seqscan', current_setting('enable_seqscan'), true),
        set_config('enable_seqscan', 'off', true);

@@ -1,12 +1,12 @@
--- schedule: schedules are written, those that nobody has written since they were read.
+-- schedule: writes schedules, each only if nobody has written it since it was read.
 --
 -- in:   schedules JSON array of rows of pgqueue.schedule; revision: the one that was read, null for a new one; next_at is
---                 taken only where *moved*. Instants are microseconds since 1970
+--                 used only where *moved* is true. Instants are microseconds since 1970
 --       now
--- out:  name of each that was written; another one is there already, is gone, or has a newer revision
+-- out:  name of each that was written; a missing one exists already, is gone, or has a newer revision
 -- walks: the primary key, in the order of the names
--- trap: last_at is the leader's and is only given with a new row. A next_at at or before it would fire backwards: then the
---       leader computes it.
+-- trap: the leader writes last_at; it is taken from here only for a new row. A next_at that is not after last_at would fire
+--       again: then the leader computes it.
 WITH given AS MATERIALIZED (
     SELECT g.*, 'epoch'::timestamptz + g.next_at * interval '1 microsecond' AS next,
            'epoch'::timestamptz + g.last_at * interval '1 microsecond' AS last

@@ -1,6 +1,6 @@
--- tallied: what was counted from one instant to another, in the order of time.
+-- tallied: what was counted in a span of time, in the order of time.
 --
--- in:   seconds integer: 60 or 3600 · since, until bigint: microseconds since the epoch, the last one left out
+-- in:   seconds integer: 60 or 3600 · since, until bigint: microseconds since the epoch, *until* itself left out
 --       queue text or null: only this one · limit integer
 -- out:  at in microseconds, seconds, worker, queue, task, figures (JSON)
 -- walks: the primary key, from since on

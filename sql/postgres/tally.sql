@@ -1,8 +1,8 @@
--- tally: what a process has counted is noted, a row a queue and task and minute; said again, it is the same.
+-- tally: notes what a process has counted, a row for each queue, task and minute; repeating it changes nothing.
 --
 -- in:   rows JSON array of {at, seconds, worker, queue, task, figures}: instants are microseconds since the epoch
 -- out:  nothing
--- trap: rows lie in the order of the primary key: who reads a day of them would else come to each block again and again.
+-- trap: writes rows in the order of the primary key: else reading a day of them would fetch each block again and again.
 INSERT INTO pgqueue.tally (at, seconds, worker, queue, task, figures)
 SELECT 'epoch'::timestamptz + r.at * interval '1 microsecond', r.seconds, r.worker, r.queue, r.task, r.figures
 FROM jsonb_to_recordset(:rows::jsonb) AS r(at bigint, seconds integer, worker integer, queue text, task text, figures jsonb)

@@ -1,11 +1,11 @@
--- trim: deletes edges and workflows whose jobs are all gone, a portion a call; and at first the starts that no rate counts
--- any more, of keys that have not come again.
+-- trim: deletes edges and workflows whose jobs are all gone, a portion a call; its first call also deletes starts, of keys
+-- that have not come again, which are too old for any rate.
 --
--- in:   child, parent, workflow  bigint: where the call before came to; at first 0
---       limit    integer: how many edges, and how many workflows, are looked at
--- out:  child, parent, workflow: where this one came to, NULL where nothing is left to look at
+-- in:   child, parent, workflow  bigint: where the last call stopped; at first 0
+--       limit    integer: how many edges, and how many workflows, to look at
+-- out:  child, parent, workflow: where this call stopped, NULL where nothing is left to look at
 -- walks: the primary keys of dependency and workflow
--- trap: an edge is wanted while either end is live, or its child is in the archive.
+-- trap: an edge is kept while either end is live, or its child is in the archive.
 WITH edge AS MATERIALIZED (
     SELECT child_id, parent_id
     FROM pgqueue.dependency

@@ -1,12 +1,12 @@
--- usage: how much of what a queue allows is used, and which of its keys have most jobs.
+-- usage: how much of a queue's limits is used, and which of its keys have most jobs.
 --
--- in:   queue text · most integer: so many keys · look integer: of so many keys that wait · now
--- out:  key, how many of it wait, how many run, how many began within the time of its rate or null, what is different for
---       it (JSON) or null, exact: false when more may wait. At last a row with a null instead of a key, null, the same of
---       the queue, null, exact: false when there are more keys than were looked at, or more running jobs
--- walks: job_turn by leaps, from one key to the next, and job_plain for key '', a hundred jobs of each, and ten thousand of the twenty that seem to have
---        most; job_permit, ten thousand jobs; start
--- trap: a planner that believes the table to be small would read all of it, once a key: sorting and reading in no order
+-- in:   queue text · most integer: answer so many keys · look integer: look at so many waiting keys · now
+-- out:  key, how many of its jobs wait, how many run, how many began within the time of its rate or null, its own limits
+--       (JSON) or null, exact: false when more may wait. At last a row for the queue, with null instead of a key: null, its
+--       running jobs, its starts, null, exact: false when there are more keys than were looked at, or more running jobs
+-- walks: job_turn by leaps, from one key to the next, and job_plain for key '', a hundred jobs of each, and ten thousand of
+--        the twenty that seem to have most; job_permit, ten thousand jobs; start
+-- trap: a planner that believes the table to be small would read all of it for every key: sorting and sequential scans
 --       are switched off meanwhile, as for count.
 SELECT set_config('pgqueue_local.sort', current_setting('enable_sort'), true),
        set_config('pgqueue_local.seqscan', current_setting('enable_seqscan'), true),

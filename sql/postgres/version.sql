@@ -2,8 +2,8 @@
 --
 -- in:   nothing
 -- out:  version
--- trap: a dump without data, and a test suite that truncates all tables, leave the tables and empty this one: then
---       the version is what the catalog shows of each schema file.
+-- trap: a dump without data, or a test suite that truncates all tables, keeps the tables and empties this one: then
+--       the version is derived from what the catalog shows of each schema file.
 SELECT coalesce(max(version), (
     SELECT CASE WHEN to_regproc('pgqueue.is_sound') IS NOT NULL THEN '0013'
                 WHEN EXISTS (SELECT FROM pg_attribute AS a

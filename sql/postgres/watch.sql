@@ -2,10 +2,10 @@
 --
 -- in:   nothing
 -- out:  id · beat: text that changes with each sign of life · well: its session, if it has one, exists, and
---       no rescuer has suspected it or taken jobs from it · back: its last sign of life came from a session
---       under this run of the server
--- trap: asked every second, so one short statement that reads. How long ago a beat was is not
---       answered: the rescuer measures that by its own clock (worker/life.py).
+--       no rescuer has suspected it or taken jobs from it · back: its last heartbeat came from a session
+--       of the server's present run
+-- trap: asked every second, so it is one short statement that only reads. It does not answer how long ago a beat
+--       was: the rescuer measures that by its own clock (worker/life.py).
 WITH present AS MATERIALIZED (
     -- include: present
 )

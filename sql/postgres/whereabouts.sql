@@ -1,9 +1,9 @@
--- whereabouts: which database, and whose environment, the store remembers being, and where it is.
+-- whereabouts: the database, environment and place that the store has noted, and where it is now.
 --
 -- in:   worker integer or null: who asks
--- out:  a JSON document {store_id, noted, environment, place, beats, server}; noted is null where nothing is remembered
---       yet, beats how many heartbeats of *worker* the store has; null for a worker that it does not know; server
---       is another text after each start of the server
+-- out:  a JSON document {store_id, noted, environment, place, beats, server}; noted is null where nothing has been noted
+--       yet; beats is how many heartbeats of *worker* the store has, null for a worker that it does not know; server
+--       is a text that differs after each start of the server
 SELECT jsonb_build_object(
            'store_id', coalesce(h.store_id, (
                SELECT concat_ws(' ', current_database(), 'pgqueue',

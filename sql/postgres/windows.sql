@@ -1,6 +1,6 @@
--- windows: unique keys that hold until an instant, a page of them, in the order of the keys.
+-- windows: unique keys that hold until an instant, one page, in the order of the keys.
 --
--- in:   last_key text: the last one of the page before, or null · limit integer · now
+-- in:   last_key text: the last key of the page before, or null · limit integer · now
 -- out:  key, job, until: microseconds since 1970
 -- walks: the primary key of recent, from the last key on
 SELECT r.key, r.job_id, (extract(epoch FROM r.until) * 1000000)::bigint

@@ -1,8 +1,8 @@
--- workflows: the graphs that were given a name, the newest first, with how many of their jobs are in which state.
+-- workflows: the workflows, the newest first, with how many of their jobs are in which state.
 --
 -- in:   id, before  bigint or null: only this one · only ids below it, for the next page
 --       name, tag   text or null · limit integer
---       look        integer: so many jobs of each are counted at the most
+--       look        integer: count at most so many jobs of each
 -- out:  one JSON document a workflow: id, name, tags, created_at, states
 -- walks: the primary key from its end; job_workflow, archive_workflow
 SELECT jsonb_build_object('id', w.id, 'name', w.name, 'tags', w.tags, 'created_at', w.created_at,

@@ -1,8 +1,8 @@
--- advance: schedules go on to their next instants, each if it is still as it was read, and neither paused nor retired.
+-- advance: moves schedules to their next instants; skips one that has changed since it was read, is paused or is retired.
 --
--- in:   schedules JSON array of {name, revision, was, last_at, next_at, problem}: was is next_at as it was read, last_at the
+-- in:   schedules JSON array of {name, revision, was, last_at, next_at, problem}: *was* is next_at as it was read, *last_at* the
 --                 new watermark, null for none. Instants are microseconds since 1970
--- out:  name of each that went on: what fires for it is to be written in this transaction
+-- out:  name of each that moved: its job must be written in this transaction
 -- walks: the primary key
 UPDATE pgqueue_schedule AS s
 SET last_at = coalesce(g.value ->> '$.last_at', s.last_at), next_at = g.value ->> '$.next_at', problem = g.value ->> '$.problem'

@@ -1,7 +1,8 @@
 -- alive: this worker lives: a heartbeat that reads nothing but its own row.
 --
 -- in:   worker  integer · session boolean: its presence lock is held · running integer · now
---       profile JSON {name, host, pid, queues, started_at, info}: to insert the row again if it is gone; of a row that is there only queues and info change
+--       profile JSON {name, host, pid, queues, started_at, info}: to insert the row again if it is gone; in an existing row
+--               only queues and info change
 -- out:  asked: quiet, stop or null, what somebody asks of this worker
 INSERT INTO pgqueue_worker (id, running, pid, started_at, heartbeat_at, session, name, host, queues, info, asked)
 SELECT CAST(:worker AS INTEGER), CAST(:running AS INTEGER), :profile ->> '$.pid',

@@ -1,4 +1,4 @@
--- audit: what somebody did is noted, in the transaction in which it is done.
+-- audit: notes what somebody did, in the transaction that does it.
 --
 -- in:   who, verb text · target, filter, answer, reason text or null · count integer or null · now
 -- out:  nothing

@@ -1,15 +1,15 @@
--- browse: a page of jobs that a filter means, brief, in one of three orders.
+-- browse: a page of the jobs that a filter matches, in brief, in one of three orders.
 --
 -- in:   order    newest: by id, downwards · due: scheduled and retryable ones by run_at · next: of one queue, as claimed
 --       states, queue, task, tag, key, error, workflow, args, older_seconds, newer_seconds, running_seconds  as for choose
---       after, after_priority, after_at  the place of the last job of the page before: id, or position; priority; run_at
---       limit    integer: so many jobs at the most · look integer: of so many rows at the most
---       trace    integer or null: so many characters of the last traceback, its end without the error's text
+--       after, after_priority, after_at  where the page before ended: its last job's id or position, priority, run_at
+--       limit    integer: return at most so many jobs · look integer: read at most so many rows
+--       trace    integer or null: the last so many characters of the last traceback, without the error's text
 --       now
--- out:  a JSON document of each job; then a row without one: null, how many were looked at, and the place of the last
---       of them, or null when there is no more
+-- out:  a JSON document for each job; then a row without one: null, how many rows were read, and the place of the last
+--       of them, or null when there are no more
 -- walks: both primary keys from their ends; pgqueue_job_due; pgqueue_job_claim, by leaps from one key of the queue to the next
--- trap: as choose: a filter is asked of so many rows and no more.
+-- trap: as choose: reads at most *look* rows, whatever the filter is.
 WITH RECURSIVE keys(key, n) AS (
     SELECT (SELECT min(j.key) FROM pgqueue_job AS j
             WHERE :order = 'next' AND j.state = 'available' AND j.queue = :queue AND (:key IS NULL OR j.key = :key)), 1

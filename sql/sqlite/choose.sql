@@ -1,18 +1,18 @@
--- choose: the jobs that a filter means, a portion at a time, in the order of their ids.
+-- choose: the jobs that a filter matches, a portion at a time, in the order of their ids.
 --
 -- in:   states   JSON array: only jobs in one of these
 --       queue, task, tag, key, error  text or null: only these; error is the type of the last error
---       workflow integer or null · args JSON object or null: what the job's own contain
---       older_seconds, newer_seconds  or null: since the job ended; since it was enqueued, if it has not
---       running_seconds  or null: at least so long ago it was claimed, and runs
---       newest   boolean: downwards, from the newest
---       after    integer: only ids above it · until integer or null: and up to it; null: all that there are now
---       limit    integer: so many jobs at the most · look integer: of so many rows at the most
+--       workflow integer or null · args JSON object or null: the job's arguments contain these
+--       older_seconds, newer_seconds  or null: since the job ended; for one that has not ended, since it was enqueued
+--       running_seconds  or null: the job runs, and was claimed at least so long ago
+--       newest   boolean: go downwards, from the newest
+--       after    integer: only ids above it · until integer or null: only ids up to it; null: up to the newest id now
+--       limit    integer: return at most so many jobs · look integer: read at most so many rows
 --       now
--- out:  id, state, lease, worker of each job; then a row without an id: null, null, the last id that was looked
---       at, or null when there is no more, until
+-- out:  id, state, lease, worker of each job; then a row without an id: null, null, the last id that was read,
+--       or null when there are no more, until
 -- walks: both primary keys, from one end
--- trap: a filter is asked of so many rows and no more, whatever it means: what a portion costs is not a matter of luck.
+-- trap: reads at most *look* rows, whatever the filter is: so the cost of a portion is known beforehand.
 WITH looked AS MATERIALIZED (
     SELECT *
     FROM (

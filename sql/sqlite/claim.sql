@@ -1,18 +1,18 @@
--- claim: each job to one worker, most urgent first, attempt + 1, under the caller's lease.
+-- claim: gives each job to one worker, most urgent first, with attempt + 1, under the caller's lease.
 --
 -- in:   queue text · worker integer · limit integer · now
---       strays integer: take so many of jobs that have keys first; then their queue is one for claim_in_turn. A
---              queue with limits gives none to this claim
+--       strays integer: take up to so many jobs that have keys first; if there are any, claim_in_turn should serve
+--              the queue from then on. A queue with limits gives this claim nothing
 --       lease  integer, a number of the worker's block that no other claim was given
 --       floors JSON array of {priority, position, below}: look, in each in turn, at what lies above
 --              (priority, position) and has a priority smaller than *below*. The whole queue is
 --              [{"priority": -32769, "position": 0, "below": 32768}]
 -- out:  id, priority, position, attempt, task, args, max_attempts, timeout_seconds, run_at in seconds since
---       the epoch, rescues, progress, metadata, tags, workflow, queue, key, expires_in (seconds; what is below
+--       the epoch, rescues, progress, metadata, tags, workflow, queue, key, expires_in (seconds; a job with less than
 --       zero must not begin); in no order
 -- walks: pgqueue_job_claim, from each floor upwards; no sort
--- trap: no ORDER BY, which would read and sort the whole queue: CROSS JOIN fixes the order of the loops,
---       floors outside, and within each the index has the order already.
+-- trap: no ORDER BY, which would read and sort the whole queue: CROSS JOIN makes the floors the outer loop,
+--       and within each floor the index already has the order.
 UPDATE pgqueue_job
 SET state = 'running',
     attempt = attempt + 1,

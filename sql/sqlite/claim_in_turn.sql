@@ -1,15 +1,15 @@
--- claim_in_turn: as claim, key by key, within the limits of the queue.
+-- claim_in_turn: claims as `claim` does, but key by key, within the limits of the queue.
 --
 -- in:   queue text · worker integer · lease integer · limit integer · now   as for claim
 --       last_key text: the key that had its turn last
---       quantum integer: so many jobs of a key at a turn, times its weight, while others wait
---       steps   integer: look at so many keys at the most
--- out:  keys text array, in turn, of which jobs are claimed · after: the last that was looked at · more: not all keys
---       were · contended: never, as there is one writer · free_seconds: until a rate allows more · limited: the queue has
---       limits · keyed: a key was among them. Then the jobs, as claim answers, in no order
+--       quantum integer: so many jobs of a key at a turn, times its weight, while other keys wait
+--       steps   integer: look at no more than so many keys
+-- out:  keys text array, in turn, whose jobs are claimed · after: the last key that was looked at · more: not all keys
+--       were looked at · contended: never, as there is one writer · free_seconds: until a rate allows more · limited: the
+--       queue has limits · keyed: a key was among them. Then the jobs, as claim answers, in no order
 -- walks: pgqueue_job_claim by leaps, from one key to the next; pgqueue_job_permit; pgqueue_start
--- trap: a key's jobs are found one after the other, as LIMIT takes no column. What is left, after each key had its
---       quantum, is shared: so those of a key that come next are found behind the last one of its quantum.
+-- trap: a key's jobs are found one after the other, as LIMIT takes no column. Room that is left, after each key had its
+--       quantum, is shared: so the next jobs of a key are looked for behind the last one of its quantum.
 SELECT q.limits AS ":limits", q.paused_at AS ":paused",
        EXISTS (SELECT 1 FROM pgqueue_queue_key AS k WHERE k.queue = :queue) AS ":excepted"
 FROM (SELECT 1) AS one

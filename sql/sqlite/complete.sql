@@ -1,16 +1,16 @@
--- complete: finishes jobs whose leases still hold, and unblocks their children; asking twice answers twice.
+-- complete: finishes jobs whose leases still hold, and unblocks their children; a repeated call gets the same answer.
 --
 -- in:   jobs   JSON array of {lease, ids, results}, all ids in order: a new element where the lease changes.
---              Ids are one text, {1,2}. Results {id: result}, of those that have one
+--              Ids are one text, {1,2}. Results are {id: result}, for those that have one
 --       keep   JSON array of the states whose jobs are kept in the archive
 --       now
 -- out:  'read committed', as no child can be added meanwhile; and NULL if all of them are completed now, else
---       {id: lease} of those that are. Then id, lease of each that an earlier call completed; what is missing was
+--       {id: lease} of those that are. Then id, lease of each that an earlier call completed; a missing one was
 --       lost to another owner
 -- then: parts/settle
--- trap: a job that is not to be kept is kept all the same while a child has not finished, which may want its
---       result. Prune knows when not. One that is named twice in a call is finished once. What a claim took is
---       one document: LIMIT -1 has it read once, and not for each of its ids.
+-- trap: a job whose state is not kept is archived all the same while it has an unfinished child, which may want its
+--       result; prune deletes it later. A job that is named twice in a call is finished once. The jobs of one claim are
+--       one document: with LIMIT -1, SQLite reads it once, and not for each of the ids.
 SELECT json_group_object(id, 'completed') AS ":finished",
        CASE WHEN count(*) < (SELECT sum(json_array_length('[' || trim(value ->> '$.ids', '{}') || ']')) FROM json_each(:jobs))
             THEN json_group_object(id, lease) END AS ":done",

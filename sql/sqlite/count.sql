@@ -1,14 +1,14 @@
--- count: live jobs by queue and state, without ever counting a large table to its end.
+-- count: live jobs by queue and state, without ever reading the whole of a large table.
 --
--- in:   limit integer: of a small table all is counted; if it has so many rows, so many of each queue at the most
+-- in:   limit integer: a table with fewer rows is counted in full; in a larger one, at most so many of each queue
 --       now
--- out:  queue, state, count, late_seconds: how long the first of them has been due, from when it was due first
+-- out:  queue, state, count, late_seconds: for how long the first of them has been due, from when it was due first
 --       due_seconds: the same from its run_at · exact: false when there may be more
 -- walks: the table itself, so many rows of it; then pgqueue_job_claim by leaps, from one queue's name to the next,
 --        pgqueue_job_due and pgqueue_job_blocked, each from its beginning
--- trap: no index says what runs: of a large table it is what workers said last, or what the first look has found.
---       How late a queue is, its first five hundred jobs say; of what is due later only five hundred are read, as they lie
---       anywhere.
+-- trap: no index covers running jobs: in a large table their number is what workers said last, or what the first look has
+--       found. How late a queue is follows from its first five hundred jobs; of jobs due later only five hundred are read,
+--       as they lie scattered.
 WITH RECURSIVE looked AS MATERIALIZED (
     SELECT queue, state, run_at, due_at FROM pgqueue_job LIMIT CAST(:limit AS INTEGER)
 ), large(yes) AS MATERIALIZED (

@@ -1,10 +1,10 @@
--- elect: at most one leader; the asking worker stays leader, or becomes it when there is none.
+-- elect: at most one leader; the asking worker stays leader, or becomes leader when there is none.
 --
 -- in:   name text · worker integer · term_seconds · now
 --       present JSON array of the workers whose presence locks are held
 -- out:  worker: who leads now · elected: whether that is the asking worker · workers: how many there are
--- trap: a candidate that does not win writes nothing. A leader whose session is dead is replaced at
---       once, not at the end of its term; and so is one that spoke last in what is still the future.
+-- trap: a candidate that does not win writes nothing. A leader is replaced at once, not at the end of its term, when its
+--       session is dead, or when its last heartbeat lies in the future.
 INSERT INTO pgqueue_leader (name, worker, elected_at, until)
 SELECT :name, CAST(:worker AS INTEGER), :now, :now + CAST(:term_seconds * 1000000 AS INTEGER)
 WHERE NOT EXISTS (

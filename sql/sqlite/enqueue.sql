@@ -1,11 +1,11 @@
--- enqueue: all the jobs or none, in order.
+-- enqueue: inserts all the jobs or none, in order.
 --
 -- in:   jobs   JSON array of {task, args, queue, key, priority, run_at, delay_seconds, max_attempts,
 --              timeout_seconds, tags, metadata, workflow, blocked_by, expires_at in microseconds since 1970,
 --              expires_seconds after it is due, keep}; what is missing takes the default
 --       now
 -- out:  id, enqueued_at in microseconds since 1970; one row a job, in the order given
--- trap: run_at is text, and strftime rounds to milliseconds: the fraction is taken off and added.
+-- trap: run_at is text, and strftime rounds to milliseconds: so the fraction is cut off and added again.
 INSERT INTO pgqueue_job (id, position, state, task, args, queue, key, priority, run_at, enqueued_at, max_attempts,
                          timeout_seconds, tags, metadata, workflow, blocked_by, expires_at, keep)
 SELECT first + n, first + n,

@@ -1,4 +1,4 @@
--- enqueue_alike: many jobs that differ in their arguments alone and can run at once, as enqueue does it.
+-- enqueue_alike: as enqueue, for many jobs that can run at once and differ in their arguments alone.
 --
 -- in:   args   JSON array of objects
 --       task, queue, key, priority, max_attempts, timeout_seconds, metadata, keep

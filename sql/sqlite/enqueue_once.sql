@@ -1,13 +1,14 @@
--- enqueue_once: as enqueue_unique, when keys hold until a job has started, or for a time, or when what is there is changed.
+-- enqueue_once: as enqueue_unique, for keys that hold until a job starts or for a time, and for jobs that replace a waiting one.
 --
 -- in:   jobs   as for enqueue_unique, with until ('started'), until_seconds, conflict ('replace'), merged: names of
 --              arguments that are lists, kept: names of what stays as it is, at_most_seconds after it was enqueued
 --       now    as for enqueue
--- out:  ordinal, id, outcome, behind: one row a job. 'created'; 'next', a job that is to wait behind that one, which
---       runs: it has one more in blocked_by, and its edge is the caller's to make; of the job that is there 'existing',
---       'replaced', or 'too large', then it is as it was. The second job of a key has no row: ask again
+-- out:  ordinal, id, outcome, behind: one row a job. 'created'; 'next': a job that waits for the running job *behind*;
+--       its blocked_by counts that job, and the caller must make the edge; for an existing job 'existing', 'replaced', or
+--       'too large', then it is unchanged. The second job of a key in one call has no row: ask again
 -- walks: pgqueue_job_unique, pgqueue_job_next, the primary key of recent
--- trap: ->, JSON as it stands, and never ->>, where text goes on as JSON: a number beyond 2^63 stays what it is.
+-- trap: where text goes on as JSON, always ->, which leaves JSON as it stands, and never ->>: a number beyond 2^63 stays
+--       what it is.
 SELECT max(number, pgqueue_drawn()) + 1 AS ":first" FROM pgqueue_last;
 
 WITH given AS (

@@ -1,4 +1,4 @@
--- enqueue_one: one job that can run at once, as enqueue does it, without reading JSON.
+-- enqueue_one: as enqueue, for one job that can run at once, without reading JSON.
 --
 -- in:   task, args, queue, key, priority, max_attempts, timeout_seconds, metadata, keep
 --       now   as for enqueue

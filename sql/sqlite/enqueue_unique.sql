@@ -1,10 +1,10 @@
--- enqueue_unique: as enqueue, when some of the jobs have a unique key; a key that an unfinished job holds
--- answers with that job.
+-- enqueue_unique: as enqueue, when some of the jobs have a unique key; for a key that an unfinished job holds
+-- it answers with that job.
 --
 -- in:   jobs   as for enqueue, with unique_key
 --       now    as for enqueue
 -- out:  ordinal, id of each job that was created; then unique_key, id of each key's holders, the first one last
--- trap: WHERE true: without it ON would belong to a join.
+-- trap: WHERE true: without it SQLite would take ON for part of a join.
 SELECT max(number, pgqueue_drawn()) + 1 AS ":first" FROM pgqueue_last;
 
 INSERT INTO pgqueue_job (id, position, state, task, args, queue, key, priority, run_at, enqueued_at, max_attempts,

@@ -1,6 +1,6 @@
--- expire: waiting jobs of which no attempt may begin any more are cancelled, the longest expired first.
+-- expire: cancels waiting jobs that may not begin an attempt any more, the longest expired first.
 --
--- in:   limit, skip  integers: so many, after passing over so many
+-- in:   limit, skip  integers: at most so many, after skipping so many
 --       keep, now    as for complete
 -- out:  count, next_seconds: how many expired; the seconds until the next one does (0: more have already; NULL: none will)
 -- then: parts/archive, parts/settle

@@ -1,11 +1,11 @@
--- fail: ends attempts that went wrong: `retryable`, or `discarded` when the attempts are used up.
+-- fail: ends failed attempts: the job becomes `retryable`, or `discarded` when its attempts are used up.
 --
 -- in:   jobs   JSON array of {id, lease, verdict, retry_in_seconds, reason, error}, in id order; verdict is
 --              'retry', 'discard', 'cancel' or 'expire' (the attempt did not begin, and is not spent); error {type, message, traceback} or null
 --       keep, now   as for complete
 -- out:  id, lease, state: what became of each; a missing one was lost to another owner
 -- then: parts/archive, parts/settle
--- trap: a job that was asked to cancel is not tried again; nor is one that will have expired by then.
+-- trap: a job that was asked to cancel is not tried again; nor is one that would have expired by then.
 SELECT json_group_array(json_object(
            'id', j.id, 'lease', j.lease, 'spent', g.value ->> '$.verdict' <> 'expire',
            'reason', CASE WHEN g.value ->> '$.verdict' = 'expire'

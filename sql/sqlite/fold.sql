@@ -1,10 +1,10 @@
--- fold: rows of the tally are replaced by their sums, if all of them are still there; hours beyond their time go.
+-- fold: replaces rows of the tally by their sums, if all of them are still there, and deletes hours past their retention.
 --
 -- in:   replaced JSON array of {at, seconds, worker, queue, task} · rows JSON array, as for tally: their sums
---       before integer: hours that began earlier go
+--       before integer: hours that began earlier are deleted
 -- out:  whether the rows were replaced
--- walks: the primary key, by its values; for what goes, from the oldest hour
--- trap: two leaders, for a moment, may fold the same rows: who finds one of them gone changes nothing.
+-- walks: the primary key, by its values; for deletions, from the oldest hour
+-- trap: for a moment there may be two leaders that fold the same rows: one that finds a row gone changes nothing.
 SELECT (SELECT count(*)
         FROM json_each(:replaced) AS g
         CROSS JOIN pgqueue_tally AS t

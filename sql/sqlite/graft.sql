@@ -1,9 +1,9 @@
--- graft: puts jobs between a running job and its children: these wait for them too.
+-- graft: puts jobs between a running job and its children: the children wait for these jobs too.
 --
 -- in:   id, lease  integer: the running job, which this transaction is about to complete
 --       jobs       JSON array of the ids of jobs that this transaction has enqueued
 -- out:  id, if the lease still holds; without it, roll back
--- trap: a child that was cancelled gets its edges all the same: it may be revived.
+-- trap: a cancelled child gets its edges all the same: it may be revived.
 SELECT id
 FROM pgqueue_job
 WHERE id = CAST(:id AS INTEGER) AND lease = CAST(:lease AS INTEGER);

@@ -1,9 +1,9 @@
--- join: a worker process registers, under an identity that it has drawn itself.
+-- join: registers a worker process under an identity that the process has drawn itself.
 --
 -- in:   worker integer · profile JSON {name, host, pid, queues, started_at, info} · session boolean: it
 --       holds a presence lock · now
 -- out:  id, unless another worker has it
--- trap: who asks again, as the answer was lost, is the same worker.
+-- trap: a worker that asks again, because the answer was lost, is the same worker.
 INSERT INTO pgqueue_worker AS w (id, pid, started_at, heartbeat_at, session, name, host, queues, info)
 SELECT CAST(:worker AS INTEGER), :profile ->> '$.pid',
        strftime('%s', substr(at, 1, 19) || substr(at, iif(substr(at, 20, 1) = '.', 27, 20))) * 1000000

@@ -8,7 +8,7 @@
 -- out:  nothing
 -- then: parts/settle, parts/archive
 -- trap: a parent may have finished: such edges are decided at once, by the same statements as all others.
---       One that is in neither table was the holder of a unique key, finished since, and was not kept:
+--       A parent that is in neither table held a unique key, has finished since, and was not kept:
 --       it counts as completed.
 INSERT INTO pgqueue_dependency (child_id, parent_id, policy, name)
 SELECT value ->> '$.child', value ->> '$.parent', value ->> '$.policy', value ->> '$.name'

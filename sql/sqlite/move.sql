@@ -1,11 +1,11 @@
--- move: jobs that wait go to another queue, or get another priority, and a new place there.
+-- move: gives waiting jobs another queue or another priority, and a new place there.
 --
 -- in:   ids      JSON array of job ids
---       queue    text or null: stay · priority integer or null: stay
+--       queue    text or null: unchanged · priority integer or null: unchanged
 -- out:  id, state; a running one is left where it is, a missing one had finished or never existed
 -- walks: the primary key
--- trap: a job that kept its position would lie below the floor of its new place, where no claim looks for a while.
---       Among themselves they keep their order. Who leaves an ordered queue gives up the permit of its key there.
+-- trap: a job that kept its position could lie below the floor of its new place, where claims seldom look.
+--       Moved jobs keep their order. A job that leaves an ordered queue gives up its key's permit there.
 SELECT json_group_array(id) AS ":waiting"
 FROM (SELECT id FROM pgqueue_job
       WHERE id IN (SELECT value FROM json_each(:ids)) AND state <> 'running'

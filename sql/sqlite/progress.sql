@@ -1,8 +1,8 @@
--- progress: keeps what running jobs report of themselves, for people and for their next attempt.
+-- progress: saves what running jobs report about themselves, for people and for their next attempt.
 --
 -- in:   jobs   JSON array of {id, lease, progress}, in id order; progress {fraction, note, checkpoint}
--- out:  id, lease, kept of those whose lease still holds; kept: always, as who writes holds the whole file
--- trap: key by key: json_patch would merge a checkpoint into the one before it, and drop its nulls.
+-- out:  id, lease, kept of those whose lease still holds; kept is always true, as a writer holds the whole file
+-- trap: sets key by key: json_patch would merge a checkpoint into the one before it, and drop its nulls.
 UPDATE pgqueue_job
 SET progress = (
     SELECT json_group_object(key, json(document -> ('$."' || key || '"')))

@@ -3,7 +3,7 @@
 -- in:   limit  integer · now
 -- out:  queue, count, next_seconds: how many became available in each queue; and in the row without a
 --       queue, the seconds until the next job is due (0: more are due already; NULL: none is waiting), and until the next
---       schedule is (0 or less: one is, or has no next instant yet; NULL: there is none)
+--       schedule is due (0 or less: one is due, or has no next instant yet; NULL: there is none)
 -- walks: pgqueue_job_due and pgqueue_schedule_due from their beginning; no sort
 SELECT json_group_array(id) AS ":due"
 FROM (

@@ -1,12 +1,12 @@
--- prune: what is past its retention goes, a portion a call.
+-- prune: deletes what is past its retention, a portion a call.
 --
 -- in:   retention JSON {state: seconds, or null for ever}; a state that is missing, or 0, is not kept
---       limit     integer: how many jobs may go in this call
+--       limit     integer: delete at most so many jobs in this call
 --       now
--- out:  dropped, made: 0, there are no partitions · deleted: how many jobs went · failed: {}
---       There is more to do until none went
+-- out:  dropped, made: 0, there are no partitions · deleted: how many jobs were deleted · failed: {}
+--       There is more to do until none is deleted
 -- walks: pgqueue_archive_finished, from the oldest
--- trap: one call holds up every writer while it lasts. What an unfinished child may still want to read
+-- trap: all writers wait for a call until it ends. What an unfinished child may still want to read
 --       stays.
 SELECT json_group_array(id) AS ":gone"
 FROM (

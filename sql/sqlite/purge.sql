@@ -1,7 +1,7 @@
--- purge: finished jobs go now, whatever their retention.
+-- purge: deletes finished jobs now, whatever their retention.
 --
 -- in:   ids   JSON array of job ids
--- out:  id, answer: 'purged', or 'wanted' of one whose result an unfinished child may still want to read; a missing
+-- out:  id, answer: 'purged', or 'wanted' for a job whose result an unfinished child may still read; a missing
 --       one has not finished, or never existed
 -- walks: the primary key
 SELECT json_group_array(json_array(id, iif(wanted, 'wanted', 'purged'))) AS ":found"

@@ -1,8 +1,8 @@
--- queues: every queue that has jobs waiting, a worker, or a setting.
+-- queues: every queue that has waiting jobs, a worker, or a setting.
 --
 -- in:   nothing
 -- out:  queue, paused_at, workers, waits: whether it has jobs that could be claimed
---       limits, declared, changes (JSON), running: how many are counted for the limits
+--       limits, declared, changes (JSON), running: how many jobs count for the limits
 -- walks: pgqueue_job_claim by leaps, from one queue's name to the next
 WITH RECURSIVE waiting(queue) AS (
     SELECT min(queue) FROM pgqueue_job WHERE state = 'available'

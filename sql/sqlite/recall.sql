@@ -1,4 +1,4 @@
--- recall: what a claim took whose answer never came.
+-- recall: the jobs of a claim whose answer never came.
 --
 -- in:   worker integer · lease integer, the claim's · now
 -- out:  as claim

@@ -1,4 +1,4 @@
--- record: what became of firings: their jobs are known now.
+-- record: notes what became of firings, once their jobs are known.
 --
 -- in:   firings JSON array of {schedule, instant, job, outcome}; instant is microseconds since 1970
 -- out:  nothing

@@ -1,11 +1,12 @@
 -- release: hands jobs back without spending the attempt: at shutdown (now), for a snooze (later).
 --
--- in:   jobs   JSON array of {id, lease, delay_seconds, unknown, unstarted}, in id order; unknown: nobody here knows its
---              task, and it stays as late as it is; unstarted: its attempt has not begun, and counts for no rate
+-- in:   jobs   JSON array of {id, lease, delay_seconds, unknown, unstarted}, in id order; unknown: this worker does not know
+--              its task, and the job keeps the time since when it has been due; unstarted: its attempt has not begun,
+--              and counts for no rate
 --       keep, now   as for complete
 -- out:  id, lease, state; a missing one was lost to another owner
 -- then: parts/archive, parts/settle
--- trap: a job that was asked to cancel is cancelled instead of handed on.
+-- trap: a job that was asked to cancel is cancelled instead of released.
 SELECT json_group_array(json_object(
            'id', j.id, 'lease', j.lease, 'unknown', g.value ->> '$.unknown', 'delay', CAST(round(coalesce(g.value ->> '$.delay_seconds', 0) * 1000000) AS INTEGER),
            'state', CASE WHEN j.cancel_requested THEN 'cancelled'

@@ -1,4 +1,4 @@
--- remember: the store notes where it is, and its environment, as far as it has not done so before.
+-- remember: notes where the store is, and its environment, as far as neither has been noted before.
 --
 -- in:   environment text or null · place JSON, put in by the backend
 -- out:  nothing

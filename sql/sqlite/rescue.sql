@@ -1,18 +1,18 @@
--- rescue: the jobs of dead workers become available, or are discarded when they keep killing workers.
+-- rescue: makes the jobs of dead workers available, or discards them when they keep killing workers.
 --
 -- in:   patience_seconds  how long a worker's presence lock must have been free
---       silent  JSON {worker: beat} of those that were seen to be silent for too long, as watch says it;
+--       silent  JSON {worker: beat} of workers that were silent for too long, with the beat that watch showed;
 --               or null: all that have sent no heartbeat for frozen_seconds by the store's clock
---       spared  JSON array or null: the workers that may still come back, as a rescuer knows
+--       spared  JSON array or null: the workers that may still come back, as the rescuer knows
 --       frozen_seconds
 --       max_rescues       integer · keep, now   as for complete
 --       present JSON array of the workers whose presence locks are held
 -- out:  id, state, worker, task of each job taken from a dead worker; and one row without an id whose
 --       state is the number of other workers, as text
 -- then: parts/archive, parts/settle
--- trap: a process is dead when the kernel has freed its lock. The second sighting counts, because a live
---       worker that reopens its session takes the lock again at once; an instant in the future is none. The scan for a dead worker's jobs
---       reads the live table once: lease columns have no index, as claims are many and deaths few.
+-- trap: a process is dead when the kernel has freed its lock. Only a second sighting counts, because a live
+--       worker that reopens its session takes the lock again at once; an instant in the future counts for nothing. The scan
+--       for a dead worker's jobs reads the live table once: lease columns have no index, as claims are many and deaths few.
 UPDATE pgqueue_worker
 SET suspected_at = iif(id IN (SELECT value FROM json_each(:present) UNION ALL SELECT value FROM json_each(:spared)),
                        NULL, :now)

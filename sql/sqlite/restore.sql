@@ -1,16 +1,16 @@
--- restore: jobs of another store are here as they were there, with their edges; each once, however often it is asked.
+-- restore: brings jobs of another store with their state and edges; each once, however often it is called.
 --
--- in:   source    text: the other store's origin
+-- in:   source    text: the other store's store_id
 --       jobs      JSON array of {id, state, task, queue, …, edges: [{parent, policy, outcome, name}]}, available ones in
---                 the order in which they are to be claimed; ids, cause and workflow are the source's numbers,
+--                 the order in which they are to be claimed; ids, cause and workflow are the source's ids,
 --                 instants microseconds since 1970
 --       workflows JSON array of {id, name, tags, created_at} of these jobs
 --       keep, now as for complete
 -- out:  id there, id here of each job that this call brought
 -- then: parts/settle, parts/archive
--- trap: a parent whose edge is not decided must be here already: edges of jobs that are not would look stranded to
---       the sweep. It may have finished here meanwhile. A unique key that is held here answers with its
---       holder, as in enqueue; then the children wait for that one.
+-- trap: a parent whose edge is not decided must be here already: an edge from a job that is missing would look stranded
+--       to the sweep. Such a parent may have finished here meanwhile. For a unique key that is held here the
+--       holder counts, as in enqueue; the children wait for that one.
 SELECT json_group_array(id) AS ":named"
 FROM (SELECT value ->> '$.id' AS id FROM json_each(:workflows)
       EXCEPT

@@ -1,11 +1,11 @@
 -- throughput: what has finished lately, and how long that took.
 --
--- in:   seconds real: look back so far · limit integer: at so many jobs at the most
+-- in:   seconds real: look back so far · limit integer: at most so many jobs
 --       now
 -- out:  state, count, waited p50, p99 in seconds from due to claimed, ran p50, p99 from claimed to finished
 -- walks: pgqueue_archive_finished, state by state
--- trap: a job that ended while it waited for its next attempt has kept its last claim: only one that
---       ended in a worker's hands has a lease.
+-- trap: a job that ended while it waited for its next attempt has kept its last claim: only a job that
+--       ended at a worker has a lease.
 SELECT state, count(*),
        min(CASE WHEN waited_share >= 0.5 THEN waited END), min(CASE WHEN waited_share >= 0.99 THEN waited END),
        min(CASE WHEN ran_share >= 0.5 THEN ran END), min(CASE WHEN ran_share >= 0.99 THEN ran END)

@@ -1,12 +1,12 @@
--- trim: deletes edges and workflows whose jobs are all gone, a portion a call; and at first the starts that no rate counts
--- any more, of keys that have not come again.
+-- trim: deletes edges and workflows whose jobs are all gone, a portion a call; its first call also deletes starts, of keys
+-- that have not come again, which are too old for any rate.
 --
--- in:   child, parent, workflow  bigint: where the call before came to; at first 0
---       limit    integer: how many edges, and how many workflows, are looked at
+-- in:   child, parent, workflow  bigint: where the last call stopped; at first 0
+--       limit    integer: how many edges, and how many workflows, to look at
 --       now
--- out:  child, parent, workflow: where this one came to, NULL where nothing is left to look at
--- walks: the primary keys of both
--- trap: an edge is wanted while either end is live, or its child is in the archive.
+-- out:  child, parent, workflow: where this call stopped, NULL where nothing is left to look at
+-- walks: the primary keys of dependency and workflow
+-- trap: an edge is kept while either end is live, or its child is in the archive.
 SELECT max(child_id) AS ":last_child", max(iif(child_id = greatest_child, parent_id, NULL)) AS ":last_parent"
 FROM (
     SELECT child_id, parent_id, max(child_id) OVER () AS greatest_child

@@ -1,11 +1,11 @@
--- usage: how much of what a queue allows is used, and which of its keys have most jobs.
+-- usage: how much of a queue's limits is used, and which of its keys have most jobs.
 --
--- in:   queue text · most integer: so many keys · look integer: of so many keys that wait · now
--- out:  key, how many of it wait, how many run, how many began within the time of its rate or null, what is different for
---       it (JSON) or null, exact: false when more may wait. At last a row with a null instead of a key, null, the same of
---       the queue, null, exact: false when there are more keys than were looked at, or more running jobs
--- walks: pgqueue_job_claim by leaps, from one key to the next, a hundred jobs of each, and ten thousand of the twenty that seem
---        to have most; pgqueue_job_permit, ten thousand jobs; start
+-- in:   queue text · most integer: answer so many keys · look integer: look at so many waiting keys · now
+-- out:  key, how many of its jobs wait, how many run, how many began within the time of its rate or null, its own limits
+--       (JSON) or null, exact: false when more may wait. At last a row for the queue, with null instead of a key: null, its
+--       running jobs, its starts, null, exact: false when there are more keys than were looked at, or more running jobs
+-- walks: pgqueue_job_claim by leaps, from one key to the next, a hundred jobs of each, and ten thousand of the twenty that
+--        seem to have most; pgqueue_job_permit, ten thousand jobs; start
 WITH RECURSIVE rule(per, key_per) AS MATERIALIZED (
     SELECT CAST(max(limits ->> '$.rate[1]') * 1000000 AS INTEGER), CAST(max(limits ->> '$.key_rate[1]') * 1000000 AS INTEGER)
     FROM pgqueue_queue

@@ -2,8 +2,8 @@
 --
 -- in:   nothing
 -- out:  version
--- trap: a test suite that empties all tables leaves the tables and not the note: then what a file has made says it. 0013 makes
---       nothing, so the tables of 0012 are its own.
+-- trap: a test suite that empties all tables keeps the tables and empties this one: then the version is derived from
+--       what each schema file made. 0013 makes nothing, so what 0012 made counts as 0013.
 SELECT coalesce(max(version), (
     SELECT max(CASE WHEN EXISTS (SELECT 1 FROM pragma_table_info('pgqueue_worker') WHERE name = 'asked') THEN '0013'
                     WHEN EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'pgqueue_audit_at') THEN '0011'

@@ -1,8 +1,8 @@
--- whereabouts: which file, and whose environment, the store remembers being, and where it is.
+-- whereabouts: the file, environment and place that the store has noted, and where it is now.
 --
 -- in:   worker integer or null: who asks · place JSON, put in by the backend
--- out:  a JSON document {store_id, noted, environment, place, beats}; noted is null where nothing is remembered yet, beats
---       how many heartbeats of *worker* the store has; null for a worker that it does not know
+-- out:  a JSON document {store_id, noted, environment, place, beats}; noted is null where nothing has been noted yet; beats
+--       is how many heartbeats of *worker* the store has, null for a worker that it does not know
 SELECT json_object(
            'store_id', 'sqlite ' || coalesce((SELECT value FROM pgqueue_sequence WHERE name = 'origin'), 0),
            'noted', json((SELECT place FROM pgqueue_home)),

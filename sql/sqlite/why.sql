@@ -1,9 +1,9 @@
--- why: all that decides when a job runs.
+-- why: everything that decides when a job runs.
 --
 -- in:   id    integer · now
 -- out:  one JSON document: job (as the view shows it), now, the parents it waits for (five of them, running
---       ones first), paused_at of its queue, bounds: its limits and how much of them is used, the workers that serve it, its own worker, and how many
---       jobs are ahead of it (up to 1,000); no row when there is no such job
+--       ones first), paused_at of its queue, bounds: its limits and how much of them is used, the workers that serve it,
+--       its own worker, and how many jobs are ahead of it (up to 1,000); no row when there is no such job
 -- walks: primary keys; pgqueue_job_claim from its beginning
 SELECT json_object(
     'now', strftime('%Y-%m-%dT%H:%M:%S', :now / 1000000, 'unixepoch') || printf('.%06dZ', :now % 1000000),

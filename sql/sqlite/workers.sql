@@ -1,7 +1,7 @@
 -- workers: the processes that are present.
 --
 -- in:   now
--- out:  one JSON document a worker: its row, and leads: it is the leader
+-- out:  one JSON document a worker: its row, and leads: whether it is the leader
 SELECT json_object(
            'id', w.id, 'name', w.name, 'host', w.host, 'pid', w.pid, 'queues', json(w.queues), 'running', w.running,
            'started_at', strftime('%Y-%m-%dT%H:%M:%S', w.started_at / 1000000, 'unixepoch') || printf('.%06dZ', w.started_at % 1000000),

@@ -1,8 +1,8 @@
--- workflows: the graphs that were given a name, the newest first, with how many of their jobs are in which state.
+-- workflows: the workflows, the newest first, with how many of their jobs are in which state.
 --
 -- in:   id, before  integer or null: only this one · only ids below it, for the next page
 --       name, tag   text or null · limit integer
---       look        integer: so many jobs of each are counted at the most
+--       look        integer: count at most so many jobs of each
 -- out:  one JSON document a workflow: id, name, tags, created_at, states
 -- walks: the primary key from its end; pgqueue_job_workflow, pgqueue_archive_workflow
 SELECT json_object(

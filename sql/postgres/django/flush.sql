@@ -1,4 +1,4 @@
--- flush: jobs and schedules are gone, and what was said about them; the tables and their version stay.
+-- flush: deletes jobs, schedules and what was recorded about them; the tables and their version stay.
 --
 -- in:   nothing
 -- out:  nothing

@@ -1,7 +1,7 @@
--- autovacuum: what keeps it from doing its work here.
+-- autovacuum: the settings that may keep it from doing its work here.
 --
 -- in:   nothing
--- out:  setting, value: the server's; and those of tables that override them,
+-- out:  setting, value: the server's; then those of tables that override them,
 --       named table.setting
 SELECT name, setting FROM pg_settings WHERE name IN ('autovacuum', 'track_counts')
 UNION ALL

@@ -1,4 +1,4 @@
--- clock: what time it is here.
+-- clock: the server's time.
 --
 -- in:   nothing
 -- out:  seconds since the epoch

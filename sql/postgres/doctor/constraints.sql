@@ -1,7 +1,7 @@
--- constraints: which were added to a large table without looking at the rows that it had.
+-- constraints: those added to a large table without a check of the rows that it had.
 --
 -- in:   nothing
--- out:  table, constraint, what helps
+-- out:  table, constraint, the statement that checks these rows
 SELECT conrelid::regclass::text, conname::text, format('ALTER TABLE %s VALIDATE CONSTRAINT %I', conrelid::regclass, conname)
 FROM pg_constraint
 WHERE connamespace = 'pgqueue'::regnamespace AND NOT convalidated

@@ -1,10 +1,10 @@
--- horizon: who keeps vacuum from removing what has died since.
+-- horizon: who keeps vacuum from removing dead rows.
 --
 -- in:   limit integer
 -- out:  kind, name, pid or null, seconds since it began or null where nobody knows, age in transactions; the
 --       oldest first
--- trap: no word of what a session runs: statements hold arguments. Whose session is another role's is seen, but
---       not since when, without pg_monitor. Sessions of other databases do not matter to our tables.
+-- trap: never shows what a session runs: statements hold arguments. Without pg_monitor, the sessions of other roles are
+--       seen, but not since when they run. Sessions of other databases do not matter to our tables.
 SELECT kind, name, pid, extract(epoch FROM clock_timestamp() - since)::float8, age
 FROM (
     SELECT 'session' AS kind,

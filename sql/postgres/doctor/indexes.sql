@@ -1,7 +1,7 @@
--- indexes: which a claim needs and a large table lacks, as migrate does not read one; and which nobody needs any more.
+-- indexes: those that a claim needs and a large table lacks, as migrate does not build them there; and those no longer needed.
 --
 -- in:   nothing
--- out:  index, there: does it exist · what helps
+-- out:  index, there: whether it exists · the statement that helps
 SELECT i.name, i.there, i.cure
 FROM (
     SELECT w.name, to_regclass(format('pgqueue.%I', w.name)) IS NOT NULL AS there, w.wanted,

@@ -1,8 +1,8 @@
--- partitions: have the leaders made a place for what finishes today, and for what comes after?
+-- partitions: have the leaders made partitions for the jobs that finish today and later?
 --
 -- in:   now
--- out:  state, today: there is one for now · ahead: and one that begins later · stray: how many jobs ended
---       where there was none, counted up to 1,000
+-- out:  state, today: there is one for now · ahead: there is one that begins later · stray: how many jobs finished
+--       when there was none, counted up to 1,000
 SELECT state,
        coalesce(bool_or(first <= instant AND instant < last), false),
        coalesce(bool_or(first > instant), false),

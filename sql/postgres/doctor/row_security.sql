@@ -1,4 +1,4 @@
--- row_security: tables of which the role that asks may not see all rows.
+-- row_security: tables whose rows the asking role may not all see.
 --
 -- in:   nothing
 -- out:  the table's name

@@ -1,7 +1,7 @@
--- sequences: which give numbers that rows have already.
+-- sequences: those that will give out numbers that rows already have.
 --
 -- in:   nothing
--- out:  sequence, its last number, the last number in the rows, what helps
+-- out:  sequence, its last number, the last number in the rows, the statement that helps
 -- walks: the ends of the indexes on ids, and all of pgqueue.job for places
 SELECT sequence, last, newest, format('SELECT setval(%L, %s)', sequence, newest)
 FROM (

@@ -1,8 +1,8 @@
--- stuck: jobs that nothing will move, unless the leader's sweep finds them.
+-- stuck: jobs that stay where they are until the leader's sweep finds them.
 --
--- in:   limit integer: look for so many at the most · now
--- out:  orphaned: running ones whose worker is gone · example: the id of one
---       stranded: blocked ones whose parents have all finished · example
+-- in:   limit integer: look for at most so many · now
+-- out:  orphaned: running jobs whose worker is gone · example: the id of one
+--       stranded: blocked jobs whose parents have all finished · example
 WITH orphaned AS (
     SELECT j.id
     FROM pgqueue.job AS j

@@ -1,4 +1,4 @@
--- tables: how much of the tables that change all the time is dead, and what it weighs.
+-- tables: how many dead rows the tables with the most changes have, and how large they are.
 --
 -- in:   nothing
 -- out:  table, live, dead rows as last counted, bytes of the table alone, bytes of its indexes, seconds since

@@ -1,9 +1,9 @@
--- turns: which sessions keep other workers from claiming of queues and keys, whose limits are counted under a lock.
+-- turns: the sessions that keep other workers from claiming from queues and keys whose limits are counted under a lock.
 --
--- in:   seconds float8: for so long at the least
+-- in:   seconds float8: only transactions at least so old
 -- out:  name and pid of the session, seconds since its transaction began, how many locks it holds, and of which
 --       queues as a whole; the longest first
--- trap: any role that may connect can hold such a lock. A lock names its queue by a hash; a key's lock names none.
+-- trap: any role that may connect can hold such a lock. A queue's lock contains a hash of its name; a key's lock does not.
 SELECT concat_ws(', ', nullif(a.application_name, ''), a.usename, a.state), a.pid,
        extract(epoch FROM clock_timestamp() - a.xact_start)::float8, held.locks, held.queues
 FROM (

@@ -3,7 +3,7 @@
 -- in:   silent, frozen_seconds, now   as for rescue
 -- out:  if so, what rescue answers then: one row without an id, and the number of other workers, as text;
 --       otherwise nothing
--- trap: a hint that costs one statement a second instead of four: rescue itself decides who is dead.
+-- trap: only a hint, which costs one statement a second instead of four: rescue itself decides who is dead.
 WITH present AS MATERIALIZED (
     -- include: present
 )

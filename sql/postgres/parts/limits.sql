@@ -1,7 +1,7 @@
--- limits: what is declared of a queue, and changed, comes to; its workers look anew.
+-- limits: combines what is declared for a queue with what was changed, and makes its workers read it again.
 --
 -- in:   queue text
--- out:  all of it: JSON object, or null. A lowest share is no limit, and leaves the queue to the plain claim
+-- out:  the result: JSON object, or null. A lowest share is no limit: the plain claim goes on serving the queue
 WITH meant AS MATERIALIZED (
     SELECT f.said,
            CASE WHEN EXISTS (SELECT FROM pgqueue.queue_key AS k WHERE k.queue = :queue::text)

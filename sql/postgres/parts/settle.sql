@@ -3,12 +3,12 @@
 -- in:   the setting pgqueue_local.finished, {state: ids, as an array is written}
 --       keep   as for complete
 --       now
--- out:  again: children were spoiled by a parent that failed; they are listed in pgqueue_local.ending for
---       archive, and then it is their children's turn
+-- out:  again: children were cancelled because a parent failed; they are listed in pgqueue_local.ending for
+--       archive, and then their own children come next
 --       queues: text array of the queues that have new work, '@' for what is due later; or null
 -- trap: an edge is decided once (outcome), children are locked in id order, and what several parents take
---       off one child is summed first: 500 parents of one child are one update. blocked_by is taken
---       from the locked row, not from the snapshot.
+--       off the count of one child is summed first: 500 parents of one child are one update. blocked_by is reduced
+--       in the locked row, not from the snapshot.
 WITH finished AS MATERIALIZED (
     SELECT (ids ->> 'completed')::bigint[] AS completed,
            (ids ->> 'cancelled')::bigint[] AS cancelled,

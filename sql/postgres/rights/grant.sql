@@ -1,13 +1,13 @@
--- grant: roles may do what their part of an application does, and nothing else.
+-- grant: lets roles do what their part of an application does, and nothing else.
 --
 -- in:   roles    JSON array of {part, role}: part 'enqueuer', 'worker' or 'reader'; role null is the caller's role
---       stripped JSON array of roles that first lose all they may do in this schema
---       pretend  boolean: only say
+--       stripped JSON array of roles that first lose all their rights in this schema
+--       pretend  boolean: only say what would be done
 -- out:  part, role, command, held: one row for each right, in the order in which they are given; held: the role
---       has it now. What a role loses has no part
--- trap: names of roles are quoted by format(%I) and must exist, or "public" would be everybody. GRANT by
---       somebody else than the owner is a mere warning of the server's: here it is an error. An enqueuer
---       reads no column but those that RETURNING needs, and unique keys; it may not name an id, a place, a lease or a
+--       has it already. For rights that a role loses, part is null
+-- trap: names of roles are quoted by format(%I) and must exist, or "public" would mean everybody. When somebody
+--       else than the owner runs GRANT, the server only warns: here it is an error. An enqueuer may
+--       read only the columns that RETURNING needs, and unique keys; it may not choose an id, a position, a lease or a
 --       worker.
 WITH right_of AS (
     SELECT row_number() OVER () AS n, needs.*

@@ -1,4 +1,4 @@
--- encoding: what the client sends is in this encoding, and what it is sent; until the transaction ends.
+-- encoding: sets the client's encoding, in both directions, until the transaction ends.
 --
 -- in:   encoding text: as the server calls it
 -- out:  nothing

@@ -1,4 +1,4 @@
--- present: this session is a worker's life; when the process dies, so does the session, and frees the lock.
+-- present: makes this session the worker's presence: when the process dies, its session ends, and the lock is free.
 --
 -- in:   worker integer
 -- out:  pid of the session; true when it holds the lock

@@ -2,6 +2,6 @@
 --
 -- in:   nothing
 -- out:  nothing
--- trap: PREPARE TRANSACTION refuses a transaction that has notified. Sleepers find what it commits when they look
---       the next time.
+-- trap: PREPARE TRANSACTION refuses a transaction that has notified. Sleepers find what it commits at their next
+--       regular look.
 SELECT set_config('pgqueue_local.notify', 'off', true);

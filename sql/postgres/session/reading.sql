@@ -1,6 +1,6 @@
--- reading: this transaction only reads, and gives up soon: for who looks, and is not to be in the way.
+-- reading: this transaction only reads, and gives up soon, so that a viewer is in nobody's way.
 --
--- in:   milliseconds integer: for so long a statement may run
+-- in:   milliseconds integer: the longest that a statement may run
 -- out:  nothing
 SELECT set_config('transaction_read_only', 'on', true),
        set_config('statement_timeout', :milliseconds::text, true),

@@ -3,8 +3,8 @@
 --
 -- in:   pid integer, begun text: of the earlier session; NULL if there was none
 -- out:  pid and begun of this one; false if the earlier one has not ended within a second
--- trap: a session whose client is gone still does what it was asked: it may claim jobs that nobody hears of. Only
---       when it has ended is all that it did to be seen. A pid is given again, so its beginning counts too.
+-- trap: a session whose client is gone still carries out what it was asked: it may claim jobs that nobody hears of. Only
+--       when it has ended can all that it did be seen. The server uses a pid again, so the session's beginning counts too.
 SELECT mine.pid, mine.begun,
        (SELECT pg_terminate_backend(a.pid, 1000)
         FROM pg_stat_activity AS a

@@ -1,4 +1,4 @@
--- settings: what a worker's session is set to, for one transaction only: where the session is not its own.
+-- settings: gives a session that is not a worker's own the settings of one that is, for one transaction.
 --
 -- in:   durable boolean: false lets a crash undo what this transaction commits
 -- out:  nothing

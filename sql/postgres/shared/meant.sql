@@ -1,7 +1,7 @@
--- meant: does a filter mean a job of those that were looked at? The condition of a WHERE.
+-- meant: does the filter match this job? The condition of a WHERE.
 --
 -- in:   states, queue, task, key, tag, workflow, error, args, older_seconds, newer_seconds, running_seconds, now  as for choose
--- reads: columns as of a job, and since: when it ended, or was enqueued, if it has not
+-- reads: the columns of a job, and *since*: when it ended, or, if it has not, when it was enqueued
 :states::jsonb ? state
   AND (:queue::text IS NULL OR queue = :queue::text)
   AND (:task::text IS NULL OR task = :task::text)

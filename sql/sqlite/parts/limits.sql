@@ -1,7 +1,7 @@
--- limits: what is declared of a queue, and changed, comes to.
+-- limits: combines what is declared for a queue with what was changed.
 --
 -- in:   queue text
--- out:  all of it: JSON object, or null. A lowest share is no limit, and leaves the queue to the plain claim
+-- out:  the result: JSON object, or null. A lowest share is no limit: the plain claim goes on serving the queue
 SELECT json_patch(coalesce(declared, '{}'), coalesce(changes, '{}')) AS ":said" FROM pgqueue_queue WHERE name = :queue;
 
 UPDATE pgqueue_queue

@@ -2,10 +2,10 @@
 --
 -- in:   finished {id: state}, from the statements before
 --       keep, now   as for complete
--- out:  again: children were spoiled by a parent that failed; they are passed on to archive, and then it is
---       their children's turn
+-- out:  again: children were cancelled because a parent failed; they are passed on to archive, and then their own
+--       children come next
 --       queues: those that have new work, '@' for what is due later; or null
--- trap: an edge is decided once (outcome), and what several parents take off one child is summed first:
+-- trap: an edge is decided once (outcome), and what several parents take off the count of one child is summed first:
 --       500 parents of one child are one update.
 SELECT json_group_array(json_array(id, decided, spoiled_by, outcome)) AS ":children"
 FROM (

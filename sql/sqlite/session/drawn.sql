@@ -1,6 +1,6 @@
--- drawn: the numbers that this transaction has drawn are given to nobody else, also when it is rolled back.
+-- drawn: no other transaction gets the ids that this one has drawn, even if this one is rolled back.
 --
 -- in:   nothing
 -- out:  the largest of them
--- trap: SQLite rolls all of a file back, so it is noted beside it (backends/sqlite/numbers.py).
+-- trap: SQLite rolls back everything in the file, so the largest id is noted in a file beside it (backends/sqlite/numbers.py).
 SELECT pgqueue_drawn(number) FROM pgqueue_last;

@@ -1,9 +1,9 @@
--- topic_marks: what there is now under each of the topics somebody sleeps on; asked when the file has changed.
+-- topic_marks: the present state of each topic that somebody sleeps on; asked when the file has changed.
 --
--- in:   topics JSON array of text: queues' names, '@' for when the next job or schedule is due, '+' for who is here,
---              '#7' for the end of job 7, '!3' for jobs of worker 3 that are to be cancelled, and what it is
+-- in:   topics JSON array of text: queues' names, '@' for when the next job or schedule is due, '+' for the workers present,
+--              '#7' for the end of job 7, '!3' for jobs of worker 3 that are to be cancelled, and for what the worker is
 --              asked to do itself
--- out:  topic, mark: null when there is nothing; another one than last time is news
+-- out:  topic, mark: null when there is nothing; a mark that differs from the last one is news
 -- walks: each topic's index, to its first entry
 SELECT t.value,
        CASE substr(t.value, 1, 1)

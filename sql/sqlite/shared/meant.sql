@@ -1,7 +1,7 @@
--- meant: does a filter mean a job of those that were looked at? The condition of a WHERE.
+-- meant: does the filter match this job? The condition of a WHERE.
 --
 -- in:   states, queue, task, key, tag, workflow, error, args, older_seconds, newer_seconds, running_seconds, now  as for choose
--- reads: from l columns as of a job, and since: when it ended, or was enqueued, if it has not
+-- reads: from l the columns of a job, and *since*: when it ended, or, if it has not, when it was enqueued
 state IN (SELECT value FROM json_each(:states))
   AND (:queue IS NULL OR queue = :queue)
   AND (:task IS NULL OR task = :task)
