@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from pgqueue import App, Context
 from pgqueue.jobs.tally import Series
+from pgqueue.operations.gauging import LOOKS, QUEUE_ITSELF, RUNNING, WAITING
 from pgqueue.operations.tallying import HOUR, MINUTE, TallyRow, minute_of, tally
 
 app = App(os.environ.get("SHOP_URL", "sqlite://"), name="shop")
@@ -71,6 +72,10 @@ def history(now: datetime) -> Iterator[TallyRow]:
             at = minute_of(now) - ago * MINUTE
             rush = 2.2 if 22 < ago < 34 else 1.0  # at lunch
             yield TallyRow(at, MINUTE, 0, counted(chance, task, *usual, rush))
+            waiting = round(usual[1] * rush**4 / 60 * chance.lognormvariate(0, 0.3))
+            gauge = Series(usual[0], QUEUE_ITSELF, {LOOKS: 1, WAITING: waiting, RUNNING: 2})
+            gauge.waited.add(waiting / usual[1])
+            yield TallyRow(at, MINUTE, 0, gauge)
         for ago in range(24 * 30, 0, -1):
             at = minute_of(now).replace(minute=0) - ago * HOUR
             busy = 0.25 + max(0.0, math.sin((at.hour - 6) / 24 * 2 * math.pi))

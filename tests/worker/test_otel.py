@@ -249,9 +249,11 @@ async def test_sql_gives_a_trace_too(app: App, work: Work, spans: Spans, postgre
 
 
 def test_without_an_sdk_nothing_is_put_into_metadata() -> None:
-    otel._provider = trace.NoOpTracerProvider()
+    instrumentor = PgqueueInstrumentor()
+    instrumentor.instrument(tracer_provider=trace.NoOpTracerProvider())
     assert otel.send([NewJob("send")]) == {}
-    otel._provider = None
+    instrumentor.instrument()
+    instrumentor.uninstrument()
 
 
 def test_it_is_found_by_its_entry_point_and_can_be_taken_back() -> None:
