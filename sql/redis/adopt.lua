@@ -1,7 +1,7 @@
--- adopt: the store is of this environment, and another one than what it was copied from.
+-- adopt: the store accepts its present environment, and gets a new identity, unlike that of its original.
 --
--- in:   environment text, or nothing: workers name it first · paused boolean: and no queue hands out jobs · now
--- out:  name of each queue that is paused; then text: what the store is called from now on
+-- in:   environment text, or nothing: workers must name it first · paused boolean: also pause every queue · now
+-- out:  name of each queue that is paused; then text: the store's new identity
 -- uses: lib/worker, lib/job, lib/home
 -- walks: all live jobs, once, if *paused*
 -- full: goes on

@@ -1,9 +1,9 @@
--- advance: schedules go on to their next instants, each if it is still as it was read, and neither paused nor retired.
+-- advance: moves schedules to their next instants; skips one that has changed since it was read, is paused or is retired.
 --
--- in:   schedules list of {name, revision, was, last_at, next_at, problem}: was is next_at as it was read, last_at the new
+-- in:   schedules list of {name, revision, was, last_at, next_at, problem}: *was* is next_at as it was read, *last_at* the new
 --                 watermark
---       look    boolean: only say which ones would
--- out:  name of each that went on: what fires for it is to be written together with this
+--       look    boolean: only say which ones would move
+-- out:  name of each that moved: its job must be written together with this
 -- uses: lib/schedule
 -- full: goes on
 local names, rows = {}, {}

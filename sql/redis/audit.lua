@@ -1,4 +1,4 @@
--- audit: what somebody did is noted.
+-- audit: notes what somebody did.
 --
 -- in:   who, verb · target, filter, answer, reason · count · now
 -- out:  no rows

@@ -1,6 +1,6 @@
 -- audited: what was done, the newest first, a page at a time.
 --
--- in:   before only what was noted before this one · target only what was done to this · limit
+-- in:   before only entries with a smaller id · target only entries about this one · limit
 -- out:  id, at in microseconds since the epoch, who, verb, target, filter, count, answer, reason
 -- uses: lib/store
 local rows = {}

@@ -1,7 +1,7 @@
--- begin: makes a workflow: a name, and an id for jobs to share.
+-- begin: makes a workflow: a name, and an id that its jobs share.
 --
 -- in:   name · tags list · now
---       first  its id, if `prepare` has taken a number for it
+--       first  its id, if `prepare` has drawn one for it
 -- out:  id
 -- uses: lib/store
 local id = given.first or call('INCR', root .. 'id')

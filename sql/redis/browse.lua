@@ -1,16 +1,16 @@
--- browse: a page of jobs that a filter means, brief, in one of three orders.
+-- browse: a page of the jobs that a filter matches, in brief, in one of three orders.
 --
 -- in:   order    newest: by id, downwards · due: scheduled and retryable ones by run_at · next: of one queue, as claimed
 --       states, queue, task, tag, key, error, workflow, args, older_seconds, newer_seconds, running_seconds  as for choose
---       after, after_priority, after_at  the place of the last job of the page before: id, or position; priority; run_at
---       limit    so many jobs at the most · look of so many at the most · looked  how many earlier runs have seen
---       trace    so many characters of the last traceback, its end without the error's text
+--       after, after_priority, after_at  where the page before ended: its last job's id or position, priority, run_at
+--       limit    return at most so many jobs · look read at most so many · looked  how many earlier runs have read
+--       trace    the last so many characters of the last traceback, without the error's text
 --       now
--- out:  a JSON document of each job; then a row without one: null, how many were looked at, and the place of the last
---       of them, or null when there is no more
+-- out:  a JSON document for each job; then a row without one: null, how many were read, and the place of the last
+--       of them, or null when there are no more
 -- uses: lib/filter, lib/place, lib/view
--- walks: the ids of live jobs and of those that ended in a wanted way; what is due; or the lines of a queue
--- trap: those that are due in the same microsecond come in the order of their ids as texts, as the store has them.
+-- walks: the ids of live jobs and of those that ended in a wanted state; what is due; or the lines of a queue
+-- trap: jobs that are due in the same microsecond come in the order of their ids as texts, as Redis sorts them.
 local CHUNK, MOST, KEYS_SEEN, CHARS = 200, 1000, 20, 200
 local is_meant, has_room = filter_of(given)
 local sources = sources_of(given.states)
@@ -70,7 +70,7 @@ end
 
 local function is_full() return #rows >= given.limit or looked >= given.look end
 
--- What is due at the same microsecond as the last one and was seen already is passed over.
+-- Skips what is due in the same microsecond as the last job of the page before, and was seen already.
 local function due_ids()
     local ids, from, skip = {}, after_at and text(after_at) or '-inf', 0
     while #ids == 0 do

@@ -1,15 +1,15 @@
 -- cancel: waiting jobs are cancelled at once; the worker of a running one is asked to stop it.
 --
--- in:   ids    list of job ids, a thousand at the most unless there is a workflow
---       workflow all of its jobs too · before  how far earlier runs came
---       states   list: only those that are in one of these by now
+-- in:   ids    list of job ids, at most a thousand unless there is a workflow
+--       workflow all of its jobs too · before  where earlier runs stopped
+--       states   list: only jobs that are in one of these states now
 --       reason
 --       keep, now   as for complete
--- out:  id, state: 'cancelled', or 'running' for one whose worker was asked; a missing one had finished, never existed,
+-- out:  id, state: 'cancelled', or 'running' when its worker was asked; a missing one had finished, never existed,
 --       or is in another state
 -- uses: lib/settle
 -- full: goes on
--- trap: the youngest first, so that a large workflow, which takes several runs, frees no child in between.
+-- trap: the youngest first: cancelling a large workflow takes several runs, and must free no child between them.
 local CHUNK = 1000
 if not is_settled(given) then return end
 local ids, known, members, last = {}, {}, {}, nil

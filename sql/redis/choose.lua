@@ -1,18 +1,18 @@
--- choose: the jobs that a filter means, a portion at a time, in the order of their ids.
+-- choose: the jobs that a filter matches, a portion at a time, in the order of their ids.
 --
 -- in:   states   list: only jobs in one of these
 --       queue, task, tag, key, error  only these; error is the type of the last error · workflow
---       args     the text of a JSON object: what the job's own contain
---       older_seconds, newer_seconds  since the job ended; since it was enqueued, if it has not
---       running_seconds  at least so long ago it was claimed, and runs
---       newest   boolean: downwards, from the newest
---       after    only ids above it · until and up to it; without it all that there are now
---       limit    so many jobs at the most · look of so many at the most · looked  how many earlier runs have seen
+--       args     the text of a JSON object: the job's arguments contain these
+--       older_seconds, newer_seconds  since the job ended; for one that has not ended, since it was enqueued
+--       running_seconds  the job runs, and was claimed at least so long ago
+--       newest   boolean: go downwards, from the newest
+--       after    only ids above it · until only ids up to it; without it up to the newest id now
+--       limit    return at most so many jobs · look read at most so many · looked  how many earlier runs have read
 --       now
--- out:  id, state, lease, worker of each job; then a row without an id: null, null, the last id that was looked
---       at, or null when there is no more, until
+-- out:  id, state, lease, worker of each job; then a row without an id: null, null, the last id that was read,
+--       or null when there are no more, until
 -- uses: lib/filter
--- walks: the ids of live jobs and of those that ended in a wanted way, from one end
+-- walks: the ids of live jobs and of those that ended in a wanted state, from one end
 local CHUNK, MOST = 200, 1000
 local is_meant, has_room = filter_of(given)
 local sources = sources_of(given.states)

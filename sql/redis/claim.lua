@@ -1,14 +1,14 @@
--- claim: each job to one worker, most urgent first, attempt + 1, under the caller's lease.
+-- claim: gives each job to one worker, most urgent first, with attempt + 1, under the caller's lease.
 --
 -- in:   queue · worker · limit · now
---       strays take so many of jobs that have keys first; then their queue is one for claim_in_turn. A queue with limits
---              gives none to this claim
+--       strays take up to so many jobs that have keys first; if there are any, claim_in_turn should serve the queue from
+--              then on. A queue with limits gives this claim nothing
 --       lease  a number of the worker's block that no other claim was given
 --       floors list of {priority, position, below}: look, in each in turn, at what lies above (priority, position)
 --              and has a priority smaller than *below*
 -- out:  id, priority, position, attempt, task, args, max_attempts, timeout_seconds, run_at in seconds since the
---       epoch, rescues, progress, metadata, tags, workflow, queue, key, expires_in (seconds; what is below zero must
---       not begin); in order
+--       epoch, rescues, progress, metadata, tags, workflow, queue, key, expires_in (seconds; a job with less than zero
+--       must not begin); in order
 -- uses: lib/hand_out
 -- walks: the queue's priorities, and each one's order from its floor upwards
 -- full: goes on

@@ -1,11 +1,11 @@
--- claim_in_turn: as claim, key by key, within the limits of the queue.
+-- claim_in_turn: claims as `claim` does, but key by key, within the limits of the queue.
 --
 -- in:   queue · worker · lease · limit · now   as for claim
 --       last_key the key that had its turn last
---       quantum so many jobs of a key at a turn, times its weight, while others wait
---       steps   look at so many keys at the most
--- out:  keys, in turn, of which jobs are claimed · after: the last that was looked at · more: not all keys were ·
---       contended: never, as a script is alone · free_seconds: until a rate allows more · limited: the queue has limits ·
+--       quantum so many jobs of a key at a turn, times its weight, while other keys wait
+--       steps   look at no more than so many keys
+-- out:  keys, in turn, whose jobs are claimed · after: the last key that was looked at · more: not all keys were ·
+--       contended: never, as a script runs alone · free_seconds: until a rate allows more · limited: the queue has limits ·
 --       keyed: a key was among them. Then the jobs, as claim answers, in turn
 -- uses: lib/hand_out, lib/limits
 -- walks: the queue's keys, from one to the next
@@ -28,7 +28,7 @@ elseif limits then
     end
 end
 
--- The next key of the ring, and which lap that is; none at its end.
+-- The next key of the ring, and the lap it belongs to; nothing at the end of the ring.
 local function next_key(key, lap)
     local last = lap == 1 and '[' .. given.last_key or '[\255'
     if lap == 0 or key ~= given.last_key then
@@ -53,7 +53,8 @@ local function available_in(line, most)
     return math.min(count, most)
 end
 
--- Whose turn in an ordered line it is: nobody's, the one's that has begun and not ended, or (false) the first one's.
+-- Whose turn it is in an ordered line: nobody's (nil: a job runs), that of the job that has begun and not ended, or (false)
+-- that of the first job.
 local function holder_of(line)
     local id = tonumber(call('ZRANGE', root .. 'holders:' .. line, 0, 0)[1] or nil)
     if not id then return false end
@@ -81,7 +82,7 @@ local function look_at(key)
     return own
 end
 
--- Whose jobs were cancelled meanwhile is still among the keys.
+-- Are there jobs left? A key whose jobs were cancelled meanwhile is still among the keys.
 local function is_left(key)
     local line = line_of_key(queue, key)
     local found = available_in(line, 1) > 0

@@ -1,11 +1,11 @@
--- complete: finishes jobs whose leases still hold, and unblocks their children; asking twice answers twice.
+-- complete: finishes jobs whose leases still hold, and unblocks their children; a repeated call gets the same answer.
 --
--- in:   jobs   list of {lease, ids, results}: a new element where the lease changes; results {id: text}, of those
+-- in:   jobs   list of {lease, ids, results}: a new element where the lease changes; results are {id: text}, for those
 --              that have one
 --       keep   list of the states whose jobs are kept
 --       now
 -- out:  what PostgreSQL says of its isolation level; and null if all of them are completed now, else {id: lease}
---       of those that are, as JSON. Then id, lease of each that an earlier call completed; what is missing was lost
+--       of those that are, as JSON. Then id, lease of each that an earlier call completed; a missing one was lost
 --       to another owner; then again, and the queues in which children can run now
 -- uses: lib/settle
 -- full: goes on

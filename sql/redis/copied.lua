@@ -1,7 +1,7 @@
--- copied: which numbers jobs of another store were given here.
+-- copied: the ids that jobs of another store got here.
 --
--- in:   source the other store's origin
---       ids    list of their numbers there
+-- in:   source the other store's store_id
+--       ids    list of their ids there
 -- out:  id there, id here
 -- uses: lib/store
 local rows, here = {}, fetch(root .. 'copied:' .. given.source, given.ids)

@@ -1,12 +1,12 @@
--- count: live jobs by queue and state, without ever counting a large store to its end.
+-- count: live jobs by queue and state, without ever counting the whole of a large store.
 --
--- in:   limit  of a small store all is counted; if it has so many jobs, so many of each queue at the most
---       after, looked, groups  how far earlier runs came
+-- in:   limit  a store with fewer jobs is counted in full; in a larger one, at most so many of each queue
+--       after, looked, groups  where earlier runs stopped
 -- out:  queue, state, count, late_seconds: how long the first of them has been due, from when it was due first
 --       due_seconds: the same from its run_at · exact: false when there may be more
 -- uses: lib/place, lib/worker
--- trap: of a large store, what workers run is read of each a hundred; what they said last may be more. How late
---       a queue is, the first hundred jobs of its lines say.
+-- trap: in a large store, only a hundred running jobs of each worker are read; if the workers said a greater number
+--       last, that one counts. How late a queue is follows from the first hundred jobs of its lines.
 local CHUNK, SAMPLE, LINES = 5000, 100, 2000
 local groups, looked, now = given.groups or {}, given.looked or 0, clock(given)
 local is_large = call('ZCARD', root .. 'live') >= given.limit

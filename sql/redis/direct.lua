@@ -1,4 +1,4 @@
--- direct: workers are to claim nothing more, to stop, or to go on as before; they are told.
+-- direct: asks workers to claim nothing more, to stop, or to go on as before, and notifies them.
 --
 -- in:   workers list of ids · asked text: 'quiet', 'stop' or null
 -- out:  id of those that are present

@@ -1,4 +1,4 @@
--- due: schedules of which an instant has come, the longest due first, or whose next one has still to be computed.
+-- due: schedules whose next instant has come, the longest due first, or must still be computed.
 --
 -- in:   limit · now
 -- out:  document JSON, null, null of each; then null, the clock as text, and the seconds until the next one is due, null

@@ -1,11 +1,11 @@
--- elect: at most one leader; the asking worker stays leader, or becomes it when there is none.
+-- elect: at most one leader; the asking worker stays leader, or becomes leader when there is none.
 --
 -- in:   name · worker · term_seconds · now
 -- out:  worker: who leads now · elected: whether that is the asking worker · workers: how many there are
 -- uses: lib/worker
 -- full: goes on
--- trap: a candidate that does not win writes nothing. A leader whose session is dead is replaced at once, not at the
---       end of its term; and so is one that spoke last in what is still the future.
+-- trap: a candidate that does not win writes nothing. A leader is replaced at once, not at the end of its term, when its
+--       session is dead, or when its last heartbeat lies in the future.
 local now, workers = clock(given), call('HLEN', root .. 'worker')
 local packed = call('HGET', root .. 'leader', given.name)
 local leader, elected_at, ends = unpack(packed and cmsgpack.unpack(packed) or {})

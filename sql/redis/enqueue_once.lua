@@ -1,16 +1,16 @@
--- enqueue_once: as enqueue_unique, when keys hold until a job has started, or for a time, or when what is there is changed.
+-- enqueue_once: as enqueue_unique, for keys that hold until a job starts or for a time, and for jobs that replace a waiting one.
 --
 -- in:   jobs   as for enqueue_unique, with until ('started'), until_seconds, conflict ('replace'), merged: names of
 --              arguments that are lists, kept: names of what stays as it is, at_most_seconds after it was enqueued
 --       notify, first, now   as for enqueue
---       look   only say what would be; ended: list of jobs that will have ended by then, ours: {key: list of jobs}
---              that will have been made, recents: {key: job}; then after the rows all of them as one text
--- out:  ordinal, id, outcome, behind: one row a job. 'created'; 'next', a job that is to wait behind that one, which
---       runs: it has one more in blocked_by, and its edge is the caller's to make; of the job that is there 'existing',
---       'replaced', or 'too large', then it is as it was
+--       look   only say what would happen; ended: list of jobs that will have ended by then, ours: {key: list of jobs}
+--              that will have been created, recents: {key: job}; then after the rows all of these as one text
+-- out:  ordinal, id, outcome, behind: one row a job. 'created'; 'next': a job that waits for the running job *behind*;
+--       its blocked_by counts that job, and the caller must make the edge; for an existing job 'existing', 'replaced', or
+--       'too large', then it is unchanged
 -- uses: lib/create, lib/merge
--- trap: nothing is written before all is decided. In a transaction what is too large is refused when it looks,
---       and not looked for again when it commits.
+-- trap: nothing is written before everything is decided. In a transaction a job that is too large is refused in the *look*
+--       run, and not checked again when the transaction commits.
 local LIMIT = 1024 * 1024
 local now = clock(given)
 local gone, ours = {}, given.look and given.ours or {}
@@ -18,7 +18,7 @@ for _, id in ipairs(given.look and given.ended or {}) do gone[id] = true end
 
 local holders_of, recents, args_of = {}, {}, {}
 
--- Those that have not ended, the first one first: {id, runs}. Of jobs that this call makes the id comes later.
+-- The unfinished jobs of a key, the first one first: {id, runs}. A job that this call creates gets its id later.
 local function holders(key)
     local found = holders_of[key]
     if not found then
@@ -152,7 +152,7 @@ local function replace(id, row, args)
     if given.notify then wake_all(topics) end
 end
 
--- Positions ascend as the rows do, those of jobs that are replaced as well.
+-- Positions ascend as the rows do, also those of jobs that are replaced.
 local unmade = {}
 for _, one in ipairs(said) do
     if one.outcome == 'replaced' then

@@ -1,5 +1,5 @@
--- enqueue_unique: as enqueue, when some of the jobs have a unique key; a key that an unfinished job holds answers
--- with that job.
+-- enqueue_unique: as enqueue, when some of the jobs have a unique key; for a key that an unfinished job holds
+-- it answers with that job.
 --
 -- in:   jobs   as for enqueue, with unique_key
 --       notify, first, now   as for enqueue

@@ -1,4 +1,4 @@
--- exceptions: the keys that are treated in another way than the others of their queues.
+-- exceptions: the keys that have limits of their own.
 --
 -- in:   nothing
 -- out:  queue, key, limits (JSON text)

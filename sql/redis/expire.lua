@@ -1,10 +1,10 @@
--- expire: waiting jobs of which no attempt may begin any more are cancelled, the longest expired first.
+-- expire: cancels waiting jobs that may not begin an attempt any more, the longest expired first.
 --
--- in:   limit · skip   so many, after passing over so many
+-- in:   limit · skip   at most so many, after skipping so many
 --       keep, now   as for complete
 -- out:  count, next_seconds: how many expired; the seconds until the next one does (0: more have already; null: none will)
 -- uses: lib/settle, lib/instant
--- walks: what expires, from its beginning; of running jobs, which are their workers', as many as are in front
+-- walks: what expires, from its beginning; also the running jobs at the front, which their workers end
 -- full: goes on
 if not is_settled(given) then return end
 local SLICE = 1000

@@ -1,4 +1,4 @@
--- fail: ends attempts that went wrong: `retryable`, or `discarded` when the attempts are used up.
+-- fail: ends failed attempts: the job becomes `retryable`, or `discarded` when its attempts are used up.
 --
 -- in:   jobs   list of {id, lease, verdict, retry_in_seconds, reason, error}, in id order; verdict is 'retry',
 --              'discard', 'cancel' or 'expire' (the attempt did not begin, and is not spent); error the text of {type, message, traceback}
@@ -6,7 +6,7 @@
 -- out:  id, lease, state: what became of each; a missing one was lost to another owner
 -- uses: lib/settle, lib/instant
 -- full: goes on
--- trap: a job that was asked to cancel is not tried again; nor is one that will have expired by then.
+-- trap: a job that was asked to cancel is not tried again; nor is one that would have expired by then.
 if not is_settled(given) then return end
 local now = clock(given)
 local ids, rows, seen = {}, {}, {}

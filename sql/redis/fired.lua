@@ -1,4 +1,4 @@
--- fired: instants of schedules are dealt with, each once, whoever tries again.
+-- fired: records that instants of schedules are dealt with, each once, however often it is called.
 --
 -- in:   firings list of {schedule, instant, outcome}; no instant: now
 --       keys    list of unique keys

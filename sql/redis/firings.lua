@@ -1,6 +1,6 @@
 -- firings: what became of the instants of one schedule, the latest first.
 --
--- in:   name · since, until: only from the one, and before the other · limit
+-- in:   name · since, until: only from the first, and before the second · limit
 -- out:  one JSON document a firing
 -- uses: lib/schedule
 -- walks: the instants, backwards

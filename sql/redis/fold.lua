@@ -1,11 +1,11 @@
--- fold: rows of the tally are replaced by their sums, if all of them are still there; hours beyond their time go.
+-- fold: replaces rows of the tally by their sums, if all of them are still there, and deletes hours past their retention.
 --
 -- in:   replaced list of {at, seconds, worker, queue, task} · rows list, as for tally: their sums
---       before microseconds since the epoch: hours that began earlier go
+--       before microseconds since the epoch: hours that began earlier are deleted
 -- out:  whether the rows were replaced
 -- uses: lib/tally
 -- full: goes on
--- trap: two leaders, for a moment, may fold the same rows: who finds one of them gone changes nothing.
+-- trap: for a moment there may be two leaders that fold the same rows: one that finds a row gone changes nothing.
 local is_whole = true
 for _, row in ipairs(given.replaced) do
     is_whole = is_whole and call('HEXISTS', tally_at(row), tally_field(row)) == 1

@@ -1,12 +1,12 @@
--- forget: what became of instants long ago goes, the oldest of a schedule that has very many, unique keys whose time is
--- over, and old entries of the audit, a portion a call.
+-- forget: deletes what is past its time, a portion a call: what became of old instants, the oldest firings of a schedule
+-- that has very many, unique keys that hold no more, and old entries of the audit.
 --
--- in:   limit · days: how long it is kept · most: so many of each schedule
---       audit_days or null: how long the audit is kept; for ever · now
--- out:  how many went
+-- in:   limit · days: how long firings are kept · most: so many of each schedule
+--       audit_days or null: how long the audit is kept; null: for ever · now
+-- out:  how many records were deleted
 -- uses: lib/schedule
 -- full: goes on
--- trap: the watermark, not this history, is what keeps an instant from firing again.
+-- trap: the watermark, not this history, keeps an instant from firing again.
 local MOST = 2000
 local now, budget, gone, seen = clock(given), math.min(given.limit, MOST), 0, {}
 

@@ -1,7 +1,7 @@
 -- get: jobs by id, live or finished.
 --
 -- in:   ids   list of at most a thousand job ids
--- out:  one JSON document a job; a missing one never was, or is past its retention
+-- out:  one JSON document a job; a missing one never existed, or is past its retention
 -- uses: lib/view
 local ids, rows = given.ids, {}
 for n, seen in ipairs(look_up(ids)) do

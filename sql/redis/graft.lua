@@ -1,10 +1,10 @@
--- graft: puts jobs between a running job and its children: these wait for them too.
+-- graft: puts jobs between a running job and its children: the children wait for these jobs too.
 --
 -- in:   id, lease  the running job, which is about to be completed together with this
 --       jobs       list of the ids of jobs that were just enqueued
 -- out:  id, if the lease still holds
 -- uses: lib/settle
--- trap: a child that was cancelled gets its edges all the same: it may be revived.
+-- trap: a cancelled child gets its edges all the same: it may be revived.
 if not is_settled(given) then return end
 local parent = read({given.id})[1]
 if not parent or parent[LEASE] ~= given.lease then return {{}} end

@@ -1,7 +1,7 @@
--- graph: the jobs of a workflow, or all that hang together with a job, and the edges between them.
+-- graph: the jobs of a workflow, or all jobs connected with a job, and the edges between them.
 --
 -- in:   workflow, job  one of them
---       limit so many jobs at the most, and ten times as many edges
+--       limit at most so many jobs, and ten times as many edges
 -- out:  nothing; then one JSON document a job; then parent, child, policy, outcome, name of each edge
 -- uses: lib/view
 local members, ids = {}, {}

@@ -3,8 +3,8 @@
 -- in:   ids    list of job ids
 -- out:  id of each that exists, live or finished
 -- uses: lib/store, lib/job
--- trap: nothing is kept from finishing: a parent that does before its child is linked is found finished by `link`. What
---       finishes may be gone by then, if it is not kept, or not for long: so how it ends is noted for those who hold it.
+-- trap: nothing is kept from finishing: if a parent finishes before its child is linked, `link` finds it finished. A parent
+--       that is not kept, or not for long, may be gone by then: so its end is noted for those who hold it.
 local jobs, ended = fetch(root .. 'job', given.ids), read_ended(given.ids)
 local rows = {}
 for n, id in ipairs(given.ids) do

@@ -1,10 +1,11 @@
--- join: a worker process registers, under an identity that it has drawn itself.
+-- join: registers a worker process under an identity that the process has drawn itself.
 --
 -- in:   worker · profile JSON text {name, host, pid, queues, started_at, info} · session boolean · now
--- out:  id, unless another worker has it; the leader is woken, to look after one more
+-- out:  id, unless another worker has it. Wakes the leader, which now has one more worker to watch
 -- uses: lib/worker
 -- full: goes on
--- trap: who asks again, as the answer was lost, is the same worker. A counter that was deleted would give numbers again.
+-- trap: a worker that asks again, because the answer was lost, is the same worker. If a counter was deleted, it would give
+--       out ids again: so it is set anew.
 local known = read_worker(given.worker)
 if known and known[PROFILE] ~= given.profile then return {{}} end
 local newest = 0

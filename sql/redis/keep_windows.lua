@@ -1,12 +1,13 @@
 -- keep_windows: unique keys of another store hold here until the same instant.
 --
--- in:   source  the other store's origin
---       windows list of {key, job, until}: the job's number there
+-- in:   source  the other store's store_id
+--       windows list of {key, job, until}: the job's id there
 --       now
 -- out:  key of each that holds here by this call
 -- uses: lib/store
--- trap: before the jobs, or others could be enqueued with their keys meanwhile: a job that is not here, and may never
---       be, has its number already, below zero as in restore. A key that holds here stays as it is.
+-- trap: call this before the jobs are copied, or others could enqueue with their keys meanwhile: a job that is not here
+--       yet, and may never come, has its id here already, below zero as in restore. A key that holds here already stays
+--       as it is.
 local now, copied, rows = clock(given), root .. 'copied:' .. given.source, {}
 table.sort(given.windows, function(a, b) return a.job < b.job end)
 for _, window in ipairs(given.windows) do

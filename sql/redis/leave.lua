@@ -1,4 +1,4 @@
--- leave: a worker process that holds no job any more unregisters.
+-- leave: unregisters a worker process that holds no job any more.
 --
 -- in:   worker
 -- out:  nothing

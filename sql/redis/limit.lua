@@ -1,8 +1,8 @@
--- limit: what a queue allows, as code declares it, or as somebody changes it while it runs.
+-- limit: sets what a queue allows, as code declares it, or as somebody changes it at run time.
 --
 -- in:   queue
---       declared JSON text of all that code says; or nothing. A field that it says anew wins over a change
---       changed  JSON text of the fields that are changed, null for one that is taken away; or nothing
+--       declared JSON text of all that code declares; or nothing. A field that is declared anew wins over a change
+--       changed  JSON text of the fields to change, null for one that is taken away; or nothing
 --       reset    boolean: forget all changes first
 -- out:  limits, as they are from the next claim on: JSON text, or null
 -- uses: lib/meant

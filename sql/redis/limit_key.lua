@@ -1,8 +1,8 @@
--- limit_key: one key of a queue is treated in another way than its others.
+-- limit_key: gives one key of a queue limits of its own.
 --
 -- in:   queue, key
---       limits JSON text of {concurrency, rate, weight}; or nothing: it is as the others are
--- out:  limits of the queue, as limit says it
+--       limits JSON text of {concurrency, rate, weight}; or nothing: treat it as the others
+-- out:  limits of the queue, as limit answers
 -- uses: lib/meant
 -- full: goes on
 local at = root .. 'key_limits:' .. given.queue

@@ -7,8 +7,8 @@
 --       keep, now   as for complete
 -- out:  nothing
 -- uses: lib/settle
--- trap: a parent may have finished: such edges are decided at once, as all others are. One that is neither live
---       nor kept ended as was noted for those who held it; if nothing was, it held a unique key, finished
+-- trap: a parent may have finished: such edges are decided at once, as all others are. A parent that is neither live
+--       nor kept ended as was noted for those who held it; if nothing was noted, it held a unique key, has finished
 --       since, and counts as completed.
 if not is_settled(given) then return end
 local children, parents, edges, first = {}, {}, {}, {}

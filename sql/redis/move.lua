@@ -1,12 +1,12 @@
--- move: jobs that wait go to another queue, or get another priority, and a new place there.
+-- move: gives waiting jobs another queue or another priority, and a new place there.
 --
 -- in:   ids      list of at most a thousand job ids
---       queue, priority  stay without
+--       queue, priority  unchanged if missing
 -- out:  id, state; a running one is left where it is, a missing one had finished or never existed
 -- uses: lib/place
 -- full: goes on
--- trap: a job that kept its position would lie below the floor of its new place, where no claim looks for a while.
---       Among themselves they keep their order. Who leaves an ordered queue gives up the permit of its key there.
+-- trap: a job that kept its position could lie below the floor of its new place, where claims seldom look.
+--       Moved jobs keep their order. A job that leaves an ordered queue gives up its key's permit there.
 local ids, rows, waiting = given.ids, {}, {}
 for n, job in ipairs(read(ids)) do
     if job then rows[#rows + 1] = {ids[n], job[STATE]} end

@@ -1,8 +1,8 @@
--- parents: what the parents of jobs have left for them.
+-- parents: what jobs can read of their parents: outcome and result.
 --
 -- in:   ids    list of job ids: the children
---       after  of the parents of one child, only those with a greater id, for the next page
---       limit  or none for all
+--       after  only parents with a greater id, for the next page of one child's parents
+--       limit  none for all
 -- out:  child_id, parent_id, name, outcome, task, result, policy; outcome is null while the parent has not finished
 -- uses: lib/store, lib/job
 local rows = {}

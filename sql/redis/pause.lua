@@ -1,4 +1,4 @@
--- pause: claim hands out nothing from this queue; what runs goes on.
+-- pause: claim hands out nothing from this queue; running jobs go on.
 --
 -- in:   queue · now
 -- out:  nothing

@@ -1,7 +1,7 @@
--- progress: keeps what running jobs report of themselves, for people and for their next attempt.
+-- progress: saves what running jobs report about themselves, for people and for their next attempt.
 --
 -- in:   jobs   list of {id, lease, progress}, in id order; progress {fraction, note, checkpoint}, each as JSON text
--- out:  id, lease, kept of those whose lease still holds; kept: always
+-- out:  id, lease, kept of those whose lease still holds; kept is always true
 -- uses: lib/store, lib/job
 -- full: goes on
 local ids, rows, seen, changed, changed_ids = {}, {}, {}, {}, {}

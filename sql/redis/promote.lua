@@ -3,7 +3,7 @@
 -- in:   limit · now
 -- out:  queue, count, null, null: how many became available in each queue; and in the row without a queue the
 --       seconds until the next job is due (0: more are due already; null: none is waiting), and until the next schedule
---       is (0 or less: one is, or has no next instant yet; null: there is none)
+--       is due (0 or less: one is due, or has no next instant yet; null: there is none)
 -- uses: lib/settle, lib/schedule
 -- walks: what is due, from its beginning
 -- full: goes on

@@ -1,14 +1,14 @@
--- prune: what is past its retention goes.
+-- prune: deletes what is past its retention.
 --
 -- in:   retention {state: seconds, or false for ever}; a state that is missing, or 0, is not kept
 --       now
---       deleted, passed  how far earlier runs came
---       limit  of no use here: a script looks at few at a time, and runs again
--- out:  0, 0, deleted: how many jobs went, {}
+--       deleted, passed  where earlier runs stopped
+--       limit  not used: a script looks at few jobs at a time, and runs again
+-- out:  0, 0, deleted: how many jobs were deleted, {}
 -- uses: lib/archive
 -- full: goes on
--- trap: what an unfinished child may still want to read stays. From now on completions know how long they are kept,
---       and most expire without us.
+-- trap: what an unfinished child may still want to read stays. The retention is noted: from now on jobs are stored with
+--       their time to live, and most expire without prune.
 local CHUNK = 500
 local now = clock(given)
 local deleted, passed = given.deleted or 0, given.passed or {}

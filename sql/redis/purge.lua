@@ -1,7 +1,7 @@
--- purge: finished jobs go now, whatever their retention.
+-- purge: deletes finished jobs now, whatever their retention.
 --
 -- in:   ids   list of at most a thousand job ids
--- out:  id, answer: 'purged', or 'wanted' of one whose result an unfinished child may still want to read; a missing
+-- out:  id, answer: 'purged', or 'wanted' for a job whose result an unfinished child may still read; a missing
 --       one has not finished, or never existed
 -- uses: lib/archive
 -- full: goes on

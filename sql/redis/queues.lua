@@ -1,12 +1,12 @@
--- queues: every queue that has jobs waiting, a worker, or a setting.
+-- queues: every queue that has waiting jobs, a worker, or a setting.
 --
 -- in:   nothing
 -- out:  queue, paused_at, workers, waits: whether it has jobs that could be claimed
---       limits, declared, changes (JSON text), running: how many are counted for the limits
+--       limits, declared, changes (JSON text), running: how many jobs count for the limits
 -- uses: lib/worker, lib/place
 local SAMPLE = 2000
 
--- Lines may be listed whose jobs were cancelled since.
+-- Counts only lines that have jobs: a line stays listed after its jobs were cancelled.
 local function waits_in(queue)
     local lines = {queue}
     for _, key in ipairs(call('ZRANGE', root .. 'keys:' .. queue, 0, SAMPLE - 1)) do

@@ -1,4 +1,4 @@
--- recall: what a claim took whose answer never came, because the connection broke.
+-- recall: the jobs of a claim whose answer never came, because the connection broke.
 --
 -- in:   worker · lease   the claim's
 -- out:  as claim

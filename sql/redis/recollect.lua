@@ -1,4 +1,4 @@
--- recollect: all that the store holds for a worker, who looks whether it knows of each.
+-- recollect: all jobs that the store holds for a worker; the worker checks that it knows each of them.
 --
 -- in:   worker
 -- out:  id, lease

@@ -1,4 +1,4 @@
--- record: what became of firings: their jobs are known now.
+-- record: notes what became of firings, once their jobs are known.
 --
 -- in:   firings list of {schedule, instant, job, outcome}
 -- out:  nothing

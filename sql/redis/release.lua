@@ -1,12 +1,13 @@
 -- release: hands jobs back without spending the attempt: at shutdown (now), for a snooze (later).
 --
--- in:   jobs   list of {id, lease, delay_seconds, unknown, unstarted}, in id order; unknown: nobody here knows its task,
---              and it stays as late as it is; unstarted: its attempt has not begun, and counts for no rate
+-- in:   jobs   list of {id, lease, delay_seconds, unknown, unstarted}, in id order; unknown: this worker does not know its
+--              task, and the job keeps the time since when it has been due; unstarted: its attempt has not begun, and counts
+--              for no rate
 --       keep, now   as for complete
 -- out:  id, lease, state; a missing one was lost to another owner
 -- uses: lib/settle, lib/limits
 -- full: goes on
--- trap: a job that was asked to cancel is cancelled instead of handed on.
+-- trap: a job that was asked to cancel is cancelled instead of released.
 if not is_settled(given) then return end
 local now = clock(given)
 local ids, rows, seen = {}, {}, {}

@@ -1,4 +1,4 @@
--- remember: the store notes its environment, as far as it has not done so before.
+-- remember: notes the store's environment, if none has been noted before.
 --
 -- in:   environment text, or nothing
 -- out:  nothing

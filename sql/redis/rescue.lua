@@ -1,18 +1,19 @@
--- rescue: the jobs of dead workers become available, or are discarded when they keep killing workers.
+-- rescue: makes the jobs of dead workers available, or discards them when they keep killing workers.
 --
 -- in:   patience_seconds  how long a worker must have been absent
---       silent  {worker: beat} of those that were seen to be silent for too long, as watch says it; or
+--       silent  {worker: beat} of workers that were silent for too long, with the beat that watch showed; or
 --               nothing: all that have sent no heartbeat for frozen_seconds by the store's clock
---       spared  list or nothing: the workers that may still come back, as a rescuer knows
+--       spared  list or nothing: the workers that may still come back, as the rescuer knows
 --       frozen_seconds
 --       max_rescues       · keep, now   as for complete
 -- out:  id, state, worker, task of each job taken from a dead worker; and one row without an id whose state is
 --       the number of other workers, as text
 -- uses: lib/settle, lib/worker, lib/identity
 -- full: goes on
--- trap: the second sighting counts, because a live worker that lost its connection is present again at once. After a
---       restart, or on a replica that has become the primary, nobody is: that is another run_id, and gives ten
---       seconds to those whose record does not name it, as they have not spoken since. An instant in the future is none: the clock was ahead.
+-- trap: only a second sighting counts, because a live worker that lost its connection is present again at once. After a
+--       restart, or on a replica that has become the primary, no worker is present: the run_id is another one then, and a
+--       worker whose record does not name it has ten seconds, as it has sent no heartbeat since. An instant in the future
+--       counts for nothing: the clock was ahead.
 local CHUNK, GRACE = 1000, 10 * 1000000
 if not is_settled(given) then return end
 local now = clock(given)
@@ -63,7 +64,7 @@ for _, entry in ipairs(read_workers()) do
             jobs[ids[n]] = job
             rows[#rows + 1] = {ids[n], nextly, id, read_body(ids[n])[TASK]}
         end
-        -- With more in its hands than one run takes, it stays listed, and dead.
+        -- A worker that holds more jobs than one run takes stays listed, and dead.
         if #ids < CHUNK then call('HDEL', root .. 'worker', id) end
     else
         alive = alive + 1

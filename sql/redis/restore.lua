@@ -1,16 +1,16 @@
--- restore: jobs of another store are here as they were there, with their edges; each once, however often it is asked.
+-- restore: brings jobs of another store with their state and edges; each once, however often it is called.
 --
--- in:   source    the other store's origin
+-- in:   source    the other store's store_id
 --       jobs      list of {id, state, task, queue, …, edges: list of {parent, policy, outcome, name}}, available ones in
---                 the order in which they are to be claimed; ids, cause and workflow are the source's numbers
+--                 the order in which they are to be claimed; ids, cause and workflow are the source's ids
 --       workflows list of {id, name, tags, created_at} of these jobs
 --       keep, now as for complete
 -- out:  id there, id here of each job that this call brought
 -- uses: lib/settle
 -- runs: link
--- trap: a number below zero is that of a job that is not here yet: the outcome of an edge is kept under it. A parent
---       whose edge is not decided must be here already: others would look stranded to the sweep. A unique key
---       that is held here answers with its holder, as in enqueue.
+-- trap: an id below zero belongs to a job that is not here yet: the outcome of an edge is kept under it. A parent
+--       whose edge is not decided must be here already: else the edge would look stranded to the sweep. For a unique key
+--       that is held here the holder counts, as in enqueue.
 if not is_settled(given) then return end
 local now = clock(given)
 local copied = root .. 'copied:' .. given.source
@@ -25,7 +25,7 @@ for _, flow in ipairs(given.workflows) do
     end
 end
 
--- What is new gets its numbers in the order in which it had them.
+-- New jobs get their ids here in the order of their ids there.
 local by_number, parents = {}, {}
 for _, row in ipairs(given.jobs) do by_number[#by_number + 1] = row end
 table.sort(by_number, function(a, b) return a.id < b.id end)
@@ -38,7 +38,7 @@ for _, row in ipairs(by_number) do
             for _, edge in ipairs(row.edges) do
                 if holder and not edge.outcome and tonumber(call('HGET', copied, edge.parent) or nil) == holder
                     and call('HEXISTS', root .. 'unique_next', row.unique_key) == 0 then
-                    holder = nil  -- it waits behind the one that has the key
+                    holder = nil  -- it waits behind the job that holds the key
                 end
             end
             if holder then row.number, row.held = holder, true end
@@ -123,7 +123,7 @@ write(ids, jobs)
 many('HSET', root .. 'body', bodies)
 many('ZADD', root .. 'live', live)
 
--- A parent knows that it has children: then it is kept for them.
+-- Notes in each parent that it has children: then it is kept for them.
 local parent_ids, changed_ids, changed = {}, {}, {}
 for _, parent in ipairs(families) do parent_ids[#parent_ids + 1] = parent end
 local living, ended = read(parent_ids), read_ended(parent_ids)

@@ -1,17 +1,18 @@
--- retry: waiting jobs run now, finished ones become available again with one attempt more if they had none left;
--- with a job come back the descendants that were cancelled because of it.
+-- retry: lets waiting jobs run now, and finished ones become available again, with one attempt more if they had none left;
+-- their descendants that were cancelled because of them come back too.
 --
 -- in:   ids    list of job ids
---       workflow all of its jobs too that were discarded or cancelled
+--       workflow also all of its jobs that were discarded or cancelled
 --       keep, now   as for complete
 -- out:  id, state of each that was asked for: 'available', or 'blocked' (it waits for parents), 'running', 'held' (its
---       unique key now belongs to another job); a missing one never was, or is past its retention; then nothing
+--       unique key now belongs to another job); a missing one never existed, or is past its retention; then nothing
 -- uses: lib/settle
 -- full: goes on
--- trap: what comes back waits for whichever of its parents have not finished. A descendant with another parent that
---       failed stays cancelled, now because of that one; a job that was asked for itself comes back anyway. A
---       unique key that was taken meanwhile must not fail the others: whose it is stays, with what is below it. Where
---       several have one key, the first takes it; should that one stay cancelled, then the next, in another round.
+-- trap: a job that comes back waits for those of its parents that have not finished. A descendant with another failed
+--       parent stays cancelled, now because of that parent; a job that was asked for itself comes back anyway. A
+--       unique key that was taken meanwhile must not fail the others: the job that lost it stays finished, and so do its
+--       descendants. Where several jobs have one key, the first takes it; if that one stays cancelled, the next one takes it
+--       in another round.
 if not is_settled(given) then return end
 local now = clock(given)
 
@@ -31,7 +32,7 @@ local function is_free(ended)
     return not key or call('HEXISTS', root .. 'unique', key) == 0
 end
 
--- Who may come back: those of *known* that have finished, and the descendants that were cancelled because of one.
+-- The jobs that may come back: those of *known* that have finished, and the descendants that were cancelled because of one.
 local function reach()
     local candidates, line, reached = {}, {}, {}
     for n, ended in ipairs(read_ended(known)) do
@@ -56,7 +57,7 @@ local function reach()
     return candidates
 end
 
--- Not one whose key is another's, which those that were asked for take first.
+-- Candidates that stay because another one takes their key; those that were asked for take keys first.
 local function beaten(candidates, order)
     local held, taken = {}, {}
     for _, first in ipairs({true, false}) do
@@ -71,7 +72,7 @@ local function beaten(candidates, order)
     return held
 end
 
--- Nor one whose other parents have failed, and will not come back; nor what is below it: {cause, its outcome}.
+-- Candidates that stay because another parent has failed and does not come back, and their descendants: {cause, its outcome}.
 local function spoiled(candidates, edges, held)
     local hopeless, doubtful, below = {}, {}, {}
     local function give_up(id, cause, outcome)

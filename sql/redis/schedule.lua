@@ -1,13 +1,13 @@
--- schedule: schedules are written, those that nobody has written since they were read.
+-- schedule: writes schedules, each only if nobody has written it since it was read.
 --
 -- in:   schedules list of {name, definition, owner, source, revision, moved, last_at, next_at, paused_at, paused_by,
---                 retired_at, problem}; revision: the one that was read, none for a new one; next_at is taken only where
---                 *moved*
+--                 retired_at, problem}; revision: the one that was read, none for a new one; next_at is used only where
+--                 *moved* is true
 --       now
--- out:  name of each that was written; another one is there already, is gone, or has a newer revision
+-- out:  name of each that was written; a missing one exists already, is gone, or has a newer revision
 -- uses: lib/schedule, lib/place
--- trap: last_at is the leader's and is only given with a new row. A next_at at or before it would fire backwards: then the
---       leader computes it.
+-- trap: the leader writes last_at; it is taken from here only for a new record. A next_at that is not after last_at would
+--       fire again: then the leader computes it.
 local now, names, rows, is_soon = clock(given), {}, {}, false
 for n, row in ipairs(given.schedules) do names[n] = row.name end
 local records = read_schedules(names)

@@ -4,7 +4,7 @@
 --       after  only names after it · limit · now
 -- out:  document JSON, null of each; then null, and the clock as text
 -- uses: lib/schedule
--- walks: the names in their order, which all come before ~
+-- walks: the names in their order; all of them come before ~
 local CHUNK, MOST = 200, 1000
 local rows, after, looked = {}, given.after, 0
 

@@ -1,4 +1,4 @@
--- store_id: the store's identity for copies, whatever its address is today.
+-- store_id: the store's identity for copies; its address may change.
 --
 -- in:   nothing
 -- out:  text: a name that no other namespace has

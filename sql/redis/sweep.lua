@@ -6,7 +6,7 @@
 -- uses: lib/settle, lib/worker
 -- full: goes on
 -- trap: orphans come from a worker that was taken for dead and claimed once more before it died. A claim in the
---       future was none: the clock was ahead.
+--       future counts as old: the clock was ahead.
 local SECOND, MINUTE = 1000000, 60 * 1000000
 if not is_settled(given) then return end
 local now = clock(given)

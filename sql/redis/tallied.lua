@@ -1,6 +1,6 @@
--- tallied: what was counted from one instant to another, in the order of time.
+-- tallied: what was counted in a span of time, in the order of time.
 --
--- in:   seconds 60 or 3600 · since, until microseconds since the epoch, the last one left out
+-- in:   seconds 60 or 3600 · since, until microseconds since the epoch, *until* itself left out
 --       queue only this one · limit
 -- out:  at in microseconds, seconds, worker, queue, task, figures (JSON text)
 -- uses: lib/tally

@@ -1,4 +1,4 @@
--- tally: what a process has counted is noted, a row a queue and task and minute; said again, it is the same.
+-- tally: notes what a process has counted, a row for each queue, task and minute; repeating it changes nothing.
 --
 -- in:   rows list of {at, seconds, worker, queue, task, figures}: instants are microseconds since the epoch, figures JSON text
 -- out:  no rows

@@ -1,11 +1,11 @@
 -- throughput: what has finished lately, and how long that took.
 --
--- in:   seconds look back so far · limit at so many jobs at the most
+-- in:   seconds look back so far · limit at most so many jobs
 -- out:  state, count, waited p50, p99 in seconds from due to claimed, ran p50, p99 from claimed to finished
 -- uses: lib/store, lib/job
 -- walks: what ended, from its end
--- trap: a job that ended while it waited for its next attempt has kept its last claim: only one that
---       ended in a worker's hands has a lease.
+-- trap: a job that ended while it waited for its next attempt has kept its last claim: only a job that
+--       ended at a worker has a lease.
 local function percentile(values, share)
     if #values == 0 then return null end
     local place = 1 + (#values - 1) * share

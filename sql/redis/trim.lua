@@ -1,7 +1,7 @@
--- trim: workflows go whose jobs have all gone, a portion a call; edges went with their jobs.
+-- trim: deletes workflows whose jobs are all gone, a portion a call; edges are deleted together with their jobs.
 --
--- in:   child, parent, workflow  of no use here: what is looked at is taken off a list
---       limit  how many workflows are looked at
+-- in:   child, parent, workflow  not used: what is looked at is taken off a list
+--       limit  how many workflows to look at
 -- out:  child, parent, workflow: null where nothing is left to look at
 -- uses: lib/store
 local emptied = call('SPOP', root .. 'emptied', given.limit)

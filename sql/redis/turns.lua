@@ -1,7 +1,7 @@
--- turns: which of these queues are served by claim_in_turn, as they have limits; and which have a lowest share.
+-- turns: which of these queues claim_in_turn must serve, because they have limits; and which have a lowest share.
 --
 -- in:   queues list
--- out:  name, limited, lowest_share: a part of one, or null; no row of a queue that has neither
+-- out:  name, limited, lowest_share: a fraction of one, or null; no row for a queue that has neither
 -- uses: lib/meant
 local rows = {}
 for _, queue in ipairs(given.queues) do

@@ -1,4 +1,4 @@
--- unschedule: schedules go, with what became of their instants; jobs that they have made stay.
+-- unschedule: deletes schedules and the history of their instants; jobs that they have made stay.
 --
 -- in:   names list
 -- out:  name of each that was there

@@ -1,9 +1,9 @@
--- usage: how much of what a queue allows is used, and which of its keys have most jobs.
+-- usage: how much of a queue's limits is used, and which of its keys have most jobs.
 --
--- in:   queue · most: so many keys · look: of so many keys that wait · now
--- out:  key, how many of it wait, how many run, how many began within the time of its rate or null, what is different for
---       it (JSON text) or null, exact. At last a row with a null instead of a key, null, the same of the queue, null,
---       exact: false when there are more keys than were looked at, or more running jobs
+-- in:   queue · most: answer so many keys · look: look at so many waiting keys · now
+-- out:  key, how many of its jobs wait, how many run, how many began within the time of its rate or null, its own limits
+--       (JSON text) or null, exact. At last a row for the queue, with null instead of a key: null, its running jobs, its
+--       starts, null, exact: false when there are more keys than were looked at, or more running jobs
 -- uses: lib/limits
 local LOOK, RUNNING = 2000, 2000
 local queue, now = given.queue, clock(given)
@@ -21,7 +21,7 @@ local function waits_in(line)
     return count
 end
 
--- Of very many that run a part.
+-- When very many run, a random part of them.
 local permits = root .. 'permits:' .. queue
 local runs, total = {}, call('SCARD', permits)
 for _, job in ipairs(read(numbers(call('SRANDMEMBER', permits, RUNNING)))) do

@@ -1,4 +1,4 @@
--- version: the schema there is: there are no tables to make, and none to migrate.
+-- version: always the same: Redis has no tables to make, and none to migrate.
 --
 -- in:   nothing
 -- out:  version

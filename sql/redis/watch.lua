@@ -2,7 +2,7 @@
 --
 -- in:   nothing
 -- out:  id · beat: text that changes with each sign of life · well: its session, if it has one, is there, and
---       nobody has suspected it · back: its last sign of life came from a session under this run of the server
+--       nobody has suspected it · back: its last heartbeat came from a session of the server's present run
 -- uses: lib/worker
 local rows, run = {}, run_id()
 for n, entry in ipairs(read_workers()) do

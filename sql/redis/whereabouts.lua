@@ -1,9 +1,9 @@
--- whereabouts: whose environment the store remembers being.
+-- whereabouts: the environment that the store has noted.
 --
 -- in:   worker, or nothing: who asks
--- out:  a JSON document {store_id, noted, environment, place, beats, server}; noted is null where nothing is remembered
---       yet, beats how many heartbeats of *worker* the store has; null for a worker that it does not know; server
---       is another text after each start of the server
+-- out:  a JSON document {store_id, noted, environment, place, beats, server}; noted is null where nothing has been noted
+--       yet; beats is how many heartbeats of *worker* the store has, null for a worker that it does not know; server
+--       is a text that differs after each start of the server
 -- uses: lib/worker, lib/home, lib/identity
 -- full: goes on
 local worker = read_worker(given.worker)

@@ -1,9 +1,9 @@
--- why: all that decides when a job runs.
+-- why: everything that decides when a job runs.
 --
 -- in:   id · now
 -- out:  one JSON document: job, now, the parents it waits for (five of them, running ones first), paused_at of its
---       queue, bounds: its limits and how much of them is used, the workers that serve it, its own worker, and how many jobs are ahead of it (up to 1,000); no row
---       when there is no such job
+--       queue, bounds: its limits and how much of them is used, the workers that serve it, its own worker, and how many
+--       jobs are ahead of it (up to 1,000); no row when there is no such job
 -- uses: lib/view, lib/worker, lib/place, lib/limits
 local AHEAD = 1000
 local seen = look_up({given.id})[1]

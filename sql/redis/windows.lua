@@ -1,10 +1,10 @@
--- windows: unique keys that hold until an instant, a page of them, in the order of these instants.
+-- windows: unique keys that hold until an instant, one page, in the order of these instants.
 --
--- in:   last_key, last_at: the last one of the page before, and its instant · limit · now
+-- in:   last_key, last_at: the last key of the page before, and its instant · limit · now
 -- out:  key, job, until
 -- uses: lib/store
--- trap: the last one may hold until another instant by now, or be gone, with all that were before it: then what
---       holds until the same instant is told again, rather than passed over.
+-- trap: the last key may hold until another instant by now, or be gone together with all before it: then keys that
+--       hold until the same instant are answered again, rather than skipped.
 local MOST = 2000
 local at, rows = root .. 'recent_until', {}
 local first = call('ZCOUNT', at, '-inf', clock(given))

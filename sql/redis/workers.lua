@@ -1,7 +1,7 @@
 -- workers: the processes that are present.
 --
 -- in:   nothing
--- out:  one JSON document a worker: its record, and leads: it is the leader
+-- out:  one JSON document a worker: its record, and leads: whether it is the leader
 -- uses: lib/worker
 local now, leads, rows = clock(given), {}, {}
 for _, packed in ipairs(call('HVALS', root .. 'leader')) do

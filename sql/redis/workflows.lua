@@ -1,8 +1,8 @@
--- workflows: the graphs that were given a name, the newest first, with how many of their jobs are in which state.
+-- workflows: the workflows, the newest first, with how many of their jobs are in which state.
 --
 -- in:   id, before  only this one · only ids below it, for the next page
 --       name, tag · limit
---       look        so many jobs of each are counted at the most
+--       look        count at most so many jobs of each
 -- out:  one JSON document a workflow: id, name, tags, created_at, states
 -- uses: lib/view
 -- walks: their ids, from the end
@@ -47,7 +47,7 @@ while #rows < given.limit do
     end
     if given.id then break end
     before = ids[#ids]
-    -- Counting is the long part: one run counts the jobs of one page.
+    -- Counting takes longest: one run counts the jobs of one page.
     if #rows < given.limit and #ids == CHUNK then return {rows}, {before = before, limit = given.limit - #rows} end
 end
 return {rows}

@@ -5,7 +5,7 @@
 -- out:  stranded, orphaned: how many of each
 -- then: parts/settle, parts/archive
 -- trap: orphans come from a worker that was taken for dead and claimed once more before it died. A claim in the
---       future was none: the clock was ahead.
+--       future counts as old: the clock was ahead.
 SELECT json_group_array(id) AS ":late"
 FROM (
     SELECT j.id

@@ -1,13 +1,13 @@
--- archive: jobs end: from the live records to what is kept of them, for the time of their state's retention.
+-- archive: ends jobs: moves them from the live records to ended ones, which stay for the retention of their state.
 --
 -- in:   ids, their records as they are, and endings {state, reason, cause, result}, all in the same order · now
 --       keep    list of the states whose jobs are kept
 -- out:  functions; in `settling`, what their children still have to learn
 -- uses: lib/place
--- trap: what expires by itself has nothing that would be left behind: no edges, no workflow. The others are
---       pruned. The first write frees memory: then Redis lets the others pass although memory is full. A
---       job that is not to be kept is kept all the same if it completed and a child has not finished, which may
---       want its result. Prune knows when not.
+-- trap: only a job without edges and workflow expires by itself, as nothing would be left behind. The others are
+--       pruned. The first write frees memory: then Redis accepts the other writes although memory is full. A completed
+--       job whose state is not kept is kept all the same while it has an unfinished child, which may want its result;
+--       prune deletes it later.
 local function forget(id, job)
     if job[WORKFLOW] then
         local members = root .. 'members:' .. text(job[WORKFLOW])
@@ -34,7 +34,7 @@ local function is_wanted(id)
     return false
 end
 
--- Of *job* nothing is left; of one that has expired by itself, false, nothing but its *state*'s order.
+-- Deletes all that is left of *job*; of one that has expired by itself (false), its entries in the order of its *state*.
 local function erase(id, job, state)
     state = state or job[STATE]
     call('UNLINK', root .. 'ended:' .. text(id))
@@ -46,8 +46,8 @@ local function erase(id, job, state)
     end
 end
 
--- Keys that their holders, ended now, no longer hold. Who waited behind one is alone with its key. The second place is
--- asked again for each key: both jobs of one may end in this call.
+-- Frees unique keys whose holders have ended. A job that waited behind one has the key alone now. The second place is
+-- read again for each key: both jobs of one key may end in this call.
 local function let_go(keys, ids)
     local free = {}
     for n, second in ipairs(fetch(root .. 'unique_next', keys)) do

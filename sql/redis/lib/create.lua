@@ -1,4 +1,4 @@
--- create: jobs come into being.
+-- create: writes new jobs into the store.
 --
 -- in:   rows in the order of their ids, as for enqueue · ids · notify · now
 -- out:  a function

@@ -1,10 +1,10 @@
--- filter: which jobs are meant.
+-- filter: which jobs a filter matches.
 --
 -- in:   given: states  list: only jobs in one of these · queue, task, tag, key, error, workflow, args, older_seconds,
 --       newer_seconds, running_seconds, now  as choose is given them
--- out:  functions: whether a job is meant, and whether there is room to look at more; where its ids are
+-- out:  functions: whether a job matches, and whether there is room to look at more; where the ids are
 -- uses: lib/look
--- trap: arguments and errors are decoded where a filter asks for them, and nowhere else: they may be large, so that a
+-- trap: arguments and errors are decoded only when a filter asks for them: they may be large, so a
 --       script looks at no more than a million bytes of them.
 local function filter_of(given)
     local BYTES = 1000000

@@ -1,8 +1,8 @@
--- frame: what stands around a verb: what it is given comes in, its answer goes out.
+-- frame: the code around a verb: reads what the verb is given, and sends its answer.
 --
 -- in:   ARGV[1] what the verb is given · ARGV[3] anything: the caller does not read the answer
--- out:  more: an earlier graph, or this one, has left something over: `proceed`; the rows of each statement, none when
---       that had to come first, and the verb be asked again; and with what to ask it again for the rest
+-- out:  more: an earlier graph, or this one, has left something over: call `proceed`; the rows of each statement, none when
+--       that had to come first, and the verb must be called again; and what to call it with again for the rest
 local function verb(given)
     --[[ its file ]]
 end

@@ -1,11 +1,11 @@
--- hand_out: jobs leave their lines for a worker's hands.
+-- hand_out: moves jobs from their lines to a worker.
 --
 -- in:   line, as lib/place names it · ids · given, what a claim is given · now
 -- out:  functions
 -- uses: lib/place, lib/claimed
 local WHOLE_LINE = {{priority = -32769, position = 0, below = 32768}}
 
--- The first up to *limit* of a line, from its floors upwards; what is empty is forgotten.
+-- The first jobs of a line, up to *limit*, from its floors upwards; forgets priorities that have no jobs.
 local function first_of(line, limit, floors)
     local ids, priorities = {}, root .. 'priorities:' .. line
     for _, floor in ipairs(floors or WHOLE_LINE) do
@@ -24,7 +24,7 @@ local function first_of(line, limit, floors)
     return ids
 end
 
--- They run; their records say so.
+-- Makes the jobs running, in their records too.
 local function hand_out(given, ids, now, permit)
     local jobs, running, records = read(ids), {}, {}
     for n, id in ipairs(ids) do

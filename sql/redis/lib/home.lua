@@ -1,9 +1,9 @@
--- home: what this store is called, and whose environment it is.
+-- home: the store's identity, and its environment.
 --
 -- in:   nothing
 -- out:  functions
 -- uses: lib/store
--- trap: nothing about a Redis outlives its restart and tells one from its copy: the environment alone does.
+-- trap: only the environment tells a Redis from its copy: nothing else that would tell them apart outlives a restart.
 local function fresh_name()
     local time = call('TIME')
     return 'redis ' .. KEYS[1] .. ' ' .. text(time[1] * 1000000 + time[2])

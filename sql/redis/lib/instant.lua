@@ -1,4 +1,4 @@
--- instant: instants as JSON readers know them.
+-- instant: instants in the form that JSON readers expect.
 --
 -- in:   microseconds since the epoch
 -- out:  functions
@@ -23,7 +23,7 @@ local function iso(instant)
                          instant - seconds * 1000000)
 end
 
--- Why a job ends that has expired.
+-- The reason with which an expired job ends.
 local function expired(job) return 'expired: no attempt was to begin after ' .. iso(job[EXPIRES_AT]) end
 
 -- A JSON object's text without its braces.
@@ -37,7 +37,7 @@ local function joined(parts)
     return '{' .. table.concat(texts, ',') .. '}'
 end
 
--- *error*, the text of an object, with whose and when it was.
+-- *error*, the text of an object, with its attempt, its instant and its worker.
 local function error_text(error, job, now)
     return joined({inside(error), '"attempt":' .. text(job[ATTEMPT]), '"at":"' .. iso(now) .. '"',
                    '"worker":' .. (job[WORKER] and text(job[WORKER]) or 'null')})

@@ -13,7 +13,7 @@ local EXPIRES_AT, UNKEPT, PERMIT = 23, 24, 25
 local TASK, ARGS, TIMEOUT, METADATA, TAGS, ENQUEUED_AT = 1, 2, 3, 4, 5, 6
 local ENDED_JOB, ENDED_BODY, FINISHED_AT, RESULT, CAUSE = 1, 2, 3, 4, 5
 
--- Live jobs in the order of their ids, false for one that is not live.
+-- Live jobs in the order of the ids, false for one that is not live.
 local function read(ids)
     local jobs = fetch(root .. 'job', ids)
     for n = 1, #ids do jobs[n] = jobs[n] and cmsgpack.unpack(jobs[n]) end
@@ -32,7 +32,7 @@ local function read_body(id)
     return cmsgpack.unpack(call('HGET', root .. 'body', id))
 end
 
--- Finished jobs in the order of their ids, false for one that is not, or no longer, there.
+-- Finished jobs in the order of the ids, false for one that has not finished, or is gone.
 local function read_ended(ids)
     local found = {}
     for first = 1, #ids, SLICE do
@@ -47,7 +47,7 @@ local function read_ended(ids)
     return found
 end
 
--- How a parent ends stays known to those who have looked at it, and are about to add a child.
+-- Notes how a parent ended, for those who have looked at it and are about to add a child.
 local HELD_SECONDS = 3600
 
 local function note_held(id, state)
@@ -62,7 +62,7 @@ end
 
 local ERRORS_KEPT = 10
 
--- One more error, as JSON text; beyond the limit the oldest is forgotten.
+-- Adds one more error, as JSON text; beyond the limit the oldest is forgotten.
 local function remember(job, error)
     local errors = job[ERRORS] or {}
     if #errors >= ERRORS_KEPT then table.remove(errors, 1) end

@@ -3,8 +3,8 @@
 -- in:   queue · key, '' for jobs without one · now
 -- out:  functions
 -- uses: lib/place
--- trap: a start is one member of a sorted set by its instant, named after the job and its lease, so that it can be given
---       back. What is older than the period is forgotten when the next one comes, and by itself.
+-- trap: a start is one member of a sorted set by instant, named after the job and its lease, so that it can be given
+--       back. Starts older than the period are deleted when the next one comes; the set also expires by itself.
 local ENDLESS = 1000000
 
 local function limits_of(queue)
@@ -12,7 +12,7 @@ local function limits_of(queue)
     return said and cjson.decode(said)
 end
 
--- What one key may do: {most, rate, per in microseconds, weight}.
+-- The limits of one key: {most, rate, per in microseconds, weight}.
 local function own_limits(queue, key, limits, excepted)
     limits = limits or {}
     local said = excepted and call('HGET', root .. 'key_limits:' .. queue, key)
@@ -24,7 +24,7 @@ end
 
 local function starts_in(scope) return root .. 'starts:' .. scope end
 
--- What is further ahead was noted by a clock that was wrong, and counts for nothing.
+-- A start further in the future was noted by a wrong clock, and does not count.
 local AHEAD = 1000000
 
 local function starts_left(scope, rate, per, now)
@@ -51,5 +51,5 @@ end
 
 local function start_of(id, lease) return text(id) .. ':' .. text(lease) end
 
--- The name of a key's line, and of what is counted for it.
+-- The name of a key's line, under which its starts and permits are counted too.
 local function line_of_key(queue, key) return line_of(queue, key ~= '' and key) end

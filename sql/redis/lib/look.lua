@@ -1,4 +1,4 @@
--- look: jobs as they are looked through, live or finished, with what they were given.
+-- look: reads jobs to be filtered, live or finished, with their bodies.
 --
 -- in:   ids · names of sorted sets of ids
 -- out:  functions

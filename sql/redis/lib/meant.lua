@@ -1,4 +1,4 @@
--- meant: what is declared of a queue, and changed, comes to.
+-- meant: combines what is declared for a queue with what was changed.
 --
 -- in:   queue
 -- out:  a function; limits, as JSON text, or null
@@ -19,7 +19,7 @@ local function meant_of(queue)
     return meant
 end
 
--- A lowest share is no limit, and leaves the queue to the plain claim.
+-- A lowest share is no limit: the plain claim goes on serving the queue.
 local function settle_limits(queue)
     local meant = meant_of(queue)
     local all = next(meant) ~= nil and cjson.encode(meant)

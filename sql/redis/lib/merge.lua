@@ -1,4 +1,4 @@
--- merge: lists in the texts of two JSON objects become one, without decoding them: numbers stay as they are written.
+-- merge: joins lists in the texts of two JSON objects, without decoding them: numbers stay as they are written.
 --
 -- in:   the texts · names of members
 -- out:  a function
@@ -30,7 +30,7 @@ local function value_end(json, at)
     end
 end
 
--- From where to where in the text the value of the member *name* is.
+-- Where the value of the member *name* begins and ends in the text.
 local function member(json, name)
     local at = 2
     while true do
@@ -49,7 +49,7 @@ local function list_at(json, name)
     if first and json:sub(first, first) == '[' then return json:sub(first + 1, last - 1):match('^%s*(.-)%s*$') end
 end
 
--- *newer*, with the lists *names* of *older* in front of its own.
+-- *newer*, with the lists *names* of *older* put in front of its own.
 local function merge(older, newer, names)
     for _, name in ipairs(names) do
         local before, after = list_at(older, name), list_at(newer, name) or ''

@@ -1,13 +1,13 @@
--- place: jobs take their places, and leave them: in a queue's order, among what is due later, among what
--- waits for parents, among what a worker runs.
+-- place: puts jobs into their places, and takes them out: the order of a queue, what is due later, what
+-- waits for parents, what a worker runs.
 --
 -- in:   ids, and their records in the same order, as they are now
 -- out:  functions
 -- uses: lib/store, lib/job
--- trap: jobs of a key have a line of their own, named QUEUE KEY, as no queue's name has a blank. What runs under a permit is
---       counted where it enters and leaves. A position is taken anew each time a job becomes available. A sorted set per queue and priority, as
---       both in one score would leave too few bits for the positions. Most jobs of a batch have the same place:
---       its name is made once, as names cost more than all else here.
+-- trap: the jobs of a key have a line of their own, named QUEUE KEY: no queue's name contains a blank. A job with a permit
+--       is counted when it begins to run and when it stops. A position is taken anew each time a job becomes available.
+--       One sorted set for each queue and priority: both in one score would leave too few bits for the positions. Most jobs
+--       of a batch have the same place: its name is made once, as names cost more than all else here.
 local SOON = 30 * 1000000
 
 local function order(line, priority) return root .. 'queue:' .. text(priority) .. ':' .. line end
@@ -39,7 +39,7 @@ local function places_of(ids, jobs, score)
     return places
 end
 
--- Says, as a set, which queues have new work, and '@' if something is due soon.
+-- Enters jobs; returns, as a set, the queues that have new work, and '@' if something is due soon.
 local function enter(ids, jobs, now)
     if #ids == 0 then return {} end
     local topics, seen_line, seen_priority = {}, nil, nil
@@ -67,7 +67,7 @@ local function enter(ids, jobs, now)
     return topics
 end
 
--- Before their records change.
+-- Call this before the records of the jobs change.
 local function leave(ids, jobs)
     for at, arguments in pairs(places_of(ids, jobs)) do many('ZREM', at, arguments) end
     for n, job in ipairs(jobs) do

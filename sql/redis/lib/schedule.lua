@@ -3,12 +3,12 @@
 -- in:   names
 -- out:  functions
 -- uses: lib/store, lib/instant
--- trap: what was declared is the text of a JSON object, which no script reads; the rest changes, and is beside it. A field
---       that has no value is false. What is due is ordered by instant: 0 for one that has still to be computed.
+-- trap: what was declared is the text of a JSON object, which no script decodes; what changes is kept beside it. A field
+--       without a value is false. Schedules are ordered by the instant when they are due: 0 if it must still be computed.
 local DEFINITION, OWNER, SOURCE, REVISION, LAST_AT, NEXT_AT = 1, 2, 3, 4, 5, 6
 local PAUSED_AT, PAUSED_BY, RETIRED_AT, PROBLEM, CREATED_AT = 7, 8, 9, 10, 11
 
--- In the order of the names, false for one that there is not.
+-- Schedules in the order of the names, false for one that does not exist.
 local function read_schedules(names)
     local found = fetch(root .. 'schedule', names)
     for n = 1, #names do found[n] = found[n] and cmsgpack.unpack(found[n]) end

@@ -3,12 +3,12 @@
 -- in:   the list `settling` of {parent, state, the last child that was settled, keep} · now
 -- out:  functions; the queues with new work, as a set, '@' for what is due soon
 -- uses: lib/archive
--- trap: an edge is decided once, and what several parents take off one child is summed first. A graph may be
---       large: a script settles so many children and no more. What is left over stays in the list, and whoever
+-- trap: an edge is decided once, and what several parents take off the count of one child is summed first. A graph may be
+--       large: a script settles a limited number of children. The rest stays in the list, and whoever
 --       changes a graph next goes on with it before anything else.
 local BUDGET, WHOLE = 1000, 2 ^ 40
 
--- The next edges to decide, as {child = {{parent, state}, …}}, and which states of spoiled jobs are kept.
+-- The next edges to decide, as {child = {{parent, state}, …}}, and which states of cancelled children are kept.
 local function next_edges(budget)
     local edges, keep = {}, nil
     while budget > 0 do
@@ -36,7 +36,7 @@ local function next_edges(budget)
     return edges, keep, budget
 end
 
--- Decides the edges of one child: how many were open, and the first parent that spoils it.
+-- Decides the edges of one child: returns how many were open, and the first parent that makes it be cancelled.
 local function decide(child, parents)
     local at, names, arguments = root .. 'parents:' .. text(child), {}, {}
     local decided, spoiled_by, spoiled_state = 0, nil, nil
@@ -98,7 +98,7 @@ local function settle(now, expires, budget)
     return topics
 end
 
--- Nothing is left of an earlier call: only then the graph may be looked at, or changed.
+-- Is nothing left of an earlier call? Only then the graph may be looked at, or changed.
 local function is_settled(given)
     if call('EXISTS', root .. 'settling') == 0 then return true end
     settle(clock(given), not given.now, given.once and WHOLE)

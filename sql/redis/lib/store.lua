@@ -1,4 +1,4 @@
--- store: where things are, what time it is, and which sleepers to wake.
+-- store: names of keys, the time, and waking sleepers.
 --
 -- in:   KEYS[1] the namespace in braces, the hash tag of all its keys · ARGV[2] what its channels begin with
 -- out:  functions
@@ -19,7 +19,7 @@ end
 
 local function micro(seconds) return math.floor(seconds * 1000000 + 0.5) end
 
--- One command for many arguments. Pairs stay together, as SLICE is even.
+-- Sends many arguments in slices of one command each. Pairs stay together, as SLICE is even.
 local function many(command, at, arguments)
     for first = 1, #arguments, SLICE do
         call(command, at, unpack(arguments, first, math.min(first + SLICE - 1, #arguments)))
@@ -37,7 +37,7 @@ local function fetch(at, fields)
     return values
 end
 
--- For what must go on although memory is full: after a write that takes none, Redis lets the others pass.
+-- For verbs that must go on although memory is full: after a write that takes no memory, Redis accepts the others.
 local function even_if_full() call('UNLINK', root .. 'nothing') end
 
 -- Publishes only if somebody has declared that it sleeps on this topic.

@@ -25,16 +25,16 @@ end
 
 local function profile_of(worker) return cjson.decode(worker[PROFILE]) end
 
--- What a worker has been asked before, as it says itself: its record may be gone.
+-- What the worker had been asked, as its profile says: the record may be gone.
 local function asked_in(profile)
     local asked = (cjson.decode(profile).info or {}).asked
     return asked ~= null and asked or false
 end
 
--- Which sign of life of its worker a profile belongs to; nil if it does not say.
+-- Which heartbeat of its worker a profile belongs to; nil if it does not say.
 local function beats_in(profile) return (cjson.decode(profile).info or {}).beats end
 
--- A sign of life. SERVER: the run of the server under which its session lived, if it had one.
+-- Writes a heartbeat. SERVER: the run of the server under which its session lived, if it had one.
 local function speaks(id, given)
     local worker = read_worker(id) or {[ASKED] = asked_in(given.profile)}
     worker[PROFILE] = given.profile

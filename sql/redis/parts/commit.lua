@@ -3,13 +3,13 @@
 -- in:   operations list of {name, what it is given, how many rows it has answered, or their text, if it could be asked before}
 --       holders  {key: id, or false for nobody}: what the operations rest on · leases list of {id, lease} · states list of
 --                {id, state}
---       once     boolean: we are asked once and not again, whatever an earlier graph left over
+--       once     boolean: called once and not again, whatever an earlier graph has left over
 --       now
--- out:  true; false when something they rest on has changed meanwhile: then nothing was done
+-- out:  true; false when something that they rest on has changed meanwhile: then nothing was done
 -- uses: lib/settle
 -- runs: begin, enqueue, enqueue_unique, enqueue_once, link, graft, complete, advance, fired, record, cancel, audit
--- trap: what a pipeline carries out has perhaps begun already, and Redis undoes nothing: there the job is written even if
---       memory has become full since `prepare` took its number. That refuses, and so does everybody else.
+-- trap: a pipeline may have begun to carry out the transaction, and Redis undoes nothing: there the job is written even
+--       if memory has become full since `prepare` drew its id. Only `prepare` refuses then, as all other verbs do.
 local verbs = {begin = begin, enqueue = enqueue, enqueue_unique = enqueue_unique, enqueue_once = enqueue_once,
                link = link, graft = graft, complete = complete,
                advance = advance, fired = fired, record = record, cancel = cancel, audit = audit}

@@ -1,12 +1,12 @@
--- prepare: what must be known before several operations are carried out as one: numbers for their jobs, who holds
+-- prepare: what must be known before several operations are carried out as one: ids for their jobs, who holds
 -- the unique keys, whether leases hold.
 --
--- in:   count  so many numbers are wanted
+-- in:   count  how many ids to draw
 --       keys   list of unique keys · leases list of {id, lease} · ids list of jobs
--- out:  the first number; then key, id of each that is held; then id, lease of each that holds; then id, state of each job
+-- out:  the first id; then key, id of each that is held; then id, lease of each that holds; then id, state of each job
 --       that has not ended
 -- uses: lib/store, lib/job
--- trap: a number that is taken and not used leaves a gap, no more.
+-- trap: an id that is drawn and not used leaves a gap, which does no harm.
 local first = given.count > 0 and call('INCRBY', root .. 'id', given.count) - given.count + 1 or null
 local held, holds, ids, states = {}, {}, {}, {}
 for n, holder in ipairs(fetch(root .. 'unique', given.keys)) do

@@ -1,4 +1,4 @@
--- present: how many sessions are this worker's life: one, or something is wrong.
+-- present: how many sessions show this worker's presence: it must be one.
 --
 -- in:   worker
 -- out:  how many are subscribed to the worker's channel

@@ -4,8 +4,8 @@
 -- out:  nothing
 -- uses: lib/store
 -- full: goes on
--- trap: a sleeper that died costs notifications that nobody hears, until its time has run out. Subscribe
---       first; look for work once more after this, and then trust the notification.
+-- trap: if a sleeper dies, notifications go to nobody until its time has run out. Subscribe
+--       first; look for work once more after this, and only then trust the notification.
 for _, topic in ipairs(given.topics) do
     local at = root .. 'asleep:' .. topic
     call('SADD', at, given.session)

@@ -1,4 +1,4 @@
--- unsubscribe: awake again, and no need to be notified.
+-- unsubscribe: this session is awake again, and need not be notified.
 --
 -- in:   topics list · session who slept
 -- out:  nothing
