@@ -23,8 +23,7 @@ SETTINGS: Mapping[str, Any] = {
     "socket_timeout": 25,
     "protocol": 2,
 }
-# Options of a URL that others share, which we set ourselves: notifications need RESP2 here, and
-# scripts answer bytes.
+# Options of a shared URL that we override: notifications need RESP2 here, and scripts answer bytes.
 _OURS = ("protocol", "decode_responses", "encoding", "encoding_errors")
 _PORT = 6379
 
@@ -49,7 +48,7 @@ def read(url: str) -> Address:
     """Return the address that *url* names. Raises PgqueueError, InvalidUrl.
 
     ``redis://``, ``rediss://``, ``valkey://``, ``unix://``; ``redis+cluster://one:7000,two:7000``;
-    ``?evictions=allowed``; all else of the query is redis-py's.
+    ``?evictions=allowed``; redis-py reads all other options of the query.
     """
     try:
         parts = urlsplit(url)
@@ -81,7 +80,8 @@ def read(url: str) -> Address:
 
 
 def _has_a_port(seed: str) -> bool:
-    """Is the port of *seed* a number? If not, it may be a part of a password that has a colon."""
+    """Is the port of *seed* a number? If not, it may be part of a password that contains a
+    colon."""
     try:
         return urlsplit(seed).port != 0
     except ValueError:
@@ -89,7 +89,7 @@ def _has_a_port(seed: str) -> bool:
 
 
 def blocking_pool(address: Address, node: str, size: int) -> redis.ConnectionPool:
-    """Return a pool of *size* connections to *node*; whoever wants another one waits."""
+    """Return a pool of *size* connections to *node*; a caller that finds none free waits."""
     return redis.BlockingConnectionPool.from_url(
         node, max_connections=size, timeout=30, retry=Retry(NoBackoff(), 0), **address.settings
     )
@@ -146,4 +146,4 @@ def _primary(seed: str, slots: Iterable[Sequence[Any]], key: str) -> str:
             host = host or parts.hostname or "localhost"
             host = f"[{host}]" if ":" in host else host
             return urlunsplit(parts._replace(netloc=f"{user}{at}{host}:{port or _PORT}"))
-    raise StoreUnavailable(f"the Redis cluster has nobody for slot {slot}, that of {key}")
+    raise StoreUnavailable(f"no node of the Redis cluster serves slot {slot}, that of {key}")

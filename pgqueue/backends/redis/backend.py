@@ -164,7 +164,8 @@ class RedisBackend:
         raise AssertionError
 
     def worker_connection(self, *, durable: bool = True) -> RedisWorkerConnection:
-        """Return a worker's connection; the server's `appendfsync`, not *durable*, decides."""
+        """Return a worker's connection; durability is up to the server's `appendfsync`, not
+        *durable*."""
         return RedisWorkerConnection(partial(self._open_async, size=2), self.namespace)
 
     def session(self, woken: Callable[[str], None], lost: Callable[[], None]) -> RedisSession:
@@ -219,7 +220,8 @@ class RedisBackend:
             return await run_plan_async(asked, self._call_async)
 
     def _call(self, script: Script, wanted: bytes) -> bytes:
-        """Run *script* where the namespace is; where it has moved, look for it and run it there.
+        """Run *script* on the namespace's node; if the namespace has moved, find its new node
+        first.
 
         A node that answers MOVED has done nothing.
         """
@@ -261,13 +263,14 @@ class RedisBackend:
     def _queued(
         self, namespace: Namespace, transaction: Transaction, pipeline: Any
     ) -> tuple[Any, ...]:
-        """Return the command that carries *transaction* out when *pipeline* is executed."""
+        """Return the command that carries out *transaction* when *pipeline* is executed."""
         document = packed(transaction.document())
         self._pipelines.setdefault(pipeline, []).append((document, transaction.new))
         return namespace.command(SCRIPTS["parts/commit"], document, "quiet")
 
     def _queued_on(self, connection: Any) -> frozenset[int]:
-        """Return the jobs that *connection*, a pipeline, has still to make: parents of others."""
+        """Return the ids of jobs that *connection*, a pipeline, has yet to make: later jobs may
+        wait for them."""
         waiting = [
             word for command in getattr(connection, "command_stack", ()) for word in command[0]
         ]

@@ -31,34 +31,38 @@ _OLDEST = (6, 2)
 def translated(*, transient: bool = True) -> Iterator[None]:
     """Raise pgqueue's errors for redis-py's.
 
-    Not *transient*: the pipeline is the caller's, who gets the server's errors as they are.
+    Not *transient*: the pipeline is the caller's, and so the server's errors are passed on as they
+    are.
     """
     try:
         yield
     except redis.exceptions.NoPermissionError as error:
-        raise NotPermitted(f"Redis says: {error}; its ACL says who may what") from error
+        raise NotPermitted(
+            f"Redis says: {error}; its ACL decides who may run which commands"
+        ) from error
     except redis.ResponseError as error:
         if not transient:
             raise
         if is_called(error, "BUSY"):
-            raise StoreBusy(f"Redis is running a script of somebody's: {error}") from error
+            raise StoreBusy(f"Redis is busy with somebody's script: {error}") from error
         if is_called(error, *_AWAY):
             raise StoreUnavailable(f"Redis takes no jobs at the moment: {error}") from error
         raise
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise StoreUnavailable(f"Redis cannot be reached: {error}") from error
     except RuntimeError as error:
-        if "closed" not in str(error):  # so uvloop calls a connection that has broken
+        if "closed" not in str(error):  # uvloop's word for a broken connection
             raise
         raise StoreUnavailable(f"Redis cannot be reached: {error}") from error
     except AttributeError as error:
         if error.obj is not None or error.name != "writelines":
-            raise  # else redis-py was told that its connection has ended while it still connected
+            raise  # otherwise the connection ended while redis-py was still connecting
         raise StoreUnavailable("Redis cannot be reached: the connection has ended") from error
 
 
 def is_called(error: Exception, *codes: str) -> bool:
-    """Did the server answer with one of *codes*? A script's error has it inside its message."""
+    """Did the server answer with one of *codes*? A script's error has the code inside its
+    message."""
     kind = type(error).__name__.removesuffix("Error").upper()
     words = str(error).replace("-", " ").split()[:12]
     return kind in codes or any(word.strip(".,:") in codes for word in words)

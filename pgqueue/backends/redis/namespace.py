@@ -13,7 +13,7 @@ from pgqueue.backends.plans import cancellable
 from pgqueue.statements.files import in_schema
 from pgqueue.statements.lua import Script
 
-_RAW: Mapping[str, Any] = {NEVER_DECODE: True}  # also on a client of the application's that decodes
+_RAW: Mapping[str, Any] = {NEVER_DECODE: True}  # even if the application's client decodes
 
 
 class Namespace:

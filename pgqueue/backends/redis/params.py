@@ -128,7 +128,7 @@ _completed: Final = msgspec.json.Decoder(list[_Completed])
 _objects: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _raws: Final = msgspec.json.Decoder(list[msgspec.Raw])
-# Of a schedule: what scripts look at, and instants that they only pass on.
+# Fields of a schedule: those that scripts read, and instants that they only pass on.
 _CHANGING: Final = (
     "name",
     "owner",
@@ -156,12 +156,12 @@ def given(operation: Operation[Any]) -> dict[str, Any]:
 
 
 def instant(at: datetime) -> int:
-    """Return *at* as microseconds since the epoch."""
+    """Return *at* in microseconds since the epoch."""
     return (at - _EPOCH) // _MICROSECOND
 
 
 def datetime_of(instant: int) -> datetime:
-    """Return the instant that is so many microseconds after the epoch."""
+    """Return the instant *instant* microseconds after the epoch."""
     return _EPOCH + instant * _MICROSECOND
 
 
@@ -178,7 +178,7 @@ def _value(operation: str, name: str, text: str) -> Any:
         return instant(datetime.fromisoformat(text))
     if name in _DOCUMENTS:
         return msgspec.json.decode(text)
-    if name == "retention":  # nil would be no field in a Lua table
+    if name == "retention":  # a nil field would be missing in the Lua table
         return {k: False if v is None else v for k, v in msgspec.json.decode(text).items()}
     if text in ("true", "false") and name in _BOOLEANS:
         return text == "true"
@@ -239,7 +239,7 @@ def _reported(text: str) -> list[dict[str, Any]]:
 
 
 def _restored(text: str) -> list[dict[str, Any]]:
-    """Return jobs to restore; their JSON stays text: errors one by one, progress field by field."""
+    """Return jobs to restore. Their JSON stays text: each error, and each field of progress."""
     rows = []
     for raw in _objects.decode(text):
         row: dict[str, Any] = {
@@ -257,7 +257,7 @@ def _restored(text: str) -> list[dict[str, Any]]:
 
 
 def _schedules(text: str) -> list[dict[str, Any]]:
-    """Return schedules to write; what a declaration fills stays the text of a JSON object."""
+    """Return schedules to write; what a declaration fills in stays text, of a JSON object."""
     rows = []
     for raw in _objects.decode(text):
         fields: dict[str, Any] = {

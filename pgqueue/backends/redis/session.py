@@ -1,9 +1,9 @@
 """A worker's subscribed connection: it is notified there, and it shows that the worker lives.
 
-Whoever sleeps on a topic is subscribed to its channel, and says so in the store, so that nobody
-publishes where nobody listens. The subscription to a worker's own channel, ``!7``, shows that it
-lives: the kernel closes a killed process's socket, the server then ends the subscription, and
-PUBSUB NUMSUB shows that to everybody.
+A session that sleeps on a topic subscribes to its channel and declares that in the store, so that
+nobody publishes where nobody listens. The subscription to a worker's own channel, ``!7``, shows
+that it lives: the kernel closes a killed process's socket, the server then ends the subscription,
+and PUBSUB NUMSUB shows that to everybody.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pgqueue.operations.topics import of_worker
 
 T = TypeVar("T")
 
-SLEEP_SECONDS = 60  # the store forgets a sleeper that has not declared itself for so long
+SLEEP_SECONDS = 60  # the store forgets a sleeper that has not declared this for so long
 SAY_AGAIN_SECONDS = 20.0
 ANSWER_SECONDS = 5.0
 
@@ -68,7 +68,7 @@ class RedisSession:
         assert self._connection.client is not None
         with translated(), cancellable():
             self._subscriber = self._connection.client.connection_pool.make_connection()
-            self._subscriber.socket_timeout = None  # nothing may be published for hours
+            self._subscriber.socket_timeout = None  # hours may pass without a message
             await self._subscriber.connect()
         on_fork(self, lambda session: abandon(session._socket()))
         self._tasks = (asyncio.ensure_future(self._hear()), asyncio.ensure_future(self._repeat()))
@@ -126,7 +126,7 @@ class RedisSession:
             return True
 
     async def check(self) -> None:
-        """Raise StoreUnavailable when this session hears nothing, or shows no longer that its
+        """Raise StoreUnavailable when this session hears nothing, or no longer shows that its
         worker lives."""
         self._pong.clear()
         await self._send("PING")
@@ -188,18 +188,18 @@ class RedisSession:
             self._lost()
 
     async def _repeat(self) -> None:
-        """Declare every so often that we sleep: the store forgets whoever does not."""
+        """Declare again and again that we sleep, or the store forgets it."""
         while True:
             await asyncio.sleep(SAY_AGAIN_SECONDS)
             async with self._declaring:
                 if self._sleeps_on:
-                    # An error is no matter: the next declaration comes before the store forgets.
+                    # An error does no harm: the next declaration comes before the store forgets.
                     with contextlib.suppress(PgqueueError, redis.RedisError):
                         await self._say("session/subscribe", self._sleeps_on)
 
 
 class RedisSubscription:
-    """Wait for topics on a blocking connection; once that is lost, only let time pass."""
+    """Wait for topics on a blocking connection; once it is lost, waits last their full time."""
 
     def __init__(
         self, connection: Any, run: Callable[[ScriptPlan[Any]], Any], channel: str

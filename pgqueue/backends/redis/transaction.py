@@ -1,8 +1,9 @@
-"""Gather several operations, to be carried out by one script, all of them or none.
+"""Gather several operations for one script, which carries out all of them or none.
 
-Redis rolls nothing back, so nothing is written before all operations are known. Each is answered at
-once with what the script will make of it: ids are drawn beforehand, unique keys and leases are
-read. The script reads them again, and writes nothing when one has changed meanwhile.
+Redis cannot roll back, so nothing is written before all operations are known. Each operation is
+answered at once with the answer that the script will come to: ids are drawn beforehand, unique keys
+and leases are read. The script reads keys and leases again, and writes nothing when one has changed
+meanwhile.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ Rows: TypeAlias = list[tuple[Any, ...]]
 class Transaction:
     """Operations that are gathered until `commit`.
 
-    *pipelined*: the caller's pipeline carries them out, and gives no answers before; *known*: ids
-    of jobs that the same pipeline makes before them.
+    *pipelined*: the caller's pipeline carries them out, and gives no answers before that; *known*:
+    ids of jobs that the same pipeline makes earlier.
     """
 
     def __init__(self, known: frozenset[int] = frozenset(), *, pipelined: bool = False) -> None:
@@ -46,7 +47,7 @@ class Transaction:
         return bool(self._operations)
 
     def execute(self, operation: Operation[T]) -> ScriptPlan[T]:
-        """Answer *operation* now; what it changes waits for `commit`."""
+        """Answer *operation* now; its changes are written by `commit`."""
         wanted = given(operation)
         match operation.name:
             case "enqueue":
@@ -84,12 +85,14 @@ class Transaction:
                 answers = []
             case "cancel" if self._operations and "workflow" not in wanted:
                 answers = yield from self._cancel(wanted)
-            case "wake" if self._operations or self._pipelined:  # the others wake by themselves
+            case "wake" if (
+                self._operations or self._pipelined
+            ):  # the other operations wake by themselves
                 answers = []
             case _ if self._pipelined:
                 _refuse(
-                    f"{operation.name}: what a pipeline carries out is answered when it is "
-                    "executed; only enqueue can do without. Use app.execute(...)"
+                    f"{operation.name}: a pipeline gives its answers only when it is "
+                    "executed; only enqueue needs none before. Use app.execute(...)"
                 )
             case _:
                 return (yield from script_plan(operation))
@@ -103,7 +106,7 @@ class Transaction:
         if self:
             [[(done,)]] = yield from ask("parts/commit", self.document())
             if not done:
-                raise StoreBusy("a unique key or a lease has changed hands meanwhile; ask again")
+                raise StoreBusy("a unique key or a lease has changed hands meanwhile; try again")
 
     def document(self) -> dict[str, Any]:
         """Return the parameters of the script that commits."""
@@ -138,8 +141,8 @@ class Transaction:
         return [created, list(holders.items())]
 
     def _once(self, wanted: dict[str, Any]) -> ScriptPlan[list[Rows]]:
-        """Answer what the script would after the operations gathered so far; the commit changes
-        nothing if it finds another answer."""
+        """Return the answer that the script would give after the operations gathered so far; the
+        commit writes nothing if it finds another answer."""
         self._require_answers()
         jobs = wanted["jobs"]
         first, *_ = yield from self._prepare(count=len(jobs))
@@ -166,7 +169,7 @@ class Transaction:
     def _require_answers(self) -> None:
         if self._pipelined:
             _refuse(
-                "a unique key in a pipeline: who holds it is known when the pipeline is executed, "
+                "a unique key in a pipeline: its holder is known when the pipeline is executed, "
                 "too late for the handle. Use app.enqueue(...), or PostgreSQL or SQLite, where a "
                 "transaction can be asked"
             )
@@ -181,9 +184,9 @@ class Transaction:
         return [[("read committed", done)], [], [(False, None)]]
 
     def _looked(self, name: str, wanted: dict[str, Any]) -> ScriptPlan[list[Rows]]:
-        """Answer what *name* would; the commit changes nothing if it finds another answer."""
+        """Return what *name* would answer; the commit writes nothing if it finds another answer."""
         answers = yield from ask(name, {**wanted, "look": True})
-        if name == "fired":  # those that were new, at instants that are known from now on
+        if name == "fired":  # the new instants, which count as noted from now on
             rows, new = iter(wanted["firings"]), []
             for schedule, at in answers[0]:
                 moment = instant(datetime.fromisoformat(at))
@@ -196,7 +199,7 @@ class Transaction:
         return answers
 
     def _cancel(self, wanted: dict[str, Any]) -> ScriptPlan[list[Rows]]:
-        """Cancel at the commit: jobs that wait will have ended then, and given up their keys."""
+        """Cancel at the commit: from now on waiting jobs count as ended, and their keys as free."""
         _, _, _, states = yield from self._prepare(ids=wanted["ids"])
         self._operations.append(("cancel", wanted))
         self._states += states

@@ -30,10 +30,10 @@ _CAPABILITIES: Final = frozenset({"transactions", "processes", "sessions", "limi
 
 
 class SqliteBackend:
-    """Jobs in tables of a SQLite file, 3.35 or later; ``:memory:`` for those of this process alone.
+    """Jobs in tables of a SQLite file, 3.35 or later; ``:memory:`` for jobs of this process alone.
 
-    Writers of all processes queue for one lock. *synchronous*: "normal", by which a power cut, but
-    no crash of the process, may undo the last commits, or "full".
+    Writers of all processes queue for one lock. *synchronous*: "full", or "normal", with which a
+    power cut, but no crash of the process, may undo the last commits.
     """
 
     store: ClassVar[str] = "sqlite"
@@ -55,7 +55,8 @@ class SqliteBackend:
 
     @functools.cached_property
     def _pool(self) -> Pool:
-        """The pool, made at its first use: who brings connections of their own needs none."""
+        """The pool, made at its first use: applications that bring their own connections need
+        none."""
         if self.path == MEMORY:
             return MemoryPool(self.schema, self._statements)
         return FilePool(self.path, self.schema, self._synchronous, self._statements)
@@ -102,10 +103,11 @@ class SqliteBackend:
     def on(
         self, connection: sqlite3.Connection | Borrowed, *, single: bool = False
     ) -> Iterator[OperationRunner]:
-        """Work in the transaction of *connection*, which is begun here when there is none.
+        """Work in the transaction of *connection*; begin one if there is none.
 
-        It is ended here only where the connection would commit each statement by itself: such a
-        one may come again and again, and queues for its turn to write.
+        A transaction that was begun here is ended here only if *connection* would commit each
+        statement by itself. Such a caller may come again and again, so it queues for its turn to
+        write.
         """
         if isinstance(connection, Borrowed):
             statements = load("sqlite", self.schema, connection.paramstyle)
@@ -225,7 +227,7 @@ class _Inline:
 
 @contextlib.contextmanager
 def _turn(connection: sqlite3.Connection | None) -> Iterator[FileWriteLock | None]:
-    """Return the lock for which writers to the file of *connection* queue."""
+    """Yield the lock for which writers to the file of *connection* queue."""
     if connection is None or (path := sqlite_file.path_of(connection)) == MEMORY:
         yield None
         return

@@ -1,4 +1,4 @@
-"""Operations through the cursor of a framework that has a SQLite connection."""
+"""Operations through a framework's cursor on its SQLite connection."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class BorrowedRunner(SqliteRunner):
             prepared.add(step.sql)
 
     def _run(self, step: Step, given: Mapping[str, Any]) -> Any:
-        """What is noted beside the file is no query of the application's."""
+        """A note beside the file must not count as a query of the application."""
         if step not in self._statements["session/drawn"].steps:
             return super()._run(step, given)
         framework, self._cursor = self._cursor, self._own
@@ -71,7 +71,7 @@ def borrowed(
 ) -> Iterator[BorrowedRunner]:
     """Run operations on *connection*; *single* ones need no transaction around them.
 
-    The framework's errors stay what they are, but for those that say what is wrong with the queue.
+    The framework's errors are passed on, except those that show what is wrong with the queue.
     """
     try:
         if single:

@@ -28,7 +28,8 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 
 def translated(error: sqlite3.Error, path: str | None = None) -> Exception:
-    """Return what to raise instead of *error*; *error* itself where pgqueue has nothing better.
+    """Return the exception to raise instead of *error*; *error* itself where pgqueue has none for
+    it.
 
     *path*: the file, where it is known.
     """

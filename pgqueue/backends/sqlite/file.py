@@ -46,7 +46,7 @@ def parse(url: str) -> tuple[str, str | None]:
 
 
 def connect(path: str, synchronous: str = "normal", *, create: bool = True) -> sqlite3.Connection:
-    """Return a connection in WAL mode, which begins and ends transactions only when told to.
+    """Return a connection in WAL mode that begins and ends transactions only when told to.
 
     Raises SchemaMissing when there is no file and *create* is false.
     """
@@ -98,11 +98,11 @@ class WriteLock(Protocol):
 
 
 def begin(connection: sqlite3.Connection, write_lock: WriteLock | None) -> None:
-    """Begin a transaction with SQLite's own lock, behind all who wait for *write_lock*.
+    """Begin a transaction that holds SQLite's lock, behind all who wait for *write_lock*.
 
-    SQLite gives its lock to whoever finds it free, and who waits looks less and less often: one
-    that writes again and again would hold up all others for seconds. *write_lock* is given up once
-    SQLite's is held: the next writer then waits for that one, which has a timeout.
+    SQLite gives its lock to whoever finds it free, and waiting connections look less and less
+    often: one busy writer would hold up all others for seconds. *write_lock* is released once
+    SQLite's lock is held: the next writer then waits for SQLite's, which has a timeout.
     """
     if write_lock is not None:
         write_lock.take()
@@ -129,7 +129,8 @@ class FileWriteLock:
     def _anew(self) -> None:
         """Reopen the lock file in a forked child.
 
-        An flock belongs to the open file: the child would hold its parent's, beyond its death.
+        An flock belongs to the open file: the child would hold its parent's lock even after the
+        parent's death.
         """
         descriptor = self._open()
         os.dup2(descriptor, self._descriptor, inheritable=False)
@@ -149,7 +150,8 @@ class Presence(Protocol):
     """Which workers live, by a lock that each holds."""
 
     def hold(self, worker: int) -> bool:
-        """Show *worker* as living until this process ends or lets go; False if another has it."""
+        """Show that *worker* lives until this process ends or lets go; False if another process
+        shows it."""
         ...
 
     def let_go(self, worker: int) -> None: ...
@@ -163,7 +165,7 @@ _lives: set[int] = set()  # descriptors whose locks show that workers live
 
 
 def _forget_lives() -> None:
-    """Close them in a forked child, which would keep its parent's workers alive."""
+    """Close them in a forked child, which would otherwise keep its parent's workers alive."""
     while _lives:
         os.close(_lives.pop())
 
@@ -172,7 +174,8 @@ os.register_at_fork(after_in_child=_forget_lives)
 
 
 class FilePresence:
-    """A locked file a worker: the kernel frees the lock when the process ends, however it does."""
+    """A locked file for each worker: the kernel frees the lock when the process ends, for whatever
+    reason."""
 
     def __init__(self, path: str, schema: str) -> None:
         self._folder = Path(f"{path}-locks")
@@ -214,7 +217,7 @@ class FilePresence:
                 yield int(number)
 
     def _is_held(self, worker: int) -> bool:
-        """Does *worker* hold its lock? If not, its file is removed, under the lock."""
+        """Does *worker* hold its lock? If not, take the lock and remove the file."""
         file = self._folder / f"{self._prefix}{worker}"
         try:
             descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
@@ -230,9 +233,9 @@ class FilePresence:
 
 
 def identity_of(path: str) -> dict[str, str]:
-    """What tells the file at *path* from its copies: a number that lies beside it, and where that
-    one lies. So another file under the same name, a backup say, is at home, and one that was
-    copied elsewhere is not, with its folder or without. Nothing, where nobody else sees it."""
+    """What tells the file at *path* from its copies: a number in a file beside it, and the place of
+    that file. So another file under the same name, a backup say, is at home, and a copy elsewhere
+    is not, with its folder or without. Empty where nobody else sees the file."""
     if path == MEMORY:
         return {}
     mark = Path(f"{path}-locks", "home")
@@ -250,7 +253,7 @@ def identity_of(path: str) -> dict[str, str]:
 
 
 class MemoryPresence:
-    """The workers of this process, which alone can see a database in memory."""
+    """The workers of this process: no other can see a database in memory."""
 
     def __init__(self) -> None:
         self._workers: set[int] = set()

@@ -1,9 +1,10 @@
-"""Numbers that were drawn in transactions, which may be rolled back: none is given again.
+"""Numbers that transactions draw: none is given twice, even when a transaction is rolled back.
 
-SQLite has no sequences, and a rolled-back transaction leaves nothing in the file. But whoever
+SQLite has no sequences, and a rolled-back transaction leaves nothing in the file. But the code that
 enqueued in it has seen the ids, and may ask for them later. So the largest number is noted beside
-the file, in eight bytes that all processes map. Only who holds SQLite's write lock looks and notes:
-the statements call a function for it, which each connection is given when it first needs it.
+the file, in eight bytes that all processes map. Only a holder of SQLite's write lock reads and
+notes it: the statements call a function for that, which each connection gets when it first needs
+it.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ _BYTES: Final = 8
 
 
 def missing(error: sqlite3.OperationalError) -> str | None:
-    """Return the name of the function that a statement needs and its connection has not."""
+    """Return the name of the function that a statement calls and its connection lacks."""
     name = str(error).removeprefix(_MISSING)
     return name if name != str(error) and name.endswith(SUFFIX) else None
 
 
 def give(connection: sqlite3.Connection, function: str) -> None:
-    """Give *connection* the function that looks at the largest number, or notes one."""
+    """Give *connection* the function that reads the largest number, or the one that notes it."""
     numbers = _numbers(path_of(connection), function.removesuffix(SUFFIX))
 
     def drawn(*number: int) -> int:
@@ -40,8 +41,8 @@ def give(connection: sqlite3.Connection, function: str) -> None:
 
 
 def _numbers(path: str, schema: str) -> memoryview:
-    """Return the eight bytes as one number; where nothing can lie beside the file, or nobody else
-    sees it, they are this connection's own."""
+    """Return the eight bytes as one number; where no file can lie beside the database, or nobody
+    else sees it, they are this connection's own."""
     if path != MEMORY:
         try:
             file = Path(f"{path}-locks", f"{schema}-numbers")

@@ -35,7 +35,7 @@ _SPARE: Final = 8
 
 
 def patiently(work: Callable[[*Ts], T], *arguments: *Ts) -> T:
-    """Do *work*, and again while somebody else is writing; raises StoreBusy in the end."""
+    """Do *work*, and repeat it while somebody else is writing; raises StoreBusy in the end."""
     # Fewer attempts than elsewhere: each waits for SQLite's whole busy timeout.
     return plans.patiently(work, *arguments, attempts=5)
 
@@ -46,7 +46,7 @@ Place: TypeAlias = tuple[int, int]
 def place_of(path: str) -> Place | None:
     """Return which file is at *path* now, by device and inode; None where there is none.
 
-    It is not opened: closing it would drop the locks of all our connections to it.
+    The file is not opened: closing it would drop the locks of all our connections to it.
     """
     try:
         status = Path(path).stat()
@@ -142,7 +142,7 @@ class Pool(Protocol):
     def give(self, pooled: PooledConnection) -> None: ...
 
     def watch(self) -> Watch:
-        """Return something that sees whether anything was committed."""
+        """Return a watch for commits."""
         ...
 
     def close(self) -> None: ...
@@ -152,7 +152,7 @@ class Watch(Protocol):
     """Shows commits of other connections: *version* changes with each."""
 
     def check(self) -> None:
-        """Raise StoreUnavailable when the file is gone, or another one by now."""
+        """Raise StoreUnavailable when the file is gone or was replaced."""
         ...
 
     def version(self) -> int: ...
@@ -161,7 +161,8 @@ class Watch(Protocol):
 
 
 class FilePool:
-    """As many connections as are in use, and a few spare; after a fork none of the parent's."""
+    """As many connections as are used at once, and a few spare ones; after a fork none of the
+    parent's."""
 
     def __init__(
         self, path: str, schema: str, synchronous: str, statements: Mapping[str, Statement]

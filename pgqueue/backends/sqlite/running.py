@@ -23,7 +23,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 # Operations that need no statement: sessions see every commit, as they watch the file.
 SILENT: Final = frozenset({"wake"})
-# What draws numbers that its caller sees, and may roll back.
+# Operations that draw numbers which their caller sees, and may roll back.
 DRAWING: Final = frozenset(
     {"enqueue", "enqueue_alike", "enqueue_one", "enqueue_once", "enqueue_unique", "begin"}
 )
@@ -32,9 +32,9 @@ DRAWING: Final = frozenset(
 class SqliteRunner:
     """Operations on one connection, in the transaction that it is in.
 
-    A statement's columns named like parameters, ``AS ":ids"``, are the parameters of those after
-    it. What other stores know by themselves is put in here: `now`, in microseconds, who is
-    `present`, and which `place` this is.
+    A statement's columns that are named like parameters, ``AS ":ids"``, become parameters of later
+    statements. Parameters that other stores compute themselves are added here: `now`, in
+    microseconds, the workers that are `present`, and the file's `place`.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class SqliteRunner:
     ) -> None:
         self._connection = connection
         self._cursor = connection.cursor()
-        self._cursor.row_factory = None  # whatever row factory the application has set
+        self._cursor.row_factory = None  # the application may have set a row factory
         self._statements = statements
         self._present = present
 
     def execute(self, operation: Operation[T]) -> T:
-        """Run the steps in order, and those that follow as often as they ask for."""
+        """Run the steps in order, and the repeated ones as often as they ask for."""
         if operation.name in SILENT:
             return operation.decode([])
         operation, statement = shortest(operation, self._statements)
@@ -77,7 +77,8 @@ class SqliteRunner:
             return self._cursor.execute(step.sql, given)
 
     def _ask(self, given: dict[str, Any], steps: Sequence[Step]) -> list[Answer]:
-        """Run *steps* and return their answers; add to *given* what one gives to those after it."""
+        """Run *steps* and return their answers; add to *given* the parameters that a step gives
+        later ones."""
         answers: list[Answer] = []
         for step in steps:
             cursor = self._run(step, given)
@@ -92,7 +93,7 @@ class SqliteRunner:
 
 @contextmanager
 def _as_text(connection: sqlite3.Connection) -> Iterator[None]:
-    """Read text as `str` within, whatever `text_factory` the application has set."""
+    """Read text as `str` inside, whatever `text_factory` the application has set."""
     factory = connection.text_factory
     if factory is str:
         yield
@@ -105,7 +106,7 @@ def _as_text(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def instant(text: str | None) -> int:
-    """Return microseconds since 1970: of *text*, or of this moment."""
+    """Return *text*, an instant, as microseconds since 1970; without a text, this moment."""
     if text is None:
         return time.time_ns() // 1_000
     return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND

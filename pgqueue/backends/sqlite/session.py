@@ -1,8 +1,8 @@
 """Sessions and subscriptions, which watch a SQLite file for commits.
 
-SQLite sends no notifications, but says in microseconds whether somebody else has committed. A
-session asks every two milliseconds while it sleeps on a topic; only after a commit does it look
-whether its topics have news, on its connection's thread.
+SQLite sends no notifications, but tells within microseconds whether another connection has
+committed. A session asks every two milliseconds while it sleeps on a topic. Only after a commit it
+looks, on its connection's thread, whether its topics have news.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ IDLE_AFTER_SECONDS: Final = 60.0
 
 
 class Marks:
-    """The mark of each topic at the last look, to tell which have news."""
+    """The mark of each topic at the last look: a topic whose mark has changed has news."""
 
     def __init__(self) -> None:
         self._marks: dict[str, Any] = {}
@@ -120,7 +120,7 @@ class SqliteSession:
         return True
 
     async def check(self) -> None:
-        """Raise StoreUnavailable when the file is gone, or another one by now."""
+        """Raise StoreUnavailable when the file is gone or was replaced."""
         if self._watch is not None:
             self._watch.check()
 
@@ -148,7 +148,8 @@ class SqliteSession:
         return WATCH_SECONDS
 
     async def _tell(self) -> list[str]:
-        """Look for news and wake for it: the look moves the marks, so nobody sees it again."""
+        """Look for news and wake for it: the look moves the marks, so no later look finds the same
+        news."""
         cancelled = () if self._worker is None else (of_worker(self._worker),)
         news = await self.execute(self._marks.asked((*self._topics, *cancelled)))
         for topic in news:
@@ -189,5 +190,6 @@ class SqliteSubscription:
 
 
 def _is_news(topic: str, mark: Any, before: Any) -> bool:
-    """Is a changed *mark* news? Not a next due job that is later: the earlier one was taken."""
+    """Is a changed *mark* news? A later time of the next due job is not: the earlier job was
+    taken."""
     return bool(before is None or (mark < before if topic == DUE else mark != before))

@@ -1,4 +1,4 @@
-"""A worker's connection: sqlite3 blocks, so it has a thread."""
+"""A worker's connection: it has a thread of its own, since sqlite3 blocks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SqliteWorkerConnection:
         self._thread: ThreadPoolExecutor | None = None
 
     async def open(self) -> None:
-        """Start the thread, and look whether the file can be used. Raises StoreUnavailable."""
+        """Start the thread, and check that the file can be used. Raises StoreUnavailable."""
         await self.close()
         thread = ThreadPoolExecutor(1, "pgqueue-connection")
         try:
@@ -67,7 +67,7 @@ class SqliteWorkerConnection:
                 await self._call(patiently, self._begin, held)
                 yield held[0]
                 await self._call(held[0].commit)
-            finally:  # queued behind what the thread does: we may have been cancelled
+            finally:  # queued behind the thread's present work, which goes on if we were cancelled
                 thread.submit(self._abandon, held)
 
     def _look(self) -> None:
@@ -76,7 +76,8 @@ class SqliteWorkerConnection:
         self._pool.give(pooled)
 
     def _take(self) -> PooledConnection:
-        """Raises StoreUnavailable when the file is another one by now: we have not joined it."""
+        """Return the connection. Raises StoreUnavailable when the file was replaced: we have not
+        joined the new one."""
         pooled = self._pool.take(durable=self._durable)
         if pooled.place != self._place:
             self._pool.give(pooled)
