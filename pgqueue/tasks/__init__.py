@@ -1,1 +1,1 @@
-"""Tasks: functions that become jobs, their arguments and results, and what they may ask."""
+"""Tasks: functions that become jobs, with their arguments, results and context."""

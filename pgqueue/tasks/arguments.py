@@ -1,13 +1,13 @@
 """A task's arguments as JSON text and back, typed by its signature.
 
-The text is an object of the arguments *that were given*, by name. A default is not written down: it
-is the function's own, at the time it runs, so a new deploy's default also holds for jobs that wait.
+The text is an object of the arguments *that were given*, by name. A default is not written: the
+function fills it in when it runs, so a new deploy's default also holds for waiting jobs.
 
-Writing is strict: the text is read back before it is accepted, so what the worker cannot read fails
-at the caller. Types that JSON knows only as text (bytes, datetimes, UUIDs, decimals …) must be
-given as such, "aGk=" is no bytes. A parameter without an annotation, or with Any, gets what JSON
-has: a datetime arrives there as text. What the worker does not know, an argument added by a newer
-deploy, fails there: better tried again than silently dropped.
+Writing is strict: the text is read back before it is accepted, so arguments that the worker could
+not read fail at the caller. Values of types that JSON knows only as text (bytes, datetimes, UUIDs,
+decimals …) must be given in their type: "aGk=" is no bytes. A parameter without an annotation, or
+with Any, gets the JSON value: a datetime arrives as text. An argument that the worker does not
+know, added by a newer deploy, fails there: the job is better tried again than run without it.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _NATIVE: Final = (
     Decimal,
     UUID,
 )
-# Types of parameters: no value that JSON has as text is read as one of these.
+# Types of parameters as which no JSON text is ever read.
 _PLAIN: Final = frozenset({int, float, bool})
-# Types of values and of parameters: a value of one is read as it was written, or not at all.
+# Types of values and parameters whose values are read exactly as written, or not at all.
 _SIMPLE: Final = _PLAIN | {str}
 _NO_ARGUMENTS: Final[Call] = ((), {})
 _QUOTED: Final = re.compile(r"'(\w+)'")
@@ -73,7 +73,7 @@ class ArgumentsCodec:
 
     def write(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the text of these arguments; raise InvalidArguments or JobTooLarge."""
-        # Simple values need no check but reading back: a third of the time of what follows.
+        # Simple values need no check but reading back, a third of the cost of the code below.
         if self._plain or (
             self._simple and _SIMPLE.issuperset(map(type, (*args, *kwargs.values())))
         ):
@@ -81,7 +81,7 @@ class ArgumentsCodec:
                 text = jsontext.encode(self._given(*args, **kwargs)).decode()
                 self._decode(text)
             except Exception:
-                pass  # it fails again below, where the message is made
+                pass  # fails again below, where the message is made
             else:
                 if len(text) < SUSPECT_CHARS and (self._plain or "\\u0000" not in text):
                     return text
@@ -165,7 +165,7 @@ class ArgumentsCodec:
         return str(self._signature)
 
     def _refuse(self, problem: str, error: Exception, parameter: str | None = None) -> NoReturn:
-        """Raise InvalidArguments: msgspec's *problem*, said of a parameter of the task."""
+        """Raise InvalidArguments: msgspec's *problem*, with the name of the task's parameter."""
         if match := _MISSING.search(problem):
             parameter, problem = match[1], f"it is missing; the task takes {self._signature}"
         elif match := _UNKNOWN.search(problem):
@@ -224,7 +224,7 @@ def _read(parameters: list[inspect.Parameter], *, strict: bool) -> type[msgspec.
             return (p.name, p.annotation)
         if p.default is None or isinstance(p.default, (int, str)):
             return (p.name, p.annotation, p.default)
-        # The default itself, as a call in Python takes it: msgspec would copy or refuse it.
+        # The default object itself, as in a Python call: msgspec would copy or refuse it.
         return (p.name, p.annotation, msgspec.field(default_factory=lambda: p.default))
 
     return msgspec.defstruct(

@@ -1,4 +1,5 @@
-"""What a running task knows of its job and may ask: its first parameter, annotated `Context`.
+"""The context: a running task's view of its job, passed as the first parameter, annotated
+`Context`.
 
     @app.task
     async def import_orders(ctx: Context, url: str) -> int:
@@ -6,8 +7,8 @@
         ...
         ctx.progress(0.4, note="page 7", checkpoint=7)
 
-A context does nothing by itself: whatever leaves the process goes through the `JobRuntime` that
-its worker gives it. Made by `Context.detached`, for direct calls and tests, it only remembers what
+A context does nothing by itself: everything that leaves the process goes through its worker's
+`JobRuntime`. A context made by `Context.detached`, for direct calls and tests, only remembers what
 it was asked.
 """
 
@@ -87,8 +88,8 @@ class Context:
         """Return a context without a worker, for tests: the job's id and lease are 0.
 
         It remembers what the task said, see `reported`, `jobs` and `completed`. `transaction()`
-        gives *connection*, and neither commits it nor completes anything. *parents*: the results
-        of completed ones, by name.
+        gives *connection*, and neither commits it nor completes anything. *parents*: results of
+        completed parents, by name.
         """
         results = (parents or {}).items()
         left = [
@@ -130,7 +131,7 @@ class Context:
 
     @property
     def attempt(self) -> int:
-        """The number of this attempt, from 1; snoozing and shutdown do not use one up."""
+        """The number of this attempt, from 1; a snooze or a shutdown uses up none."""
         return self._job.attempt
 
     @property
@@ -144,7 +145,7 @@ class Context:
 
     @property
     def lease(self) -> int:
-        """The number under which this attempt may finish: never given twice."""
+        """The number under which this attempt may finish; no other attempt ever gets it."""
         return self._job.lease
 
     @property
@@ -165,12 +166,13 @@ class Context:
 
     @property
     def scheduled(self) -> Scheduled:
-        """The firing of a schedule that made the job; of any other job a *manual* one."""
+        """The schedule's firing that made the job; *manual* for any other job."""
         return scheduled_by(self.metadata, self.task, self.run_at)
 
     @property
     def parents(self) -> Parents:
-        """What the job waited for: how each ended, and its result. See `pgqueue.tasks.parents`."""
+        """The jobs that this job waited for: how each ended, and its result. See
+        `pgqueue.tasks.parents`."""
         if self._parents is None:
             self._parents = Parents(self._runtime)
         return self._parents
@@ -183,12 +185,13 @@ class Context:
 
     @property
     def checkpoint(self) -> Any:
-        """What `progress` kept last, in this attempt or an earlier one; None at first."""
+        """The last checkpoint given to `progress`, in this attempt or an earlier one; None at
+        first."""
         return self.reported.checkpoint
 
     @property
     def reported(self) -> Progress:
-        """The last report of this job; an earlier attempt's, where this one has made none."""
+        """The job's last report; an earlier attempt's if this one has made none."""
         if self._progress is None:
             text = self._job.progress
             self._progress = Progress() if text is None else _progress.decode(text)
@@ -199,9 +202,9 @@ class Context:
     ) -> None:
         """Say how far the job is: *fraction* from 0 to 1, a *note* for people, or a *checkpoint*.
 
-        Returns at once: the worker sends the latest report every so often, so a
-        checkpoint may be lost with the process. What is not given stays as it was. A checkpoint may
-        be anything JSON. Raises InvalidJob for what cannot be stored.
+        Returns at once: the worker sends the latest report every so often, so a checkpoint may be
+        lost with the process. Parts that are not given stay as they were. A checkpoint may be any
+        JSON value. Raises InvalidJob for values that cannot be stored.
         """
         if fraction is not None and not 0 <= fraction <= 1:
             checks.refuse(self.task, "fraction", f"{fraction} is not from 0 to 1")
@@ -240,12 +243,12 @@ class Context:
 
     @property
     def jobs(self) -> tuple[NewJob[Any], ...]:
-        """What `enqueue` and `graft` have collected."""
+        """The jobs that `enqueue` and `graft` have collected."""
         return tuple(self._jobs)
 
     @property
     def additions(self) -> Completion | None:
-        """All that is to appear when this job completes; None if nothing is. For the worker."""
+        """All jobs that appear when this job completes; None if there are none. For the worker."""
         if not self._jobs and not self._workflows:
             return None
         return Completion(None, self.jobs, tuple(self._graft), tuple(self._workflows))
@@ -269,9 +272,9 @@ class Context:
     def graft(self, *jobs: Step | Jobs) -> tuple[NewJob[Any], ...]:
         """Collect jobs or graphs to be put between this job and its children; return the jobs.
 
-        As `enqueue`; but whatever waits for this job will wait for them, too, by the same
-        policy. They may depend on each other only, and have no unique key: any job that exists,
-        the holder of such a key included, may wait for this one, and the graph would be a circle.
+        As `enqueue`; but every job that waits for this one will wait for them, too, by the same
+        policy. They may depend only on each other, and have no unique key: any existing job, such
+        as the holder of that key, may wait for this one, and the graph would be a circle.
         """
         batch = self._gathered("graft", jobs)
         if batch.workflow is not None:
@@ -296,7 +299,8 @@ class Context:
 
     @property
     def result(self) -> Any:
-        """The result a completion in a transaction carries; set it inside `transaction()`."""
+        """The result to store when a transaction completes the job; set it inside
+        `transaction()`."""
         return self._result
 
     @result.setter
@@ -315,9 +319,9 @@ class Context:
     def complete(self, connection: Any, result: Any = UNSET) -> Awaitable[None] | None:
         """Complete the job in the transaction of *connection*: both commit, or neither does.
 
-        Await it when the connection is async. It comes last: what is enqueued or returned
-        afterwards is not kept. Raises LeaseLost when the job is another worker's by now: then
-        roll back.
+        Await it when the connection is async. Call it last: jobs enqueued and results returned
+        afterwards are lost. Raises LeaseLost when another worker has the job by now: then roll
+        back.
         """
         if result is not UNSET:
             self._result = result
@@ -330,7 +334,7 @@ class Context:
 
         `async with ctx.transaction() as connection:` in a coroutine, `with` in a plain function.
         Leaving the block completes the job, with `ctx.result` as its result, and commits. An
-        exception rolls back, and forgets what the block enqueued and its result, so it can be tried
+        exception rolls back, and forgets the block's jobs and result, so the block can be tried
         again. Raises LeaseLost, and rolls back, as `complete` does.
         """
         return Transaction(self)
@@ -358,7 +362,8 @@ class Context:
 
 
 class Transaction:
-    """What `Context.transaction` returns, for one `async with` or, in a plain function, `with`."""
+    """The return value of `Context.transaction`, for one `async with` or, in a plain function,
+    `with`."""
 
     __slots__ = ("_async", "_before", "_blocking", "_context", "_result")
 

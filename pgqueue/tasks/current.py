@@ -1,4 +1,4 @@
-"""Which job runs here, for log records and spans: in its coroutine, its thread, its process."""
+"""The job that runs in this coroutine, thread or process, for log records and spans."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 job: Final[ContextVar[RunningJob | None]] = ContextVar("pgqueue_job", default=None)
 worker: Final[ContextVar[Callable[[], int] | None]] = ContextVar("pgqueue_worker", default=None)
-"""Says which worker this is: it is another one after the store has gone back under it."""
+"""Returns this worker's id, which changes when the store was restored to an older state."""
 
 
 def enter(running: RunningJob) -> None:
-    """From now on *running* runs in this context, with the variables that it carries."""
+    """Note that *running* runs in this context from now on, with the variables that it carries."""
     job.set(running)
     if carrying.variables:
         carrying.restore(running.metadata)

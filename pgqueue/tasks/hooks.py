@@ -1,4 +1,5 @@
-"""An application's own code around its jobs: as they are enqueued, run, and when they have ended.
+"""An application's own code around its jobs: when they are enqueued, while they run, and after they
+ended.
 
     @app.on_enqueue
     def with_tenant(job: NewJob[Any]) -> NewJob[Any]:
@@ -13,8 +14,8 @@
     @app.on(JobDiscarded)
     async def tell(event: JobDiscarded) -> None: ...
 
-What is around an attempt never changes how it ended: an error that it swallows is raised all the
-same, and one that it raises when the task has ended is logged.
+A hook around an attempt never changes how that ends: an error of the task that the hook swallows is
+raised all the same, and an error of the hook after the task is only logged.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ class Around:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        from asyncio import CancelledError  # whoever only enqueues needs none of it
+        from asyncio import CancelledError  # not needed by processes that only enqueue
 
         cancelled: CancelledError | None = None
         while self._entered:
@@ -143,7 +144,7 @@ def called(
     function: Callable[[Context, str], T],
     args: str,
 ) -> T:
-    """Return what a task's *function* answers, within the hooks *around*."""
+    """Return what a task's *function* returns, called inside the hooks *around*."""
     with Around(around, context):
         return function(context, args)
 
@@ -151,19 +152,20 @@ def called(
 async def awaited(
     around: Sequence[AroundHook], context: Context, work: Callable[[], Awaitable[T]]
 ) -> T:
-    """Return what *work* answers, within the hooks *around*, in the coroutine's own task."""
+    """Return the result of *work*, awaited inside the hooks *around*, in the coroutine's own
+    task."""
     async with Around(around, context):
         return await work()
 
 
 def named(hook: object) -> str:
-    """Return what a person calls *hook*."""
+    """Return a name of *hook* for people."""
     module, name = getattr(hook, "__module__", None), getattr(hook, "__qualname__", None)
     return f"{module}.{name}" if module and name else f"{hook!r:.80}"
 
 
 def checked(kind: str, hook: Any) -> None:
-    """Raise InvalidTask for what cannot be a hook of this *kind*."""
+    """Raise InvalidTask if *hook* cannot be a hook of this *kind*."""
     if not callable(hook):
         raise InvalidTask(f"{kind}: {hook!r:.60} is no function")
     bare = inspect.unwrap(hook)

@@ -1,16 +1,16 @@
-"""What a job's parents have left for it: `ctx.parents`, and parameters declared as `Result`.
+"""The results of a job's parents: `ctx.parents`, and parameters declared as `Result`.
 
     @app.task
     def report(count: int, left: Result[int] = PARENT, rest: Results[float] = PARENT) -> str: ...
 
     app.enqueue(report.job(count=3).after(left=a, rest=[b, c]))
 
-A parameter of type `Result[T]` is not an argument of the job: it is the result of the parent that
-goes by its name in `after(left=a)`; else of the parent whose task has this name; else, if it is
-the only such parameter, of the only parent. `Results[T]` is a list of all that match, in the
-order in which they were enqueued, of those that completed. A parent that failed has no result:
-the parameter's default is taken then, and the job fails when there is none. `PARENT` as a default
-tells type checkers that `job(...)` does not ask for it; it is no default otherwise.
+A parameter of type `Result[T]` is not an argument of the job: it is the result of the parent with
+this name in `after(left=a)`; else of the parent whose task has this name; else, if it is the only
+such parameter, of the only parent. `Results[T]` is a list of the results of all matching parents
+that completed, in the order in which they were enqueued. A failed parent has no result: then the
+parameter takes its default, and without one the job fails. `PARENT` as a default only tells type
+checkers that `job(...)` does not take this parameter.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 PAGE: Final = 200
 MAX_LOADED_BYTES: Final = 256 * 1024 * 1024
-PARENT_BYTES: Final = 256  # what one costs in memory beside its result
+PARENT_BYTES: Final = 256  # memory that a parent takes beside its result
 
 
 class _Mark(NamedTuple):
@@ -53,9 +53,10 @@ PARENT: Final[Any] = type("PARENT", (), {"__repr__": lambda self: "PARENT"})()
 
 
 class Parent(msgspec.Struct, frozen=True):
-    """A parent as its child sees it. *name*: what the child calls it; *text*: its result as JSON.
+    """A parent as its child sees it. *name*: the child's name for it; *text*: its result as JSON.
 
-    *task* is None when the parent is past its retention, as it may be for a child retried late.
+    *task* is None when the parent was deleted after its retention, before a late retry of the
+    child.
     """
 
     id: int
@@ -70,17 +71,17 @@ class Parent(msgspec.Struct, frozen=True):
 
     @property
     def result(self) -> Any:
-        """What it returned, as JSON has it; None if it returned nothing, or failed."""
+        """What it returned, as a JSON value; None if it returned nothing, or failed."""
         return None if self.text is None else msgspec.json.decode(self.text)
 
     def read(self, kind: type[T]) -> T:
-        """Return what it returned, as *kind*; raises msgspec.ValidationError."""
+        """Return its result as a *kind*; raises msgspec.ValidationError."""
         result: T = jsontext.reader(kind).decode(self.text or "null")
         return result
 
 
 class Source(Protocol):
-    """Where parents are read: the next *limit* of them *after* an id, in the order of ids."""
+    """A function that reads the next *limit* parents *after* an id, in the order of ids."""
 
     def parents(self, after: int, limit: int) -> Sequence[Parent]: ...
 
@@ -92,8 +93,8 @@ class Parents:
 
     In a plain function `ctx.parents["left"].result`, and `for parent in ctx.parents`. In a
     coroutine `parents = await ctx.parents`, then as above. A key is a handle, an id, the name of an
-    edge, or of a task. All of these read every parent once and keep them, up to 256 MiB of results;
-    `for` and `async for` keep no more than a page in memory.
+    edge, or of a task. `[...]` and `await` read every parent once and keep them, up to 256 MiB of
+    results; `for` and `async for` keep only a page in memory.
     """
 
     def __init__(self, source: Source) -> None:
@@ -116,7 +117,7 @@ class Parents:
 
     @property
     def failed(self) -> list[Parent]:
-        """Those that were discarded or cancelled."""
+        """The parents that were discarded or cancelled."""
         return [parent for parent in self._loaded() if not parent.completed]
 
     def __len__(self) -> int:
@@ -164,7 +165,8 @@ class Parents:
 
 
 class _Loaded:
-    """Parents kept in memory. The limit is one of bytes: a number says nothing about results."""
+    """Parents kept in memory, up to a number of bytes: their count says nothing about the size of
+    results."""
 
     def __init__(self) -> None:
         self.parents: list[Parent] = []
@@ -182,7 +184,7 @@ class _Loaded:
 
 
 class Wanted:
-    """A parameter of the task *task* that is the result of a parent, or of several."""
+    """A parameter of the task *task* that takes the result of one parent, or of several."""
 
     def __init__(self, task: str, parameter: inspect.Parameter, kind: Any, many: bool) -> None:
         self.name: Final = parameter.name
@@ -199,7 +201,8 @@ class Wanted:
     def find(self, parents: Sequence[Parent], alone: bool) -> Any:
         """Return the parameter's value, read from *parents*; raises InvalidArguments.
 
-        *alone*: no other parameter is a result, so where no parent has its name, any will do.
+        *alone*: no other parameter is a result, so where no parent has its name, every parent
+        matches.
         """
         matches = called(self.name, parents) or (list(parents) if alone else [])
         if self._many:
@@ -229,7 +232,8 @@ class Wanted:
 
 
 def wanted(task: str, parameter: inspect.Parameter) -> Wanted | None:
-    """Return what *parameter*, its annotation resolved, wants of a parent; None: an argument."""
+    """Return which results *parameter*, its annotation resolved, takes; None if it is an
+    argument."""
     if get_origin(parameter.annotation) is Annotated:
         kind = parameter.annotation.__origin__
         for mark in parameter.annotation.__metadata__:
@@ -239,7 +243,8 @@ def wanted(task: str, parameter: inspect.Parameter) -> Wanted | None:
 
 
 def called(name: str, parents: Iterable[Parent]) -> list[Parent]:
-    """Return those of *parents* whose edge has this *name*, or else whose task has."""
+    """Return those of *parents* whose edge has this *name*; if there are none, those whose task has
+    it."""
     parents = list(parents)
     by_name = [parent for parent in parents if parent.name == name]
     return by_name or [p for p in parents if p.name is None and p.task == name]

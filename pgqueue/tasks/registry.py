@@ -50,17 +50,17 @@ _NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 class TaskDecorator:
     """Makes functions tasks of one registry: `@app.task`, `@app.task(queue="mail")`.
 
-    With options it is a decorator again, which may be kept and used for several functions:
-    `mail = app.task(queue="mail", max_attempts=3)`, then `@mail` or `@mail(priority=-1)`.
+    Called with options, it returns a decorator that may be kept for several functions: `mail =
+    app.task(queue="mail", max_attempts=3)`, then `@mail` or `@mail(priority=-1)`.
     """
 
     def __init__(self, registry: TaskRegistry, options: Mapping[str, Any] = _NO_OPTIONS) -> None:
         self._registry = registry
         self._options = options
 
-    # Each overlaps with a later, wider one: the first that fits is meant, as checkers take it.
-    # The first two are for a first parameter that may be anything, un-annotated ones included: it
-    # would pass for a context, so a checker cannot tell what the job takes.
+    # Each overload overlaps with a later, wider one: type checkers take the first that fits. The
+    # first two are for a first parameter of any type, or without an annotation: it would pass for a
+    # context, so a checker cannot tell what the job takes.
     @overload
     def __call__(  # type: ignore[overload-overlap]
         self, fn: Callable[Concatenate[_NotAContext, ...], Coroutine[Any, Any, R]], /
@@ -103,16 +103,16 @@ class TaskDecorator:
         """Make *fn* a task, or return a decorator with these options.
 
         *name*: the function's own unless given. *queue*, *priority* (smaller first),
-        *max_attempts*, *tags*: what its jobs have unless they say otherwise. *timeout* of an
-        attempt: a timedelta or seconds, no limit unless given. *executor*: "async" for a coroutine
-        function, "thread" for a plain one, or "process", which alone can be killed when its time is
-        up. *aliases*: earlier names, whose jobs it runs too. *retry*: see `pgqueue.jobs.retries`.
+        *max_attempts*, *tags*: defaults of its jobs. *timeout* of an attempt: a timedelta or
+        seconds, no limit unless given. *executor*: "async" for a coroutine function, "thread" for a
+        plain one, or "process": only a process can be killed when its time is up. *aliases*:
+        earlier names; the task runs their jobs, too. *retry*: see `pgqueue.jobs.retries`.
         *expires*: how long after it is due an attempt may begin. *keep* False: completed jobs leave
-        no row.
-        *unique*: True, a template, a function of the arguments, or `Unique`; *key*: a template or a
-        function, what the job belongs to in its queue; see `pgqueue.tasks.uniqueness`. *schedule*:
-        a job without arguments is enqueued again and again, by the clock of *zone*, UTC unless
-        given; see `TaskRegistry.schedule`, which takes more options.
+        no row. *unique*: True, a template, a function of the arguments, or `Unique`; *key*: a
+        template or a function for the key in the queue, a tenant say; see
+        `pgqueue.tasks.uniqueness`. *schedule*: when to enqueue a job without arguments, again and
+        again, by the clock of *zone*, UTC unless given; see `TaskRegistry.schedule`, which takes
+        more options.
 
         Raises InvalidTask for a declaration that cannot work, InvalidSchedule for its schedule.
         """
@@ -147,7 +147,7 @@ class TaskRegistry:
         self._tasks: dict[str, Task[..., Any]] = {}
         self._schedules: dict[str, Callable[[], Schedule]] = {}
         self.limits: Final[dict[str, Limits]] = {}
-        """What is declared of queues, by their names."""
+        """The declarations of queues, by name."""
 
     @property
     def task(self) -> TaskDecorator:
@@ -155,21 +155,24 @@ class TaskRegistry:
         return TaskDecorator(self)
 
     def on_enqueue(self, hook: OnEnqueue) -> OnEnqueue:
-        """Have *hook* change each job as it is enqueued: a pure function, NewJob to NewJob.
+        """Have *hook* change each job when it is enqueued: a pure function from NewJob to NewJob.
 
-        `app.enqueue` asks it for every job; `enqueue(connection, ...)` and `ctx.enqueue` for jobs
-        of tasks that are declared here. Several are asked in the order in which they came.
+        `app.enqueue` calls it for every job; `enqueue(connection, ...)` and `ctx.enqueue` for jobs
+        of tasks that are declared here. Several hooks are called in the order of their
+        registration.
         """
         checked("on_enqueue", hook)
         self.hooks.enqueue.append(hook)
         return hook
 
     def around(self, hook: OnAttempt) -> OnAttempt:
-        """Enter the context manager that *hook* makes of the context around every attempt.
+        """Enter the context manager that *hook* returns for an attempt's context, around every
+        attempt.
 
         It runs where the task does: in its thread, its coroutine or its process; the first is the
-        outermost. What it raises before the task fails the attempt. What it raises afterwards is
-        logged: how an attempt has ended stands, and so does an error that it would swallow.
+        outermost. An error that it raises before the task fails the attempt. An error that it
+        raises afterwards is only logged, and it cannot swallow an error of the task: the attempt
+        ends as the task has ended.
         """
         checked("around", hook)
         self.hooks.around.append(hook)
@@ -178,10 +181,10 @@ class TaskRegistry:
     def on(self, kind: type[JobEvent], /, *kinds: type[JobEvent]) -> Callable[[OnEvent], OnEvent]:
         """Tell a function, plain or a coroutine's, of events; see `pgqueue.jobs.events`.
 
-        The worker in which an attempt ended tells it, once the store has confirmed the end; one
-        event after the other, beside the jobs. It takes no job's place and holds up no shutdown:
-        beyond 1,000 that wait, and a second after the last job, events are dropped, and the log
-        says how many.
+        The worker that ran the attempt calls it once the store has confirmed the end, for one event
+        after the other, beside the jobs. A handler takes no job's slot and delays no shutdown:
+        events are dropped when 1,000 wait already, or a second after the last job has ended; the
+        log says how many.
         """
         given: tuple[Any, ...] = (kind, *kinds)
         for each in given:
@@ -210,12 +213,13 @@ class TaskRegistry:
         job: NewJob[Any],
         **options: Unpack[ScheduleOptions],
     ) -> Schedule:
-        """Declare that *job* is to be enqueued again and again; workers write it when they start.
+        """Declare when to enqueue *job* again and again; workers write the schedule when they
+        start.
 
         *when*: five cron fields, `@daily`, `@every 5m`, English (`every weekday at 9:00`) or a
-        timedelta; by the clock of *zone*, UTC unless given. *anchor*: where an interval is counted
-        from. *missed*, *catch_up*, *overlap*, *jitter*, *starts*, *ends*, *immediately*: see
-        `pgqueue.jobs.schedules.schedule.Schedule`. Raises InvalidSchedule.
+        timedelta; by the clock of *zone*, UTC unless given. *anchor*: the instant from which an
+        interval is counted. *missed*, *catch_up*, *overlap*, *jitter*, *starts*, *ends*,
+        *immediately*: see `pgqueue.jobs.schedules.schedule.Schedule`. Raises InvalidSchedule.
         """
         made = make_schedule(name, when, job, **options)
         self.declare(made)
@@ -228,14 +232,14 @@ class TaskRegistry:
     def schedule_task(
         self, task: Task[..., Any], when: str | timedelta | Timing, zone: str | ZoneInfo | None
     ) -> None:
-        """Declare a schedule of *task*'s own name; raises InvalidTask, InvalidSchedule."""
+        """Declare a schedule with *task*'s own name; raises InvalidTask, InvalidSchedule."""
         if needed := task.signature.required():
             raise InvalidTask(
                 f"{task.name}: {needed[0]} has no default: a schedule gives no arguments; give it "
                 f"one, or say app.schedule(..., {task.name}.job({needed[0]}=...))"
             )
         timing = make_schedule(task.name, when, NewJob(task.name), zone=zone).timing
-        # The job is made later: only then may its annotations be resolved.
+        # The job is made later, as annotations may not be resolvable yet.
         self._declare(task.name, lambda: Schedule(task.name, timing, task.job()))
 
     @property
@@ -259,16 +263,17 @@ class TaskRegistry:
         ordered: bool = False,
         lowest_share: float | None = None,
     ) -> None:
-        """Declare what queue *name* allows, of all workers together; a worker says it as it starts.
+        """Declare limits of the queue *name*, for all workers together; a worker tells the store
+        when it starts.
 
-        *concurrency*: so many of its jobs run at once. *rate*, `Rate(100, per=60)`: so many
-        attempts begin in any minute. *key_concurrency*, *key_rate*: the same for the jobs of each
+        *concurrency*: how many of its jobs run at once. *rate*: how many attempts begin, `Rate(100,
+        per=60)` for 100 in any minute. *key_concurrency*, *key_rate*: the same for the jobs of each
         key. *ordered*: jobs of a key start in their order, each when the one before has ended.
-        *lowest_share*: so large a part of its jobs, 0.1 say, is claimed in turn from priorities
-        that are not the most urgent one; not beside limits. What was changed while it runs holds
-        until the field is declared in another way.
+        *lowest_share*: the part of its jobs, 0.1 say, that is claimed in turn from priorities other
+        than the most urgent one; not together with limits. Changes made at run time hold until the
+        code declares the field differently.
 
-        Raises InvalidTask for what cannot be.
+        Raises InvalidTask for impossible values.
         """
         declared = Limits(concurrency, rate, key_concurrency, key_rate, ordered, lowest_share)
         try:
@@ -278,7 +283,7 @@ class TaskRegistry:
             raise InvalidTask(str(error)) from error
 
     def add(self, task: Task[..., Any]) -> None:
-        """Take in *task*, perhaps another registry's; raises InvalidTask if its name is taken."""
+        """Add *task*, perhaps another registry's; raises InvalidTask if its name is taken."""
         names = (task.name, *task.aliases)
         for name in names:
             known = self._tasks.get(name)

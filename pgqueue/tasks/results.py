@@ -1,4 +1,4 @@
-"""What a task returned, as JSON text and back."""
+"""A task's result to JSON text and back."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write(task: str, result: Any) -> str | None:
 
 
 class ResultReader:
-    """Reads the results of the task *task*, whose function says it returns *annotation*."""
+    """Reads the results of the task *task*; *annotation*: its function's return type."""
 
     def __init__(self, task: str, annotation: Any) -> None:
         self._task = task

@@ -1,4 +1,4 @@
-"""The port between a task's context and the worker that carries out what it asks."""
+"""The port between a task's context and its worker, which carries out the context's requests."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ class JobRuntime(Protocol):
         """
 
     def transaction(self, completion: Callable[[], Completion]) -> AbstractAsyncContextManager[Any]:
-        """Give a connection in a transaction; at the end ask for the completion, make it, commit.
+        """Give a connection in a transaction; at the end call *completion*, carry it out, and
+        commit.
 
         An exception, LeaseLost included, rolls back and is passed on.
         """
@@ -109,7 +110,7 @@ class DetachedJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DetachedRuntime:
-    """Send nothing anywhere: a detached context keeps what it was asked.
+    """The runtime of a detached context: it sends nothing anywhere.
 
     *connection* is lent to transactions.
     """

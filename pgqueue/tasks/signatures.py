@@ -1,4 +1,4 @@
-"""What a task's function takes, read from its signature.
+"""A task's parameters, read from its function's signature.
 
 Annotations are resolved at the first use and not at the decorator, so that a task may name types
 that its module defines further down.
@@ -68,7 +68,7 @@ class Signature:
         return given
 
     def names(self) -> list[str] | None:
-        """Return all parameters' names, the context's too; None when any name is taken."""
+        """Return all parameters' names, the context's too; None if the function takes any name."""
         if any(p.kind is p.VAR_KEYWORD for p in self._all):
             return None
         return [p.name for p in self._all]
@@ -87,7 +87,8 @@ class Signature:
 
     @cached_property
     def parameters(self) -> tuple[inspect.Parameter, ...]:
-        """The parameters a job gives, with their annotations resolved; one without is Any."""
+        """The parameters for a job's arguments, annotations resolved; one without an annotation is
+        Any."""
         ours = {want.name for want in self.wanted}
         return tuple(p for p in self._resolved if p.name not in ours)
 
@@ -111,7 +112,7 @@ class Signature:
 
     @cached_property
     def returns(self) -> Any:
-        """What the function returns, Any when it does not say."""
+        """The function's return type; Any without an annotation."""
         if self._returns is _Parameter.empty:
             return Any
         try:
@@ -135,7 +136,7 @@ class Signature:
             raise self._unresolved(parameter.name, error) from error
 
     def _resolve(self, name: str, annotation: Any) -> Any:
-        # A class and not the function itself, so that one bad annotation does not spoil the others.
+        # A class, not the function itself, so that one bad annotation does not spoil the others.
         holder = type("annotated", (), {"__annotations__": {name: annotation}})
         return get_type_hints(holder, self._names, self._names, include_extras=True)[name]
 
@@ -167,7 +168,7 @@ class Signature:
 
 
 def _is_context(annotation: Any) -> bool:
-    """Does it take a Context, and nothing else but perhaps None?"""
+    """Does *annotation* allow only a Context, and perhaps None?"""
     annotation = _bare(annotation)
     if get_origin(annotation) in (Union, UnionType):
         kinds = [kind for kind in get_args(annotation) if kind is not type(None)]

@@ -6,7 +6,7 @@
     send_receipt.job(order_id=7)      # a NewJob, typed by the signature, to be enqueued
     await send_receipt(order_id=7)    # just runs it
 
-A task is named after its function, `send_receipt` here, since SQL and other languages say it too.
+A task has its function's name, `send_receipt` here, since SQL and other languages write it, too.
 Two tasks of one app cannot share a name: give one of them `name="..."`.
 """
 
@@ -57,10 +57,10 @@ _log = logging.getLogger(__name__)
 
 
 class Task(Generic[P, R_co]):
-    """A function and how its jobs are run: what `SyncTask` and `AsyncTask` share.
+    """A function and how its jobs are run: the base of `SyncTask` and `AsyncTask`.
 
-    Everything a job is given by default stands here; `job(...).options(...)` changes it for one
-    job. *retry* and *executor* belong to the code: they are read where the job runs.
+    A task holds the defaults of its jobs; `job(...).options(...)` changes them for one job. *retry*
+    and *executor* are not stored with a job: they are read where it runs.
     """
 
     def __init__(
@@ -155,14 +155,14 @@ class Task(Generic[P, R_co]):
 
     @cached_property
     def is_plain(self) -> bool:
-        """Whether it is a coroutine function that wants a job's arguments and nothing else."""
+        """Whether it is a coroutine function that takes only a job's arguments."""
         return self.executor == "async" and not (self.wants_context or self.wants_results)
 
     def job(self: Task[P, R | Outcome], *args: P.args, **kwargs: P.kwargs) -> NewJob[R]:
         """Return a job of this task with these arguments, to be enqueued.
 
-        Raises InvalidArguments when they do not fit the signature or cannot be stored, JobTooLarge
-        beyond 1 MiB of JSON, and InvalidTask when an annotation cannot be used.
+        Raises InvalidArguments when the arguments do not fit the signature or cannot be stored,
+        JobTooLarge beyond 1 MiB of JSON, and InvalidTask when an annotation cannot be used.
         """
         codec = self._codec
         if self.wants_results:
@@ -182,14 +182,15 @@ class Task(Generic[P, R_co]):
     def decode_args(self, text: str) -> Call:
         """Return the arguments in *text* as (args, kwargs), without the context.
 
-        Raises InvalidArguments: the job was written for another signature.
+        Raises InvalidArguments if the job was written for another signature.
         """
         return self._codec.read(text)
 
     def call(self, context: Context, text: str) -> Any:
         """Call the function with *context*, if it wants one, and the arguments in *text*.
 
-        Results of parents that it wants are read here, and block; a coroutine calls `call_async`.
+        Reads the parents' results that the function takes, which blocks; a coroutine calls
+        `call_async`.
         """
         if self.wants_results:
             # Not list(): that calls len() first, which loads all parents into memory at once.
@@ -201,7 +202,7 @@ class Task(Generic[P, R_co]):
         return self.fn(*args, **kwargs)
 
     async def call_async(self, context: Context, text: str) -> Any:
-        """As `call`, for a coroutine function that wants results of parents."""
+        """As `call`, for a coroutine function that takes results of parents."""
         parents = [parent async for parent in context.parents]
         return await self._call_with_results(context, text, parents)
 
@@ -223,7 +224,8 @@ class Task(Generic[P, R_co]):
     def retry_after(self, attempt: int, error: BaseException) -> timedelta | None:
         """Return how long to wait after *attempt* failed with *error*; None: discard the job.
 
-        A policy that fails itself is logged, and the default one used: a bug in it loses no job.
+        If the policy itself fails, that is logged and the default policy used: a bug in it loses no
+        job.
         """
         try:
             return self.retry.delay(attempt, error)
@@ -234,7 +236,8 @@ class Task(Generic[P, R_co]):
     def prepare(self) -> None:
         """Resolve the annotations now; raises InvalidTask.
 
-        Happens at the first use otherwise. A worker prepares all its tasks before it takes a job.
+        Otherwise that happens at the first use. A worker prepares all its tasks before it takes a
+        job.
         """
         self._codec  # noqa: B018  made when it is read
 
@@ -252,7 +255,7 @@ class Task(Generic[P, R_co]):
         return self.fn(*args, **kwargs)
 
     def __reduce__(self) -> str:
-        # Pickled by name: in its module, that name is the task and no longer the function.
+        # Pickled by name: in its module, the function's name is the task now.
         return str(self.__dict__["__qualname__"])
 
     def __repr__(self) -> str:
@@ -278,7 +281,8 @@ class AsyncTask(Task[P, R_co]):
 
 
 class _NotAContext:
-    """A type that only an un-annotated or `Any` parameter takes; for type checkers alone."""
+    """A type that only a parameter of type `Any`, or without an annotation, accepts; for type
+    checkers only."""
 
 
 def _name(fn: Callable[..., Any]) -> str:
@@ -332,7 +336,7 @@ def _is_coroutine_function(fn: Any) -> bool:
 def _bare(fn: Any) -> Any:
     """Return the function below partials and static methods.
 
-    A decorator's wrapper is not looked through: whether it awaits is its own affair.
+    A decorator's wrapper is taken as it is: it decides itself whether it awaits.
     """
     while isinstance(fn, (partial, staticmethod)):
         fn = fn.func if isinstance(fn, partial) else fn.__func__
@@ -340,5 +344,5 @@ def _bare(fn: Any) -> Any:
 
 
 def _place(fn: Callable[..., Any]) -> str:
-    """Return where *fn* is written, the same after its module is loaded again."""
+    """Return where *fn* is defined; the same after its module was reloaded."""
     return f"{getattr(fn, '__module__', '?')}.{getattr(fn, '__qualname__', repr(fn))}"

@@ -1,18 +1,18 @@
-"""The keys a task gives its jobs: unique ones, and those that say what belongs together.
+"""The keys a task gives its jobs: unique keys, and keys that group jobs of a queue.
 
-`unique=True`: one unfinished job for the same arguments, given or taken from a default.
+`unique=True`: one unfinished job for the same arguments, defaults included.
 `unique="order-{order_id}"`: the text, with the arguments' values in it. `unique=lambda order_id,
 **_: ...`: a function of the arguments, all of them and by name, that returns the key, or None for a
 job that is not unique.
 
-`unique=Unique("order_id", until=3600)` names the arguments that count, and says until when and what
-happens then.
+`unique=Unique("order_id", until=3600)` names the arguments that count, and says how long the key
+holds and what a duplicate does.
 
-Keys begin with the task's name, so that tasks do not get in one another's way;
-`.options(unique=...)` gives a whole key, which may be shared between tasks.
+Unique keys begin with the task's name, so that tasks do not collide; `.options(unique=...)` gives a
+whole key, which tasks may share.
 
-`key="{tenant_id}"` is a template too, or such a function. It is no task's own: jobs of several
-tasks that have one key in a queue belong together.
+`key="{tenant_id}"` is a template or such a function, too, but without the task's name: jobs of
+several tasks with the same key in a queue belong together.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ def rule(task: str, unique: object) -> Unique | None:
 
 
 def check_names(task: str, unique: Uniqueness, names: Collection[str] | None) -> None:
-    """Raise InvalidTask when *unique* names an argument that is none of *names*, if these are all.
+    """Raise InvalidTask when *unique* names an argument that is not among *names*.
 
-    *names* None: the function takes any.
+    *names* None: the function takes any name.
     """
     if names is None or not isinstance(unique, Unique):
         return
