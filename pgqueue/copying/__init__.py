@@ -1,13 +1,14 @@
-"""Copy what waits in one store to another, to go on there: `pgqueue copy`.
+"""Copy waiting jobs from one store to another, where they go on: `pgqueue copy`.
 
-Copied are jobs that wait, discarded jobs with the descendants that were cancelled because of them,
-and the results that any of these may still want to read; with their edges, workflows, attempts,
-errors, keys and times; and which queues are paused. Ids are new in the target.
+It copies waiting jobs, discarded jobs with the descendants that were cancelled because of them, and
+the finished jobs whose results these may still read; all with edges, workflows, attempts, errors,
+keys and times; and which queues are paused. Ids are new in the target.
 
 Jobs are copied in batches, each in one transaction that also notes the ids of its jobs on both
-sides. So a copy that was interrupted is started again, and brings what is missing. Workers of the
-target may run already, so no job comes before what it depends on: first what has finished, then
-what is due later, what can run, in the order of its queue, and what is blocked, parents first.
+sides. So an interrupted copy can be started again, and copies only what is missing. Workers of the
+target may run already, so no job comes before the jobs that it depends on. The order is: finished
+jobs; jobs due later; jobs that can run, in the order of their queue; and blocked jobs, parents
+first.
 """
 
 from pgqueue.copying.copier import BATCH_BYTES as BATCH_BYTES

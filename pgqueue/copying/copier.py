@@ -43,7 +43,7 @@ class Store(Protocol):
 
 
 class Edge(msgspec.Struct, frozen=True):
-    """What a job waits for, or waited for; *parent* is its id in the source."""
+    """A dependency of a job, met or not; *parent* is the parent's id in the source."""
 
     parent: int
     policy: str
@@ -52,7 +52,7 @@ class Edge(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, kw_only=True):
-    """A job on its way from one store to another; its JSON stays the text that it was."""
+    """A job on its way from one store to another; its JSON stays unparsed text."""
 
     id: int
     task: str
@@ -94,7 +94,7 @@ class Listed(msgspec.Struct, frozen=True):
 
 @dataclass
 class Report:
-    """How many *jobs* there were to copy, by state, and what became of them."""
+    """How many *jobs* there were to copy, by state, and how many were copied."""
 
     jobs: dict[State, int] = field(default_factory=dict)
     brought: int = 0
@@ -107,12 +107,12 @@ class Report:
 
 
 def store_id() -> Operation[str]:
-    """Read the store's own id, by which copies know it whatever its address is."""
+    """Read the store's id, by which copies recognise it at any address."""
     return Operation("store_id", {}, lambda answers: str(answers[0][0][0]))
 
 
 def copied(source: str, ids: Sequence[int]) -> Operation[dict[int, int]]:
-    """Read which jobs *ids* of *source* were copied before, and under which ids here."""
+    """Read which of the jobs *ids* of *source* were copied before, and their ids here."""
     return Operation("copied", {"source": source, "ids": as_json(list(ids))}, lambda a: dict(a[0]))
 
 
@@ -123,10 +123,10 @@ def restore(
     *,
     now: datetime | None = None,
 ) -> Operation[dict[int, int]]:
-    """Make *jobs* of another store here, as they are there, each once; keep their order.
+    """Insert *jobs* of another store here, unchanged, each once; keep their order.
 
-    Answers with the ids, there and here, of those that this call has made. The parent of an edge
-    without an outcome must have been copied before, or be among *jobs*.
+    Answers with the ids, there and here, of the jobs that this call has inserted. The parent of an
+    edge without an outcome must have been copied before, or be among *jobs*.
     """
     rows = [asdict(job) | {name: _micro(getattr(job, name)) for name in INSTANTS} for job in jobs]
     flows = [
@@ -167,7 +167,7 @@ class Copier:
         """Find what there is to copy, and return the report of it."""
         for state in ORDER:
             jobs = list(self._listed(state))
-            if state == State.CANCELLED:  # what a person cancelled stays behind
+            if state == State.CANCELLED:  # jobs that a person cancelled are not copied
                 jobs = [job for job in jobs if job.cause]
             key = _place if state == State.AVAILABLE else _number
             self._ids[state] = [job.id for job in sorted(jobs, key=key)]
@@ -177,9 +177,9 @@ class Copier:
         return self.report
 
     def copy(self, told: Callable[[int], None] = lambda count: None) -> Report:
-        """Copy what was surveyed, except what an earlier run has copied.
+        """Copy the surveyed jobs, except those that an earlier run has copied.
 
-        *told* is called with how many more jobs are done, after each page.
+        *told* is called after each page, with the number of its jobs.
         """
         self._told = told
         self._keep_windows()
@@ -199,9 +199,10 @@ class Copier:
         return self.report
 
     def _keep_windows(self) -> None:
-        """Keep unique keys that hold for a time, also those of jobs that stay behind.
+        """Copy unique keys that hold for a time, also those of jobs that are not copied.
 
-        They come first: nothing is enqueued with such a key before the job that has it is here.
+        They come first: otherwise a job could be enqueued here with such a key before its holder is
+        copied.
         """
         last: Window | None = None
         while page := self._source.execute(windows(last, PAGE)):
@@ -211,8 +212,8 @@ class Copier:
     def _bring_schedules(self) -> None:
         """Copy schedules as they stand, their watermark too, so that no instant fires twice.
 
-        One that is here already stays as it is. They come last, as their jobs do not find each
-        other by their keys before.
+        A schedule that is here already stays as it is. Schedules come last: before all jobs are
+        here, a schedule's jobs do not find each other by their keys.
         """
         after: str | None = None
         while True:
@@ -225,7 +226,7 @@ class Copier:
             after = max(names)
 
     def _copy_limits(self, queue: inspections.Queue) -> None:
-        """What code has declared of *queue*, and what was changed since."""
+        """Copy the limits that code has declared for *queue*, and the changes since."""
         if queue.declared:
             self._target.execute(operations.declare_limits(queue.name, limits_of(queue.declared)))
         if queue.changes:
@@ -268,9 +269,9 @@ class Copier:
     def _refuse_twin(self, batch: Sequence[Document]) -> None:
         """Raise PgqueueError when another store with the same id was copied before.
 
-        Two stores that began as the same image or dump have one id, and give the same ids to jobs
-        of their own: those of the second would be taken for jobs that are here already. A job with
-        a unique key proves nothing: its id here may be that of the job that held the key.
+        Two stores that began as the same image or dump have the same store id, and give their own
+        jobs the same ids: jobs of the second store would be taken for jobs that are here already. A
+        job with a unique key proves nothing: its id here may be that of the job that held the key.
         """
         known = self._target.execute(
             copied(self._origin, [job.id for job in batch if job.unique_key is None])
@@ -339,14 +340,15 @@ def _documents(side: Store, ids: Sequence[int]) -> list[Document]:
 
 
 def _mark(job: Document) -> Any:
-    """Return what no operation ever changes in a job, to tell whether two are the same."""
+    """Return the fields of a job that no operation ever changes, to tell whether two jobs are the
+    same."""
     return job.task, job.enqueued_at
 
 
 def parents_first(jobs: Sequence[Document], there: set[int]) -> list[Document]:
     """Return those of *jobs* that wait only for jobs that are *there*, or for each other.
 
-    None comes before its parents.
+    No job comes before its parents.
     """
     ready = {job.id: job for job in jobs}
     waits_for = {

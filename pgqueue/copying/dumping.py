@@ -1,8 +1,8 @@
 """Jobs as lines of JSON in a file: `jobs dump` and `purge --dump` write it, `jobs import` reads it.
 
 The first line says which dump this is, each other one is a job with its edges, a workflow before
-the first of its jobs, or a unique key that holds for a time. A file may be gone on with: it stays
-the same dump.
+the first of its jobs, or a unique key that holds for a time. Later jobs may be appended to a file:
+it stays the same dump.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ _lines: Final[msgspec.json.Decoder[Line]] = msgspec.json.Decoder(Line)
 class DumpFile:
     """A file of jobs that is written; it is on the disk when `write` returns.
 
-    Goes on with one that is there; raises PgqueueError if that was cut off. ``.gz`` by its name.
+    Appends to an existing file; raises PgqueueError if that was cut off. Compresses if its name
+    ends in ``.gz``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -79,7 +80,7 @@ class DumpFile:
             self._append([Head(str(uuid.uuid4()), datetime.now(UTC))])
 
     def write(self, jobs: Sequence[Document], flows: Sequence[WorkflowSummary]) -> None:
-        """Append *jobs*, and before them those of *flows* that the file does not have yet."""
+        """Append *jobs*, preceded by those of *flows* that the file does not have yet."""
         new = [flow for flow in flows if flow.id not in self._workflows]
         self._workflows |= {flow.id for flow in new}
         self._append([*map(Flow, new), *map(JobLine, jobs)])
@@ -101,10 +102,10 @@ class DumpFile:
 
 
 def lines(path: Path, *, whole: bool = False) -> Iterator[Line]:
-    """Yield what is in the file at *path*, which begins with its head.
+    """Yield the lines of the file at *path*, its head first.
 
-    A last line that was cut off ends it, unless *whole* is asked for. Raises PgqueueError for
-    anything else that no dump has.
+    A last line that was cut off is left out, unless *whole* is set. Raises PgqueueError for
+    anything else that is not part of a dump.
     """
     number = 0
     with path.open("rb") as raw:
@@ -141,10 +142,10 @@ Write = Callable[[Sequence[Document], Sequence[WorkflowSummary]], None]
 
 
 def dump(filter: Filter, file: DumpFile, told: Callable[[int], None]) -> Plan[int]:
-    """Write to *file* all jobs that *filter* means, with edges and workflows; answer how many.
+    """Write to *file* all jobs that match *filter*, with edges and workflows; return how many.
 
-    With them go the unique keys that they have for a time, and, if all jobs are meant, those that
-    held as this began: their jobs may be gone, the keys hold on.
+    Also write their unique keys that hold for a time. If *filter* matches all jobs, write every
+    such key that held at the start: its job may be gone, and the key still holds.
     """
     ids: set[int] = set()
     if filter == Filter():
@@ -184,10 +185,10 @@ def workflows_of(jobs: Sequence[Document]) -> Plan[list[WorkflowSummary]]:
 
 
 def purging(write: Write, *, transactional: bool) -> Act:
-    """Finished jobs are deleted, and written before that is durable.
+    """Delete finished jobs, and write them before that is durable.
 
-    In a transaction only what is really deleted is written, and it commits afterwards; without
-    one, it is written first.
+    With *transactional*, exactly the deleted jobs are written, before the commit; otherwise jobs
+    are written before they are deleted.
     """
 
     def do(jobs: Sequence[ChosenJob], states: object) -> Plan[Answers]:

@@ -34,8 +34,9 @@ WAITING_FOR_TIME: Final = (State.SCHEDULED, State.RETRYABLE)
 class Imported:
     """How many *jobs* the file has, by state, how many were *brought*, and which were *left*.
 
-    These wait for jobs that are not in the file. *there*: an earlier import has brought them, or an
-    unfinished job here has their unique key. *windows*: so many unique keys hold for a time by it.
+    *left*: jobs that wait for jobs missing in the file. *there*: jobs that an earlier import has
+    brought, or whose unique key an unfinished job here has. *windows*: how many unique keys with a
+    time limit the import has set.
     """
 
     jobs: dict[State, int] = field(default_factory=dict)
@@ -48,8 +49,9 @@ class Imported:
 class Importer:
     """Imports the jobs in the file at *path* into *target*.
 
-    *keep_schedule*: what waits for its time goes on waiting for it, and does not run now. *again*:
-    though they are here already. A running job is one that waits, its attempt unspent.
+    *keep_schedule*: jobs that are due later keep their time, and do not run now. *again*: import
+    jobs that are here already once more. A running job becomes a waiting one, and its attempt does
+    not count.
     """
 
     def __init__(
@@ -109,7 +111,7 @@ class Importer:
             self.report.windows += len(self._target.execute(keep_windows(self._source, page)))
 
     def _documents(self) -> Iterator[Document]:
-        """Yield each job of the file once, as it is to be here."""
+        """Yield each job of the file once, in the form to insert here."""
         seen: set[int] = set()
         for line in lines(self._path):
             if isinstance(line, Flow):

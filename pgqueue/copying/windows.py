@@ -1,4 +1,4 @@
-"""Unique keys that hold until an instant, whatever becomes of their jobs: on their way elsewhere.
+"""Copy unique keys that hold until an instant, whatever becomes of their jobs.
 
 They are kept beside the jobs (`Unique(until=3600)`), and outlive them.
 """
@@ -16,7 +16,7 @@ from pgqueue.operations.params import from_microseconds, instant, microseconds
 
 
 class Window(msgspec.Struct, frozen=True):
-    """*key* is that of *job*, a number of the store that it comes from, until then."""
+    """*key* is held by *job*, an id of the source store, until an instant."""
 
     key: str
     job: int
@@ -26,9 +26,10 @@ class Window(msgspec.Struct, frozen=True):
 def windows(
     after: Window | None = None, limit: int = 500, *, now: datetime | None = None
 ) -> Operation[list[Window]]:
-    """Read which keys hold, a page of *limit* behind the window *after*; none is the end.
+    """Read the keys that hold, a page of *limit* behind the window *after*; an empty page is the
+    end.
 
-    One whose time is renewed meanwhile may be told twice.
+    A key whose time is renewed meanwhile may appear twice.
     """
 
     def decode(answers: Answers) -> list[Window]:
@@ -46,9 +47,9 @@ def windows(
 def keep_windows(
     source: str, windows: Sequence[Window], *, now: datetime | None = None
 ) -> Operation[list[str]]:
-    """Have keys of *source* hold here until the same instant; answer those that this call made.
+    """Have keys of *source* hold here until the same instant; return those that this call has set.
 
-    A key that holds here stays as it is. A job that is not here yet gets its number by this.
+    A key that holds here already stays as it is. A job that is not here yet gets its id now.
     """
     rows: dict[str, Any] = {
         window.key: {"key": window.key, "job": window.job, "until": microseconds(window.until)}
@@ -59,7 +60,7 @@ def keep_windows(
 
 
 def pages(told: Callable[[list[Window]], object], limit: int) -> Plan[None]:
-    """Read all windows, and tell *told* of each page."""
+    """Read all windows, and call *told* with each page."""
     last: Window | None = None
     while page := (yield windows(last, limit)):
         told(page)

@@ -1,1 +1,1 @@
-"""What `app.jobs`, `app.queues` and `app.schedules` are: acting on jobs, queues and schedules."""
+"""`app.jobs`, `app.queues` and `app.schedules`: acting on jobs, queues and schedules."""

@@ -1,4 +1,4 @@
-"""Who acts: whose name stands in the audit."""
+"""Who acts: the name in the audit."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def this_user() -> str:
 
 
 def actor(name: str | None = None) -> str:
-    """Return *name*, or PGQUEUE_ACTOR, or who runs this process. Raises ValueError for a name that
-    is none."""
+    """Return *name*, or PGQUEUE_ACTOR, or who runs this process. Raises ValueError for an invalid
+    name."""
     name = name if name is not None else os.environ.get(VARIABLE) or this_user()
     if not 1 <= len(name) <= MOST_CHARS or not name.isprintable():
         raise ValueError(f"who acts has a name of 1 to {MOST_CHARS} printable characters")

@@ -26,13 +26,13 @@ OnPortion: TypeAlias = Callable[[Mapping[int, str]], object]
 
 
 class ManyJobs:
-    """What can be done to many jobs of an application.
+    """Methods that act on many jobs of an application.
 
-    *which* is a `Filter`, or ids and handles. Jobs are acted on 500 at a time, each lot in a
-    transaction of its own; those enqueued after the call are left alone. Who is interrupted
-    calls again: what is done is done. *on_portion* is called with the answers for each lot.
-    Answers say what became of each job that was found. Each lot is noted in the audit, in its
-    transaction: that *by* did it, or else the application's *actor*.
+    *which* is a `Filter`, or ids and handles. Jobs are acted on 500 at a time, each portion in a
+    transaction of its own; jobs enqueued after the call are left alone. If a call is interrupted,
+    its finished portions stay done: call again for the rest. Answers say what became of each job
+    that was found; *on_portion* is called with those of each portion. Each portion is noted in the
+    audit, in its transaction, as done by *by*, or else by the application's *actor*.
     """
 
     def __init__(self, app: App) -> None:
@@ -46,7 +46,7 @@ class ManyJobs:
         by: str | None = None,
         on_portion: OnPortion | None = None,
     ) -> Acted:
-        """Cancel what waits; ask what runs to stop. Without a state, a filter means both."""
+        """Cancel waiting jobs; ask running ones to stop. A filter without a state matches both."""
         return self._act(acting.cancelling(reason, keep=self._keep), which, by, on_portion)
 
     async def cancel_async(
@@ -65,7 +65,7 @@ class ManyJobs:
     def retry(
         self, which: Which, *, by: str | None = None, on_portion: OnPortion | None = None
     ) -> Acted:
-        """Run jobs again. Without a state, a filter means the discarded ones."""
+        """Run jobs again. A filter without a state matches discarded jobs."""
         return self._act(acting.retrying(keep=self._keep), which, by, on_portion)
 
     async def retry_async(
@@ -77,7 +77,8 @@ class ManyJobs:
     def release(
         self, which: Which, *, by: str | None = None, on_portion: OnPortion | None = None
     ) -> Acted:
-        """Take running jobs from their workers, whose outcomes are refused; no attempt is spent."""
+        """Take running jobs from their workers; their outcomes are refused, and no attempt is
+        spent."""
         return self._act(acting.releasing(keep=self._keep), which, by, on_portion)
 
     async def release_async(
@@ -94,7 +95,7 @@ class ManyJobs:
         by: str | None = None,
         on_portion: OnPortion | None = None,
     ) -> Acted:
-        """Give waiting jobs another priority, and the last places there."""
+        """Give waiting jobs another priority; they go behind its other jobs."""
         return self._act(acting.moving(priority=priority), which, by, on_portion)
 
     async def reprioritise_async(
@@ -116,7 +117,7 @@ class ManyJobs:
         by: str | None = None,
         on_portion: OnPortion | None = None,
     ) -> Acted:
-        """Move waiting jobs to the last places of another queue."""
+        """Move waiting jobs to the end of another queue."""
         return self._act(acting.moving(queue), which, by, on_portion)
 
     async def move_async(
@@ -133,7 +134,7 @@ class ManyJobs:
     def purge(
         self, which: Which, *, by: str | None = None, on_portion: OnPortion | None = None
     ) -> Acted:
-        """Delete finished jobs, but for results that an unfinished job may still want to read."""
+        """Delete finished jobs, except those whose results an unfinished job may still read."""
         return self._act(acting.purging(), which, by, on_portion)
 
     async def purge_async(
@@ -143,7 +144,8 @@ class ManyJobs:
         return await self._act_async(acting.purging(), which, by, on_portion)
 
     def list(self, filter: Filter, *, before: int | None = None, limit: int = 50) -> list[Job]:
-        """Read the jobs that *filter* means, the newest first; *before* an id for the next page."""
+        """Read the jobs that match *filter*, the newest first; for the next page, only those
+        *before* an id."""
         return carry_out(acting.listing(filter, before=before, limit=limit), self._app.execute)
 
     async def list_async(
@@ -154,7 +156,7 @@ class ManyJobs:
         return await carry_out_async(plan, self._app.execute_async)
 
     def count(self, filter: Filter, *, most: int = acting.COUNTED) -> Number:
-        """Count the jobs that *filter* means, up to *most*."""
+        """Count the jobs that match *filter*, up to *most*."""
         return carry_out(acting.counting(filter, most=most), self._app.execute)
 
     async def count_async(self, filter: Filter, *, most: int = acting.COUNTED) -> Number:

@@ -3,8 +3,8 @@
     app.queues.pause("mail", "news", reason="the provider is down", by="ann")
     app.queues.limit("api", {"concurrency": 20, "rate": Rate(100, per=60)})
 
-Each act is one transaction, with its note in the audit: that *by* did it, or else the application's
-*actor*.
+Each act is one transaction, with its note in the audit: it was done by *by*, or else by the
+application's *actor*.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Queues:
         self._app = app
 
     def pause(self, *names: str, reason: str | None = None, by: str | None = None) -> None:
-        """Hand out no more jobs of these queues; what runs goes on."""
+        """Hand out no more jobs of these queues; running jobs go on."""
         self._carry(lambda: self._pause(names, reason, by))
 
     async def pause_async(
@@ -62,10 +62,10 @@ class Queues:
         reason: str | None = None,
         by: str | None = None,
     ) -> Limits | None:
-        """Change fields of what *queue* allows, None takes one away; return what holds now.
+        """Change limits of *queue*, None removes one; return the limits in force now.
 
-        The fields are those of `Limits`. *reset* forgets earlier changes, so that what the code has
-        declared holds again. Raises InvalidJob, MissingCapability.
+        The fields are those of `Limits`. *reset* forgets earlier changes, so that the limits
+        declared in code hold again. Raises InvalidJob, MissingCapability.
         """
         return self._carry(lambda: self._limit(queue, changed, reset, reason, by))
 
@@ -90,7 +90,8 @@ class Queues:
         reason: str | None = None,
         by: str | None = None,
     ) -> None:
-        """Treat one *key* of *queue* in another way than the others; None ends that."""
+        """Give one *key* of *queue* limits of its own; None removes them. Raises InvalidJob,
+        MissingCapability."""
         self._carry(lambda: self._limit_key(queue, key, limits, reason, by))
 
     async def limit_key_async(

@@ -1,11 +1,11 @@
-"""`app.schedules`: what the store has of schedules, and what people do with them.
+"""`app.schedules`: read, change, pause and fire the schedules of the store.
 
     app.schedules.pause("digest", by="ann")
     app.schedules.change("digest", "every weekday at 8:00", zone="Europe/Berlin")
     app.schedules.preview("every 2 hours", count=10)
 
-These methods block; a coroutine calls them in a thread, or carries out `pgqueue.operations.editing`
-by itself.
+These methods block; a coroutine calls them in a thread, or carries out the plans of
+`pgqueue.operations.editing`.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _UNSAID: Final[Any] = object()
 
 
 class Schedules:
-    """The schedules of a store. A name that it does not have raises UnknownSchedule.
+    """The schedules of a store. The methods raise UnknownSchedule for a name that it does not have.
 
-    What changes one is noted in the audit, in its transaction: that *by* did it, or else the
-    application's *actor*.
+    Each change is noted in the audit, in its transaction, as done by *by*, or else by the
+    application's *actor*, and for which *reason*.
     """
 
     def __init__(
@@ -65,11 +65,12 @@ class Schedules:
         return [*self._rows(owner)]
 
     def show(self, name: str) -> ScheduleRow:
-        """Return the schedule *name*: what is in force, what was declared, what was changed."""
+        """Return the schedule *name*: the values in force, the declared ones and the changed
+        ones."""
         return self._carry(lambda: editing.read(name))
 
     def history(self, name: str, *, limit: int = 50) -> Firings:
-        """Return what became of the latest instants of *name*, the latest first."""
+        """Return the latest firings of *name*, and what became of each, the latest first."""
         return self._backend().execute(operations.firings(name, limit=limit))
 
     def put(
@@ -81,9 +82,9 @@ class Schedules:
         by: str | None = None,
         **options: Unpack[ScheduleOptions],
     ) -> bool:
-        """As `pgqueue.schedule`, in a transaction of its own; return whether that changes anything.
+        """As `pgqueue.schedule`, in a transaction of its own; return whether that changed anything.
 
-        The way for a store that has no transactions of the application's: Redis.
+        For stores in which an application has no transactions: Redis.
         """
         made = make_schedule(name, when, job, **options)
         return self._note("put", name, by, lambda: editing.put(made), "changed", "is so already")
@@ -101,7 +102,8 @@ class Schedules:
         )
 
     def pause(self, name: str, *, by: str | None = None) -> bool:
-        """Let *name* fire no more, through deploys and changes; return whether it did before."""
+        """Stop *name* from firing, also after deploys and changes; return whether it was active
+        before."""
         who = self._acting(by)
         plan = partial(editing.pause, name, by if by is not None else who)
         return self._note("pause", name, who, plan, "paused", "was paused")
@@ -130,10 +132,10 @@ class Schedules:
         ends: datetime | None = _UNSAID,
         by: str | None = None,
     ) -> bool:
-        """Change *name* at run time, at once; return whether that changes anything.
+        """Change *name* at run time, at once; return whether that changed anything.
 
-        It survives deploys, until `reset` or until code says that very thing otherwise. Raises
-        InvalidSchedule when the whole would make no schedule.
+        The change survives deploys, until `reset` or until code declares the same field
+        differently. Raises InvalidSchedule when the result is no valid schedule.
         """
         if when is not None and cron is not None:
             raise InvalidSchedule(f"{name}: give when or cron, not both")
@@ -151,15 +153,15 @@ class Schedules:
         return self._note("change", name, by, plan, "changed", "is so already")
 
     def reset(self, name: str, *, by: str | None = None) -> bool:
-        """Take back all that people have changed of *name*; return whether there was something."""
+        """Undo all changes that people have made to *name*; return whether there were any."""
         plan = partial(editing.restore, name)
         return self._note("reset", name, by, plan, "reset", "was not changed")
 
     def run(self, name: str, *, force: bool = False, by: str | None = None) -> Became:
-        """Enqueue the job of *name* now, also while it is paused; its next instant stays.
+        """Enqueue the job of *name* now, even if it is paused; its next instant stays.
 
-        The answer's *outcome* is "skipped" where an unfinished job stands in the way, by what the
-        schedule says of overlaps; *force* enqueues it all the same.
+        The answer's *outcome* is "skipped" where the schedule's rule for overlaps forbids another
+        job; *force* enqueues it all the same.
         """
         run = partial(editing.run_now, name, force=force, keep=self._keep)
         return self._fire("run", name, by, run).became[0]
@@ -173,10 +175,10 @@ class Schedules:
         force: bool = False,
         by: str | None = None,
     ) -> Outcomes:
-        """Enqueue a job for each instant from *since* on and before *until* that had none.
+        """Enqueue a job for each instant from *since* on and before *until* that has none.
 
-        Raises InvalidSchedule beyond what is remembered of earlier firings, thirty days and a
-        thousand instants, unless *force*.
+        Raises InvalidSchedule for instants of which no firings are remembered any more (thirty
+        days, a thousand instants), unless *force*.
         """
         make_up = partial(editing.make_up, name, since, until, force=force)
         return self._fire("backfill", name, by, make_up).became
@@ -190,7 +192,7 @@ class Schedules:
         count: int = 10,
         since: datetime | None = None,
     ) -> Instants:
-        """Return the first *count* instants of *when* after *since*, now unless given, in *zone*.
+        """Return the first *count* instants of *when* after *since* (by default now), in *zone*.
 
         Asks no store. Raises InvalidSchedule.
         """
@@ -243,7 +245,9 @@ class Schedules:
             )
         )
         if wakes_after and fired.topics:
-            with contextlib.suppress(StoreUnavailable, StoreBusy):  # a hint: the jobs are there
+            with contextlib.suppress(
+                StoreUnavailable, StoreBusy
+            ):  # only a hint: the jobs are stored
                 self._backend().execute(operations.wake(fired.topics))
         return fired
 
