@@ -103,8 +103,9 @@ def limit(
     pgqueue queues limit api --concurrency 20 --rate 100/60s --key-concurrency 2 --key-rate 10/s
     pgqueue queues limit api --key tenant-7 --concurrency 10 --weight 3
 
-    What is not named stays. Changes survive deploys, until the code says a field anew. What runs
-    already goes on, and what began before a queue had limits is not counted.
+    Limits that are not named stay; without any option they are only shown. Changes survive deploys,
+    until the code declares the field differently. Running jobs go on, and attempts that began
+    before the queue had limits are not counted.
     """
     from pgqueue import operations
     from pgqueue.cli.limits import changes, exception
@@ -112,15 +113,18 @@ def limit(
     if nothing and (reset or weight or any(value is not None for value in fields.values())):
         raise click.UsageError("--none stands alone, but for --key")
     of_key: str | None = None
+    only_read = False
     if key is None:
         if weight is not None:
             raise click.UsageError("--weight is one --key's")
-        asked = operations.limit(queue, changes(queue, fields, nothing=nothing), reset=reset)
+        changed = changes(queue, fields, nothing=nothing)
+        only_read = not changed and not reset
+        asked = operations.limit(queue, changed, reset=reset)
     else:
         own = exception(queue, key, weight, fields, nothing)
         asked = operations.limit_key(queue, key, own)
         of_key = f"key {key}: {str(own) or 'no limits' if own else 'as the others'}"
-    _change(queue, asked, store, as_json, of_key)
+    _change(queue, asked, store, as_json, of_key, only_read=only_read)
 
 
 @queues.command("set")
@@ -152,16 +156,18 @@ def _change(
     store: Store,
     as_json: bool,
     of_key: str | None = None,
+    *,
+    only_read: bool = False,
 ) -> None:
-    """Has the store change what *queue* allows, or one key of it, *of_key* in words, and says what
-    is in force now."""
+    """Has the store change the limits of *queue*, or of one key, *of_key* in words, and prints the
+    limits in force now. What is *only_read* changes nothing, and is not noted in the audit."""
     from pgqueue.backends.capabilities import require
     from pgqueue.cli import output
     from pgqueue.jobs.limits import Limits
     from pgqueue.operations.auditing import noted
     from pgqueue.operations.operation import one
 
-    who = store.who
+    who = None if only_read else store.who
 
     def words(held: Limits | None) -> str:
         return of_key or str(held or Limits())

@@ -125,6 +125,8 @@ class Queues:
         require(self._app.backend, "limits")
         fields = _fields(queue, changed or {})
         asked = operations.limit(queue, fields, reset=reset)
+        if not fields and not reset:  # only read: nothing is changed that a note could tell of
+            return (yield from one(asked))
         return (yield from self._noted(asked, "limit", queue, reason, by))
 
     def _limit_key(

@@ -79,6 +79,7 @@ class Schedules:
         when: str | timedelta | Timing,
         job: NewJob[Any],
         *,
+        reason: str | None = None,
         by: str | None = None,
         **options: Unpack[ScheduleOptions],
     ) -> bool:
@@ -87,9 +88,10 @@ class Schedules:
         For stores in which an application has no transactions: Redis.
         """
         made = make_schedule(name, when, job, **options)
-        return self._note("put", name, by, lambda: editing.put(made), "changed", "is so already")
+        plan = partial(editing.put, made)
+        return self._note("put", name, reason, by, plan, "changed", "is so already")
 
-    def remove(self, *names: str, by: str | None = None) -> set[str]:
+    def remove(self, *names: str, reason: str | None = None, by: str | None = None) -> set[str]:
         """As `pgqueue.unschedule`, in a transaction of its own."""
         return self._carry(
             lambda: noted(
@@ -97,24 +99,32 @@ class Schedules:
                 self._acting(by),
                 "remove",
                 target=f"schedule {', '.join(names)}",
+                reason=reason,
                 answer=lambda gone: f"removed {', '.join(sorted(gone)) or 'nothing'}",
             )
         )
 
-    def pause(self, name: str, *, by: str | None = None) -> bool:
+    def pause(self, name: str, *, reason: str | None = None, by: str | None = None) -> bool:
         """Stop *name* from firing, also after deploys and changes; return whether it was active
         before."""
         who = self._acting(by)
         plan = partial(editing.pause, name, by if by is not None else who)
-        return self._note("pause", name, who, plan, "paused", "was paused")
+        return self._note("pause", name, reason, who, plan, "paused", "was paused")
 
-    def resume(self, name: str, *, catch_up: bool = False, by: str | None = None) -> bool:
+    def resume(
+        self,
+        name: str,
+        *,
+        catch_up: bool = False,
+        reason: str | None = None,
+        by: str | None = None,
+    ) -> bool:
         """Let *name* fire again; return whether it was paused.
 
         The instants of the pause are dropped; with *catch_up* they count as missed.
         """
         plan = partial(editing.resume, name, catch_up=catch_up)
-        return self._note("resume", name, by, plan, "resumed", "was not paused")
+        return self._note("resume", name, reason, by, plan, "resumed", "was not paused")
 
     def change(
         self,
@@ -130,6 +140,7 @@ class Schedules:
         jitter: timedelta | float = _UNSAID,
         starts: datetime | None = _UNSAID,
         ends: datetime | None = _UNSAID,
+        reason: str | None = None,
         by: str | None = None,
     ) -> bool:
         """Change *name* at run time, at once; return whether that changed anything.
@@ -150,21 +161,28 @@ class Schedules:
         said = {field: value for field, value in said.items() if value is not _UNSAID}
         columns = columns_of(name, when if cron is None else cron, zone, anchor, said)
         plan = partial(editing.alter, name, columns)
-        return self._note("change", name, by, plan, "changed", "is so already")
+        return self._note("change", name, reason, by, plan, "changed", "is so already")
 
-    def reset(self, name: str, *, by: str | None = None) -> bool:
+    def reset(self, name: str, *, reason: str | None = None, by: str | None = None) -> bool:
         """Undo all changes that people have made to *name*; return whether there were any."""
         plan = partial(editing.restore, name)
-        return self._note("reset", name, by, plan, "reset", "was not changed")
+        return self._note("reset", name, reason, by, plan, "reset", "was not changed")
 
-    def run(self, name: str, *, force: bool = False, by: str | None = None) -> Became:
+    def run(
+        self,
+        name: str,
+        *,
+        force: bool = False,
+        reason: str | None = None,
+        by: str | None = None,
+    ) -> Became:
         """Enqueue the job of *name* now, even if it is paused; its next instant stays.
 
         The answer's *outcome* is "skipped" where the schedule's rule for overlaps forbids another
         job; *force* enqueues it all the same.
         """
         run = partial(editing.run_now, name, force=force, keep=self._keep)
-        return self._fire("run", name, by, run).became[0]
+        return self._fire("run", name, reason, by, run).became[0]
 
     def backfill(
         self,
@@ -173,6 +191,7 @@ class Schedules:
         until: datetime,
         *,
         force: bool = False,
+        reason: str | None = None,
         by: str | None = None,
     ) -> Outcomes:
         """Enqueue a job for each instant from *since* on and before *until* that has none.
@@ -181,7 +200,7 @@ class Schedules:
         days, a thousand instants), unless *force*.
         """
         make_up = partial(editing.make_up, name, since, until, force=force)
-        return self._fire("backfill", name, by, make_up).became
+        return self._fire("backfill", name, reason, by, make_up).became
 
     def preview(
         self,
@@ -216,6 +235,7 @@ class Schedules:
         self,
         verb: str,
         name: str,
+        reason: str | None,
         by: str | None,
         plan: Callable[[], Plan[bool]],
         done: str,
@@ -227,12 +247,18 @@ class Schedules:
                 self._acting(by),
                 verb,
                 target=f"schedule {name}",
+                reason=reason,
                 answer=lambda did: done if did else already,
             )
         )
 
     def _fire(
-        self, verb: str, name: str, by: str | None, plan: Callable[..., Plan[Fired]]
+        self,
+        verb: str,
+        name: str,
+        reason: str | None,
+        by: str | None,
+        plan: Callable[..., Plan[Fired]],
     ) -> Fired:
         wakes_after = self._backend().wakes_after
         fired = self._carry(
@@ -241,6 +267,7 @@ class Schedules:
                 self._acting(by),
                 verb,
                 target=f"schedule {name}",
+                reason=reason,
                 answer=Fired.words,
             )
         )

@@ -1,5 +1,4 @@
-"""The context: a running task's view of its job, passed as the first parameter, annotated
-`Context`.
+"""A running task's view of its job: its first parameter, annotated `Context`.
 
     @app.task
     async def import_orders(ctx: Context, url: str) -> int:
@@ -171,8 +170,7 @@ class Context:
 
     @property
     def parents(self) -> Parents:
-        """The jobs that this job waited for: how each ended, and its result. See
-        `pgqueue.tasks.parents`."""
+        """The jobs that this one waited for, and their results. See `pgqueue.tasks.parents`."""
         if self._parents is None:
             self._parents = Parents(self._runtime)
         return self._parents
@@ -185,8 +183,7 @@ class Context:
 
     @property
     def checkpoint(self) -> Any:
-        """The last checkpoint given to `progress`, in this attempt or an earlier one; None at
-        first."""
+        """The last checkpoint that any attempt gave to `progress`; None at first."""
         return self.reported.checkpoint
 
     @property
@@ -299,8 +296,7 @@ class Context:
 
     @property
     def result(self) -> Any:
-        """The result to store when a transaction completes the job; set it inside
-        `transaction()`."""
+        """The result with which a transaction completes the job; set it in `transaction()`."""
         return self._result
 
     @result.setter
@@ -319,9 +315,8 @@ class Context:
     def complete(self, connection: Any, result: Any = UNSET) -> Awaitable[None] | None:
         """Complete the job in the transaction of *connection*: both commit, or neither does.
 
-        Await it when the connection is async. Call it last: jobs enqueued and results returned
-        afterwards are lost. Raises LeaseLost when another worker has the job by now: then roll
-        back.
+        Await it when the connection is async. Call it last: later jobs and results are lost. Raises
+        LeaseLost when another worker has the job by now: then roll back.
         """
         if result is not UNSET:
             self._result = result

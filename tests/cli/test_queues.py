@@ -74,6 +74,14 @@ def test_limits_are_changed_from_a_command_line(terminal: Terminal, app: App) ->
     assert app.execute(operations.exceptions()) == []
 
 
+def test_limits_that_are_only_read_are_not_noted(terminal: Terminal, app: App) -> None:
+    terminal.ok("queues", "limit", "mail", "--concurrency", "2")
+    assert terminal.ok("queues", "limit", "mail") == "mail: concurrency 2\n"
+    assert terminal.ok("queues", "limit", "mail", "--reset") == "mail: no limits\n"
+    notes = app.execute(audited())
+    assert [note.answer for note in notes] == ["no limits", "concurrency 2"]
+
+
 def test_a_lowest_share_is_set_and_taken_away(terminal: Terminal, app: App) -> None:
     assert "lowest share 0.1" in terminal.ok("queues", "set", "mail", "--lowest-share", "0.1")
     terminal.ok("queues", "limit", "mail", "--none")

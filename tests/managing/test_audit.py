@@ -147,6 +147,29 @@ def test_schedules_are_noted_with_what_came_of_it(app: App) -> None:
     assert {n.target for n in notes(app)} == {"schedule digest"}
 
 
+def test_schedules_are_changed_for_a_reason(app: App) -> None:
+    schedules = app.schedules
+    schedules.put("digest", "@daily", NewJob[Any]("digest"), reason="put")
+    schedules.pause("digest", reason="pause")
+    schedules.resume("digest", reason="resume")
+    schedules.change("digest", "@hourly", reason="change")
+    schedules.reset("digest", reason="reset")
+    schedules.run("digest", reason="run")
+    since = datetime.now(UTC) - 2 * DAY
+    schedules.backfill("digest", since, since + DAY, force=True, reason="backfill")
+    schedules.remove("digest", reason="remove")
+
+    assert len(notes(app)) == 8
+    assert all(note.reason == note.verb for note in notes(app))
+
+
+def test_limits_that_are_only_read_are_not_noted(app: App) -> None:
+    app.queues.limit("api", {"concurrency": 2})
+    assert app.queues.limit("api") == Limits(2)
+    app.queues.limit("api", reset=True)
+    assert [note.answer for note in notes(app)] == ["concurrency 2", "no limits"]
+
+
 def test_an_act_whose_note_is_refused_is_not_done(app: App) -> None:
     if "transactions" not in app.backend.capabilities:
         pytest.skip("Redis refuses no note")
