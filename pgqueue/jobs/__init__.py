@@ -1,1 +1,1 @@
-"""Jobs as values: what they are, how they hang together, how they may end. No I/O."""
+"""Jobs, graphs, outcomes, limits and schedules as values. No I/O."""

@@ -1,10 +1,10 @@
-"""Texts that go with jobs, in their metadata: from where they are enqueued to where they run.
+"""Context variables whose texts travel in jobs' metadata, from the enqueue to the run.
 
     correlation_id: ContextVar[str] = ContextVar("correlation_id")
     pgqueue.carry(correlation_id)
 
-Whatever enqueues, a request or a task, its jobs run with the value that the variable had there; so
-do the jobs that those enqueue. Through SQL, `metadata => '{"correlation_id": "7"}'` says the same.
+A job runs with the value that the variable had where it was enqueued, in a request or a task; so do
+the jobs that it enqueues. In SQL, `metadata => '{"correlation_id": "7"}'` does the same.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from pgqueue.jobs.job import NewJob
 
 Carrier: TypeAlias = Callable[[Sequence[NewJob[Any]]], Mapping[str, str]]
 carriers: Final[list[Carrier]] = []
-"""Each is asked once for all jobs of one call: which texts go with them."""
+"""Each is called once for all jobs of one call, and returns the texts that go with them."""
 variables: Final[dict[str, ContextVar[str]]] = {}
-"""What `carry` was given, by the name in the metadata."""
+"""The variables given to `carry`, by the name in the metadata."""
 _decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def carry(variable: ContextVar[str], *, name: str | None = None) -> None:
     """Have jobs run with the text that *variable* had where they were enqueued.
 
-    It travels in the job's metadata, under the variable's own name or *name*; what a job's metadata
-    says by itself counts more. A variable without a value is not carried, and one whose value is no
-    text makes `enqueue` raise InvalidJob. Raises ValueError for a name that another variable has.
+    It travels in the job's metadata, under the variable's own name or *name*; a job's own metadata
+    takes precedence. A variable without a value is not carried, and one whose value is no text
+    makes `enqueue` raise InvalidJob. Raises ValueError for a name that another variable has.
     """
     name = variable.name if name is None else name
     if variables.setdefault(name, variable) is not variable:
@@ -42,7 +42,7 @@ def carry(variable: ContextVar[str], *, name: str | None = None) -> None:
 
 
 def restore(metadata: str | None) -> None:
-    """Give each variable that is carried the text that *metadata*, a job's, has for it."""
+    """Set each carried variable to its text in *metadata*, a job's."""
     if metadata is None:
         return
     said = _decoder.decode(metadata)
@@ -52,20 +52,20 @@ def restore(metadata: str | None) -> None:
 
 
 def texts_for(jobs: Sequence[NewJob[Any]]) -> dict[str, str]:
-    """Return what all carriers give *jobs*."""
+    """Return the texts of all carriers for *jobs*."""
     return {name: text for carrier in carriers for name, text in carrier(jobs).items()}
 
 
 class Stamp:
-    """Puts *texts* into the metadata of jobs. Those whose metadata is alike share one text, so that
-    many jobs stay one short statement."""
+    """Puts *texts* into the metadata of jobs. Jobs with equal metadata share one text, so that many
+    jobs stay one short statement."""
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         self._texts = texts
         self._written: dict[str | None, str] = {}
 
     def put(self, job: NewJob[Any]) -> NewJob[Any]:
-        """Return *job* with the texts, and no hooks left to ask."""
+        """Return *job* with the texts, and without its hooks, which have been called."""
         stamped: NewJob[Any] = job.__copy__()  # type: ignore[attr-defined]  # every Struct has it
         force_setattr(stamped, "on_enqueue", ())
         if self._texts:

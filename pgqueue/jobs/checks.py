@@ -17,7 +17,7 @@ from pgqueue.jobs import jsontext
 
 MAX_ARGS_BYTES: Final = 1024 * 1024
 MAX_METADATA_BYTES: Final = 64 * 1024
-# Arguments that a codec wrote in fewer characters have no room for an integer that a store refuses.
+# Arguments that a codec wrote in fewer characters cannot contain an integer that a store refuses.
 SUSPECT_CHARS: Final = 300
 MAX_UNIQUE_CHARS: Final = 512
 MAX_KEY_CHARS: Final = 128
@@ -72,7 +72,7 @@ def instant(task: str, parameter: str, value: object) -> datetime:
 def to_duration(value: object) -> timedelta:
     """Return *value*, a timedelta or a number of seconds, from 0 to a hundred years.
 
-    Raises ValueError or TypeError, since it serves more than jobs.
+    Raises ValueError or TypeError, not InvalidJob, as not only jobs use it.
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
@@ -152,7 +152,7 @@ def json_object(task: str, parameter: str, value: object, limit: int) -> str:
 
 @contextmanager
 def json_errors(task: str, parameter: str) -> Iterator[None]:
-    """Turn what `jsontext` refuses inside into an InvalidJob about *task* and *parameter*."""
+    """Turn errors of `jsontext` inside into an InvalidJob about *task* and *parameter*."""
     try:
         yield
     except (TypeError, ValueError) as error:

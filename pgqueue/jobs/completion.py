@@ -1,4 +1,4 @@
-"""What a job that succeeds leaves behind, as a value."""
+"""The completion of a job, as a value."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pgqueue.jobs.job import NewJob
 
 
 class Completion(msgspec.Struct, frozen=True):
-    """What a job that succeeds leaves: its result as JSON text, new jobs and new workflows.
+    """The effects of a job's success: its result as JSON text, new jobs and new workflows.
 
-    The job's children wait for those of *jobs* that are in *graft*, too.
+    The job's children also wait for those of *jobs* that are in *graft*.
     """
 
     result: str | None = None

@@ -1,10 +1,10 @@
-"""What happens to jobs, for handlers of `@app.on`: told once the store has confirmed it.
+"""Events of jobs for handlers of `@app.on`, which are called once the store has confirmed them.
 
     @app.on(JobDiscarded)
     def page_somebody(event: JobDiscarded) -> None: ...
 
-An event is told at most once, in the worker where the attempt ended: one that is killed in between
-tells nobody. Who must not miss a dead letter asks the store for it.
+Handlers get an event at most once, in the worker where the attempt ended: if that is killed in
+between, they get none. Code that must not miss a dead letter asks the store for it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pgqueue.jobs.shown import Shown
 class JobEvent(Shown, msgspec.Struct, frozen=True, kw_only=True):
     """An attempt of a job has ended, and the store knows it.
 
-    *attempt* is its number; *reason* says why, in one text: the error of the attempt, or what the
-    task gave.
+    *attempt* is its number; *reason* says why it ended: the error of the attempt, or the task's own
+    reason.
     """
 
     id: int

@@ -1,4 +1,4 @@
-"""A filter: which jobs are meant, said once for lists, cancellations, retries and all the rest."""
+"""A filter chooses jobs, in the same way for lists, cancellations, retries and all other acts."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Scalar: TypeAlias = str | int | float | bool | None
 
 UNFINISHED: Final = tuple(state for state in State if not state.finished)
 WAITING: Final = tuple(state for state in UNFINISHED if state != State.RUNNING)
-_EXACT: Final = 2**53 - 1  # the last integer that a double, as Lua has it, tells from the next
+_EXACT: Final = 2**53 - 1  # the last integer that a double, Lua's number, tells from the next
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """The jobs of which everything holds that is given; nothing given means all of them.
+    """The jobs that meet all given conditions; without any, all jobs.
 
-    *state* is one or several; *error* the type of a job's last error, "ValueError"; *args* what its
-    arguments hold, `{"user.id": 7}`, a dot leading into an object. Age, *older_than* and
-    *newer_than*, counts from a job's end, or, as long as it has not ended, from when it was
-    enqueued. *running_longer_than* means those that run now, since their claim. Durations are
+    *state* is one or several; *error* the type of a job's last error, "ValueError"; *args* values
+    that its arguments contain, `{"user.id": 7}`, where a dot leads into an object. *older_than* and
+    *newer_than* count from a job's end or, if it has not ended, from its enqueue.
+    *running_longer_than* chooses jobs that run now, and counts from their claim. Durations are
     timedeltas or seconds. Raises InvalidFilter.
     """
 
@@ -63,7 +63,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def states(self) -> tuple[State, ...]:
-        """The states that were given; with *running_longer_than* none but running."""
+        """The given states; with *running_longer_than* only running."""
         given: tuple[State, ...] = self.state  # type: ignore[assignment]  # by __post_init__
         if self.running_longer_than is None:
             return given
@@ -76,13 +76,13 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def only_age(self) -> timedelta | None:
-        """The age that jobs are older than, where nothing else is asked for but their state."""
+        """*older_than*, if the filter has no other condition than that and states; else None."""
         bare = Filter(state=self.state, older_than=self.older_than)
         age = None if self.older_than is None else checks.to_duration(self.older_than)
         return age if self == bare else None
 
     def words(self) -> str:
-        """Say in words which jobs are meant: ``in queue mail, older than 90 days``."""
+        """Describe the filter in words: ``in queue mail, older than 90 days``."""
         return ", ".join(self._words())
 
     def _words(self) -> Iterator[str]:
@@ -126,7 +126,7 @@ def _states(given: object) -> Iterator[State]:
 
 
 def _nested(args: Mapping[str, Scalar]) -> dict[str, Any]:
-    """Return *args* as one object; raise InvalidFilter if they cannot hold together."""
+    """Return *args* as one object; raise InvalidFilter if they contradict each other."""
     root: dict[str, Any] = {}
     for path, value in args.items():
         names = path.split(".")

@@ -1,32 +1,32 @@
-"""Graphs of jobs: what can be said of "Y after X", and what is promised.
+"""Graphs of jobs: how to write "Y after X", and what is promised.
 
     enqueue(session, chain(fetch.job(url), parse.job(), store.job()))
     enqueue(session, group(resize.job(p) for p in photos).then(album.job()))
     enqueue(session, workflow("import", left, right, report.job().after(a=left, b=right)))
 
-A job lists what it waits for, `job.after(...)`; everything here is that, said shorter. A `Graph`
-is a value like a job: nothing happens before `enqueue`, which takes any number of jobs and graphs
-in one call and answers with their handles, in the order of *jobs*. Adding an edge makes a new
-value, so the job that `then` was given is not the one in the graph: name it by `graph.last`.
+A job lists the jobs that it waits for, `job.after(...)`; everything here is shorthand for that. A
+`Graph` is a value like a job: nothing happens before `enqueue`, which takes any number of jobs and
+graphs in one call and answers with their handles, in the order of *jobs*. Adding an edge makes a
+new value, so the job that `then` was given is not the one in the graph: name it by `graph.last`.
 
-**Nothing starts early, nothing is stranded.** A job that waits is *blocked*, and counts how many
-of its parents have not finished. The count is changed under the job's row lock only, by every way
-a parent can end, in the parent's own transaction. An enqueue keeps parents of earlier calls from
-ending, and from being retried, until it commits. So it does not matter whether a parent had
-finished long before, finishes at this moment, or runs for another week. The leader looks for
-blocked jobs without an unfinished parent now and then, and has never found one.
+**Nothing starts early, nothing is stranded.** A job that waits is *blocked*, and counts how many of
+its parents have not finished. Every way in which a parent can end changes the count, only under the
+waiting job's row lock and in the transaction that ends the parent. An enqueue keeps parents of
+earlier calls from ending, and from being retried, until it commits. So it does not matter whether a
+parent had finished long before, finishes at this moment, or runs for another week. The leader looks
+for blocked jobs without an unfinished parent now and then, and has never found one.
 
 **A parent that fails** (it is discarded or cancelled) cancels the child, with a reason that names
-the parent, and so on down the graph: `on_failure="cancel"`. With `on_failure="run"` the child
-runs all the same, once all its parents have ended, and is told which failed. That is each edge's
-own policy.
+the parent, and so on down the graph: `on_failure="cancel"`. With `on_failure="run"` the child runs
+all the same, once all its parents have ended, and can see which failed. Each edge has its own
+policy.
 
-**Retrying** a job revives the descendants that were cancelled because of it, and no others: what
-a person cancelled stays so, and a descendant with another parent that failed goes on waiting for
-that one to be retried. What is revived waits anew for whichever of its parents have not finished.
+**Retrying** a job revives the descendants that were cancelled because of it, and no others: jobs
+that a person cancelled stay cancelled, and a descendant with another failed parent stays cancelled
+until that parent is retried, too. A revived job waits anew for those of its parents that have not
+finished.
 
-**Results** of parents can be read as long as the child has not finished, however short the
-retention.
+**Results** of parents can be read until the child has finished, however short the retention.
 
 **Cycles cannot be made.** A job is an immutable value, and its parents must exist before it. The
 one place where an edge is added to a job that exists is a graft: a running job puts new jobs
@@ -34,7 +34,7 @@ between itself and its children. Those jobs may depend on each other only, so no
 child back to them.
 
 **A workflow** is a name and an id that jobs share, to find, watch, cancel and retry them as one
-thing; what runs in it is decided by the edges alone. What its jobs enqueue belongs to it too.
+thing; the edges alone decide what runs in it. Jobs that its jobs enqueue belong to it, too.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _HOOKS: Final = attrgetter("on_enqueue")
 
 
 class Graph(msgspec.Struct, Generic[R_co], frozen=True, eq=False):
-    """Jobs and their edges, parents first. What comes after the graph waits for all of *lasts*."""
+    """Jobs and their edges, parents first. Jobs after the graph wait for all of *lasts*."""
 
     jobs: tuple[NewJob[Any], ...]
     firsts: tuple[NewJob[Any], ...]
@@ -78,8 +78,8 @@ class Graph(msgspec.Struct, Generic[R_co], frozen=True, eq=False):
     ) -> Graph[S]:
         """Return this graph with *steps*, side by side, after all of its ends.
 
-        *name*: what the steps call these parents. Two wide steps in a row make an edge for each
-        pair; put one job between them.
+        *name*: the steps' name for these parents. Two wide steps in a row make an edge for each
+        pair: put one job between them.
         """
         step = _side_by_side([_graph(step) for step in steps])
         if not self.jobs:
@@ -116,24 +116,23 @@ Jobs: TypeAlias = Iterable[Step] | Graph[Any] | Workflow
 
 
 class Mode(Protocol):
-    """What an application does besides, when jobs of its tasks are enqueued."""
+    """An application's mode: what it does in addition when jobs of its tasks are enqueued."""
 
     def enqueue(self, batch: Batch, enqueue: Callable[[Batch], T]) -> T:
-        """Do it around *enqueue*, which is the application's own."""
+        """Carry out *enqueue*, the application's own, and the mode's part around it."""
         ...
 
     async def enqueue_async(self, batch: Batch, enqueue: Callable[[Batch], Awaitable[T]]) -> T: ...
 
     def enqueued(self, connection: Any) -> None:
-        """Do it after jobs were enqueued on the caller's *connection*."""
+        """Carry out the mode's part after jobs were enqueued on the caller's *connection*."""
         ...
 
     async def enqueued_async(self, connection: Any) -> None: ...
 
 
 class EnqueueHooks(list[EnqueueHook]):
-    """The hooks of one application, and its *mode*, if it has another than to leave jobs to
-    workers."""
+    """The hooks of one application, and its *mode*; None: jobs are left to workers."""
 
     mode: Mode | None = None
 
@@ -142,7 +141,7 @@ class EnqueueHooks(list[EnqueueHook]):
 
 
 class Batch(NamedTuple):
-    """What a call of `enqueue` was given, and whether that was a single job."""
+    """The jobs given to a call of `enqueue`, and whether that was a single job."""
 
     jobs: list[NewJob[Any]]
     single: bool = False
@@ -150,7 +149,7 @@ class Batch(NamedTuple):
 
     @property
     def mode(self) -> Mode | None:
-        """That of the application whose jobs they are."""
+        """The mode of the application whose jobs they are."""
         return None
 
 
@@ -182,8 +181,8 @@ def map_reduce(
 ) -> Graph[R]:
     """Return a job for each of *items*, and *reduce* after them all.
 
-    `map_reduce(count.job, pages, total.job())`. *name*: what *reduce* calls the others. Without
-    items it is *reduce* alone.
+    `map_reduce(count.job, pages, total.job())`. *name*: the name of the others for *reduce*.
+    Without items the graph is *reduce* alone.
     """
     return group(each(item) for item in items).then(reduce, name=name)
 
@@ -191,8 +190,8 @@ def map_reduce(
 def workflow(name: str, *parts: Step | Iterable[Step], tags: Iterable[str] = ()) -> Workflow:
     """Return *parts* as one thing with a name, to be enqueued by itself.
 
-    Jobs that *parts* wait for are taken in, and the order is put right: giving the last ones is
-    enough. Raises InvalidJob for a name or a tag that is not valid.
+    Jobs that *parts* wait for are added, and all are sorted: giving the last ones is enough. Raises
+    InvalidJob for a name or a tag that is not valid.
     """
     jobs = [job for part in parts for job in _jobs(part)]
     checks.name("workflow", "name", name)
@@ -204,15 +203,15 @@ def gather(
     hooks: Sequence[EnqueueHook] | None = None,
     replaced: dict[object, NewJob[Any]] | None = None,
 ) -> Batch:
-    """Return what an `enqueue` was given: jobs, graphs, an iterable of them, or one workflow.
+    """Return the batch of an `enqueue`, made of jobs, graphs, an iterable of them, or one workflow.
 
-    Hooks have changed them: *hooks*, or else those of the application that declared the job's task.
-    What is carried is in their metadata. *replaced* remembers what has become of each, and edges
-    lead there.
+    Its jobs are changed by *hooks*, or else by those of the application that declared the job's
+    task, and have the carried texts in their metadata. *replaced* maps each given job to the
+    changed one, so that edges lead there.
     """
     batch = _gathered(given)
     texts = carrying.texts_for(batch.jobs) if carrying.carriers else {}
-    # The jobs of an application share their hooks, which are asked once, not once a job.
+    # An application's jobs share their hooks: look at those once, not once a job.
     if texts or hooks or any({id(each): each for each in map(_HOOKS, batch.jobs)}.values()):
         stamp = carrying.Stamp(texts)
         return _hooked(batch, hooks, {} if replaced is None else replaced, stamp)
@@ -220,7 +219,7 @@ def gather(
 
 
 def lone(given: Sequence[Any]) -> NewJob[Any] | None:
-    """Return the job of a call that was given one, and to which `gather` would do nothing."""
+    """Return the job of a call with a single one that `gather` would not change; else None."""
     if len(given) == 1 and isinstance(job := given[0], NewJob):
         return None if carrying.carriers or job.on_enqueue else job
     return None
@@ -306,7 +305,7 @@ def _side_by_side(graphs: Sequence[Graph[R]]) -> Graph[R]:
 
 
 def _moved(job: NewJob[Any], placed: dict[object, NewJob[Any]]) -> NewJob[Any]:
-    """Return *job* with the edges to parents that *placed* replaces put right."""
+    """Return *job* with edges to the replacements that *placed* has for its parents."""
     edges = tuple(
         Edge(placed[edge.parent], edge.on_failure, edge.name) if edge.parent in placed else edge
         for edge in job.edges

@@ -1,4 +1,4 @@
-"""Jobs as values: one to be enqueued, one that was, one as the store shows it."""
+"""Jobs as values: `NewJob` before the enqueue, `Handle` after it, `Job` as the store shows it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EnqueueHook: TypeAlias = "Callable[[NewJob[Any]], NewJob[Any]]"
 
 
 class State(StrEnum):
-    """Where a job is in its life, in the words that the database has too."""
+    """The state of a job, with the same words as in the database."""
 
     BLOCKED = "blocked"
     SCHEDULED = "scheduled"
@@ -46,8 +46,8 @@ class Handle(Shown, msgspec.Struct, Generic[R_co], frozen=True, gc=False):
     """An enqueued job.
 
     *created* is False when another job held its unique key: then *id* is that job's. *outcome* says
-    more: "created"; "existing", nothing was added; "replaced", that job waits with what this one
-    was given; "next", a job was created, and waits behind the one that runs.
+    more: "created"; "existing": nothing was added; "replaced": the waiting job took over this one's
+    values; "next": a job was created, and waits behind the running one.
     """
 
     id: int
@@ -58,7 +58,7 @@ class Handle(Shown, msgspec.Struct, Generic[R_co], frozen=True, gc=False):
 
 
 class Edge(msgspec.Struct, frozen=True, eq=False):
-    """A *parent* that a job waits for, the *name* it goes by, and what follows if it fails."""
+    """A *parent* that a job waits for, the job's *name* for it, and what follows if it fails."""
 
     parent: NewJob[Any] | Handle[Any] | int
     on_failure: OnFailure = "cancel"
@@ -68,13 +68,13 @@ class Edge(msgspec.Struct, frozen=True, eq=False):
 class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False, gc=False):
     """A job that is not enqueued yet: an immutable value, equal only to itself.
 
-    `task.job(...)` makes one with typed arguments. Making it by hand, for a task whose code is not
-    at hand, takes *args* as the text of a JSON object. Every field is checked here; an `InvalidJob`
-    names the task and the parameter.
+    `task.job(...)` makes one with typed arguments. Made directly, for a task whose code is
+    elsewhere, it takes *args* as the text of a JSON object. Every field is checked here; an
+    `InvalidJob` names the task and the parameter.
 
-    *on_enqueue*: the hooks that are to change it when it is enqueued, of the application that
-    declared its task; none any more once they have. *uniqueness*: until when its unique key holds,
-    and what then; None for what ``unique=True`` means.
+    *on_enqueue*: the hooks, of the application that declared its task, that change it when it is
+    enqueued; empty after that. *uniqueness*: how long its unique key holds, and what a duplicate
+    does; None for the rule of ``unique=True``.
     """
 
     task: str
@@ -135,7 +135,7 @@ class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False, gc=False):
 
     @property
     def unique_key(self) -> str | None:
-        """The unique key as the store has it: in front of it the queue, where that counts."""
+        """The unique key as stored: with the queue in front, where the queue counts."""
         rule = self.uniqueness
         return self.unique if rule is None or not rule.queue else f"{self.queue} {self.unique}"
 
@@ -148,8 +148,8 @@ class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False, gc=False):
     ) -> NewJob[Any]:
         """Return this job with *args*, as its task's codec has written them, and these keys.
 
-        The other fields are not checked again: they were when this job was made, and doing it twice
-        was half of what a job costs. See SUSPECT_CHARS for arguments that need no check either.
+        The other fields were checked when this job was made; a second check was half of a job's
+        cost. See SUSPECT_CHARS for arguments that need no check either.
         """
         if len(args) >= checks.SUSPECT_CHARS:
             checks.json_object(self.task, "args", args, checks.MAX_ARGS_BYTES)
@@ -184,10 +184,10 @@ class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False, gc=False):
         *queue*, *priority* (smaller first), *max_attempts*; *run_at*, an instant with a time zone,
         or *delay* from the moment of enqueueing, each replaces the other; *timeout* of one attempt;
         *unique*: while an unfinished job holds this key, enqueueing answers with that job, unless
-        ``Unique(key=...)`` says otherwise; *key*: what the job belongs to inside its queue, a
-        tenant or an account, 128 characters at most; *tags* and *metadata* (anything JSON) are for
-        people and for the task. *expires*: no attempt begins later than this instant, or this long
-        after it is due. *keep* False: completed, it leaves no row. Durations are timedeltas or
+        ``Unique(key=...)`` says otherwise; *key*: the job's group inside its queue, a tenant or an
+        account, 128 characters at most; *tags* and *metadata* (any JSON object) are for people and
+        for the task. *expires*: no attempt begins later than this instant, or than this long after
+        it is due. *keep* False: when completed, it leaves no row. Durations are timedeltas or
         seconds.
         """
         changes: dict[str, Any] = {
@@ -223,9 +223,9 @@ class NewJob(msgspec.Struct, Generic[R_co], frozen=True, eq=False, gc=False):
         """Return this job with *parents* that must finish before it starts.
 
         A parent is a job of the same `enqueue` call (earlier in it), the `Handle` of one enqueued
-        before, or an id; it may have finished already. When a parent is cancelled or discarded,
-        *on_failure* says whether this job is cancelled too or runs all the same. A keyword names
-        one parent or several: the task can read their results by that name.
+        before, or an id; it may have finished already. *on_failure*: when a parent is cancelled or
+        discarded, "cancel" this job, too, or "run" it all the same. A keyword names one parent or
+        several: the task can read their results by that name.
         """
         if on_failure not in ("cancel", "run"):
             checks.refuse(
@@ -274,11 +274,11 @@ class JobError(msgspec.Struct, frozen=True):
     traceback: str | None = None
     worker: int | None = None
     path: str | None = None
-    """How the error's class is imported: its module and its name."""
+    """The import path of the error's class: its module and its name."""
 
 
 class Progress(Shown, msgspec.Struct, frozen=True):
-    """What a running job last said of itself; *checkpoint* is for its next attempt."""
+    """The last report of a running job; *checkpoint* is for its next attempt."""
 
     fraction: float | None = None
     note: str | None = None
@@ -320,7 +320,7 @@ class Job(Shown, msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     keep: bool = True
     due_at: datetime | None = None
-    """When it became, or becomes, due: what its lateness counts from."""
+    """When it became, or becomes, due; its lateness counts from here."""
 
     @property
     def finished(self) -> bool:
@@ -332,7 +332,7 @@ def job_id(job: Handle[Any] | Job | int) -> int: ...
 @overload
 def job_id(job: object, *, task: str, parameter: str) -> int: ...
 def job_id(job: object, *, task: str = "job", parameter: str = "id") -> int:
-    """Return the id of *job*, which may be one already; raise `InvalidJob` for anything else."""
+    """Return the id of *job*, a handle, a job or an id; raise `InvalidJob` for anything else."""
     if isinstance(job, (Handle, Job)):
         return job.id
     if type(job) is not int:

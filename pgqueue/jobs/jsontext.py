@@ -1,9 +1,9 @@
 """JSON text in and out, strict where JSON and its stores are.
 
-NaN, infinity, NUL, lone surrogates and keys that would become one are refused.
-Beyond what msgspec knows, `pathlib` paths and, where pydantic is installed, its models (2.11 or
-later) are written and read. A model is kept as its own JSON says: what it hides, as SecretStr does,
-stays hidden. pydantic is not imported for it. What is refused raises TypeError or ValueError.
+NaN, infinity, NUL, lone surrogates and keys that would become one are refused. Beyond what msgspec
+knows, `pathlib` paths and, where pydantic is installed, its models (2.11 or later) are written and
+read. A model is stored as its own JSON: fields that it hides, as SecretStr does, stay hidden.
+pydantic is not imported for this. Refused values raise TypeError or ValueError.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 MAX_DEPTH: Final = 500
-# What is deeper or longer is refused by some stores and some Pythons, and taken by others.
+# Some stores and some Pythons refuse deeper or longer values, others accept them.
 MAX_DIGITS: Final = 1_000
 _SUSPECT_NUMBER: Final = re.compile(r"\d{300}|\d[eE][+-]?\d{3}")
 _BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
@@ -60,7 +60,7 @@ def write_sorted(value: Any) -> bytes:
 
 
 def reader(kind: Any) -> msgspec.json.Decoder[Any]:
-    """Return a decoder for *kind*; raises TypeError for a type that JSON cannot tell apart."""
+    """Return a decoder for *kind*; raises TypeError for unions whose types look alike in JSON."""
     return msgspec.json.Decoder(kind, dec_hook=from_json)
 
 
@@ -121,7 +121,7 @@ def _plain_datetime(value: datetime) -> datetime:
     )
 
 
-# Subclasses that msgspec does not take: numpy.float64, markupsafe.Markup and their like.
+# Subclasses that msgspec refuses: numpy.float64, markupsafe.Markup and the like.
 _PLAIN: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = (
     (str, str.__str__),
     (bool, bool),
@@ -147,7 +147,7 @@ def _require_finite(value: Any) -> None:
 
 
 def _require_distinct_keys(value: Any) -> None:
-    """Raise ValueError for keys that are one as JSON: of ``{1: "a", "1": "b"}`` one would go."""
+    """Raise ValueError for keys that are equal in JSON: ``{1: "a", "1": "b"}`` would lose one."""
     if isinstance(value, dict):
         if not all(type(key) is str for key in value):
             names = [_as_key(key) for key in value]
@@ -199,7 +199,7 @@ def _in_utc(value: Any) -> Any:
 def _require_shallow(text: str) -> None:
     """Raise ValueError for a text that is nested too deeply.
 
-    It is not left to Python's recursion limit, which differs by version and by the caller's depth.
+    Python's recursion limit would not do: it differs by version and by the caller's depth.
     """
     if len(text) > MAX_DEPTH and text.count("[") + text.count("{") > MAX_DEPTH:
         depth = 0

@@ -1,4 +1,4 @@
-"""What a queue allows: how many of its jobs run at once, and how many start in which time."""
+"""The limits of a queue: how many of its jobs run at once, and how many start in a time."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Limits(msgspec.Struct, frozen=True):
 
     *concurrency*: how many of its jobs may run at once; *rate*: how many attempts may begin in a
     time; *key_concurrency* and *key_rate*: the same for each key. *ordered*: the jobs of a key
-    start in their order, each when the one before has ended. *lowest_share* limits nothing: it is
-    the part of the claimed jobs, 0.1 for a tenth, that is taken from the less urgent priorities in
+    start in their order, each when the one before has ended. *lowest_share* is no limit: it is the
+    part of the claimed jobs, 0.1 for a tenth, that is claimed from the less urgent priorities in
     turn.
     """
 
@@ -68,8 +68,7 @@ class Limits(msgspec.Struct, frozen=True):
 class KeyLimits(msgspec.Struct, frozen=True):
     """The limits of one key, where they differ from those of all keys of the queue.
 
-    *weight*: when it is this key's turn, so many times as many jobs are claimed of it as of a key
-    with weight 1.
+    *weight*: how many times as many jobs a turn of this key claims as one of a key with weight 1.
     """
 
     concurrency: int | None = None
@@ -89,12 +88,12 @@ class KeyLimits(msgspec.Struct, frozen=True):
 
 
 def limits_of(fields: dict[str, Any]) -> Limits:
-    """Return what the store keeps as *fields*."""
+    """Return the limits that the store keeps as *fields*."""
     return Limits(**{name: _read(value) for name, value in fields.items() if name in FIELDS})
 
 
 def key_limits_of(fields: dict[str, Any]) -> KeyLimits:
-    """Return what the store keeps of one key as *fields*."""
+    """Return the limits of one key that the store keeps as *fields*."""
     return KeyLimits(**{name: _read(value) for name, value in fields.items()})
 
 

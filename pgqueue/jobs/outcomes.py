@@ -1,7 +1,7 @@
-"""What a task may return instead of a result, to say how its job goes on.
+"""Values that a task may return instead of a result, to say how its job goes on.
 
-They are values, to be returned and not raised: what leaves a task is visible in its signature, and
-no `except Exception` on the way can swallow it.
+They are returned, not raised: so a task's signature shows them, and no `except Exception` on the
+way can swallow them.
 
     @app.task
     async def sync(account: int) -> int | Snooze:

@@ -1,4 +1,4 @@
-"""How long finished jobs are kept, and the notes of what people did."""
+"""How long finished jobs, and the notes of the audit, are kept."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ LEAST_AUDIT: Final = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long finished jobs are kept, by how they ended; 0 is not at all, None for ever.
+    """How long finished jobs are kept, by their state; 0: not at all; None: for ever.
 
-    *audit*: how long what people did to jobs, queues and schedules; a week at least, since what
-    somebody did must not be gone before others could see it. Durations are timedeltas or seconds.
-    Raises TypeError or ValueError for anything else.
+    *audit*: how long notes of what people did to jobs, queues and schedules are kept; a week at
+    least, so that an act cannot disappear before others could see it. Durations are timedeltas or
+    seconds. Raises TypeError or ValueError for anything else.
     """
 
     completed: timedelta | float | None = timedelta(days=1)

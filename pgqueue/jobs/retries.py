@@ -8,7 +8,7 @@ means that no attempt will help, so the job is discarded now. A task takes any o
     retry=lambda attempt, error: attempt * 2    # seconds, a timedelta, or None
     retry=tenacity.wait_random_exponential(max=60)
 
-How often is not the policy's business: that is the job's *max_attempts*.
+The number of attempts is not up to the policy: it is the job's *max_attempts*.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ Retries: TypeAlias = "Policy | RetryFunction | Duration"
 class Exponential:
     """Wait *base*, then *factor* times as long after each failure, up to *cap*.
 
-    *jitter* takes up to that fraction off each delay at random, so that jobs which failed together
-    do not come back together; *rng* returns a number from 0 to 1. The defaults wait 3 s, 9 s,
-    27 s … : ten attempts span about eight hours, long enough to outlive a bad night.
+    *jitter* shortens each delay at random by up to that fraction, so that jobs that failed together
+    do not come back together; *rng* returns a number from 0 to 1. The defaults wait 3 s, 9 s, 27 s
+    … : ten attempts span about eight hours, long enough to outlive a bad night.
     """
 
     base: Duration = 3
@@ -89,7 +89,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class Constant:
-    """Wait always as long; *jitter* as in `Exponential`, none unless given."""
+    """Wait the same time after each failure; *jitter* as in `Exponential`, none unless given."""
 
     seconds: Duration
     jitter: float = 0

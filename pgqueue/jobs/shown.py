@@ -1,4 +1,4 @@
-"""Values that web frameworks may return: as a dict of what JSON has, and with a pydantic schema."""
+"""Values that web frameworks may return: as a dict of JSON values, and with a pydantic schema."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Shown:
     __slots__ = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields by name, as JSON has them: instants in ISO 8601, states as text."""
+        """Return the fields by name, as JSON values: instants in ISO 8601, states as text."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
         return fields
 
@@ -42,7 +42,7 @@ class Shown:
 def _inlined(shown: Any, parts: dict[str, Any]) -> Any:
     """Return the schema *shown* with its references replaced by the *parts* that they name.
 
-    In the document that pydantic assembles, those names do not exist.
+    The document that pydantic assembles does not have those names.
     """
     if isinstance(shown, (list, tuple)):
         (shown,) = shown

@@ -1,4 +1,4 @@
-"""What became of jobs, as counts that can be added: by queue and task, of any number of workers."""
+"""Outcomes of jobs as counts by queue and task, which can be added over any number of workers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import msgspec
 
 K = TypeVar("K", int, str)
 OUTCOMES: Final = ("completed", "retried", "discarded", "cancelled", "snoozed")
-# Bucket n holds what took up to 2^(n/2) seconds: from 0.1 ms to three days.
+# Bucket n holds durations of up to 2^(n/2) seconds: from 0.1 ms to three days.
 FIRST, LAST = -26, 36
 
 
 class Histogram(msgspec.Struct):
-    """Durations, in buckets √2 apart; a bucket that holds nothing is not there."""
+    """Durations, in buckets √2 apart; empty buckets are left out."""
 
     counts: dict[int, int] = {}
     seconds: float = 0.0
@@ -27,7 +27,8 @@ class Histogram(msgspec.Struct):
         self.seconds += seconds * times
 
     def quantile(self, share: float) -> float | None:
-        """Return what *share* of the durations do not exceed, to within a bucket; None without any.
+        """Return the duration that *share* of them do not exceed, to within a bucket; None without
+        any.
 
         Inside a bucket durations are taken to lie evenly on its logarithmic scale.
         """
@@ -51,8 +52,8 @@ class Histogram(msgspec.Struct):
 
 
 class Series(msgspec.Struct):
-    """What became of the jobs of one *task* in one *queue*: attempts by outcome, how long they
-    waited from due to start, and how long they ran."""
+    """Counts of one *task* in one *queue*: attempts by outcome, how long they waited from due to
+    start, and how long they ran."""
 
     queue: str
     task: str
@@ -75,8 +76,8 @@ ANSWERS: Final = ("confirmed", "returned", "refused", "unknown")
 
 
 class Outgoing(msgspec.Struct):
-    """What an outlet has sent: how many messages, each time counted, how many of them are *flying*
-    now, what the broker answered, and how long it took to *answer*."""
+    """The counts of an outlet: messages sent, each try counted; how many are *flying* now; the
+    broker's answers, and how long it took to *answer*."""
 
     sent: int = 0
     flying: int = 0
@@ -96,8 +97,9 @@ class Outgoing(msgspec.Struct):
 
 
 class Incoming(msgspec.Struct):
-    """What an inlet has *received* from its broker, and *taken*: these are jobs. Of the latter
-    *unnamed* ones have no id, *duplicates* were jobs before, *poison* could not be read."""
+    """The counts of an inlet: messages *received* from its broker, and those *taken*, which are
+    jobs now. Of the taken ones, *unnamed* had no id, *duplicates* were jobs before, *poison* could
+    not be read."""
 
     received: int = 0
     taken: int = 0
@@ -115,9 +117,9 @@ class Incoming(msgspec.Struct):
 
 
 class Bridge(msgspec.Struct):
-    """An outlet, or an inlet, in one process: for how many seconds its broker has been *away*, the
-    longest; of an inlet whether it is *paused*; and what went *out* of one or came *into* the
-    other."""
+    """An outlet or an inlet in one process: for how many seconds its broker has been *away* (in a
+    sum, the longest); whether an inlet is *paused*; the counts of what went *out* or came *into*
+    it."""
 
     name: str
     inlet: bool = False
@@ -134,14 +136,14 @@ class Bridge(msgspec.Struct):
         return self
 
     def gone(self) -> Bridge:
-        """What is left when its process has ended: the counts."""
+        """The figures that stay when its process has ended: the counts."""
         out = msgspec.structs.replace(self.out, flying=0)
         return msgspec.structs.replace(self, away=0.0, paused=False, out=out)
 
 
 class Figures(msgspec.Struct):
-    """What worker processes have counted, and how they are now: *running* by queue, the *lag* of
-    the event loop in seconds, the longest of late."""
+    """The counts of worker processes, and their present state: *running* jobs by queue, and *lag*,
+    the longest recent delay of the event loop in seconds."""
 
     series: list[Series] = []
     lost: int = 0
@@ -152,7 +154,7 @@ class Figures(msgspec.Struct):
 
 
 def added_since(before: Series, now: Series) -> Series:
-    """Return what *now* has more than *before*, which it has grown from, as a value of its own."""
+    """Return the difference of *now* and the earlier *before*, as a new value."""
     outcomes = _more(before.outcomes, now.outcomes)
     waited, ran = now.waited.since(before.waited), now.ran.since(before.ran)
     return Series(now.queue, now.task, outcomes, waited, ran)

@@ -38,7 +38,7 @@ _ALLOWED: Final = {
 
 @dataclass(frozen=True, init=False)
 class Merge:
-    """The lists in these arguments are put one behind the other; all else is the newest."""
+    """The lists in these arguments are joined; all other arguments are the newest job's."""
 
     arguments: tuple[str, ...]
 
@@ -55,15 +55,16 @@ Conflict: TypeAlias = Literal["return", "raise", "replace"] | Merge
 class Unique:
     """What makes jobs the same, how long, and what happens when a second one is enqueued.
 
-    *arguments*: the names of those that count, all of them unless given; *key* instead: a template,
-    a function of the arguments, or, in `options`, a whole key. *queue*: the queue counts too.
-    *until*: the job has "finished"; it has "started", then one more may wait behind it; or so many
-    seconds after it was enqueued, whatever becomes of it. *conflict*: "return" the job that is
-    there, "raise" DuplicateJob; and until "started" also "replace" it, or `Merge` lists of both.
-    What replaces a job leaves *keep* of it as it was; "run_at" among them: it is not put off.
-    *at_most*: nor beyond so many seconds after it was enqueued first.
+    *arguments*: the names of those that count, all unless given; or instead *key*: a template, a
+    function of the arguments, or, in `options`, a whole key. *queue*: the queue counts too.
+    *until*, how long the key holds: until the job has "finished"; until it has "started", then one
+    more may wait behind it; or for so many seconds from its enqueue, whatever becomes of it.
+    *conflict*: "return" the existing job, or "raise" DuplicateJob; with "started" also "replace"
+    it, or `Merge` lists of both. *keep*: the fields of the old job that a replacement does not
+    change; with "run_at" the job is not put off. *at_most*: it is not put off beyond so many
+    seconds from its first enqueue.
 
-    Raises InvalidTask for what cannot go together.
+    Raises InvalidTask for options that contradict each other.
     """
 
     arguments: tuple[str, ...]
@@ -107,17 +108,17 @@ class Unique:
 
     @property
     def seconds(self) -> float | None:
-        """How long a job is the only one of its key, when that is a time."""
+        """How many seconds the key holds, if *until* is a time; else None."""
         return None if isinstance(self.until, str) else self.until
 
     @property
     def replaces(self) -> bool:
-        """May a job that waits be changed?"""
+        """May a waiting job be changed by a second one?"""
         return self.conflict == "replace" or isinstance(self.conflict, Merge)
 
     @property
     def is_default(self) -> bool:
-        """Is it what ``unique=True`` means, whatever the key?"""
+        """Is it the rule of ``unique=True``, whatever the key?"""
         return self.until == "finished" and self.conflict == "return"
 
     def _check(self) -> None:

@@ -1,7 +1,7 @@
 """Schedules as values: when they fire, what a deploy changes in them, what is due. No I/O.
 
-`timing` says at which instants, from what a person has said (`cron` and `english` read it).
-`schedule` is what code declares, `rows` what a store keeps of it; `merging` brings together what is
-declared anew and what people have changed meanwhile; `firings` decides what a leader does with a
-row that is due.
+`timing` computes instants from a text (`cron` and `english` read it). `schedule` has the schedules
+that code declares, `rows` those that a store keeps; `merging` combines a new declaration with
+changes that people have made meanwhile; `firings` decides what a leader does with a row that is
+due.
 """

@@ -1,11 +1,11 @@
 """Cron texts of five fields, by Debian's rules, also where clocks are changed.
 
-Fixed times: what the spring gap swallows runs at its end, once; what the autumn hour has twice runs
-in its first pass. Where the minute or the hour begins with `*`, real time counts.
+Fixed times: one that the spring gap skips runs once, at the end of the gap; one that the autumn
+hour has twice runs the first time. Where the minute or the hour begins with `*`, real time counts.
 
-`cronsim` reads the fields and walks. It is not left alone with a clock change: an answer of fixed
-times may lie before the start, after a day that begins in the gap it answers with times that there
-are not, or passes over an hour, and its way back never ends in Chatham.
+`cronsim` reads the fields and finds the instants, but not across a clock change: with fixed times
+its answer may lie before the start; after a day that begins in the gap it answers times that do not
+exist, or skips an hour; and its search backwards never ends in Chatham.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ALIASES: Final = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-# Whether there is any instant is asked here: the answer must not depend on when it is asked.
+# The search for any instant begins here, so that the answer is the same at any time.
 _ERA: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _LAST_YEAR: Final = 9000
 
@@ -57,7 +57,7 @@ def read_cron(text: str) -> str:
 
 
 def instants_after(cron: str, zone: str, instant: datetime) -> Iterator[datetime]:
-    """Yield the instants of *cron* strictly after *instant*, ever later, in UTC."""
+    """Yield the instants of *cron* strictly after *instant*, in order, in UTC."""
     latest = instant
     walk = _real_times if is_real_time(cron) else _walk
     for found in walk(cron, zone, instant):
@@ -67,7 +67,7 @@ def instants_after(cron: str, zone: str, instant: datetime) -> Iterator[datetime
 
 
 def latest_instant(cron: str, zone: str, until: datetime) -> datetime | None:
-    """Return the last instant of *cron* at or before *until*, as `instants_after` has it."""
+    """Return the last instant of *cron* at or before *until*, by the rules of `instants_after`."""
     offset = _offset(zone_of(zone), until)
     for local in _walk(cron, "UTC", until + offset + timedelta(minutes=1), reverse=True):
         found = None
@@ -81,7 +81,7 @@ def latest_instant(cron: str, zone: str, until: datetime) -> datetime | None:
 
 
 def is_real_time(cron: str) -> bool:
-    """Does each real minute count whose local time fits, also where clocks are changed?"""
+    """Does every real minute with a fitting local time count, even at clock changes?"""
     minute, hour, *_ = cron.split()
     return minute.startswith("*") or hour.startswith("*")
 
@@ -96,12 +96,13 @@ def explain_cron(cron: str) -> str:
     """Return *cron* in English."""
     try:
         return CronSim(cron, _ERA).explain()
-    except Exception:  # it reads less than what it walks
+    except Exception:  # it cannot describe every text that cronsim accepts
         return cron
 
 
 def _real_times(cron: str, zone: str, instant: datetime) -> Iterator[datetime]:
-    """Yield instants from *instant* on: between two changes, the clock has no trap for cronsim."""
+    """Yield instants from *instant* on, piece by piece: cronsim is right between two clock
+    changes."""
     tz = zone_of(zone)
     since, after = instant, instant
     changed: datetime | None = instant
@@ -117,7 +118,7 @@ def _real_times(cron: str, zone: str, instant: datetime) -> Iterator[datetime]:
 
 
 def _first_change(tz: tzinfo, since: datetime, until: datetime) -> datetime | None:
-    """Return the first instant of another offset than at *since*, if there is one by *until*."""
+    """Return the first instant with another offset than at *since*, if there is one by *until*."""
     offset = _offset(tz, since)
     low = high = since
     while _offset(tz, high) == offset:

@@ -1,4 +1,4 @@
-"""Everyday phrases, compiled to a cron text or an interval; what is not understood is refused.
+"""Everyday phrases, compiled to a cron text or an interval; other phrases are refused.
 
 every 15 minutes · every 2 hours · every 90 seconds · every 3 days
 every minute, hour, day, weekday, weekend, week, month, year · hourly daily weekly
@@ -22,7 +22,7 @@ _DAY_OF: Final = {
     written: n for n, name in enumerate(_DAYS) for written in (name, f"{name}s", name[:3])
 }
 _NTH: Final = {"first": "#1", "second": "#2", "third": "#3", "fourth": "#4", "last": "L"}
-_UNITS: Final = {  # how long, how many are the next larger one, every N of them as cron
+_UNITS: Final = {  # length, how many make the next larger unit, every N of them in cron
     "second": (timedelta(seconds=1), 0, ""),
     "minute": (timedelta(minutes=1), 60, "*/{} * * * *"),
     "hour": (timedelta(hours=1), 24, "0 */{} * * *"),
@@ -45,7 +45,7 @@ _DATE: Final = re.compile(r"(\d\d?)(?:st|nd|rd|th)", re.ASCII)
 
 
 class Phrase(NamedTuple):
-    """What a phrase means: a *cron* text or an interval, and the *zone* it names."""
+    """The meaning of a phrase: a *cron* text or an interval, and the *zone* it names."""
 
     cron: str | None
     every: timedelta | None
@@ -53,7 +53,7 @@ class Phrase(NamedTuple):
 
 
 def read_english(text: str) -> Phrase:
-    """Return what *text* means; raises InvalidSchedule with the word that is not understood."""
+    """Return the meaning of *text*; raises InvalidSchedule with the word that is not understood."""
     in_zone = _ZONE.fullmatch(text)
     phrase, zone = in_zone.groups() if in_zone else (text, None)
     cron, every = _Reader(phrase).read()
@@ -152,7 +152,7 @@ class _Reader:
         return _text(set(self._list(read, first)))
 
     def _list(self, read: Callable[[str], T], first: str | None = None) -> list[T]:
-        """One or several of what *read* makes of a word, with commas or `and` between."""
+        """One or several words, each read by *read*, with commas or `and` between."""
         found = [read(first or self._next())]
         while self._take(",", "and"):
             self._take("and")

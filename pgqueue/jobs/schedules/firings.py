@@ -1,4 +1,4 @@
-"""What a leader does with a schedule that is due: which instants fire, and when is the next."""
+"""What a leader does with a due schedule: which instants fire, and when the next one is."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pgqueue.jobs.schedules.rows import NEVER, SCHEDULED, Scheduled, ScheduleRow
 from pgqueue.jobs.schedules.timing import Timing
 
 MOST_FIRINGS: Final = 1_000
-"""At most so many instants of one schedule fire in one pass; the rest are due in the next."""
+"""The most instants of one schedule that fire in one pass; the rest are due in the next."""
 MOST_NOTED: Final = 100
-"""Of the instants that are passed over, at most so many are noted as firings: the latest."""
+"""The most instants passed over that are noted as firings: the latest ones."""
 LATE: Final = timedelta(seconds=60)
 CATCH_UP: Final = timedelta(days=1)
 _TICK: Final = timedelta(microseconds=1)
@@ -24,11 +24,11 @@ _TICK: Final = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class FiringPlan:
-    """What is to be done with a row: a job for each of *firings*, oldest first, and then its
-    *last_at* and *next_at*.
+    """What to do with a row: make a job for each of *firings*, oldest first, and set its *last_at*
+    and *next_at*.
 
     *passed*: the instants that are noted as `missed` and get no job. *next_at* is NEVER when the
-    schedule is over. When it is due already, more was missed than one pass handles.
+    schedule is over; it is due already when one pass does not handle all missed instants.
     """
 
     firings: tuple[Scheduled, ...]
@@ -38,7 +38,7 @@ class FiringPlan:
 
 
 def plan_firings(row: ScheduleRow, now: datetime) -> FiringPlan:
-    """Return what is to be done with *row* at *now*; where nothing is due, only its *next_at*.
+    """Return what to do with *row* at *now*; where nothing is due, only its *next_at* is set.
 
     Raises InvalidSchedule when the row cannot be read.
     """
@@ -60,7 +60,7 @@ def plan_firings(row: ScheduleRow, now: datetime) -> FiringPlan:
 def reconsidered(row: ScheduleRow, now: datetime) -> datetime:
     """Return *row*'s next instant, computed anew: when a leader takes over, with its own zones.
 
-    What is due already stays due.
+    An instant that is due already stays due.
     """
     if row.next_at is not None and row.next_at <= now:
         return row.next_at
@@ -70,7 +70,7 @@ def reconsidered(row: ScheduleRow, now: datetime) -> datetime:
 def job_of(row: ScheduleRow, firing: Scheduled) -> str:
     """Return the element that `enqueue` takes for *firing*.
 
-    It runs at the instant, later by the schedule's jitter; it has the key of *row* where
+    The job is due at the instant plus the schedule's jitter; it has the key of *row* where
     unfinished jobs must not overlap and the job has no key of its own.
     """
     job: dict[str, Any] = {**row.job}

@@ -1,8 +1,9 @@
 """Which fields of a schedule are in force: those that code declares, or those that people changed.
 
-Each field is decided by itself, from what code declared last (*declared*), what it declares now,
-and what people have *changed* at run time. Where code declares another value than last time, that
-wins and the change is dropped; other changes stay until `reset`.
+Each field is decided by itself, from the value that code declared last (*declared*), the one that
+it declares now, and the one that people have *changed* at run time. Where code declares another
+value than last time, the code's value wins and the change is dropped; other changes stay until
+`reset`.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from pgqueue.jobs.schedules.rows import Declaration
 from pgqueue.jobs.schedules.timing import Timing
 
 TIMED: Final = frozenset({"said", "cron", "every_seconds", "anchor"})
-"""Together these say when it fires, so they change together."""
+"""These columns together say when a schedule fires, so they change together."""
 WHEN: Final = TIMED | {"zone", "starts_at", "ends_at"}
 DEPENDENT: Final = (TIMED, {"missed", "catch_up_seconds", "overlap"}, {"starts_at", "ends_at"})
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What a row is to hold: *declared*, *changes*, and *in_force*, the two together."""
+    """The new values of a row: *declared*, *changes*, and *in_force*, the two combined."""
 
     declared: Declaration
     changes: Mapping[str, Any]
@@ -39,7 +40,7 @@ def merge(declared: Declaration | None, code: Declaration, changes: Mapping[str,
     """Return what is in force when code declares *code*, has declared *declared* before, and people
     have made *changes*.
 
-    Changes that do not go together with what code declares now are dropped, too.
+    Changes that contradict what code declares now are dropped, too.
     """
     if declared is None:
         return Merged(code, {}, code)
@@ -63,7 +64,7 @@ def merge(declared: Declaration | None, code: Declaration, changes: Mapping[str,
 def change(declared: Declaration, changes: Mapping[str, Any], new: Mapping[str, Any]) -> Merged:
     """Return what is in force when somebody changes the columns in *new*, after earlier *changes*.
 
-    Raises InvalidSchedule when the whole would make no schedule.
+    Raises InvalidSchedule when the result is no valid schedule.
     """
     changed: dict[str, Any] = {**changes, **msgspec.to_builtins(dict(new))}
     in_force = _with(declared, changed)
@@ -73,7 +74,7 @@ def change(declared: Declaration, changes: Mapping[str, Any], new: Mapping[str, 
 
 
 def reset(declared: Declaration) -> Merged:
-    """Return what is in force when all that people have changed is taken back."""
+    """Return what is in force after all changes by people are undone."""
     return Merged(declared, {}, declared)
 
 
@@ -100,7 +101,7 @@ def columns_of(
     anchor: datetime | None,
     said: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the columns of what a person says anew of the schedule *name*.
+    """Return the columns of a person's changes to the schedule *name*.
 
     *said*: options of a schedule by name. Raises InvalidSchedule.
     """

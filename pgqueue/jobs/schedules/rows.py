@@ -1,4 +1,4 @@
-"""A schedule as a store keeps it: what was declared, what people have changed, where it stands."""
+"""A schedule as a store keeps it: its declaration, people's changes, and its progress."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Source: TypeAlias = Literal["code", "api"]
 FiringOutcome: TypeAlias = Literal["fired", "skipped", "missed", "manual", "backfill"]
 
 SCHEDULED: Final = "schedule"
-"""The key in a job's metadata under which it finds its `Scheduled`."""
+"""The key of a job's `Scheduled` in its metadata."""
 NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
-"""The *next_at* of a schedule that is over. (None: the leader has yet to compute it.)"""
+"""The *next_at* of a schedule that is over. (None: the leader has not computed it yet.)"""
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True):
-    """The columns that a declaration fills, and that a change at run time may fill otherwise.
+    """The columns that a declaration sets, and that a change at run time may override.
 
     *cron*, or *every_seconds* with *anchor*, or neither: then *said* is read. *job* is an element
     of the document that `enqueue` takes.
@@ -59,7 +59,7 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
         return first
 
     def check(self, name: str) -> None:
-        """Raise InvalidSchedule, about the schedule *name*, when this cannot be one."""
+        """Raise InvalidSchedule, about the schedule *name*, when this is no valid declaration."""
         try:
             self.timing()
         except InvalidSchedule as error:
@@ -85,7 +85,7 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScheduleRow(Shown, Declaration, frozen=True, kw_only=True):
-    """A row of the table: what is in force, and beside it where that comes from."""
+    """A row of the table: the values in force, and where they come from."""
 
     name: str
     owner: str | None = None
@@ -108,11 +108,11 @@ class ScheduleRow(Shown, Declaration, frozen=True, kw_only=True):
 
 
 class Scheduled(msgspec.Struct, frozen=True, kw_only=True):
-    """What a job knows of the firing that made it.
+    """The firing of a schedule, as the job that it made sees it.
 
-    *instant* is the one that was due, *previous* the one before it that the schedule came to, none
-    at first. *missed* counts the instants between them for which there is no job, a thousand at
-    most. *manual*: somebody has asked for it, and *instant* is when.
+    *instant* is the one that was due, *previous* the last one that the schedule handled before it,
+    None at first. *missed* counts the instants between them that got no job, a thousand at most.
+    *manual*: somebody asked for the job, at *instant*.
     """
 
     name: str
@@ -122,7 +122,7 @@ class Scheduled(msgspec.Struct, frozen=True, kw_only=True):
     manual: bool = False
 
     def __post_init__(self) -> None:
-        """In UTC: a store answers in the zone that its role or database is set to."""
+        """Convert to UTC: a store answers in the zone of its role or database."""
         for field in ("instant", "previous"):
             if (at := getattr(self, field)) is not None:
                 msgspec.structs.force_setattr(self, field, at.astimezone(UTC))
@@ -156,7 +156,7 @@ def read_row(columns: Mapping[str, Any]) -> ScheduleRow:
 def new_job(element: Mapping[str, Any]) -> NewJob[Any]:
     """Return the job that *element* describes, an element of the document that `enqueue` takes.
 
-    Raises InvalidJob or TypeError where that could not take it.
+    Raises InvalidJob or TypeError if `enqueue` would refuse it.
     """
     given = {**element}
     for column, field in (

@@ -1,4 +1,5 @@
-"""A schedule as code declares it: a name, when, which job, and what happens on bad days."""
+"""A schedule as code declares it: a name, when, which job, and its rules for missed instants and
+overlaps."""
 
 from __future__ import annotations
 
@@ -20,12 +21,13 @@ from pgqueue.jobs.schedules.timing import Timing
 class Schedule:
     """A job that is to be enqueued again and again.
 
-    *missed*: of instants that passed while nobody could fire, the "latest" gets a job, "all" do,
-    oldest first, or, more than a minute late, none ("skip"); *catch_up* is how late is too late.
-    *overlap*, while the job before is unfinished: "skip" this instant, "next" lets one more wait
-    behind it, "allow" both, "replace" cancels the older one. *jitter* spreads the start, by less
-    than that and always alike. It fires from *starts* on and before *ends*; *immediately*: also
-    once when it is new. Durations are timedeltas or seconds. Raises InvalidSchedule.
+    *missed*, for instants that passed while nobody could fire: the "latest" gets a job; "all" get
+    one, oldest first; or, with "skip", none that is more than a minute late. *catch_up*: an instant
+    later than this gets no job. *overlap*, while the previous job is unfinished: "skip" this
+    instant; "next": one more job waits behind it; "allow": both run; "replace": the older one is
+    cancelled. *jitter*: each start is delayed by less than this, in every process by the same time.
+    It fires from *starts* on and before *ends*; *immediately*: also once when it is new. Durations
+    are timedeltas or seconds. Raises InvalidSchedule.
     """
 
     name: str
@@ -76,7 +78,7 @@ class Schedule:
 
 
 class ScheduleOptions(TypedDict, total=False):
-    """What may be said of a schedule beside its name, when, and its job; see `Schedule`."""
+    """The options of a schedule beside its name, its timing and its job; see `Schedule`."""
 
     zone: str | ZoneInfo | None
     anchor: datetime | None
@@ -92,7 +94,7 @@ class ScheduleOptions(TypedDict, total=False):
 def make_schedule(
     name: str, when: str | timedelta | Timing, job: NewJob[Any], **options: Unpack[ScheduleOptions]
 ) -> Schedule:
-    """Return the schedule *name*, of *job*, by what a person says of *when*.
+    """Return the schedule *name* that enqueues *job* at *when*, in a person's words.
 
     Raises InvalidSchedule, which names the schedule.
     """
@@ -105,7 +107,7 @@ def make_schedule(
 
 
 def _element(name: str, job: object) -> dict[str, Any]:
-    """The element of the document that `enqueue` takes; what is left out takes the default."""
+    """The element of the document that `enqueue` takes; omitted fields have their defaults."""
     if not isinstance(job, NewJob):
         raise InvalidSchedule(f"{name}: job: {checks.shown(job)} is no job; give task.job(...)")
     for field, cure in (("edges", "parents"), ("run_at", "starts"), ("delay", "jitter")):

@@ -95,7 +95,7 @@ class Timing:
         anchor: datetime | None,
         zone: str,
     ) -> Timing:
-        """Return what a row's columns say; of one that has neither, *said* is read.
+        """Return the timing of a row's columns; without *cron* and interval, *said* is read.
 
         Raises InvalidSchedule, as `parse` does.
         """
@@ -120,7 +120,7 @@ class Timing:
         return next(self.after(instant), None)
 
     def after(self, instant: datetime) -> Iterator[datetime]:
-        """Yield the instants strictly after *instant*, ever later."""
+        """Yield the instants strictly after *instant*, in order."""
         instant = _aware("instant", instant)
         if self.cron is not None:
             return crons.instants_after(self.cron, self.zone, max(instant, _EARLIEST))
@@ -145,7 +145,7 @@ class Timing:
             return None
 
     def explain(self) -> str:
-        """Return in English what was understood, with the zone."""
+        """Return the timing in English, with its zone."""
         if self.cron is not None:
             return f"{crons.explain_cron(self.cron)}, {self.zone}"
         assert self.every is not None

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from pgqueue.errors import InvalidSchedule
 
 _UTC = {"UTC", "Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu", "UCT", "Universal", "Zulu"}
-# What a machine's own folder has beside the database: its local time, and copies with leap seconds.
+# Files of a machine's zone folder that are no zones: its local time, and copies with leap seconds.
 _NOT_THE_DATABASE = ("localtime", "posixrules", "Factory", "posix/", "right/")
 
 
