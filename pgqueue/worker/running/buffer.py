@@ -1,4 +1,4 @@
-"""How far ahead of its slots a worker claims: what is done in 20 milliseconds."""
+"""How many jobs beyond its slots a worker claims: as many as end in 20 milliseconds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from time import monotonic
 MAX_BUFFER = 2_000
 BUFFER_SECONDS = 0.02
 RATE_SECONDS = 0.05
-BURST = 20  # so many ended jobs give a rate, even before RATE_SECONDS have passed
+BURST = 20  # this many ended jobs give a rate, even before RATE_SECONDS have passed
 TURN_SECONDS = 0.0005
 
 
@@ -34,8 +34,8 @@ class Pace:
         return 1 + int(self._rate * TURN_SECONDS)
 
     def begins(self, finished: int) -> None:
-        """Says that jobs have come. If none ended before, we were idle, and that time does not
-        lower the rate."""
+        """Jobs have come. If none has ended since the last count, we were idle, and that time does
+        not lower the rate."""
         if finished == self._counted:
             self._begin(finished)
 

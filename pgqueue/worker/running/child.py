@@ -1,4 +1,4 @@
-"""What runs in a pool process: takes an order, runs the task, says how it ended."""
+"""The code of a pool process: take an order, run the task, tell how it ended."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ _forking = threading.local()
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Which task to run, found by import as the parent found it; the way to the store; the hooks
-    around each attempt and the variables that are carried, found likewise; the worker's id."""
+    """The job to run; where to import its task, the hooks *around* each attempt and the *carried*
+    variables; the way to the *store*; the worker's id."""
 
     place: Place
     job: ClaimedJob
@@ -71,7 +71,7 @@ class Reported:
 class Completing:
     """The task completes its job in a transaction of its own.
 
-    From its commit on, the store no longer knows the lease. That must not be taken for a lease that
+    From its commit on, the store no longer knows the lease. That must not look like a job that
     another worker took, and the task must not be stopped.
     """
 
@@ -88,8 +88,8 @@ class Finished:
 @dataclass(frozen=True, slots=True)
 class Raised:
     """The task raised. *pickled*: the error itself, if it can be pickled; *classes*: its classes,
-    the nearest first; *trace*: its traceback as text; *verdict*: what the retry policy says. The
-    policy is asked here, where it sees the error as it was raised."""
+    the nearest first; *trace*: its traceback as text; *verdict*: the retry policy's answer. The
+    policy is called here, where it sees the original error."""
 
     pickled: bytes | None
     classes: tuple[bytes, ...]
@@ -107,8 +107,9 @@ class Raised:
         return error
 
     def _likeness(self) -> Exception:
-        """An error of that name, of the nearest of its classes that is known here, so that it is
-        caught as the original would be. No __init__ is called: nobody knows its arguments."""
+        """An error with the original's name, derived from the nearest of its classes that is known
+        here, so that `except` catches it as it would the original. No __init__ is called: its
+        arguments are unknown."""
         said = {"__str__": lambda _: self.message}
         for pickled in self.classes:
             known = _unpickled(pickled)
@@ -136,7 +137,8 @@ def main() -> None:
 def serve(pipe: Pipe, parent: int) -> None:
     """Runs orders until the parent is gone."""
     _die_with(parent)
-    # A process that a task forks must not keep the pipe open: its end shows the worker our death.
+    # A process that a task forks must not keep the pipe open: its closing shows the worker our
+    # death.
     os.register_at_fork(after_in_child=pipe.close)
     _outlive_signals()
     while True:
@@ -197,7 +199,9 @@ def _run(order: Order, pipe: Pipe) -> Finished | Raised:
         )
         with Around(around, context):
             result = task.call(context, order.job.args)
-            if inspect.isawaitable(result):  # a decorated coroutine function may not look like one
+            if inspect.isawaitable(
+                result
+            ):  # a decorated coroutine function may look like a plain one
                 result = asyncio.run(_awaited(result))
         if context.completed:
             result = context.result
@@ -235,8 +239,8 @@ def _pickled(thing: Any) -> bytes | None:
 
 
 class ProcessRuntime:
-    """What the job may ask of its worker, in a process of the pool: progress goes through the pipe,
-    everything else over connections that are made here."""
+    """The job's runtime in a pool process: progress goes through the pipe, everything else over
+    connections that are opened here."""
 
     def __init__(self, order: Order, pipe: Pipe) -> None:
         self._job = order.job
@@ -279,8 +283,7 @@ class ProcessRuntime:
         return _connect(self._store["schema"])
 
 
-# The URL of the latest order, for connections that are opened from now on: the password in it may
-# be a token that is renewed.
+# The URL of the latest order, for later connections: its password may be a token that changes.
 _urls: Final = [""]
 
 
@@ -314,5 +317,5 @@ def _die_with(parent: int) -> None:
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:  # it died before that, so no signal will come
+    if os.getppid() != parent:  # it died before the call, so no signal will come
         os._exit(1)

@@ -1,4 +1,4 @@
-"""What the store is told of an attempt's end: made of a result, an error or an interruption."""
+"""The ending of an attempt for the store, made of a result, an error or an interruption."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ FAILED_ATTEMPT: Final = "job %d (%s) %s, attempt %d of %d failed: %s"
 
 
 def of_result(run: Run, task: Task[..., Any], result: Any) -> Ending:
-    """The ending for what the task returned, a result or a wish such as Snooze or Retry. Raises
-    InvalidResult."""
+    """The ending for the task's return value, a result or an outcome such as Snooze or Retry.
+    Raises InvalidResult."""
     job = run.job
     if result is None and run.context is None:
         return Completed(job.id, job.lease)
@@ -61,7 +61,7 @@ def of_error(run: Run, task: Task[..., Any] | None, error: BaseException) -> Fai
 
 
 def of_interruption(run: Run, task: Task[..., Any] | None) -> Ending | None:
-    """The ending for code that was cancelled: by us, for a reason that *run* has, or by itself.
+    """The ending for cancelled code: *run* has our reason; without one, the code cancelled itself.
     None when the lease was lost."""
     job = run.job
     if run.releasing:
@@ -88,7 +88,7 @@ def _log_failure(
     job: ClaimedJob, level: int, what: str, why: str, error: BaseException | None = None
 ) -> None:
     """Logs how an attempt failed. Callers make it an error when the job is discarded, and a warning
-    when it is tried again, so that whoever watches errors alone sees each job that is lost."""
+    when it is tried again, so that somebody who watches only errors sees each lost job."""
     log.log(
         level,
         FAILED_ATTEMPT,

@@ -1,4 +1,4 @@
-"""The Executor: runs jobs, as many at once as there are slots, and says how each one ended."""
+"""The Executor: runs jobs, as many at once as there are slots, and hands on how each one ended."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ class Executor:
 
     *limits*: how many jobs may run in threads at once, and how many in processes. A job beyond its
     limit waits without taking one of the *concurrency* slots, so coroutines can start before it;
-    and fewer jobs of its kind are claimed. *around*: hooks around each attempt. *observers* are
-    told what becomes of each.
+    and fewer jobs of its kind are claimed. *around*: hooks around each attempt. *observers* hear
+    how each attempt ends.
 
     It holds a few more jobs than it has slots: as many as usually end within 20 milliseconds. So
     quick jobs need not wait for the next claim, and slow ones are left to other workers.
 
     Each job has an asyncio task and a context of its own. Libraries keep state in both, and a job
-    must not find what the one before it has left behind.
+    must not find the state of an earlier one.
     """
 
     def __init__(
@@ -115,11 +115,11 @@ class Executor:
         return self._room()
 
     def leases(self) -> list[tuple[int, int]]:
-        """(id, lease) of all that is held and has not ended."""
+        """(id, lease) of all held jobs that have not ended."""
         return list(self._runs)
 
     def runs(self) -> list[Run]:
-        """All that is held and has not ended; any thread may ask."""
+        """All held jobs that have not ended; any thread may ask."""
         return list(self._runs.values())
 
     def holds(self, id: int, lease: int) -> bool:
@@ -165,7 +165,7 @@ class Executor:
         return sorted(self._full)
 
     def take(self, jobs: list[ClaimedJob], since: float) -> None:
-        """Runs *jobs*, for which the store was asked at *since*, as slots become free."""
+        """Runs *jobs*, whose claim was sent at *since*, as slots become free."""
         self._pace.begins(self.finished)
         self._verbose = log.isEnabledFor(logging.DEBUG)
         runs, slots_of = self._runs, self._kinds.of
@@ -205,7 +205,7 @@ class Executor:
             self._lose(run)
 
     def drop(self) -> int:
-        """Gives up all jobs that are held, as other workers may have them; answers how many."""
+        """Gives up all held jobs, as other workers may have them; returns how many."""
         runs = [run for run in self._runs.values() if not run.lost]
         for run in runs:
             self._lose(run)
@@ -222,21 +222,21 @@ class Executor:
             run.stop()
 
     def stop(self) -> None:
-        """Starts nothing more, and hands back what has not been started."""
+        """Starts no more jobs, and hands back those that have not been started."""
         self._stopping = True
         self._hand_back_waiting()
 
     def _hand_back_waiting(self) -> None:
-        """Hands back what has not been started, for other workers to claim."""
+        """Hands back jobs that have not been started, for other workers to claim."""
         for run in self._kinds.clear():
             self._end(run, Released(run.job.id, run.job.lease, unstarted=True))
 
     async def finish(self) -> None:
-        """Returns when nothing runs any more."""
+        """Returns when no job runs any more."""
         await self._empty.wait()
 
     async def hand_back(self) -> None:
-        """Asks what still runs to stop, gives it a moment for that, and hands it back."""
+        """Asks running jobs to stop, gives them a moment for that, and hands them back."""
         runs = list(self._runs.values())
         for run in runs:
             run.releasing = True
@@ -265,7 +265,7 @@ class Executor:
     def _start(self) -> None:
         """Starts as many jobs as usually end within half a millisecond, and goes on in the event
         loop's next turn, so that a large batch does not keep everything else on the loop waiting.
-        While others may have taken us for dead, it starts none: they may have the jobs by now."""
+        It starts none while others may have declared us dead: they may have the jobs by now."""
         self._starting = False
         if not self._life.certain:
             return
@@ -276,7 +276,7 @@ class Executor:
                 return
             run = slots.waiting.popleft()
             if run.expires_at is not None and run.expires_at < monotonic():
-                self._starting = True  # so `_end` leaves the others to us
+                self._starting = True  # so `_end` does not start others
                 self._end(run, Failed(run.job.id, run.job.lease, "expire"))
                 self._starting = False
                 continue
@@ -342,7 +342,7 @@ class Executor:
                     result = await task.fn(*args, **kwargs)
                 else:
                     result = await self._call(run, task)
-                if result is None and run.context is None:  # as most jobs end: the shortest way
+                if result is None and run.context is None:  # the short way, which most jobs take
                     ending = Completed(job.id, job.lease)
                 else:
                     ending = endings.of_result(run, task, result)
@@ -354,7 +354,7 @@ class Executor:
                 if run.asked_to_stop or run.releasing
                 else Failed(job.id, job.lease, "cancel", reason=failures.message(error))
             )
-        except BaseException as error:  # whatever it is, it ends the attempt, not the worker
+        except BaseException as error:  # any error ends the attempt, not the worker
             ending = endings.of_error(run, task, error)
         self._end(run, None if run.lost else ending)
 
@@ -402,8 +402,8 @@ class Executor:
             raise
 
     async def _answered(self, run: Run, submitted: Awaitable[Any]) -> Any:
-        """What the function answered. If that is a coroutine, it is awaited here: a decorated
-        coroutine function may look like a plain one, and was then called in a thread."""
+        """The function's result. A coroutine is awaited here: a decorated coroutine function may
+        look like a plain one, and was then called in a thread."""
         answer = await submitted
         if inspect.isawaitable(answer):
             run.in_thread = False

@@ -1,4 +1,4 @@
-"""What is kept of an error: bounded, and storable, although its own text may fail."""
+"""Errors as text for the store: bounded, and storable even if the error's own text fails."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RetryAsked.__name__ = "Retry"
 
 
 class Verdict(NamedTuple):
-    """What a retry policy said: how long to wait; None: discard."""
+    """A retry policy's answer: how long to wait; None: discard."""
 
     wait: timedelta | None
 

@@ -1,4 +1,4 @@
-"""How a worker's process ends in time, whatever the application has left running."""
+"""End a worker's process in time, whatever the application has left running."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from pgqueue.worker.service import log
 
 T = TypeVar("T")
 MARGIN_SECONDS: Final = 5.0  # after the grace period, for an event loop to show that it lives
-GOING_SECONDS: Final = 15.0  # to hand back what runs, and say so; less than a supervisor waits
-LAST_SECONDS: Final = 2.0  # for what may still run when all has been said
+GOING_SECONDS: Final = (
+    15.0  # to hand back running jobs and tell the store; less than a supervisor waits
+)
+LAST_SECONDS: Final = 2.0  # for code that still runs after that
 
 
 class Deadline:
-    """Ends this process when its time has come; each new time replaces the one before.
+    """Ends this process at a set time; each new time replaces the one before.
 
     A thread of its own watches the time. The event loop cannot do that while a coroutine blocks it,
     nor can the main thread while the interpreter, at its exit, waits for the application's threads.
@@ -31,8 +33,8 @@ class Deadline:
     """
 
     def __init__(self) -> None:
-        # A signal handler may interrupt a put by another put: a SimpleQueue bears that, a Queue
-        # would deadlock.
+        # A signal handler may interrupt a put with another put: that works with a SimpleQueue,
+        # while a Queue would deadlock.
         self._times: queue.SimpleQueue[tuple[float, int]] = queue.SimpleQueue()
         threading.Thread(target=self._keep, name="pgqueue-deadline", daemon=True).start()
 
@@ -67,8 +69,8 @@ def _running() -> list[str]:
 
 
 def on_signals(told: Callable[[int], None]) -> None:
-    """Calls *told* at SIGTERM, SIGINT and SIGQUIT, at once: also while a coroutine blocks the event
-    loop, where a handler of the loop would have to wait.
+    """Calls *told* at SIGTERM, SIGINT and SIGQUIT, at once: even while a coroutine blocks the event
+    loop, when a handler of the loop would have to wait.
 
     A process that a task has forked inherits the handler. There the signal ends the process, as it
     would without a handler.
@@ -88,7 +90,8 @@ def on_signals(told: Callable[[int], None]) -> None:
 
 
 def run_to_the_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
-    """What *work* answers, on *loop*, which goes on whatever a callback or another task raises.
+    """Runs *work* on *loop* and returns its result; the loop goes on whatever a callback or another
+    task raises.
 
     asyncio passes a KeyboardInterrupt or SystemExit of any task on to whoever runs the loop. They
     do not mean that the worker should end: for signals it has handlers.
@@ -104,6 +107,6 @@ def run_to_the_end(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]
 
 
 def close(runner: asyncio.Runner) -> None:
-    """Cancels what is left on the loop and closes it, whatever that raises."""
+    """Cancels the tasks left on the loop and closes it, whatever that raises."""
     with suppress(Exception, KeyboardInterrupt, SystemExit):
         runner.close()

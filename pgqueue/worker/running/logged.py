@@ -1,4 +1,4 @@
-"""What the worker's log says of other people's text, whatever handlers and formatters there are."""
+"""Make foreign text in the worker's log printable, with any handlers and formatters."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pgqueue.worker.running import failures
 
 
 def make_printable(record: logging.LogRecord) -> bool:
-    """Makes *record* one that any handler can write: half of a surrogate pair in an exception's
-    message would fail a handler that writes UTF-8, and an escape sequence command a terminal.
+    """Changes *record* so that any handler can write it: in an exception's message, half of a
+    surrogate pair would fail a handler that writes UTF-8, and an escape sequence would command a
+    terminal.
 
     The exception itself stays in `exc_info`, for an error tracker; its text is the one that
     formatters use when there is one.

@@ -32,7 +32,7 @@ class Place(NamedTuple):
     file: str | None = None
 
     def find(self) -> Task[Any, Any]:
-        """The task, in a process of its own; raises InvalidTask if something else is there."""
+        """The task, imported in a pool process; raises InvalidTask if something else is there."""
         found = _at(_module(self.module, self.file), self.path)
         if not isinstance(found, Task) or found.name != self.name:
             raise self._mistaken()
@@ -74,8 +74,8 @@ def _module(name: str, file: str | None) -> Any:
 def place(task: Task[Any, Any]) -> Place:
     """Where a process finds *task*. Raises InvalidTask when it would find it nowhere.
 
-    It is looked for under the function's own name, then in all variables of all modules: a partial
-    or a lambda has no name that leads to it. That takes a while, so it is asked once, when a worker
+    The search tries the function's own name, then all variables of all modules: a partial or a
+    lambda has no name that leads to it. That takes a while, so it is done once, when a worker
     starts, and not at each attempt.
     """
     own, path = getattr(task.fn, "__module__", None), getattr(task.fn, "__qualname__", None)

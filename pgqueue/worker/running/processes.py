@@ -35,11 +35,11 @@ class ProcessDied(PgqueueError):
 
 class ProcessPool:
     """Starts processes as they are needed, up to *size*; a job waits for a free one. Raises
-    InvalidTask for a task, a hook *around* its attempts, or a variable that is carried, that they
-    would not find.
+    InvalidTask for a task, a hook *around* its attempts, or a carried variable that the processes
+    could not import.
 
     One of *threads* speaks to each process, not the event loop: reading blocks until the task ends,
-    and writing does too, when an order is larger than the pipe and the process is still starting.
+    and so does writing an order larger than the pipe while the process is still starting.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class ProcessPool:
 
         Its timeout runs from when a process has found the task: neither waiting for a free process
         nor the start of one counts. *report* is called with its progress, *completing* when it
-        completes in a transaction of its own. Raises what the task raised, OutOfTime, ProcessDied.
+        completes in a transaction of its own. Raises the task's error, OutOfTime, ProcessDied.
         """
         async with self._turn:
             slot = self._take()
@@ -124,9 +124,9 @@ class ProcessPool:
 
 @contextlib.contextmanager
 def _unsignalled() -> Iterator[None]:
-    """Blocks the signals that stop us in what is started inside, until it has handlers of its own.
-    A service manager sends them to every process of a service: one that is only just starting would
-    die of them, and take its job along."""
+    """A process started inside has the signals that stop us blocked, until it has handlers of its
+    own. A service manager sends them to every process of a service: one that is just starting would
+    die of them, with its job."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STAYS)
     try:
         yield
@@ -158,7 +158,8 @@ class _Slot:
         return self._process.poll() is None
 
     def begin(self, order: Order) -> Raised | None:
-        """Returns when the process begins with *order*, or cannot; blocks. Raises ProcessDied."""
+        """Returns when the process begins *order* (None), or cannot (its error); blocks. Raises
+        ProcessDied."""
         with self._talking():
             self._pipe.send(order)
             answer = self._pipe.recv()
@@ -167,7 +168,7 @@ class _Slot:
     def finish(
         self, report: Callable[[str], None], completing: Callable[[], None]
     ) -> Finished | Raised:
-        """Listens until the process has done with its order; blocks. Raises ProcessDied."""
+        """Listens until the process has finished its order; blocks. Raises ProcessDied."""
         with self._talking():
             while True:
                 match self._pipe.recv():
@@ -192,6 +193,8 @@ class _Slot:
             ) from error
 
     def kill(self) -> None:
-        if self._process.returncode is None:  # not waited for yet: its pid can be nobody else's
+        if (
+            self._process.returncode is None
+        ):  # not waited for yet, so no other process can have its pid
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What a running task may ask of its worker: progress, and to finish in its own transaction."""
+"""A running task's access to its worker: parents, progress, completion in its own transaction."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read_parents(page: list[ParentResult]) -> list[Parent]:
 
 
 class AttemptRuntime:
-    """What one attempt asks of its worker: parents, progress, a completion of its own."""
+    """The runtime of one attempt: parents, progress, a completion of its own."""
 
     __slots__ = ("_job", "_worker")
 

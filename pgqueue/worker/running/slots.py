@@ -20,9 +20,9 @@ class Slots:
     """*limit* places for one kind of jobs, the jobs that wait for one, and the share of each
     queue's jobs that are of this kind.
 
-    A claim names a queue, not a kind of jobs. What the queue gave last is the best guess at what it
-    gives next. Without a guess, a claim would take jobs that wait here while other workers could
-    run them.
+    A claim names a queue, not a kind of jobs. The kinds of the jobs that came last from a queue are
+    the best guess at the next ones. Without a guess, a claim would take jobs that have to wait here
+    while other workers could run them.
     """
 
     def __init__(self, limit: int, queues: Iterable[str] = ()) -> None:
@@ -34,7 +34,7 @@ class Slots:
 
     @property
     def ready(self) -> int:
-        """How many of those that wait could start now."""
+        """How many of the waiting jobs could start now."""
         return max(0, min(len(self.waiting), self.limit - self.running))
 
     def learn(self, jobs: Sequence[ClaimedJob]) -> None:
@@ -55,8 +55,8 @@ class Slots:
         free = self.limit - self.running - len(self.waiting)
         if free <= 0 and ahead > self.limit and 2 * len(self.waiting) >= ahead:
             return 0  # quick jobs: claims once half of those ahead are used up, not for each
-        # As many as there are places may wait. If fewer could, the queue would not be claimed from,
-        # and coroutines that lie behind our jobs in it would wait as well.
+        # As many jobs may wait as there are places. With fewer, the queue would not be claimed
+        # from, and coroutines behind our jobs in it would wait as well.
         return ceil(max(0, free + max(ahead, self.limit)) / share)
 
 
@@ -80,7 +80,7 @@ class Kinds:
             self._of_kind(task.executor)
 
     def of(self, job: ClaimedJob) -> Slots:
-        """The places of which *job* takes one; if its task is unknown, those of coroutines."""
+        """The places of *job*'s kind; if its task is unknown, those of coroutines."""
         return self._by_task.get(job.task) or self._found(job.task)
 
     def first(self) -> Slots | None:
@@ -98,7 +98,7 @@ class Kinds:
         return len(self.coroutines.waiting) + sum(slots.ready for slots in self.scarce)
 
     def clear(self) -> list[Run]:
-        """Takes out all jobs that wait, and answers with them."""
+        """Removes all waiting jobs, and returns them."""
         waiting = [run for slots in self._by_kind.values() for run in slots.waiting]
         for slots in self._by_kind.values():
             slots.waiting.clear()

@@ -31,7 +31,8 @@ class Threads:
         self._threads = 0
 
     async def submit(self, function: Callable[..., Any], *args: Any) -> Any:
-        """What *function* answers, or raises. Cancelling the wait does not stop the function."""
+        """Calls *function* in a thread; returns its result or raises its error. Cancelling the wait
+        does not stop the function."""
         future = asyncio.get_running_loop().create_future()
         with self._lock:
             if self._idle > 0:
@@ -49,7 +50,7 @@ class Threads:
         return answer
 
     def close(self) -> bool:
-        """Ends the idle threads. Answers whether another is still busy, and stays."""
+        """Ends the idle threads. Returns whether another thread is still busy, and stays."""
         with self._lock:
             for _ in range(self._threads):
                 self._work.put(None)

@@ -1,4 +1,4 @@
-"""A job's time is limited."""
+"""The timeout of an attempt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 async def within(seconds: float | None, work: Awaitable[T]) -> T:
-    """What *work* answers. Raises OutOfTime, having cancelled it, when that takes longer."""
+    """Returns the result of *work*. If it takes longer, cancels it and raises OutOfTime."""
     if seconds is None:
         return await work
     limit = asyncio.timeout(seconds)

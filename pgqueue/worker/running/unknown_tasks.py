@@ -24,10 +24,10 @@ ASK_SECONDS = 5.0
 class UnknownTasks:
     """How long jobs of an unknown task are put off. During a deploy, others may know the task.
 
-    While a worker that is present knows the task, such a job becomes available again after about a
-    second, for that worker to claim; while none does, after ever longer waits. Many such jobs
-    become available one by one: all together they would be claimed here again and again, before the
-    jobs that this worker can run.
+    While a live worker knows the task, such a job becomes available again after about a second, for
+    that worker to claim; while none does, after ever longer waits. Many such jobs become available
+    one by one: together they would be claimed here again and again, before the jobs that this
+    worker can run.
     """
 
     def __init__(self, line: ReconnectingConnection) -> None:

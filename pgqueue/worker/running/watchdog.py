@@ -73,9 +73,9 @@ class Watchdog:
 def stack_of(thread: int) -> str:
     """Where *thread* is: its last three calls.
 
-    Without garbage collection: in some releases of Python 3.11 and 3.12 one that begins within
-    `sys._current_frames` waits for ever for a lock that is held there, and the whole process with
-    it.
+    Runs without garbage collection: in some releases of Python 3.11 and 3.12, a collection that
+    begins inside `sys._current_frames` waits for ever for a lock that is held there, and so does
+    the whole process.
     """
     collects = gc.isenabled()
     gc.disable()
