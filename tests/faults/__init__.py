@@ -4,12 +4,12 @@
 of worker processes, a *producer* that enqueues in transactions together with rows of its own, and
 a *nemesis* that deals faults. Tasks write a *journal*, a file outside the store. When all faults
 are healed and all jobs have ended, the *checker* compares journal, producer's rows and the store's
-jobs. It knows the promises of the README, and nothing of how they are kept.
+are healed and all jobs have ended, the *checker* compares journal, producer's rows and the store's
 
 Some fifty schedules (`timetable.py`) fire meanwhile, and a *timekeeper* pauses and changes them;
-when each of them was to fire the checker computes from its definition alone. Some of the orders are
+the checker computes from a schedule's definition alone when it had to fire. Some of the orders are
 for queues with limits (`ration.py`), and some have keys that are held until the job has started
-(`triggers.py`); a *lookout* looks at both all the time.
+(`triggers.py`); a *lookout* watches both all the time.
 
 A new fault is a class in `kinds/`, with `strike` and `heal`. A new store is a file in `sites/`: it
 starts a server, says how workers and the producer reach it, and reads its jobs as `facts.Job`.

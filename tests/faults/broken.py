@@ -83,7 +83,7 @@ HELD = (
         "        FOR NO KEY UPDATE\n",
     ),
 )
-# Everybody leads: that is not broken yet, as each instant is dealt with once all the same.
+# Several workers lead: that breaks nothing yet, as each instant is dealt with once all the same.
 ALL_LEAD = (
     Patch(
         "postgres/elect.sql",
@@ -91,7 +91,7 @@ ALL_LEAD = (
         "SELECT :worker::integer, true, (SELECT",
     ),
 )
-# Neither is the row compared with what was read, nor does an instant that is noted stop anybody.
+# The row is not compared with what was read, and an instant that is noted already stops nobody.
 NOT_COMPARED = (
     *ALL_LEAD,
     Patch(
@@ -107,7 +107,7 @@ NOT_COMPARED = (
         "ON CONFLICT (schedule, instant) DO UPDATE SET outcome = excluded.outcome",
     ),
 )
-# Each statement of a firing is a transaction of its own; slow ones, so that a kill comes between.
+# Each statement of a firing is a transaction of its own, and slow, so that a kill comes between.
 TORN = (
     Patch(
         "worker/agents/scheduler.py",
@@ -134,7 +134,7 @@ NOT_REPLACED = (
 """,
     ),
 )
-# Only the one that waits is replaced: whoever runs the older job hears nothing.
+# Only the waiting job is replaced: the worker that runs the older one is not told.
 NOT_STOPPED = (
     Patch(
         "operations/firing.py",
@@ -151,7 +151,7 @@ NOT_STOPPED = (
 _TRY = "ELSE pg_try_advisory_xact_lock(hashtext('pgqueue') # 1953787508,"
 _QUEUE_LOCK = f"{_TRY} hashtext(:queue::text)) END AS open"
 _KEY_LOCK = f"{_TRY}\n{' ' * 51}hashtext(:queue::text || ' ' || next.key)) END AS mine"
-# What a key may still start is counted before its lock is had: for long, so that others get it.
+# The free starts of a key are counted long before its lock is taken, so that others take it too.
 FIRST_SNAPSHOT = (
     Patch(
         "postgres/claim_in_turn.sql",
@@ -182,7 +182,7 @@ FIXED_WINDOW = (
     ),
 )
 _ONCE = "postgres/schema/0010_unique.sql"
-# Who has a key until it has started is not written down.
+# The holder of a key that holds until the start is not written down.
 KEY_NOT_KEPT = (
     Patch(
         _ONCE,
@@ -194,7 +194,7 @@ KEY_NOT_KEPT = (
             IF g.until_seconds""",
     ),
 )
-# A job that has started answers still, as if it held its key until it has finished.
+# A started job still answers, as if it held its key until it has finished.
 HELD_BEYOND_START = (
     Patch(
         _ONCE,
@@ -202,7 +202,7 @@ HELD_BEYOND_START = (
         "                    IF true THEN\n",
     ),
 )
-# The second job is not told that it is to wait for the first, which runs.
+# The second job is not told to wait for the first, which runs.
 NOT_BEHIND = (
     Patch(
         _ONCE,

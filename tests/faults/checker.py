@@ -19,7 +19,7 @@ from tests.faults.schedules import backfilled, delayed, fired, timely, unfired
 from tests.faults.triggers import started, triggered
 from tests.faults.waits import waits
 
-LONGEST_WAIT = 15.0  # behind what somebody else holds, while one leader after the other is killed
+LONGEST_WAIT = 15.0  # behind somebody else's lock, while one leader after the other is killed
 PLANNED = {"failed", "snoozed"}  # after these another run was to be expected
 
 
@@ -112,7 +112,7 @@ def ending(facts: Facts) -> Findings:
 
 
 def edges(facts: Facts) -> Findings:
-    """No child before its parents, and none whose parent's end has cancelled it."""
+    """No child runs before its parents end, and none whose parent's end has cancelled it."""
     for order in facts.orders:
         job = facts.by_id.get(order.job)
         if not order.parents or job is None or not order.created:
@@ -167,8 +167,8 @@ def fenced(facts: Facts) -> Findings:
 
 
 def _was_forgotten(facts: Facts, kept: Run, run: Run) -> bool:
-    """Had another store been put in place after *kept* began, and *run* begun there before it
-    ended?"""
+    """Was another store put in place after *kept* began, and did *run* begin in that store before
+    *kept* ended?"""
     return any(
         fault.forgot_since is not None
         and fault.forgot_since <= kept.started_at <= fault.healed_at < run.started_at
@@ -258,13 +258,13 @@ def rerun(facts: Facts) -> Findings:
 
 def robbed(facts: Facts) -> Findings:
     """No job is taken from a worker that is neither dead, nor frozen, nor forgotten by the store:
-    whatever else has happened, it would have finished it."""
+    whatever else has happened, that worker would have finished the job."""
     for first, second, fault in _repeats(facts):
         # Without a fault `rerun` reports it; "broke" means that the task itself failed.
         if fault is None or first.how == "broke":
             continue
         job = facts.by_id.get(first.job)
-        # A worker that thaws may begin a job that was taken from it and has ended elsewhere.
+        # A thawed worker may begin a job that was taken from it and has ended elsewhere.
         over = (first.ended_at or inf) <= second.started_at
         owner = second if over and job and facts.accepted(job) == first else first
         if not facts.robbed_by(owner.worker, first.started_at, second.started_at):
@@ -300,7 +300,7 @@ def alive(facts: Facts) -> Findings:
 
 
 def repeats(facts: Facts) -> list[Repeat]:
-    """Runs that faults have caused, and which."""
+    """Runs that faults have caused, and by which fault."""
     return [Repeat(run.job, fault) for run, _, fault in _repeats(facts) if fault is not None]
 
 

@@ -1,4 +1,4 @@
-"""What a round leaves behind, for the checker: no word of any store, and none of pgqueue's code."""
+"""What a round leaves behind, for the checker: it names no store, and uses no code of pgqueue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVERYBODY = frozenset({"*"})
 NOBODY: frozenset[str] = frozenset()
 STARVED = "starved"
 LONG_STALL = 2.0  # a process starved for so long may have been taken for dead
-AFTERMATH = 5.0  # for so long after it is healed a fault may show
+AFTERMATH = 5.0  # for so long after its healing a fault may still have effects
 Fate = Literal["committed", "rolled back", "unknown"]
 FINISHED = ("completed", "cancelled", "discarded")
 CLOSING = {"end", "failed", "snoozed", "discarded", "cancelled", "interrupted", "broke"}
@@ -34,7 +34,7 @@ class Order:
     """A row of the producer's own, written in the transaction that enqueued job *job*.
 
     *created*: False when an unfinished job held *unique* already, and *job* is that one.
-    *started*: it holds *unique* until it has started; then *outcome* may be "next": the one before
+    *started*: it holds *unique* until it has started; then *outcome* may be "next": the job before
     ran, and *job* waits for its end.
     """
 
@@ -87,10 +87,10 @@ class Firing:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What became of *schedule* somewhen between two instants of the monotonic clock.
+    """What became of *schedule* at some instant between two of the monotonic clock.
 
-    *declared* it is there from then on, *other* what it was changed to fires, *own* what was
-    declared does; *caught up*: it had fired all that was due until *since*.
+    *declared*: it exists from then on. *other*: it fires by what it was changed to. *own*: by what
+    was declared. *caught up*: it had fired everything that was due until *since*.
     """
 
     schedule: str
@@ -101,8 +101,8 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Backfill:
-    """Jobs were asked for, for the instants of *when* from *since* on and before *until*, in which
-    *schedule* was paused. *told_at*: the store had said so by then."""
+    """Somebody asked for jobs for the instants of *when* from *since* on and before *until*, in
+    which *schedule* was paused. *told_at*: the store had confirmed it by then."""
 
     schedule: str
     when: When
@@ -114,7 +114,7 @@ class Backfill:
 @dataclass(frozen=True)
 class Calendar:
     """The schedules of a round. *behind*: those that did not fire what was due when all was well.
-    *now_at*: what the wall clock showed when the monotonic one was 0. *true*: the store's clock is
+    *now_at*: the wall clock's time when the monotonic one was 0. *true*: the store's clock is
     the machine's, and is right."""
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
@@ -138,8 +138,8 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """So many jobs of a queue, or of one key of it, ran in one snapshot: more than in any before,
-    or more than may."""
+    """So many jobs of a queue, or of one key of it, ran in one snapshot: more than in any snapshot
+    before, or more than the limit allows."""
 
     queue: str
     key: str | None
@@ -162,10 +162,10 @@ class Holders:
 class Fault:
     """What was done, when, and to which workers.
 
-    *robs*: those it touches are dead, frozen, or forgotten by the store, and others may take their
-    jobs. *held*: jobs whose rows another transaction locks meanwhile; None: the fault locks none.
+    *robs*: the workers it touches are dead, frozen, or forgotten by the store, and others may take
+    their jobs. *held*: jobs whose rows another transaction locks meanwhile; None: it locks none.
     *schedule*: the one whose row it locks.
-    *forgot_since*: when it was healed the store knew nothing of what it had done since then.
+    *forgot_since*: when it was healed, the store knew nothing of what it had done since then.
     """
 
     kind: str
@@ -179,14 +179,14 @@ class Fault:
     forgot_since: float | None = None
 
     def touches(self, worker: str, since: float, until: float) -> bool:
-        """Could it be why *worker* was not itself between two instants?"""
+        """May the fault explain why *worker* did not work normally between two instants?"""
         active = self.struck_at <= until and self.healed_at + AFTERMATH >= since
         return active and (self.touched == EVERYBODY or worker in self.touched)
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One process; *ended_at* is inf while it lives. *asked*: its end was the campaign's doing.
+    """One process; *ended_at* is inf while it lives. *asked*: the campaign has ended it.
     *hung*: it was asked to stop, and had to be killed. *ready_at*: it had joined by then."""
 
     name: str
@@ -201,7 +201,7 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a job, from the journal; *how* is None when nobody heard of its end."""
+    """One run of a job, from the journal; *how* is None when its end is unknown."""
 
     name: str
     job: int
@@ -256,7 +256,7 @@ class Facts:
 
     @cached_property
     def claims(self) -> dict[int, list[Line]]:
-        """By job, when a worker had it in its hands, in that order."""
+        """By job, when a worker had claimed it, in that order."""
         claims: dict[int, list[Line]] = defaultdict(list)
         for line in sorted(self.lines, key=lambda line: line.at):
             if line.what == "claimed":
@@ -265,8 +265,8 @@ class Facts:
 
     @cached_property
     def whole(self) -> dict[str, float]:
-        """Runs that came to their end, and when; the answer to their commit may have been lost, and
-        they interrupted much later."""
+        """Runs that came to their end, and when; if the answer to their commit was lost, they may
+        have been interrupted much later."""
         return {line.run: line.at for line in reversed(self.lines) if line.what == "end"}
 
     @cached_property
@@ -283,8 +283,8 @@ class Facts:
         return next((run for run in runs if job.result and run.name == job.result), None)
 
     def ended(self, id: int) -> float | None:
-        """When the run that finished job *id* came to its end, at the earliest; None: nobody can
-        tell."""
+        """The earliest instant at which the run that finished job *id* may have ended; None:
+        unknown."""
         job = self.by_id.get(id)
         if job is None or job.state not in FINISHED:
             return None
@@ -302,8 +302,8 @@ class Facts:
         return [run for run in self.runs.get(job.id, ()) if run.how == job.state]
 
     def blamed(self, workers: Iterable[str], since: float, until: float) -> Fault | None:
-        """The fault that is most likely why one of *workers* was not itself between two instants:
-        one that was dealt, to the first of them, to few, and late."""
+        """The most likely fault that kept one of *workers* from working between two instants: one
+        that was dealt, to the first of them, to few workers, and late."""
         candidates = [
             (fault.kind == STARVED, number, fault.touched == EVERYBODY, -fault.struck_at, fault)
             for number, worker in enumerate(workers)
@@ -314,7 +314,7 @@ class Facts:
 
     def robbed_by(self, worker: str, since: float, until: float) -> Fault | None:
         """Why others may have taken a job from *worker* between two instants: it was dead, frozen,
-        or forgotten. That it was starved is no reason while a fault explains why it stood still."""
+        or forgotten. Starvation counts only when no fault explains why it stood still."""
         for fault in self.all_faults:
             if not fault.robs or not fault.touches(worker, since, until):
                 continue
@@ -335,7 +335,7 @@ class Facts:
 
     @cached_property
     def all_faults(self) -> list[Fault]:
-        """Those that were dealt, and the moments in which a process, or all, were starved."""
+        """Faults that were dealt, and moments in which a process, or all, were starved."""
         stalls = [
             Fault(
                 STARVED,

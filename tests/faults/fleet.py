@@ -1,4 +1,4 @@
-"""The fleet: worker processes, each in a slot; what is killed there is followed by another."""
+"""The fleet: worker processes, each in a slot; a killed worker is followed by another."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class Fleet:
                 self.launch(slot)
 
     def look(self) -> None:
-        """Notes who has ended by itself, and puts another in its place; and who has joined."""
+        """Notes which workers have ended by themselves, replaces them; and which have joined."""
         with self._lock:
             for worker in self.living():
                 record = self._records[worker.name]
@@ -158,7 +158,7 @@ class Fleet:
         return [worker for worker in self.processes.values() if worker.lives]
 
     def at_work(self) -> set[str]:
-        """The names of workers that have runs in hand."""
+        """The names of workers that have unfinished runs."""
         hands: Counter[str] = Counter()
         for line in journal.read(self.journal):
             if line.run != "-":

@@ -15,7 +15,7 @@ from typing import Literal
 VARIABLE = "FAULTS_JOURNAL"
 WORKER_VARIABLE = "FAULTS_WORKER"
 What = Literal[
-    "claimed",  # not a run: a worker has the job in its hands, and runs it when it has a place
+    "claimed",  # not a run: a worker has claimed the job, and runs it when it has a free place
     "start",  # a run begins
     "end",  # it is about to return its result
     "failed",  # it fails, as its arguments ask

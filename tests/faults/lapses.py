@@ -12,8 +12,9 @@ def remembered(facts: Facts) -> Facts:
     """*facts* without what happened in the times that the store knows nothing of.
 
     The producer stands still while a copy is made, and while it is put back: so an order of such a
-    time is either there or forgotten. A run that began in it is forgotten, unless its job is the
-    same in the store that came back, and kept its result: then it had been claimed before.
+    time is either in the copy or forgotten. A run that began in such a time is forgotten, unless
+    its job is the same in the store that came back, and kept its result: then the job had been
+    claimed before.
     """
     for fault in facts.faults:
         if fault.forgot_since is not None:
@@ -33,7 +34,7 @@ def _without(facts: Facts, fault: Fault, since: float) -> Facts:
             continue
         about = line.job, line.key
         if about not in known:
-            if line.at < fault.healed_at + AFTERMATH:  # in somebody's hands still
+            if line.at < fault.healed_at + AFTERMATH:  # a worker may still hold it
                 forgotten.add(line.run)
         elif since <= line.at < fault.healed_at and results[about] != line.run:
             forgotten.add(line.run)

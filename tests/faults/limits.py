@@ -22,7 +22,8 @@ def crowded(facts: Facts) -> Findings:
 
 
 def rated(facts: Facts) -> Findings:
-    """In no time of a limit's length more attempts begin than it allows, by the store's clock."""
+    """In any span as long as a limit's, no more attempts begin than it allows, by the store's
+    clock."""
     if not facts.calendar.true:
         return
     by_queue: dict[str, list[Start]] = defaultdict(list)
@@ -73,8 +74,8 @@ def ordered(facts: Facts) -> Findings:
 
 
 def _forgotten(facts: Facts, at: float) -> bool:
-    """Was it in a time that the store knows nothing of, or just after? Until a worker has said them
-    anew, an emptied store knows no limits."""
+    """Was it in a time that the store knows nothing of, or just after? An emptied store knows no
+    limits until a worker has declared them anew."""
     return any(
         fault.forgot_since is not None and fault.forgot_since <= at <= fault.healed_at + AFTERMATH
         for fault in facts.faults

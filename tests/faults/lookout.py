@@ -19,7 +19,7 @@ from tests.faults.ration import EXECUTORS, QUEUES, most
 
 PAUSE = 0.05
 CHUNK = 500
-NEWEST = 50  # among so many jobs are those that have not ended
+NEWEST = 50  # all unfinished jobs are among so many of the newest
 
 
 class Lookout(Agent):
@@ -36,7 +36,7 @@ class Lookout(Agent):
         self.holders: set[Holders] = set()
 
     def seen(self, orders: Iterable[Order]) -> tuple[list[Crowd], list[Start]]:
-        """How many ran at once, and each start that was seen, or was *orders*' last one."""
+        """How many ran at once, and each start: those that were seen, and *orders*' last ones."""
         limited = [order.job for order in orders if order.executor in EXECUTORS]
         for first in range(0, len(limited), CHUNK):
             ids = limited[first : first + CHUNK]

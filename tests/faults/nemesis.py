@@ -18,8 +18,8 @@ TRIES = 5  # until there is something to strike
 class Nemesis:
     """Deals a shuffled deck again and again, so that every kind has its turn.
 
-    Conditions (a held snapshot, say) are dealt by a second hand, and go on while others strike;
-    those that are to be there always have a hand each.
+    Conditions (a held snapshot, say) are dealt by a second dealer, and go on while others strike;
+    conditions that must always be there have a dealer each.
     """
 
     def __init__(

@@ -13,8 +13,8 @@ from pgqueue.operations import as_json
 from tests.faults import shop
 from tests.faults.facts import Parent
 
-# So many unique keys are fought for, of jobs that have not ended, and of those that have not
-# started: few, so that a trigger finds one that runs, and one that waits.
+# So many unique keys are used, for jobs until they end, and for jobs until they start: few, so
+# that a trigger finds one that runs, and one that waits.
 KEYS = {"key": 5, "started": 2}
 STARTED = "until-started"  # the tag of jobs whose key holds until they have started
 LIMITED = 0.15  # of single orders are for queues with limits
@@ -97,7 +97,7 @@ class OrderBook:
         )
 
     def _one_of_a_limited_queue(self) -> Draft:
-        """As soon as it is enqueued it is in its key's line."""
+        """The job takes its place in its key's line as soon as it is enqueued."""
         random = self._random
         executor = random.choice(["call", "call", "file"])
         seconds = random.choice([0.0, 0.05, 0.3] if executor == "file" else [0.05, 0.3, 1.0])

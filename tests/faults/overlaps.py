@@ -9,7 +9,7 @@ from itertools import pairwise
 from tests.faults.facts import Facts, Firing, Job
 from tests.faults.waits import disturbed
 
-LATE = 6.0  # until whoever runs the older job has heard of the newer one
+LATE = 6.0  # until the worker that runs the older job has heard of the newer one
 Findings = Iterator[tuple[int | None, str]]
 
 
@@ -20,8 +20,8 @@ def replaces(facts: Facts, job: Job) -> bool:
 
 
 def overlapping(facts: Facts) -> Findings:
-    """Where jobs of a schedule must not overlap, none begins before the one before has ended; but
-    for those that somebody asked for by a backfill."""
+    """Where jobs of a schedule must not overlap, none begins before the one before has ended;
+    except those that somebody asked for by a backfill."""
     beside = {firing.job for firing in facts.calendar.firings if firing.outcome == "backfill"}
     spans: dict[str, list[tuple[float, float, int, str]]] = defaultdict(list)
     for job in facts.jobs:
@@ -43,7 +43,7 @@ def overlapping(facts: Facts) -> Findings:
 
 def replaced(facts: Facts) -> Findings:
     """Where the newer job replaces the older one, none is cancelled without a newer one, and none
-    goes on, or begins, for long after that was made."""
+    goes on, or begins, long after the newer one was made."""
     newer: dict[str, list[Firing]] = defaultdict(list)
     for firing in facts.calendar.firings:
         if firing.outcome == "fired":

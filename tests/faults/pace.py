@@ -1,5 +1,5 @@
-"""How fast the workers of a campaign notice that one of them is gone: quickly, so that a freeze
-longer than their patience fits into it; or as they do as shipped."""
+"""How fast the workers of a campaign notice that one of them is gone: fast, so that a freeze
+that is longer than `frozen_after` fits into it; or with the settings as shipped."""
 
 from __future__ import annotations
 

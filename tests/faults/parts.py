@@ -1,7 +1,7 @@
 """Parts of a campaign: each a stage, played in a process of its own, some of them side by side.
 
-They mostly wait: for a lease to run out, for a server to come back. So two take little longer than
-one. The process that started them shows their messages and receives what they found.
+They mostly wait: for a lease to run out, for a server to come back. So two side by side take little
+longer than one. The process that started them shows their messages and receives their findings.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ class Producer(Agent):
 
     @contextmanager
     def still(self, *, forgets: bool = False) -> Iterator[None]:
-        """Nothing is sold meanwhile. *forgets*: then nothing is known of what was sold before, as
-        of the producer that was restored together with the store."""
+        """Nothing is sold meanwhile. *forgets*: then the producer forgets what it sold before, as
+        if it had been restored together with the store."""
         with self._selling:
             yield
             if forgets:
@@ -44,14 +44,14 @@ class Producer(Agent):
     def order(
         self, executor: str, seconds: float, count: int, started: str | None = None
     ) -> list[int]:
-        """Asks for orders of one kind, beside those that are drawn; answers their keys."""
+        """Orders of one kind, in addition to those that are drawn; answers their keys."""
         with self._lock:
             drafts = self._book.named(executor, seconds, count, started)
             self._wishes.append(drafts)
         return [draft.key for draft in drafts]
 
     def deliver(self) -> None:
-        """Sells what was asked for, after `stop`, until that is committed."""
+        """After `stop`, sells what was asked for, until that is committed."""
         while self._wishes:
             self._sell(self._wishes[0], keep=True, linger=0)
 

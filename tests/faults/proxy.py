@@ -76,8 +76,8 @@ class Gate:
         self._network.soon(lambda: self.flowing.clear())
 
     def forget(self) -> None:
-        """Open connections are silent for ever, without an error; new ones work. So
-        does a firewall that has forgotten them."""
+        """Open connections are silent for ever, without an error; new ones work. A firewall
+        that has forgotten connections does the same."""
 
         def change() -> None:
             for wire in self._wires:

@@ -11,15 +11,15 @@ from statistics import median
 from tests.faults.facts import EVERYBODY, STARVED, Facts, Fault, Run
 
 AMID = "amid others"
-GRACE = 10.0  # whoever's session was lost with everybody's may still come back
+GRACE = 10.0  # when all sessions were lost, a worker has so long to come back
 
 
 def recoveries(facts: Facts) -> dict[str, list[float]]:
-    """Seconds by kind of fault; a fault after which nothing was left to be seen says nothing.
+    """Seconds by kind of fault; a fault that left nothing to see is not in it.
 
-    Jobs that ran again only after something else had befallen everybody, or soon after that, are
-    those of "KIND amid others": a server that is started anew every ten seconds, or a store that
-    goes back behind the rescue of a job, says nothing of how long a rescue takes.
+    Jobs that ran again only after another fault had befallen everybody, or soon after it, are
+    counted as "KIND amid others": a server that is started anew every ten seconds, or a store that
+    goes back after a job was rescued, tells nothing about how long a rescue takes.
     """
     found: dict[str, list[float]] = defaultdict(list)
     runs = sorted(
@@ -44,7 +44,7 @@ def shown(seconds: list[float]) -> tuple[float, float] | None:
 
 
 def _amid_others(facts: Facts, fault: Fault, since: float, until: float) -> bool:
-    """Had another fault befallen everybody? A row that somebody holds is no excuse."""
+    """Had another fault befallen everybody? A row that somebody holds does not count."""
     return any(
         other is not fault
         and other.kind != STARVED
@@ -57,7 +57,7 @@ def _amid_others(facts: Facts, fault: Fault, since: float, until: float) -> bool
 
 
 def _jobs(facts: Facts, fault: Fault) -> Iterator[tuple[float, float, float]]:
-    """For how long, since when, and until when each job in hand did not run again, if it did."""
+    """For each job of a touched worker: how long, since and until when it did not run again."""
     for runs in facts.runs.values():
         for first, second in pairwise(runs):
             in_hand = first.started_at <= fault.struck_at <= (first.ended_at or inf)
@@ -74,7 +74,7 @@ def _jobs(facts: Facts, fault: Fault) -> Iterator[tuple[float, float, float]]:
 
 
 def _workers(facts: Facts, fault: Fault, runs: list[Run]) -> Iterator[float]:
-    """From the healing until each worker that was touched took a job that came later."""
+    """From the healing until each touched worker took a job that was enqueued later."""
     touched = (
         {worker.name for worker in facts.workers} if fault.touched == EVERYBODY else fault.touched
     )

@@ -22,7 +22,7 @@ from tests.faults.nemesis import Nemesis
 from tests.faults.producer import Producer
 from tests.faults.timekeeper import Timekeeper
 
-PATIENCE = 180.0  # without any progress for so long, what is left will never end
+PATIENCE = 180.0  # after so long without progress, the remaining jobs will never end
 PROBE_SECONDS = 0.2
 SLOW_SECONDS = 1.0
 Tell = Callable[[str], None]
@@ -147,7 +147,7 @@ def _wait(plan: Plan, fleet: Fleet, producer: Producer, nemesis: Nemesis, tell: 
 
 
 def _settle(plan: Plan, site: Any, fleet: Fleet, tell: Tell) -> str | None:
-    """Until every job has ended; why not, if nothing goes on any more."""
+    """Until every job has ended; answers why not, if there is no progress any more."""
     seen: Any = None
     since = monotonic()
     while monotonic() - since < plan.patience:

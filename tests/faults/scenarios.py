@@ -115,7 +115,7 @@ STAGES: dict[str, dict[str, Stage]] = {
             ),
             share=3,
         ),
-        # Few enough jobs that a free worker is always there: who waits, waits behind a row.
+        # Few enough jobs that a worker is always free: a job that waits, waits behind a row.
         "held": Stage(
             PostgresSite,
             (
@@ -158,7 +158,7 @@ STAGES: dict[str, dict[str, Stage]] = {
     "sqlite": {
         "file": Stage(
             SqliteSite,
-            # No clock that jumps: on one machine there is one, and it is the database's.
+            # No clock that jumps: one machine has one clock, which is also the database's.
             (
                 *PROCESSES,
                 Deployed,

@@ -13,9 +13,9 @@ from tests.faults.waits import disturbed, served
 
 WITH_JOB = ("fired", "manual", "backfill")
 ON_TIME = ("fired", "skipped", "missed")
-CLOCKS = timedelta(seconds=0.25)  # by so much may two clocks of one machine drift apart
+CLOCKS = timedelta(seconds=0.25)  # two clocks of one machine may differ by so much
 MEANWHILE = 30.0  # seconds between the look at what is due and the transaction that deals with it
-SOON = timedelta(seconds=15)  # until a leader is there who fires
+SOON = timedelta(seconds=15)  # until there is a leader that fires
 MOST_COUNTED = 999
 Findings = Iterator[tuple[int | None, str]]
 
@@ -46,8 +46,8 @@ def fired(facts: Facts) -> Findings:
 
 
 def timely(facts: Facts) -> Findings:
-    """What fires is an instant of the definition that was in force, not before its time, not while
-    it was paused, and with a job unless it was too late."""
+    """Each firing is at an instant of the definition that was in force, not early, not during a
+    pause, and with a job unless it was too late."""
     calendar = facts.calendar
     if not calendar.true:
         yield from _possible(facts)
@@ -107,8 +107,8 @@ def unfired(facts: Facts) -> Findings:
 
 
 def delayed(facts: Facts) -> Findings:
-    """No schedule fires late because another transaction holds a row, unless that is its own, or
-    its job's; those that people pause are left out."""
+    """No schedule fires late because another transaction holds a row, except its own row or
+    its job's; schedules that people pause are left out."""
     if not facts.calendar.true:
         return
     jobs: dict[str, set[int]] = defaultdict(set)
@@ -171,7 +171,7 @@ def _by_spell(facts: Facts) -> dict[str, list[tuple[Spell | None, Firing]]]:
 
 
 def _possible(facts: Facts) -> Findings:
-    """Where clocks are set: each instant is one of its definition, whenever that was."""
+    """Where clocks are set: each instant belongs to its definition, at whatever time it fired."""
     for firing in facts.calendar.firings:
         whens = facts.calendar.entries[firing.schedule].alternatives()
         if firing.outcome not in ON_TIME or _was_asked_for(facts, firing):
@@ -181,9 +181,9 @@ def _possible(facts: Facts) -> Findings:
 
 
 def _was_asked_for(facts: Facts, firing: Firing) -> bool:
-    """Did somebody ask for a run now, in whose way a job was?
+    """Did somebody ask for a run at that time, which a job was in the way of?
 
-    Where clocks are set, nobody knows which of those who asked.
+    Where clocks are set, nobody can tell which of the requests that was.
     """
     at = firing.instant.timestamp() - facts.calendar.now_at
     return firing.outcome == "skipped" and any(
@@ -195,7 +195,7 @@ def _was_asked_for(facts: Facts, firing: Firing) -> bool:
 
 
 def _miscounted(spell: Spell, firings: Sequence[Firing], made: dict[int, Made | None]) -> Findings:
-    """Of a schedule that makes one job of all that it missed: its job says how many that were."""
+    """For a schedule that makes one job for all missed instants: its job counts them."""
     earliest, since = spell.earliest, spell.since
     for firing in firings:
         job = made.get(firing.job or 0)

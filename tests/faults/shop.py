@@ -22,8 +22,8 @@ from pgqueue.worker.running.executor import Executor
 from tests.faults import ration, timetable
 from tests.faults.journal import WORKER_VARIABLE, write
 
-# No limit that a campaign's many kills could reach: a job ends as its order says.
-# Kept for longer than a clock that is set can make them seem old.
+# More attempts and rescues than a campaign's kills can use up: a job ends as its order says.
+# Kept for longer than any clock that is set can make the jobs look old.
 app = App(max_rescues=10_000, retention=Retention(completed=timedelta(days=7)))
 ATTEMPTS = 1_000
 RETRY = 0.1
@@ -172,7 +172,7 @@ def _blocks(ctx: Context, key: int, seconds: float, plan: str, where: str = "thr
 
 
 def _key_of(ctx: Context) -> int:
-    """What stands for an order's key in a job that a schedule made."""
+    """The number used instead of an order's key in a job that a schedule made."""
     return timetable.key(ctx.scheduled.name, ctx.scheduled.instant)
 
 
@@ -181,7 +181,7 @@ TASKS |= {"call": call, "file": file}
 
 
 def _watch() -> None:
-    """Notes when this process was not given the processor: then what it did late is no surprise."""
+    """Notes when this process did not get the processor: then its delays are no surprise."""
     while True:
         before = time.monotonic()
         time.sleep(0.1)
@@ -191,8 +191,8 @@ def _watch() -> None:
 
 
 def _note_claims() -> None:
-    """What a worker has claimed may have to wait there, for a thread or a process: no hook of an
-    application is told of that."""
+    """A claimed job may have to wait in its worker, for a thread or a process: hooks of an
+    application do not learn of that."""
     take = Executor.take
 
     def noted(self: Executor, jobs: list[ClaimedJob], since: float) -> None:

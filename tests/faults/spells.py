@@ -18,8 +18,8 @@ FAR = 4e9  # seconds after 1970
 @dataclass(frozen=True, slots=True)
 class Spell:
     """*schedule* fired by *when*: for certain after *since* and before *until*, and perhaps from
-    *earliest* on and up to *latest*. All that was due until *settled* was dealt with, if that is
-    known. *rests*: spans in which it was paused, and made up for that later.
+    *earliest* on and up to *latest*. Until *settled*, if known, all that was due was dealt with.
+    *rests*: spans in which it was paused, and whose instants were made up for later.
     """
 
     schedule: str

@@ -26,7 +26,7 @@ What = Literal["declared", "paused", "resumed", "made up", "other", "own", "run"
 class Timekeeper(Agent):
     """A thread. It believes only what the store shows, and notes what it did and when.
 
-    *still*: nobody does anything meanwhile; a store that goes back takes what was done with it.
+    *still*: nobody changes anything meanwhile; a store that goes back undoes what was changed.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Timekeeper(Agent):
                 self._do(*turn)
 
     def _read(self) -> Schedules:
-        """What the store has, and its clock; whoever is there for the first time is noted."""
+        """What the store has, and its clock; notes schedules that are there for the first time."""
         found = self._app.execute(schedules(limit=MOST))
         for row in found.rows:
             if row.name in ENTRIES and self._created.get(row.name) != row.created_at:
@@ -139,8 +139,8 @@ class Timekeeper(Agent):
         return name, "other", lambda: there.change(name, other.said, **other.options())
 
     def _make_up_by_hand(self, name: str) -> None:
-        """Resumes a schedule, and has the instants that were dropped meanwhile run; twice, as
-        somebody does who was not sure."""
+        """Resumes a schedule, and has the instants that the pause dropped run; twice, like
+        somebody who was not sure."""
         found = self._read()
         row = next((row for row in found.rows if row.name == name), None)
         if row is None or row.paused_at is None:
@@ -167,7 +167,7 @@ class Timekeeper(Agent):
         return missing[0].name, None, put
 
     def _do(self, name: str, what: What | None, act: Callable[[], Any]) -> None:
-        """Does it until the store has said so; only once what would be done twice."""
+        """Repeats an act until the store has confirmed it; only once if repeating changes more."""
         since = time.monotonic()
         while True:
             told = False
@@ -185,8 +185,8 @@ class Timekeeper(Agent):
                 return
 
     def _pause_all(self) -> list[str]:
-        """Pauses those that have fired all that is due; answers the names of the others, and of
-        those that no worker has declared yet, to a store that has forgotten them."""
+        """Pauses schedules that have fired all that is due; answers the names of the others, and
+        of those that no worker has declared yet, to a store that has forgotten them."""
         found = self._read()
         now = min(found.now.timestamp() - self._now_at, time.monotonic())
         there = {row.name for row in found.rows}

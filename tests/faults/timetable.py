@@ -11,7 +11,7 @@ from typing import Any, Literal
 from tests.schedules.oracle import MINUTE, scan
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-BEYOND_ORDERS = 10**6  # keys of jobs that a schedule made are below its negative
+BEYOND_ORDERS = 10**6  # keys of jobs that a schedule made are below minus this number
 TOO_LATE = {"skip": 60.0}  # seconds, where nothing else is said
 
 
@@ -25,7 +25,7 @@ class When:
     offset: float = 0.0
 
     def instants(self, since: datetime, until: datetime) -> Iterator[datetime]:
-        """Those after *since* and at or before *until*."""
+        """The instants after *since* and at or before *until*."""
         if self.cron is not None:
             first = since.replace(second=0, microsecond=0) + MINUTE
             yield from scan(self.cron, self.zone, first, until + timedelta(microseconds=1))
@@ -37,7 +37,7 @@ class When:
             instant += every
 
     def has(self, instant: datetime) -> bool:
-        """Is it one of them?"""
+        """Is it one of the instants?"""
         return instant in self.instants(instant - timedelta(microseconds=1), instant)
 
     @property
@@ -89,12 +89,12 @@ class Entry:
 
     @property
     def patience(self) -> float | None:
-        """So late, in seconds, an instant has no job any more."""
+        """How late, in seconds, an instant must be to get no job any more."""
         return TOO_LATE.get(self.missed, self.catch_up)
 
 
 def key(schedule: str, instant: datetime) -> int:
-    """What stands for an order's key in a job that a schedule made: never twice the same."""
+    """The number used instead of an order's key in a job that a schedule made; never twice."""
     digest = blake2b(f"{schedule} {instant.isoformat()}".encode(), digest_size=6).digest()
     return -BEYOND_ORDERS - int.from_bytes(digest, "big")
 
@@ -149,7 +149,7 @@ def _entries() -> Iterator[Entry]:
             if number % 4
             else When(cron="* * * * *", zone=ZONES[number % len(ZONES)]),
         )
-    # Each is under way when the next one is due, and would be for long after that.
+    # Each still runs when the next one is due, and would run long after that.
     for number in range(2):
         yield Entry(
             f"newest-{number}",
@@ -158,7 +158,7 @@ def _entries() -> Iterator[Entry]:
             seconds=12.0,
             thread=number == 1,
         )
-    # An instant that has passed for longer than that is passed over: outages are longer.
+    # Instants that are later than that are skipped: outages last longer.
     yield Entry("brief", When(every=4.0), missed="all", overlap="allow", catch_up=3.0)
     yield Entry("begins", When(every=4.0, offset=2.0), "api", starts=6.0)
     yield Entry(

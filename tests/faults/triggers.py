@@ -16,8 +16,8 @@ Findings = Iterator[tuple[int | None, str]]
 
 
 def started(facts: Facts) -> Findings:
-    """At most one job of a key has not started, and at most one has that has not ended: the second
-    is made when the first has started, begins when that has ended, and there is no third."""
+    """At most one job of a key has not started, and at most one started job has not ended. The
+    second job is made when the first has started, begins when it has ended; there is no third."""
     yield from _seen(facts)
     made: dict[str, list[Order]] = defaultdict(list)
     for order in sorted(facts.orders, key=lambda order: order.key):
@@ -39,7 +39,7 @@ def started(facts: Facts) -> Findings:
 
 
 def triggered(facts: Facts) -> Findings:
-    """What a waiting job answered for is seen by a run: the last one began after it was asked."""
+    """A run sees all data of a waiting job: the last run began after the last trigger."""
     for order in facts.orders:
         job = facts.by_id.get(order.job)
         if not order.started or order.created or job is None or job.state not in FINISHED:

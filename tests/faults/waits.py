@@ -47,8 +47,8 @@ def waits(facts: Facts) -> Iterator[Wait]:
 
 
 def _wanted(facts: Facts, hold: Fault) -> set[int]:
-    """The jobs that are held, and all that wait for one of them, or for a parent of one: its end is
-    one transaction, which writes to all its children."""
+    """The held jobs, and all jobs that wait for one of them, or for a parent of one: a parent's
+    end is one transaction, which writes to all its children."""
     wanted = set(hold.held or ())
     parents = {p.key for o in facts.orders if o.job in wanted for p in o.parents}
     wanted |= {o.job for o in facts.orders if any(p.key in parents for p in o.parents)}
@@ -78,11 +78,11 @@ def _idle(facts: Facts, order: Order) -> Iterator[tuple[float, float, str]]:
 def _unclaimed(
     facts: Facts, job: int, after: float, since: float, until: float
 ) -> Iterator[tuple[float, float]]:
-    """The parts of the time between *since* and *until* in which no worker had the job in its
-    hands, by the claims *after* an instant.
+    """The parts of the time between *since* and *until* in which no worker had claimed the
+    job, by the claims *after* an instant.
 
-    Who has claimed it may have no place for it for long, a process say, on a busy machine: then it
-    waits for nothing that somebody holds. If that worker ends, the job waits for another claim.
+    A worker that has claimed it may have no free place, a process say, for long on a busy machine:
+    then the job waits for no lock. If that worker ends, the job waits for another claim.
     """
     for claim in facts.claims.get(job, ()):
         if after < claim.at <= until:
@@ -125,8 +125,8 @@ def _ended(facts: Facts, worker: str) -> float:
 
 
 def served(facts: Facts, since: float, until: float) -> float:
-    """For how much of that time a worker was there that had joined, and that nothing had befallen:
-    on a busy machine they die faster than others start."""
+    """For how much of that time a worker was there that had joined, and that no fault had touched:
+    on a busy machine workers die faster than others start."""
     spans = []
     for worker in facts.workers:
         ends = [f.struck_at for f in facts.faults if worker.name in f.touched]

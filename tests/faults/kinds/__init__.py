@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal
 from tests.faults.fleet import Fleet, Process
 from tests.faults.producer import Producer
 
-# What tells that all is well again: the jobs in hand run elsewhere; each worker that was touched
-# takes new jobs; somebody takes new jobs.
+# Signs that all is well again: the jobs of touched workers run elsewhere; each touched worker
+# takes new jobs; some worker takes new jobs.
 Measure = Literal["jobs", "workers", "queue"]
 
 
@@ -28,7 +28,7 @@ class Scene:
     random: Random
 
     def victim(self) -> Process:
-        """A worker that lives; one that is at work, if there is one, or has started at least."""
+        """A live worker; one that runs jobs, if there is one, or at least has started."""
         living = self.fleet.living()
         started = [worker for worker in living if worker.started]
         at_work = [worker for worker in started if worker.name in self.fleet.at_work()]
@@ -36,11 +36,11 @@ class Scene:
 
 
 class Kind:
-    """A fault. *strike* answers which workers it touches: nobody, if it is only in the way.
+    """A fault. *strike* answers which workers it touches: none, if it is only in the way.
 
     *robs*: a worker that it touches is dead, frozen, or forgotten by the store, so others may take
-    its jobs; without that, a second run is wrong. *held*, *schedule* and *forgot_since* are a
-    fault's own, see `facts.Fault`.
+    its jobs; otherwise a second run is wrong. For a fault's own *held*, *schedule* and
+    *forgot_since* see `facts.Fault`.
     """
 
     name: ClassVar[str]
@@ -49,7 +49,7 @@ class Kind:
     lasts: ClassVar[tuple[float, float]] = (0.0, 0.0)
     calm: ClassVar[float] = 0.0
     condition: ClassVar[bool] = False  # goes on while others strike
-    always: ClassVar[bool] = False  # a condition in a hand of its own: again as soon as it is over
+    always: ClassVar[bool] = False  # a condition with a dealer of its own: again once it is over
     held: frozenset[int] | None = None
     schedule: str | None = None
     forgot_since: float | None = None

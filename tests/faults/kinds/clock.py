@@ -62,8 +62,8 @@ class ServerClockSet(Kind):
         return EVERYBODY
 
     def heal(self) -> None:
-        """What was put off for a moment while the clock was ahead is due in a day: nobody can know
-        what was meant, so an operator brings it forward."""
+        """Work postponed for a moment while the clock was ahead is now due in a day: nobody can
+        know what was meant, so an operator brings it forward."""
         _set(self.site.clock_folder, 0)
         if max(self.seconds) > 0:
             time.sleep(1.5)  # until transactions that have read the clock have committed
@@ -72,15 +72,15 @@ class ServerClockSet(Kind):
 
 
 class ServerClockSetBack(ServerClockSet):
-    """Where nobody can bring forward what was put off. Set right, it jumps forward; by less than
-    finished jobs are kept, or they are gone."""
+    """Where nobody can bring postponed work forward: once set right, the clock jumps forward; by
+    less than the retention of finished jobs, or they would be gone."""
 
     name = "server-clock-set-back"
     seconds = (-DAY // 4, -600)
 
 
 class SignsOfLifeMoved(Kind):
-    """As a clock that was set leaves them behind: signs of life of the past, or the future."""
+    """As a clock that was set leaves them behind: heartbeats in the past, or in the future."""
 
     name = "signs-of-life-moved"
     measure = "queue"

@@ -17,7 +17,7 @@ FORBID = """
     $forbid$;
     CREATE EVENT TRIGGER forbidden ON ddl_command_start EXECUTE FUNCTION forbid();
 """
-# Of no order, so the checker finds it if it is not gone in the end, whatever there was to drop.
+# It belongs to no order, so the checker reports it if it is not gone in the end.
 ANCIENT = """
     INSERT INTO pgqueue.archive (id, state, run_at, enqueued_at, finished_at, queue, task, args,
                                  priority, attempt, max_attempts, rescues)

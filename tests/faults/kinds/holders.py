@@ -15,7 +15,7 @@ HOLD_SECONDS = (20.0, 26.0)  # longer than anybody may wait behind it
 
 
 class RowHeld(Neighbour):
-    """All the time: a transaction that has found a row keeps it, rolls back, and finds another."""
+    """All the time: a transaction that has locked a row keeps it, rolls back, and locks another."""
 
     always = True
     robs = False
@@ -68,7 +68,7 @@ class ParentHeld(RowHeld):
 
 
 class WorkerHeld(RowHeld):
-    """Nobody can note there that it lives, or is dead."""
+    """Nobody can note in that row that the worker lives, or is dead."""
 
     name = "worker-held"
     find = "SELECT id FROM pgqueue.worker ORDER BY random() LIMIT 1 FOR UPDATE SKIP LOCKED"

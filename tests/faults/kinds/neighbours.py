@@ -73,7 +73,7 @@ class AutovacuumOff(Neighbour):
 
 
 class Migrated(Kind):
-    """A later version's migration, as it would be: a column and an index come, and go again."""
+    """What a later version's migration could be: a column and an index come, and go again."""
 
     name = "migrated"
     lasts = (0.5, 2.0)

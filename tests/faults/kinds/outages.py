@@ -1,5 +1,5 @@
 """The store is away, or everything stands still, for longer than `frozen_after`: a worker
-that comes back finds that nobody has taken anything from anybody."""
+that comes back must find that none of its jobs was taken."""
 
 from __future__ import annotations
 

@@ -40,8 +40,8 @@ class WorkerKilled(OneWorker):
 
 
 class KilledInCalm(WorkerKilled):
-    """When nothing else has befallen anybody for a while, nor does until its jobs run again: where
-    the store is stopped all the time, only that says how long a rescue takes."""
+    """Strikes when no other fault was near, and none comes until its jobs run again: where
+    the store is stopped all the time, only that shows how long a rescue takes."""
 
     name = "killed-in-calm"
     calm = GRACE + 1.0

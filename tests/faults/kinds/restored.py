@@ -30,7 +30,7 @@ class StoreRestored(Kind):
 
 
 class FileReplaced(StoreRestored):
-    """A database file is three, which nobody can replace at once: so nobody opens one meanwhile."""
+    """A SQLite database is three files, which cannot be replaced at once: so nobody opens them."""
 
     name = "file-replaced"
 

@@ -22,7 +22,7 @@ class StandbyPromoted(Kind):
 
 
 class StandbyBehind(Kind):
-    """As the one before, of a standby that has missed the last seconds: they never were."""
+    """As the one before, but the standby has missed the last seconds: they are undone."""
 
     name = "standby-behind"
     measure = "queue"

@@ -16,11 +16,11 @@ class Till(Protocol):
     """Where the producer enqueues, in transactions with rows of its own."""
 
     def sell(self, drafts: Sequence[Draft], *, keep: bool, linger: float) -> tuple[Fate, list[int]]:
-        """One transaction: rolled back unless *keep*, open for *linger* seconds. Its fate, and the
-        keys of orders that others may wait for. Raises nothing that the store is the cause of."""
+        """One transaction: rolled back unless *keep*, open for *linger* seconds. Answers its fate,
+        and the keys of orders that others may wait for. Never raises an error of the store."""
 
     def forget(self) -> None:
-        """What was sold before is not known any more, and the store is another."""
+        """Forgets what was sold before: the store is another one now."""
 
 
 class Site(AbstractContextManager["Site"], Protocol):
@@ -30,7 +30,7 @@ class Site(AbstractContextManager["Site"], Protocol):
     true_clock: bool  # it is the machine's own, and nobody sets it
 
     def app(self) -> App:
-        """For those who look after schedules, and at limits: by the direct way."""
+        """For the threads that look after schedules, and at limits: the direct way."""
 
     def till(self) -> Till: ...
 

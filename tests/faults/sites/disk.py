@@ -71,5 +71,5 @@ def mount(folder: Path, size: str) -> Path:
 
 
 def unmount(disk: Path) -> None:
-    """Also while somebody has a file open on it; it is gone with the last of them."""
+    """Works also while somebody has a file open on it; the disk goes with the last file."""
     subprocess.run(["umount", "--lazy", str(disk)], check=True)

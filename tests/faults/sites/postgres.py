@@ -133,7 +133,7 @@ class PostgresSite:
         self.server.start()
 
     def restore(self) -> None:
-        """What `keep` has kept takes the place of what is there."""
+        """Puts what `keep` has kept in the place of what is there."""
         self.stop_server()
         self._copy(self._kept, self.server.directory / "data")
         self.server.start()

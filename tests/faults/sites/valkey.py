@@ -71,7 +71,7 @@ class ValkeySite:
         self._starter.shutdown()
 
     def start_server(self) -> None:
-        """It dies with the thread that started it: so that is one which lives as long as we do."""
+        """A child dies with the thread that started it: so a thread that lives as long as we do."""
         self._starter.submit(self.server.start).result()
 
     def gate(self, name: str) -> Gate:
@@ -87,7 +87,7 @@ class ValkeySite:
         self.start_server()
 
     def restore(self) -> None:
-        """What `keep` has kept takes the place of what is there."""
+        """Puts what `keep` has kept in the place of what is there."""
         self.server.stop()
         shutil.rmtree(self.folder)
         shutil.copytree(self._kept, self.folder)
