@@ -27,7 +27,7 @@ from pgqueue.errors import UnsupportedConnection
 
 def recognise(connection: object) -> Recognised:
     """Return what *connection* is. Raises UnsupportedConnection, which names the way out."""
-    for name, recogniser in _kinds(type(connection)):  # type: ignore[arg-type]
+    for name, recogniser in _kinds(type(connection)):  # type: ignore[arg-type]  # a class is hashable
         factory = _REGISTERED.get(name)
         if factory is not None:
             below = factory(connection)

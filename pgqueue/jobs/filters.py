@@ -115,7 +115,7 @@ _UNITS: Final = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)
 
 
 def _states(given: object) -> Iterator[State]:
-    for one in () if given is None else (given,) if isinstance(given, str) else given:  # type: ignore[attr-defined]
+    for one in () if given is None else (given,) if isinstance(given, str) else given:  # type: ignore[attr-defined]  # iterable, if it is no text
         try:
             yield State(one)
         except ValueError:

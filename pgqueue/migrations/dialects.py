@@ -182,7 +182,7 @@ class Sqlite:
         if not bind.in_transaction():
             bind.begin()
         # The driver's connection is there: the transaction has begun, as far as SQLAlchemy knows.
-        if not bind.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
+        if not bind.connection.driver_connection.in_transaction:  # type: ignore[union-attr]  # not None, as said above
             _begin(bind)  # sqlite3 itself begins only before an INSERT
 
     def create_schema(self, bind: Connection, schema: str) -> None:

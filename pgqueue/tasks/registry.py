@@ -62,17 +62,17 @@ class TaskDecorator:
     # first two are for a first parameter of any type, or without an annotation: it would pass for a
     # context, so a checker cannot tell what the job takes.
     @overload
-    def __call__(  # type: ignore[overload-overlap]
+    def __call__(  # type: ignore[overload-overlap]  # see above
         self, fn: Callable[Concatenate[_NotAContext, ...], Coroutine[Any, Any, R]], /
     ) -> AsyncTask[..., R]: ...
     @overload
     def __call__(self, fn: Callable[Concatenate[_NotAContext, ...], R], /) -> SyncTask[..., R]: ...
     @overload
-    def __call__(  # type: ignore[overload-overlap]
+    def __call__(  # type: ignore[overload-overlap]  # see above
         self, fn: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
     ) -> AsyncTask[P, R]: ...
     @overload
-    def __call__(  # type: ignore[overload-overlap]
+    def __call__(  # type: ignore[overload-overlap]  # see above
         self, fn: Callable[P, Coroutine[Any, Any, R]], /
     ) -> AsyncTask[P, R]: ...
     @overload

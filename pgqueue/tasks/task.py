@@ -194,7 +194,7 @@ class Task(Generic[P, R_co]):
         """
         if self.wants_results:
             # Not list(): that calls len() first, which loads all parents into memory at once.
-            parents = [parent for parent in context.parents]  # noqa: C416
+            parents = [parent for parent in context.parents]  # noqa: C416  not list()
             return self._call_with_results(context, text, parents)
         args, kwargs = self._codec.read(text)
         if self.signature.wants_context:

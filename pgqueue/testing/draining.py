@@ -155,7 +155,7 @@ def _attempt(
     else:
         verb = operations.fail if isinstance(ending, Failed) else operations.release
         # A checker does not see that each verb is given an ending of its own kind.
-        answer: dict[tuple[int, int], State] = yield verb([ending], keep=keep)  # type: ignore[list-item]
+        answer: dict[tuple[int, int], State] = yield verb([ending], keep=keep)  # type: ignore[list-item]  # see above
         if ending.held not in answer:
             raise _lost(job)
         state = answer[ending.held]

@@ -57,14 +57,14 @@ class Inspections(Graph):
             and filter.workflow in (None, job.workflow)
             and (filter.error is None or [e.type for e in job.errors[-1:]] == [filter.error])
             and contains(job.args, filter.contained)
-            and (filter.older_than is None or since <= now - filter.older_than)  # type: ignore[operator]
-            and (filter.newer_than is None or since > now - filter.newer_than)  # type: ignore[operator]
+            and (filter.older_than is None or since <= now - filter.older_than)  # type: ignore[operator]  # a timedelta by now
+            and (filter.newer_than is None or since > now - filter.newer_than)  # type: ignore[operator]  # a timedelta by now
             and (
                 filter.running_longer_than is None
                 or (
                     job.state == State.RUNNING
                     and job.claimed_at is not None
-                    and job.claimed_at <= now - filter.running_longer_than  # type: ignore[operator]
+                    and job.claimed_at <= now - filter.running_longer_than  # type: ignore[operator]  # a timedelta by now
                 )
             )
         )

@@ -127,7 +127,7 @@ def worker_families(figures: Figures) -> Iterator[Family]:
             figures.lag,
         ),
     ):
-        yield Family(f"pgqueue_{name}", kind, help, [Sample(suffix, {}, value)])  # type: ignore[arg-type]
+        yield Family(f"pgqueue_{name}", kind, help, [Sample(suffix, {}, value)])  # type: ignore[arg-type]  # kind: one of three texts
     if figures.bridges:
         yield from _bridge_families(figures.bridges)
 

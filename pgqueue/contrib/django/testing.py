@@ -89,7 +89,7 @@ class DjangoJobs(Jobs):
 
     def _read(self, plan: Generator[Any, Any, R]) -> R:
         found: Any = super()._read(plan)  # R is a list of jobs, which a checker cannot know
-        return [_by_name(job) for job in found]  # type: ignore[return-value]
+        return [_by_name(job) for job in found]  # type: ignore[return-value]  # R is list[Job]
 
 
 class _Bridge:
