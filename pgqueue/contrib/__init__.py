@@ -1,1 +1,1 @@
-"""pgqueue at home in other people's packages: each imports its own, and no other is needed."""
+"""pgqueue in other packages: each module here imports only the package that it is for."""

@@ -45,17 +45,17 @@ def command(module: str, variable: str, script_info: Any) -> click.Command:
 
 
 def queue_of(site: Any) -> App:
-    """Return the queue of *site*. Its schedules belong to whoever has its tasks."""
+    """Return the queue of *site*. Its schedules belong to the application that has its tasks."""
     queue: App = site.extensions[EXTENSION].queue
     name_owner(queue)
     return queue
 
 
 class Sites:
-    """The application whose contexts tasks have: the last one made in this process.
+    """The application in whose contexts tasks run: the last one made in this process.
 
-    A process of the pool imports tasks alone and makes none: there it is loaded by *script_info*,
-    as *variable* of the environment names it.
+    A process of the pool imports only tasks, and makes no application: there *script_info* loads
+    the one that *variable*, an environment variable, names.
     """
 
     def __init__(self, variable: str, script_info: Any) -> None:
@@ -81,7 +81,7 @@ class Sites:
 class Extension:
     """The extension. `PGQUEUE_URL` in the application's configuration says where the jobs live.
 
-    Where a process makes several applications, in tests say, tasks have the last one's context.
+    Where a process makes several applications, in tests say, tasks run in the last one's context.
     """
 
     _commands: click.Command

@@ -35,8 +35,8 @@ def router(
     """Return a router that has a *worker* run beside the application, as `lifespan` does.
 
     *dashboard*: the path of the dashboard, behind *dependencies*, FastAPI's own, and *authorize*,
-    as `pgqueue.dashboard.dashboard` has it; whom the dependencies let through may do everything
-    where that is not given. Raises TypeError for a dashboard behind neither.
+    as `pgqueue.dashboard.dashboard` has it; without *authorize*, everybody whom the dependencies
+    let through may do everything. Raises TypeError for a dashboard behind neither.
     """
     made = APIRouter(lifespan=lifespan(queue, worker=worker, **options))
     if dashboard is None:
@@ -65,7 +65,8 @@ def router(
 
 
 class _Mounted(Response):
-    """A response that an ASGI application gives: mounted, it would pass the dependencies by."""
+    """A response made by an ASGI application: if that were mounted, it would bypass the
+    dependencies."""
 
     def __init__(self, site: ASGIApp) -> None:
         super().__init__()

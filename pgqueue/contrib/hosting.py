@@ -1,8 +1,8 @@
-"""A worker beside a web application: where it runs is said, never guessed.
+"""A worker beside a web application; its place is never guessed.
 
-"external": somewhere else, `pgqueue worker`; the default. "child": in a process of its own, which
-is started and ended with the application and started again when it dies: for development.
-"inside": in the application's own event loop, without signals: for small installations.
+"external", the default: somewhere else, by `pgqueue worker`. "child", for development: in a process
+of its own, which starts and ends with the application, and is started again when it dies. "inside":
+in the application's own event loop, without signals: for small installations.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def lifespan(
 
 @asynccontextmanager
 async def hosted(queue: App, worker: Where = "external", **options: Any) -> AsyncIterator[None]:
-    """Within, a *worker* of *queue* runs where it is said; then its connections are given back.
+    """Run a *worker* of *queue* at the given place inside the block; then close its connections.
 
-    Raises what keeps a worker inside from starting.
+    Raises the error of a worker "inside" that cannot start.
     """
     checked(worker, options)
     options = {"queues": "*", "grace": GRACE_SECONDS, **options}
@@ -74,7 +74,7 @@ async def hosted(queue: App, worker: Where = "external", **options: Any) -> Asyn
 
 
 def checked(worker: str, options: dict[str, Any]) -> None:
-    """Raise ValueError or TypeError for what no worker could be started with."""
+    """Raise ValueError or TypeError for arguments with which no worker can start."""
     if worker not in ("external", "child", "inside"):
         raise ValueError(f'worker {worker!r}: give "external", "child" or "inside"')
     if worker == "external" and options:
@@ -85,7 +85,8 @@ def checked(worker: str, options: dict[str, Any]) -> None:
 def name_owner(queue: App) -> None:
     """Have *queue* own its schedules under the name by which another process finds it.
 
-    Unless it has an owner; one that cannot be found gets none, and its worker says what it misses.
+    Do nothing if it has one. A queue that cannot be found gets none; its worker says what is
+    missing.
     """
     with suppress(PgqueueError):
         queue.owner = queue.owner or target_of(queue)
@@ -95,7 +96,7 @@ def target_of(queue: App) -> str:
     """Return "module:name" of *queue*, by which another process finds it.
 
     Its tasks' own modules are preferred: a worker need not import the web application. Raises
-    PgqueueError when it is no variable of a module.
+    PgqueueError when *queue* is no variable of a module.
     """
     of_tasks = {task.fn.__module__ for task in queue.tasks.values()}
     found = [

@@ -73,7 +73,7 @@ class PgqueueInstrumentor:
 
 
 def send(jobs: Sequence[NewJob[Any]]) -> dict[str, str]:
-    """Return what leads from *jobs* back to the span of this call, which is made here."""
+    """Make the span of this call; return the texts that lead from *jobs* back to it."""
     tasks, queues = {job.task for job in jobs}, {job.queue for job in jobs}
     attributes: dict[str, str | int] = {
         **_SYSTEM,
@@ -101,7 +101,7 @@ def around(ctx: Context) -> Iterator[None]:
     enqueued = trace.get_current_span(origin).get_span_context()
     if os.environ.get(_TRACE) == "child":
         parent, links = origin, []
-    else:  # what else the carrier holds, baggage, goes on; the span is the first of its trace
+    else:  # baggage, also in the carrier, goes on; the span is the first of its trace
         parent = trace.set_span_in_context(trace.INVALID_SPAN, origin)
         links = [Link(enqueued)] if enqueued.is_valid else []
     span = _tracer().start_span(

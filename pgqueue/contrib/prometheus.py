@@ -23,8 +23,8 @@ from pgqueue.worker.telemetry.store import StoreMeter
 class Collector(BaseCollector):
     """Collect the metrics of *app* at each scrape; the store is asked every five seconds at most.
 
-    While it does not answer, its metrics are missing. Without *store* it is never asked: of many
-    processes of one application, one is enough to ask.
+    While the store does not answer, its metrics are missing. With *store* False it is never asked:
+    one of an application's many processes is enough to ask it.
     """
 
     def __init__(self, app: App, *, store: bool = True) -> None:
@@ -41,7 +41,7 @@ class Collector(BaseCollector):
             yield from _metrics(store_families(found))
 
     def describe(self) -> list[Metric]:
-        """Say nothing: a registry that asked for names would have the store asked for them."""
+        """Return no metrics: naming them would ask the store."""
         return []
 
 

@@ -3,9 +3,9 @@
     sentry_sdk.init(...)
     pgqueue.contrib.sentry.instrument(app)
 
-It stands on pgqueue's hooks, and patches nothing. Each attempt has an isolation scope of its own. A
-task's error is an event when it is final: the attempts are used up, or the retry policy says so. A
-task that returns Snooze, Retry, Cancel or Discard has decided by itself, and is none.
+It uses pgqueue's hooks, and patches nothing. Each attempt has an isolation scope of its own. A
+task's error is an event when it is final: the attempts are used up, or the retry policy gives up.
+Snooze, Retry, Cancel and Discard are the task's own decisions, and no events.
 
 With *monitors* the jobs of schedules are check-ins of Sentry's cron monitors: one for each instant,
 in progress from its first attempt on, and settled when the store has confirmed how the job ended.
@@ -42,7 +42,7 @@ _monitored: WeakKeyDictionary[App, Monitors] = WeakKeyDictionary()
 def instrument(
     app: App, *, every_attempt: bool = False, monitors: bool | Mapping[str, Any] = False
 ) -> None:
-    """Have Sentry hear of *app*'s jobs, from workers that start later; again, it changes nothing.
+    """Report *app*'s jobs to Sentry, from workers that start later; a second call changes nothing.
 
     *every_attempt*: an attempt that fails and will be tried again is an event, too. Arguments are
     sent only with `send_default_pii=True`. *monitors*: jobs of schedules are check-ins; a mapping
@@ -61,7 +61,7 @@ def instrument(
 
 
 def send(jobs: Sequence[NewJob[Any]]) -> dict[str, str]:
-    """Return what leads from *jobs* back to the span of this call, which is made here."""
+    """Make the span of this call; return the texts that lead from *jobs* back to it."""
     if sentry_sdk.get_client().transport is None:
         return {}
     tasks, queues = {job.task for job in jobs}, {job.queue for job in jobs}
@@ -75,8 +75,8 @@ def send(jobs: Sequence[NewJob[Any]]) -> dict[str, str]:
 
 
 def _hook_of(app: App) -> Callable[[Context], AbstractContextManager[None]]:
-    """Return what gives an attempt of *app* its scope and its transaction, and sends its error, if
-    that is final."""
+    """Return the hook that gives an attempt of *app* its scope and its transaction, and sends a
+    final error."""
 
     def around(ctx: Context) -> AbstractContextManager[None]:
         return _around(app, ctx)

@@ -30,12 +30,12 @@ class Monitors:
     """Sends a check-in for each instant of a schedule that has a job.
 
     One id for all attempts of a job, drawn from the schedule and the instant: whichever worker runs
-    the next one goes on with it. It begins with the first attempt, and is settled by the events of
-    the job's end, since only these know that it is final: "ok" if it completed, else "error". An
-    instant without a job, as an earlier one was not finished or nobody worked, has no check-in, and
-    Sentry finds it missing. Jobs that somebody has asked for by hand are none of its business.
+    the next one goes on with it. A check-in begins with the first attempt, and is settled by the
+    event of the job's end, as only that is final: "ok" if the job completed, else "error". An
+    instant without a job (the earlier one was not finished, or no worker ran) has no check-in, and
+    Sentry reports it missing. Jobs that somebody ran by hand have no check-ins.
 
-    A schedule that code declares brings its monitor along, if Sentry knows such times: five plain
+    A schedule that code declares creates its monitor, if Sentry can express its times: five plain
     fields, or whole minutes.
     """
 
@@ -79,7 +79,7 @@ class Monitors:
 
 
 def slug(name: str) -> str:
-    """Return *name* as Sentry takes it: small letters, digits, ``_`` and ``-``, fifty at most."""
+    """Return *name* as Sentry accepts it: small letters, digits, ``_`` and ``-``, at most fifty."""
     plain = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-")
     if len(plain) <= MOST_CHARS and plain == name and not plain.isdigit():
         return plain

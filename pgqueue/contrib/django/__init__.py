@@ -4,7 +4,7 @@ Its tables are migrated by `manage.py migrate`; `django.tasks` enqueues through 
 `TASKS = {"default": {"BACKEND": "pgqueue.contrib.django.PgqueueBackend"}}`; `manage.py pgqueue
 worker` runs the jobs. docs/django.md is the manual.
 
-What is named here is imported when it is asked for: settings name this package before Django's
+The names here are imported at their first use: settings name this package before Django's
 applications are ready.
 """
 

@@ -68,7 +68,7 @@ class JobAdmin(admin.ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: Any, search_term: str
     ) -> tuple[Any, bool]:
-        """Find by equality alone, which an index serves or which ends with the page."""
+        """Find by equality only: an index serves that, or the search ends with the page."""
         term = search_term.strip()
         if not term:
             return queryset, False
@@ -84,13 +84,13 @@ class JobAdmin(admin.ModelAdmin):
 
     @admin.display(description="why")
     def why(self, job: Job) -> str:
-        """What keeps the job from running, or what became of it."""
+        """Why the job is not running, or how it ended."""
         situation = execute(inspections.why(job.id))
         return "" if situation is None else sentence(situation)
 
     @admin.action(permissions=["cancel"], description="Cancel selected jobs")
     def cancel(self, request: HttpRequest, queryset: Any) -> None:
-        """Cancel what waits; ask what runs to stop."""
+        """Cancel waiting jobs; ask running ones to stop."""
         ids = list(queryset.values_list("pk", flat=True)[:MOST_COUNTED])
         states = execute(operations.cancel(ids, reason=f"cancelled by {request.user}"))
         stopping = sum(state == "running" for state in states.values())
@@ -102,7 +102,7 @@ class JobAdmin(admin.ModelAdmin):
 
     @admin.action(permissions=["retry"], description="Run selected jobs again, or now")
     def retry(self, request: HttpRequest, queryset: Any) -> None:
-        """Make finished jobs available again, and what waits for its time."""
+        """Make finished jobs, and jobs due later, available now."""
         ids = list(queryset.values_list("pk", flat=True)[:MOST_COUNTED])
         answers = execute(operations.retry(ids))
         self.message_user(request, f"{len(answers)} asked to run", messages.SUCCESS)

@@ -1,7 +1,9 @@
-"""Django's tasks as pgqueue's: what a worker calls to run one, with the signals around it.
+"""Django's tasks as tasks of pgqueue, which a worker runs, with Django's signals around each
+attempt.
 
 A task is found by its import path, which is the job's task. Signals are sent where the task runs,
-before the store has heard how it ended: an attempt that is lost with its worker has started twice.
+before the store knows how it ended: a task whose worker dies is started twice, and so is its
+signal.
 """
 
 from __future__ import annotations
@@ -42,9 +44,9 @@ if TYPE_CHECKING:
 def imported(app: DjangoApp, path: str) -> declared.Task[..., Any] | None:
     """Return the task of Django's at the import *path*, to be run by a worker of *app*.
 
-    None for what cannot be imported here, and for what is no task: never call a mere function
-    because a row names it. A module that fails is logged, and its jobs are handed back: it must not
-    stop the others.
+    None if *path* cannot be imported here, or is no task: a row must not make a worker call any
+    function that it names. A module that fails is logged, and its jobs are handed back, so that
+    other jobs go on.
     """
     try:
         task = import_string(path)
@@ -105,7 +107,7 @@ def _coroutine(app: DjangoApp, task: Any) -> Callable[..., Coroutine[Any, Any, A
 
 
 class Attempt:
-    """One attempt of a job of Django's *task*: its arguments, and its result as it goes."""
+    """One attempt of a job of Django's *task*: its arguments, and its result so far."""
 
     def __init__(self, app: DjangoApp, task: Any, context: Context, document: Any) -> None:
         self._retry_after = app.find(context.task).retry_after
@@ -135,10 +137,10 @@ class Attempt:
         self.args = [TaskContext(task_result=self.result), *given] if task.takes_context else given
 
     def ended(self, answer: Any) -> Any:
-        """Note what the task answered, and return it as JSON has it.
+        """Note the task's return value, and return it as a JSON value.
 
-        An outcome of pgqueue's, as Snooze, is returned as it is: the job goes on. Raises TypeError
-        for what JSON does not have, which fails the attempt.
+        An outcome of pgqueue, such as Snooze, is returned unchanged: the job goes on. Raises
+        TypeError for values that JSON does not have, which fails the attempt.
         """
         if isinstance(answer, OUTCOMES):
             return answer
@@ -167,7 +169,8 @@ class Attempt:
 
 
 def _before(app: DjangoApp, context: Context) -> Job | None:
-    """Return the job with what earlier attempts left; None at the first, which needs no query."""
+    """Return the job, with the errors of earlier attempts; None at the first attempt, which needs
+    no query."""
     if context.attempt == 1 or not context.id:
         return None
     found: Job | None = app.execute(inspections.get([context.id])).get(context.id)

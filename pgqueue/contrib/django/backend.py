@@ -1,7 +1,7 @@
 """The backend of Django's tasks: `TASKS = {"default": {"BACKEND": "...PgqueueBackend"}}`.
 
-A job is written in the transaction that is open on Django's connection: its id is known at once,
-and it exists if, and only if, that commits.
+A job is written in the open transaction of Django's connection: its id is known at once, and the
+job exists if, and only if, the transaction commits.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ _ID: Final = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
 class PgqueueBackend(BaseTaskBackend):
     """Jobs in a schema of one of Django's databases.
 
-    OPTIONS: *database*, an alias of DATABASES, and *schema*; *max_attempts* (1) and *timeout* of
-    tasks that say nothing themselves; *listen_url*, *retention*, *max_rescues*, *pool_size* and
-    *environment* as for `pgqueue.App`.
+    OPTIONS: *database*, an alias of DATABASES, and *schema*; *max_attempts* (1) and *timeout*,
+    defaults of tasks; *listen_url*, *retention*, *max_rescues*, *pool_size* and *environment* as
+    for `pgqueue.App`.
     """
 
     task_class = PgqueueTask
@@ -172,7 +172,8 @@ class PgqueueBackend(BaseTaskBackend):
 
 
 class _Undelayed:
-    """A task whose *run_after*, a timedelta, is not looked at: Django knows instants only."""
+    """A task that hides its *run_after*, a timedelta, from Django's checks: those know instants
+    only."""
 
     run_after = None
 
@@ -184,7 +185,7 @@ class _Undelayed:
 
 
 def _check_keys(task: Any) -> None:
-    """Raise TypeError, InvalidTask is one, for what no key can be made of."""
+    """Raise TypeError (InvalidTask is one) for a task of which no key can be made."""
     unique, key = getattr(task, "unique", False), getattr(task, "key", None)
     rule(task.name, unique)
     if key is not None and not isinstance(key, str) and not callable(key):
@@ -192,7 +193,8 @@ def _check_keys(task: Any) -> None:
 
 
 def attempts_of(task: Any, options: Any) -> int:
-    """Return how often *task* is tried: once, as Django has it, unless somebody says otherwise."""
+    """Return how often *task* is tried: once, as in Django, unless the task or *options* say
+    otherwise."""
     own = getattr(task, "max_attempts", None)
     found: int = options.get("max_attempts", 1) if own is None else own
     return found

@@ -1,4 +1,4 @@
-"""What Django does around a request, done around each attempt of a job."""
+"""Do around each attempt of a job what Django does around a request."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ in_a_test: Final[ContextVar[bool]] = ContextVar("pgqueue_in_a_test", default=Fal
 def care(context: Context) -> Iterator[None]:
     """Leave no stale connection, query log, language or time zone of one attempt to the next.
 
-    A coroutine's blocking code, what the ORM does for it, gets a thread of the job's own: else all
-    jobs would share one, and with it one connection.
+    A coroutine's blocking code (its ORM calls) runs in a thread of the job's own: otherwise all
+    jobs would share one thread, and with it one connection.
     """
     translation.deactivate()
     timezone.deactivate()
@@ -47,7 +47,7 @@ def care(context: Context) -> Iterator[None]:
 def tidy() -> None:
     """Close this thread's connections that are old or broken, and forget the queries they logged.
 
-    One in an atomic block is left alone: closing it would undo what is not ours.
+    A connection in an atomic block is left alone: closing it would undo other people's work.
     """
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
@@ -61,9 +61,9 @@ _threads: Final[Any] = SyncToAsync.context_to_thread_executor
 
 @contextmanager
 def _thread() -> Iterator[None]:
-    """Within, asgiref runs this task's blocking code in one thread, which no other task has.
+    """Inside, asgiref runs this task's blocking code in one thread, which no other task shares.
 
-    A thread that an earlier job had is used again: it has a connection, if CONN_MAX_AGE keeps one.
+    Threads of earlier jobs are used again: they have a connection, if CONN_MAX_AGE keeps one.
     """
     sensitive = ThreadSensitiveContext()
     token = SyncToAsync.thread_sensitive_context.set(sensitive)

@@ -2,8 +2,8 @@
 
     urlpatterns = [path("queue/", include("pgqueue.contrib.django.dashboard"))]
 
-Superusers may do everything. Other members of the staff see it if they may view jobs, and retry and
-cancel if they have these rights of the model `Job`; or say it yourself::
+Superusers may do everything. Other members of the staff may see it if they may view jobs, and retry
+and cancel if they have these rights of the model `Job`. Or write your own rule::
 
     path("queue/", include(dashboard.urls(access=lambda request: Access(request.user.username))))
 
@@ -50,7 +50,7 @@ def urls(*, access: AccessOf = staff, name: str = "", colour: str = "indigo") ->
     *name* and *colour* tell instances apart.
     """
 
-    # No token is in these forms: a browser says where a post comes from, which the site checks.
+    # These forms have no token: the site checks the origin that a browser sends with each post.
     @csrf_exempt
     @staff_member_required(login_url=_login())
     async def page(request: HttpRequest, path: str) -> HttpResponse:
@@ -64,7 +64,7 @@ def urls(*, access: AccessOf = staff, name: str = "", colour: str = "indigo") ->
 
 
 def _login() -> str | None:
-    """Where strangers are led: to the admin's login, or to LOGIN_URL in a project without it."""
+    """Where strangers are sent: the admin's login, or LOGIN_URL in a project without it."""
     return "admin:login" if apps.is_installed("django.contrib.admin") else None
 
 

@@ -1,4 +1,4 @@
-"""Django's databases: one that a transaction is open on, and the way of a worker to it."""
+"""Django's databases: a connection with its open transaction, and a URL of it for workers."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ def borrowed(connection: Any) -> Borrowed:
 
 
 def _prepared(connection: Any) -> set[str]:
-    """Return what the driver's connection below *connection* has been given; a new one, nothing."""
+    """Return the SQL functions that the driver's connection below *connection* has; none if it is
+    new."""
     known, prepared = connection.__dict__.get("_pgqueue", (None, set()))
     if known is not connection.connection:
         prepared = set()

@@ -1,4 +1,4 @@
-"""How a call of Django's task is kept in a job, and how a job is shown as a task's result.
+"""A call of Django's task as a job's arguments, and a job as a task's result.
 
 Arguments that were given by name are the job's, so that SQL can enqueue a task as well; those given
 by position are under ``*``, which is no name.
@@ -43,7 +43,8 @@ def call_of(document: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
 
 
 def metadata(task: Any) -> dict[str, Any] | None:
-    """Return what a result has to say of *task* and no column of the job does; mostly nothing."""
+    """Return the facts of *task* that its result shows and no column of the job has; mostly
+    none."""
     own: dict[str, Any] = {}
     if isinstance(task.run_after, timedelta):
         own[_RUN_AFTER] = task.run_after.total_seconds()
@@ -77,7 +78,7 @@ def as_enqueued(task: Any, job: Any, alias: str) -> Any:
 
 
 def result(task: Any, job: Job, alias: str) -> Any:
-    """Return *job* as Django shows what became of *task*."""
+    """Return *job* as Django's result of *task*."""
     args, kwargs = call_of(job.args)
     starts = [error.at for error in job.errors]
     if job.claimed_at is not None:
@@ -102,7 +103,7 @@ def result(task: Any, job: Job, alias: str) -> Any:
 
 
 def errors(job: Job) -> list[Any]:
-    """Return the errors of *job*'s attempts; and why it ended, if that was none."""
+    """Return the errors of *job*'s attempts; and the reason of its end, if that was no error."""
     errors = [_error(error) for error in job.errors]
     if job.reason is not None and not (job.errors and job.errors[-1].attempt == job.attempt):
         path = "pgqueue.errors.JobCancelled" if job.state is State.CANCELLED else _FAILED
@@ -119,7 +120,7 @@ def _error(error: JobError) -> Any:
 
 
 def workers(job: Job) -> list[str]:
-    """Return who had each attempt; empty for one of which that is not known any more."""
+    """Return the worker of each attempt; empty where it is not known any more."""
     by_attempt = {error.attempt: error.worker for error in job.errors}
     if job.worker is not None:
         by_attempt[job.attempt] = job.worker

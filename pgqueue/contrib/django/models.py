@@ -1,4 +1,4 @@
-"""Jobs as Django's ORM reads them: the view over those that live and those that have ended."""
+"""Jobs as Django's ORM reads them: the view over unfinished and finished jobs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def view() -> str:
 
 
 class Job(models.Model):
-    """A job. It is read here, and changed by `pgqueue.operations` alone."""
+    """A job, read only: only `pgqueue.operations` may change it."""
 
     id = models.BigIntegerField(primary_key=True)
     task = models.TextField()

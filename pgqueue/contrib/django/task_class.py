@@ -1,4 +1,4 @@
-"""Django's `Task` with what pgqueue's jobs can have besides."""
+"""Django's `Task` with the additional options of pgqueue's jobs."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ class PgqueueTask(Task, Generic[P]):
     *backoff*: when it is tried again, a number of seconds, a timedelta, or what else
     `@app.task(retry=...)` takes. *timeout* of an attempt: seconds or a timedelta. *unique*: while
     an unfinished job has this key, enqueueing answers with that job; True makes it of the task and
-    its arguments, a text like ``"invoice-{order_id}"`` of some; `Unique` says more. *key*: what
-    belongs together inside the queue, a text or such a template. *after*: results, or ids, of jobs
-    that must end well before.
+    its arguments, a text like ``"invoice-{order_id}"`` of some; `Unique` says more. *key*: the
+    job's group inside the queue, a text or such a template. *after*: results, or ids, of jobs that
+    must complete before.
     """
 
     max_attempts: int | None = None
