@@ -58,7 +58,7 @@ class Dialect(Protocol):
         ...
 
     def create_schema(self, bind: Connection, schema: str) -> None:
-        """Make *schema*, unless it exists: that needs no right to make one."""
+        """Create *schema*, unless it exists: so an existing one needs no right to create it."""
         ...
 
     def drop_schema(self, bind: Connection, schema: str) -> None:
@@ -117,7 +117,7 @@ class Postgres:
                 raise
 
     def settle(self, bind: Connection) -> None:
-        """Take the time it takes, and find the catalog before whatever else bears its names."""
+        """Allow any duration, and find the catalog before other objects with the same names."""
         path = func.concat_ws(
             ", ", "pg_catalog", func.nullif(func.current_setting("search_path"), "")
         )
@@ -131,9 +131,9 @@ class Postgres:
     def run(self, bind: Connection, sql: str) -> None:
         """Run the statements of *sql*, all again as long as a table is locked.
 
-        Whoever waits for a table's lock makes all later ones wait behind it: so it gives up soon,
-        releases all its locks, and tries again. The statements are sent one by one, for drivers
-        that prepare each.
+        A statement that waits for a table's lock makes all later ones wait behind it. So the
+        migration gives up soon, releases all its locks, and tries again. The statements are sent
+        one by one, for drivers that prepare each.
         """
         steps = split(sql, "named")
         before = bind.scalar(select(func.current_setting("lock_timeout")))

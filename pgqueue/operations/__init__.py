@@ -2,18 +2,17 @@
 
 An ``Operation`` names a statement file, gives its parameters and says how to read the answer; a
 backend carries it out. Nothing here does I/O, so the same description serves blocking and async
-callers, every store, and the caller's own transaction. What takes several operations is a ``Plan``:
-a generator that yields operations and is sent their answers.
+callers, every store, and the caller's own transaction. A ``Plan`` carries out several operations: a
+generator that yields operations and is sent their answers.
 
 Instants (*now*) are for tests; without one the store's clock rules.
 
 ``operation`` holds the value, ``params`` writes its parameters. ``enqueueing`` (with ``rows`` and
 ``dependencies``) makes jobs, ``claiming`` gives them to a worker, within what ``limiting`` says,
-``finishing`` ends attempts.
-``workers`` is how a worker joins, lives and leaves; ``control`` is for people, ``maintenance`` for
-the leader. ``schedules`` keeps what fires again and again, ``firing`` deals with what is due,
-``declaring`` with what code says, ``editing`` with what people do.
-``topics`` and ``leases`` say how these are spelled and drawn.
+``finishing`` ends attempts. ``workers`` is how a worker joins, lives and leaves; ``control`` is for
+people, ``maintenance`` for the leader. ``schedules`` reads and writes schedules, ``firing`` fires
+due ones, ``declaring`` writes those of code, ``editing`` makes people's changes. ``topics`` and
+``leases`` say how these are spelled and drawn.
 """
 
 from pgqueue.jobs.retention import Retention

@@ -1,8 +1,8 @@
-"""What is done to many jobs, by their ids or by a filter: portion by portion, each of them atomic.
+"""Act on many jobs, by their ids or by a filter, portion by portion; each portion is atomic.
 
 A filter's jobs are chosen and acted on in portions. Jobs that are enqueued after the first portion
-was chosen are left alone, so that it ends; whoever is interrupted has done some portions, and asks
-again for the rest.
+was chosen are left alone, so that the walk ends. After an interruption the finished portions stay
+done, and a second call does the rest.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ Answers: TypeAlias = dict[int, str]
 class Act(NamedTuple):
     """Something that can be done to jobs.
 
-    *do* answers with a word for each job that it found, *done* are those that mean that it worked;
-    *states* is what a filter means that names none; *newest*: children before their parents.
-    *days*: where a store has days of finished jobs, those that are old enough go as a whole.
-    *to* and *reason*: what is to be noted of it besides.
+    *do* answers with a word for each job that it found; *done* are the words for success; *states*
+    are those of a filter that names none; *newest*: children before their parents. *days*: where a
+    store has days of finished jobs, those that are old enough go as a whole. *to* and *reason* are
+    for the note in the audit.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Act(NamedTuple):
 
 
 class Portion(NamedTuple):
-    """What one step has done to the jobs that it chose, and where the next begins.
+    """The answers for the jobs of one step, and where the next step begins.
 
     *day*: a whole day of so many jobs has gone.
     """
@@ -62,7 +62,7 @@ class Portion(NamedTuple):
 
 
 class Acted(msgspec.Struct, frozen=True):
-    """What became of each job that was found: "cancelled" or "running", "available" or "held".
+    """The answer for each job that was found: "cancelled" or "running", "available" or "held".
 
     *days*: how many more have gone with their days, as a whole.
     """
@@ -88,7 +88,7 @@ class Number(NamedTuple):
 
 COUNTED: Final = 10_000
 NAMED: Final = 20
-"""So many ids are written into a note of what was done to jobs by their ids."""
+"""The most ids that a note in the audit names."""
 
 
 def cancelling(
@@ -97,7 +97,7 @@ def cancelling(
     keep: frozenset[State] = EVERYTHING,
     now: datetime | None = None,
 ) -> Act:
-    """What waits is cancelled, what runs is asked to stop, and answers ``running``."""
+    """Cancel waiting jobs; ask running ones to stop, which answer ``running``."""
 
     def do(jobs: Sequence[ChosenJob], states: Collection[State] | None) -> Plan[Answers]:
         told = yield control.cancel(_ids(jobs), states=states, reason=reason, keep=keep, now=now)
@@ -108,7 +108,7 @@ def cancelling(
 
 
 def retrying(*, keep: frozenset[State] = EVERYTHING, now: datetime | None = None) -> Act:
-    """Finished jobs become available again, what waits for its time runs now."""
+    """Make finished jobs available again, and jobs that are due later available now."""
 
     def do(jobs: Sequence[ChosenJob], states: Collection[State] | None) -> Plan[Answers]:
         told: Answers = yield control.retry(_ids(jobs), keep=keep, now=now)
@@ -118,7 +118,7 @@ def retrying(*, keep: frozenset[State] = EVERYTHING, now: datetime | None = None
 
 
 def releasing(*, keep: frozenset[State] = EVERYTHING, now: datetime | None = None) -> Act:
-    """Running jobs are taken from their workers, which are told; the attempt is not spent."""
+    """Take running jobs from their workers, which are told; the attempt is not spent."""
 
     def do(jobs: Sequence[ChosenJob], states: Collection[State] | None) -> Plan[Answers]:
         held = [Released(job.id, job.lease) for job in jobs if job.lease is not None]
@@ -134,7 +134,7 @@ def releasing(*, keep: frozenset[State] = EVERYTHING, now: datetime | None = Non
 
 
 def moving(queue: str | None = None, priority: int | None = None) -> Act:
-    """Waiting jobs go to another queue, or get another priority, and new places there."""
+    """Move waiting jobs to another queue, or give them another priority, with new places there."""
 
     def do(jobs: Sequence[ChosenJob], states: Collection[State] | None) -> Plan[Answers]:
         told = yield control.move(_ids(jobs), queue=queue, priority=priority)
@@ -146,7 +146,7 @@ def moving(queue: str | None = None, priority: int | None = None) -> Act:
 
 
 def purging() -> Act:
-    """Finished jobs are deleted, whatever their retention."""
+    """Delete finished jobs, whatever their retention."""
 
     def do(jobs: Sequence[ChosenJob], states: Collection[State] | None) -> Plan[Answers]:
         told: Answers = yield control.purge(_ids(jobs))

@@ -15,8 +15,8 @@ T = TypeVar("T")
 
 
 class AuditEntry(msgspec.Struct, frozen=True):
-    """*who* did *verb* to *target*, "job 7", or to *count* jobs that a *filter* means, in words;
-    *answer*: what came of it, *reason*: what was said why."""
+    """*who* did *verb* to *target*, "job 7", or to *count* jobs that match *filter*, in words;
+    *answer*: the outcome; *reason*: why, in the words of who did it."""
 
     id: int
     at: datetime
@@ -63,10 +63,10 @@ def noted(
     reason: str | None = None,
     answer: Callable[[T], str] | None = None,
 ) -> Plan[T]:
-    """Carry out *plan*, and note that *who* did that, with which *answer*; nobody: note nothing.
+    """Carry out *plan*, and note that *who* did it, and its *answer*; *who* None: note nothing.
 
-    To be carried out in one transaction: so there is no act without its note, and no note of an act
-    that was undone.
+    Carry it out in one transaction: then there is no act without its note, and no note of an act
+    that was rolled back.
     """
     done = yield from plan
     if who is not None:

@@ -1,4 +1,4 @@
-"""Which jobs a filter means, a portion at a time."""
+"""Read the jobs that match a filter, a portion at a time."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def choose(
 ) -> Operation[Chosen]:
     """Choose up to *limit* jobs that *filter* means, looking at *look* rows at the most.
 
-    The oldest come first, or the *newest*. *states*: what it means that names none. Ask again with
-    the *rest* for those that follow: it leaves out what was enqueued after the first portion.
+    The oldest come first, or the *newest*. *states*: those of a filter that names none. Ask again
+    with the *rest* for the next portion: jobs enqueued after the first one are left out.
     """
 
     def decode(answers: Answers) -> Chosen:

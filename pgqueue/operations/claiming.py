@@ -14,9 +14,9 @@ from pgqueue.operations.params import as_json, instant
 
 
 class ClaimedJob(msgspec.Struct, frozen=True, gc=False):
-    """A job that a worker has claimed: what it takes to run it, and the lease to finish it.
+    """A job that a worker has claimed: all that is needed to run it, and the lease to finish it.
 
-    *expires_in*: within how many seconds of the claim the attempt must have begun.
+    *expires_in*: the attempt must begin within so many seconds of the claim.
     """
 
     id: int
@@ -61,7 +61,7 @@ class Lower(NamedTuple):
 
 
 class ClaimedInTurn(NamedTuple):
-    """What a claim in turn took, and where the next one begins: *after* this key.
+    """The answer to a claim in turn: the jobs, and the key *after* which the next claim begins.
 
     *more*: not all keys were looked at. *contended*: another worker was claiming. *free_in*: until
     a rate allows more. *limited*: the queue has limits; *keyed*: it has keys.
@@ -130,8 +130,8 @@ def claim_in_turn(
 ) -> Operation[ClaimedInTurn]:
     """Claim up to *limit* jobs key by key, beginning *after* a key, within the queue's limits.
 
-    *quantum*: so many of a key at a turn, times its weight, as long as others wait. *steps*: look
-    at so many keys at the most.
+    *quantum*: how many jobs of a key a turn takes, times its weight, while other keys wait.
+    *steps*: how many keys to look at, at most.
     """
 
     def decode(answers: Answers) -> ClaimedInTurn:
@@ -162,7 +162,8 @@ def claim_in_turn(
 
 
 def recall(worker: int, lease: int) -> Operation[list[ClaimedJob]]:
-    """Read what the claim under *lease* took, when its answer was lost with the connection."""
+    """Read the jobs that the claim under *lease* took, when its answer was lost with the
+    connection."""
     return Operation(
         "recall",
         {"worker": str(worker), "lease": str(lease)},
@@ -176,7 +177,7 @@ def recollect(worker: int) -> Operation[set[tuple[int, int]]]:
 
 
 def _ranges(lower: Lower | None) -> list[tuple[Floor, int]]:
-    """Return from where to where priorities are looked at, one range after the other."""
+    """Return the ranges of priorities to look at, in order."""
     if lower is None:
         return [(Floor(-32_769, 0), 32_768)]
     ranges = [(Floor(max(lower), LAST), 32_768)]

@@ -23,8 +23,8 @@ def cancel(
 ) -> Operation[dict[int, State]]:
     """Cancel jobs, and with *workflow* all of its jobs; answer the state of each.
 
-    What waits is cancelled at once. A running job is asked to stop, and answers ``running``. With
-    *states*, a job that is in none of these by now is left alone.
+    Waiting jobs are cancelled at once. A running job is asked to stop, and answers ``running``.
+    With *states*, a job that is in none of these by now is left alone.
     """
     params = {
         "ids": _ids(ids),
@@ -95,7 +95,7 @@ def purge_day(
 
 
 def pause(queue: str, *, now: datetime | None = None) -> Operation[None]:
-    """Let nobody claim from *queue*; what runs goes on."""
+    """Let nobody claim from *queue*; running jobs go on."""
     return Operation("pause", {"queue": queue, "now": instant(now)}, nothing)
 
 

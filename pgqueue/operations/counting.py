@@ -68,7 +68,7 @@ def count(limit: int = 10_000, *, now: datetime | None = None) -> Operation[Coun
 
 
 def oldest_due(counts: Iterable[Count]) -> timedelta | None:
-    """Return how late the first is of what is due and waits; None where nothing is late.
+    """Return how late the longest due job is; None where no job is late.
 
     A blocked job waits for its parents, not for a worker, however long ago its time was.
     """

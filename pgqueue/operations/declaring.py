@@ -1,9 +1,9 @@
-"""What code declares, and what it no longer declares, becomes what the store has.
+"""Write the schedules that code declares to the store, and retire those that it no longer declares.
 
-A worker declares when it joins, and again when all that were started after it are gone: so the one
-that was started last decides. What no live worker of an owner declares any more is retired by the
-leader, which sees all of them; not by the one that joins, while workers of the version before still
-live.
+A worker declares when it joins, and again when all workers that were started after it are gone: so
+the one that was started last decides. The leader, which sees all workers, retires a schedule that
+no live worker of its owner declares any more. A joining worker does not: workers of the earlier
+version may still live.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def retire(
 def said(
     schedule: Schedule, row: ScheduleRow | None, now: datetime, *, owner: str | None = None
 ) -> ScheduleWrite | None:
-    """Return how the *row* of *schedule* is to be, None where nothing is to be written.
+    """Return the new *row* of *schedule*; None where nothing is to be written.
 
     Without an *owner* it is made at run time.
     """

@@ -1,4 +1,4 @@
-"""Jobs with unique keys: which are made, and which meet one that is there."""
+"""Enqueue jobs with unique keys: some are made, others meet an existing job."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Met(NamedTuple):
-    """What became of a job that was to be enqueued: the *id* that answers for it.
+    """The outcome of a job to enqueue: the *id* that stands for it.
 
     *behind*: the running job that it waits for, when the outcome is "next".
     """

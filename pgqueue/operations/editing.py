@@ -1,7 +1,6 @@
 """What people do with schedules: put, remove, pause, resume, change, reset, run and make up for.
 
-Each is a plan that reads the rows, decides in Python, and writes those that nobody has written
-meanwhile.
+Each plan reads rows, decides in Python, and writes the rows that nobody has written meanwhile.
 """
 
 from __future__ import annotations
@@ -35,9 +34,10 @@ PORTION: Final = 500
 
 
 def put(given: Schedule, *, now: datetime | None = None) -> Plan[bool]:
-    """Make a schedule at run time, or let the one of its name be so; answer if it changes.
+    """Make a schedule at run time, or change the one of its name; answer whether that changed
+    anything.
 
-    What people have changed stays, unless that very field is said otherwise now. Raises
+    People's changes stay, except of fields that *given* has another value for now. Raises
     InvalidSchedule for a name that code has declared.
     """
 
@@ -102,7 +102,7 @@ def alter(name: str, columns: Mapping[str, Any], *, now: datetime | None = None)
     """Change columns of a schedule at run time; answer whether that changes anything.
 
     It takes effect at once and survives deploys; where it changes when it fires, that is strictly
-    after now. Raises InvalidSchedule when the whole would make no schedule.
+    after now. Raises InvalidSchedule when the result is no valid schedule.
     """
 
     def edited(row: ScheduleRow, clock: datetime) -> ScheduleWrite | None:
@@ -115,7 +115,7 @@ def alter(name: str, columns: Mapping[str, Any], *, now: datetime | None = None)
 
 
 def restore(name: str, *, now: datetime | None = None) -> Plan[bool]:
-    """Take back all that people have changed of a schedule; answer whether there was something."""
+    """Undo all changes that people have made to a schedule; answer whether there were any."""
 
     def edited(row: ScheduleRow, clock: datetime) -> ScheduleWrite | None:
         return written(row, reset(_declared(row)), clock) if row.changes else None
@@ -133,7 +133,7 @@ def run_now(
 ) -> Plan[Fired]:
     """Enqueue the job of a schedule now, also while it is paused; its next instant stays.
 
-    Unless *force*, it does not overlap an unfinished one other than the schedule allows.
+    Unless *force*, the schedule's rule for overlaps holds.
     """
     row = yield from read(name, now=now)
     fired = yield from firing.run(row, force=force, keep=keep, notify=notify, now=now)

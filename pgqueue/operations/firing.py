@@ -1,4 +1,4 @@
-"""What takes several operations: schedules fire, run now, catch up, and are edited.
+"""The plans of schedules: fire, run now, catch up and edit.
 
 A schedule's unfinished jobs have keys, by which the next one finds them::
 
@@ -6,9 +6,9 @@ A schedule's unfinished jobs have keys, by which the next one finds them::
     "next" and "replace"        two keys: one job runs, and one waits behind it
     "allow"                     none, but the job's own
 
-All that one transaction does with a schedule it does under the lock of its row, which `advance`
-takes; of two leaders only one comes so far. Whoever runs a schedule by hand has no such lock: then
-the keys keep two jobs from overlapping.
+A firing works under the lock of the schedule's row, which `advance` takes: of two leaders only one
+gets it. A schedule that is run by hand has no such lock: there the keys keep two jobs from
+overlapping.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class ToFire:
 
 @dataclass(slots=True)
 class Fired:
-    """What came of it: the names that went on, each instant, and the topics to wake."""
+    """The outcome: the names that advanced, each instant, and the topics to wake."""
 
     advanced: set[str] = field(default_factory=set)
     became: list[Became] = field(default_factory=list)

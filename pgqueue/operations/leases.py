@@ -1,4 +1,4 @@
-"""How leases are drawn: numbers, each of which one claim gets.
+"""How leases are drawn: each is a number that only one claim gets.
 
 A worker draws a block at random and gives out its numbers one after the other, without asking the
 store.

@@ -1,4 +1,4 @@
-"""What queues allow: said by code, changed while it runs, and asked by workers."""
+"""Limits of queues: declared by code, changed at run time, and read by workers."""
 
 from __future__ import annotations
 

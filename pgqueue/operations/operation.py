@@ -31,7 +31,7 @@ class Operation(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Together(msgspec.Struct, Generic[T], frozen=True):
-    """Operations of which none needs another's answer; the plan is sent the answers of all.
+    """Operations that do not need each other's answers; the plan is sent the answers of all.
 
     A store may carry out the first while the second is being written.
     """

@@ -1,6 +1,6 @@
 """Schedules in a store: write them, read them, see what is due, and deal with each instant once.
 
-`pgqueue.operations.firing` has what takes several of these.
+`pgqueue.operations.firing` has the plans that use several of these.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from pgqueue.operations.operation import Answers, Operation, nothing
 from pgqueue.operations.params import as_json, instant, microseconds
 
 KEPT: Final = timedelta(days=30)
-"""How long it is known what became of an instant."""
+"""How long the outcome of an instant is kept."""
 MOST_KEPT: Final = 1_000
-"""Of how many instants of one schedule."""
+"""For how many instants of one schedule outcomes are kept."""
 
 
 class ScheduleWrite(NamedTuple):
-    """A row as it is to be; *new*: there is none of this name, else *row* has the revision read.
+    """The new value of a row; *new*: no row has this name yet; otherwise *row* has the revision
+    read.
 
     Where *moved*, its *next_at* counts, None for one that the leader computes; else it stays.
     """

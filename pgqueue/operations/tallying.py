@@ -15,7 +15,7 @@ from pgqueue.operations.params import EPOCH, as_json, from_microseconds, microse
 MINUTE: Final = timedelta(minutes=1)
 HOUR: Final = timedelta(hours=1)
 SETTLED: Final = timedelta(minutes=5)
-"""After so long no process adds to a minute any more."""
+"""After this time no process adds to a minute any more."""
 MINUTES_KEPT: Final = timedelta(hours=48)
 HOURS_KEPT: Final = timedelta(days=90)
 FOLDED_BACK: Final = timedelta(hours=2)
