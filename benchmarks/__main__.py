@@ -147,7 +147,7 @@ class Run:
     def measure(
         self, place: Store, environments: Environments, case: Case, repetition: int
     ) -> None:
-        """One case with each contender, whose turns change: who comes first has no advantage."""
+        """One case with each contender, in changing turns: so being first is no advantage."""
         wanted = [self._here(name) for name in (*case.contenders, *self._peers)]
         names = [
             name

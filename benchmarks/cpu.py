@@ -41,7 +41,7 @@ def wake_ups(pids: Iterable[int]) -> int:
 
 
 def memory(pids: Iterable[int]) -> int:
-    """Bytes that they have in memory."""
+    """Bytes of memory that these processes use."""
     try:
         pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids]
     except (OSError, ValueError):
@@ -50,7 +50,7 @@ def memory(pids: Iterable[int]) -> int:
 
 
 def _seconds(pids: Iterable[int]) -> dict[int, float]:
-    """Of those that are there."""
+    """For those processes that still exist."""
     found = {}
     for pid in pids:
         try:

@@ -74,7 +74,7 @@ class Book:
         self._absences[case, contender] = reason
 
     def is_absent(self, case: str, contender: str) -> bool:
-        """It would only say the same again."""
+        """Whether this is noted already: trying again would only say the same."""
         return (case, contender) in self._absences
 
     def rows(self) -> list[Row]:

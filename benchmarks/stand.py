@@ -59,7 +59,7 @@ class Stand:
         self._stack.close()
 
     def jobs(self, wanted: int) -> int:
-        """So many as this contender can do in a reasonable time."""
+        """As many jobs as this contender can do in a reasonable time."""
         return min(wanted, self.contender.most)
 
     def ask(self, do: str, *, patience: float = CLIENT_SECONDS, **arguments: Any) -> Any:
@@ -71,7 +71,7 @@ class Stand:
         return float(self._ask(do, CLIENT_SECONDS, **arguments)["seconds"])
 
     def dismiss_client(self) -> None:
-        """Nobody but workers are connected from now on."""
+        """From now on, only workers are connected."""
         self._client.end()
 
     def _ask(self, do: str, patience: float, **arguments: Any) -> dict[str, Any]:
@@ -305,7 +305,7 @@ class Crew:
 
 
 class _Patience:
-    """Ends when nothing has moved for long, or it would take for ever."""
+    """Ends when nothing has moved for long, or when it would take far too long."""
 
     def __init__(self, crew: Crew, count: int) -> None:
         self._crew = crew

@@ -46,6 +46,6 @@ def number(value: float) -> str:
 
 
 def spread(row: dict[str, Any]) -> float:
-    """How far apart the lowest and the highest are, in parts of the median."""
+    """The distance from the lowest to the highest, as a part of the median."""
     low, high = min(row["values"]), max(row["values"])
     return float((high - low) / row["median"]) if row["median"] else 0.0

@@ -90,7 +90,7 @@ def _run(command: list[str], cwd: Path | None = None) -> None:
 
 
 def _interpreter(oldest: tuple[int, int]) -> str:
-    """Our own if it is new enough, else the newest on PATH or of pyenv that is."""
+    """Our own interpreter if it is new enough, else the newest of PATH or pyenv that is."""
     if sys.version_info[:2] >= oldest:
         return sys.executable
     versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
@@ -103,7 +103,7 @@ def _interpreter(oldest: tuple[int, int]) -> str:
 
 
 def _runs(python: str) -> bool:
-    """Whether it is more than a stand-in for one that is missing."""
+    """Whether it is a real interpreter, and not a stand-in for a missing one."""
     return not subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode
 
 

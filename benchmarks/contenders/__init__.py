@@ -1,4 +1,4 @@
-"""Who competes: `contenders.toml` says who and how, one agent each does it."""
+"""Who competes: `contenders.toml` has names and settings; each contender has an agent."""
 
 from __future__ import annotations
 

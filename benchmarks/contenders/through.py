@@ -1,4 +1,4 @@
-"""The kinds of connection an application has: one writes through each of them, and it commits."""
+"""The kinds of connection an application has: each writes a job in a transaction, and commits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Kind: TypeAlias = Literal[
     "SQLAlchemy Session",
     "SQLAlchemy AsyncSession",
 ]
-#: Writes through a connection of its kind; of an asyncio one it answers an awaitable.
+#: Writes through a connection of its kind; with an asyncio connection it returns an awaitable.
 Write: TypeAlias = Callable[[Any], Any]
 
 

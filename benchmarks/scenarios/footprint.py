@@ -81,7 +81,7 @@ def measure_memory(stand: Stand, *, jobs: int) -> Figures:
 
 
 def _counts(url: str) -> Figures:
-    """So far, in this database; asked when others have left, and so have handed in their counts."""
+    """So far, in this database; asked after others have disconnected and so reported counts."""
     with connect(url) as connection:
         figures = {
             "WAL bytes/job": _one(connection, "pg_current_wal_insert_lsn() - '0/0'"),
