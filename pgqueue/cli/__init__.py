@@ -1,8 +1,8 @@
 """The command line: `pgqueue --help`.
 
-Each command is a module of its own and imported when it is called. What it prints for programs
-(`--json`, on stdout) has stable keys; what goes wrong is one line on stderr that names the cure.
-Exit codes: 0 done, 1 failed, not found, not satisfied, 2 wrong usage.
+Each command is a module of its own and imported when it is called. Its output for programs
+(`--json`, on stdout) has stable keys; an error is one line on stderr that names the cure. Exit
+codes: 0 done, 1 failed, not found, not satisfied, 2 wrong usage.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`pgqueue adopt`: a copied or moved store is at home where it is now."""
+"""`pgqueue adopt`: let workers run a copied or moved store where it is now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds the application that `module:attribute` names, or says what was found instead."""
+"""Find the application that `module:attribute` names, or say what is there instead."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def find_app(name: str) -> App:
     """The App called *name*: "shop.tasks:app", or "shop.tasks" when that module has just one.
 
-    Looks in the current directory first. What it declares is called after this name, unless the App
-    has one of its own. Raises UsageError, which names what is there.
+    Looks in the current directory first. Its schedules belong to this name, unless the App has a
+    name of its own. Raises UsageError, which says what is there.
     """
     from pgqueue.app import App
 

@@ -34,8 +34,8 @@ def audit(target: str | None, limit: int, before: int | None, store: Store, as_j
     pgqueue audit "job 7"
     pgqueue audit "queue mail"
 
-    What the dashboard, this command line and Python (app.jobs, app.queues, app.schedules) do is
-    noted in the transaction that does it, and kept for ninety days.
+    Acts of the dashboard, this command line and Python (app.jobs, app.queues, app.schedules) are
+    noted in their own transactions, and the notes are kept for ninety days.
     """
     from pgqueue.cli import output
     from pgqueue.operations.auditing import audited
@@ -59,7 +59,8 @@ def audit(target: str | None, limit: int, before: int | None, store: Store, as_j
 
 
 def _to(entry: AuditEntry) -> str:
-    """One job, queue or schedule, or the jobs that were meant: by their ids, or by a filter."""
+    """The target of an act: one job, queue or schedule, or many jobs, by their ids or by a
+    filter."""
     if entry.target is not None:
         return entry.target
     jobs = "" if entry.count is None else f"{entry.count:,} jobs"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class _Bridge(LazyGroup):
-    """A group whose first command needs no name: what is no command's name is an application's."""
+    """A group whose first command needs no name: a word that is no command names an application."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in {*self.commands, *self.get_help_option_names(ctx)}:
@@ -35,7 +35,8 @@ class _Bridge(LazyGroup):
 
 @click.group(cls=_Bridge, subcommand_metavar="APP [NAME]... | COMMAND")
 def bridge() -> None:
-    """Run what an application sends to brokers and takes from them, and nothing else of it.
+    """Run only the outlets and inlets of an application: what it sends to brokers and takes from
+    them.
 
     `pgqueue bridge shop.tasks:app orders` is short for `pgqueue bridge run shop.tasks:app orders`.
     So brokers' credentials are in one place, and no other worker needs them.

@@ -39,8 +39,8 @@ def act(
 ) -> None:
     """Does *act* to the jobs *ids*, and answers for each, or to those that *filter* means.
 
-    Raises Failure at the end when it did not work for one of *ids*. With a filter that is no
-    failure: a job may have moved on since it was chosen.
+    Raises Failure at the end if *act* failed for one of *ids*. With a filter that is no failure: a
+    job may have moved on since it was chosen.
     """
     if (filter is None) != bool(ids):
         raise click.UsageError("give either ids or a filter, such as --state or --queue")
@@ -178,7 +178,7 @@ def _bar(name: str, number: Number) -> Iterator[Callable[[int], None]]:
 
 
 def _why_not(connected: Connected, ids: list[int], dry_run: bool) -> dict[int, str]:
-    """What is to be said of jobs that nothing was done to."""
+    """Reasons why the act was not done to these jobs, by id."""
     from pgqueue.operations import inspections
 
     if not ids:

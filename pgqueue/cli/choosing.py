@@ -41,7 +41,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in later c
 
 
 class Argument(click.ParamType):  # type: ignore[type-arg]  # generic in later clicks
-    """What a job's arguments hold: user.id=7, and as JSON where it is no plain text."""
+    """A value that a job's arguments contain: user.id=7; JSON if it is no plain text."""
 
     name = "path=value"
 
@@ -100,7 +100,7 @@ def filters(command: Any) -> Any:
 def filter_of(options: dict[str, Any]) -> Filter | None:
     """Takes the filter out of a command's *options*; None when none was given.
 
-    Raises UsageError for one that cannot mean any jobs.
+    Raises UsageError for a filter that can match no job.
     """
     from pgqueue.errors import InvalidFilter
     from pgqueue.jobs.filters import Filter

@@ -1,4 +1,5 @@
-"""How every command behaves: found by name when it is called, and its errors one line each."""
+"""The behaviour of every command: it is imported when it is called, and each of its errors is one
+line."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from pgqueue.cli.printable import be_plain, printable, say
 
 
 class Failure(click.ClickException):
-    """What was asked could not be done; the message names the cure."""
+    """A command could not be carried out; the message names the cure."""
 
     exit_code = 1
 
@@ -22,7 +23,7 @@ class Failure(click.ClickException):
 
 
 class Misuse(click.UsageError):
-    """A command was given wrongly: one line as well, and where to read on."""
+    """Wrong usage of a command: also one line, with a pointer to the help."""
 
     def show(self, file: IO[str] | None = None) -> None:
         path = self.ctx.command_path if self.ctx else "pgqueue"
@@ -114,7 +115,7 @@ class LazyGroup(click.Group):
 
 @contextmanager
 def errors_are_lines(ctx: click.Context) -> Iterator[None]:
-    """Turns what goes wrong inside into a `Failure` or a `Misuse`; `--debug` leaves it."""
+    """Turns errors inside into a `Failure` or a `Misuse`; with `--debug` they pass unchanged."""
     try:
         yield
     except click.UsageError as error:

@@ -94,7 +94,7 @@ def _opened(url: str, schema: str) -> Iterator[Backend]:
 
 
 def _refuse_living(source: Backend) -> None:
-    """Gives back the jobs of dead workers; raises Failure when there are living ones."""
+    """Gives back the jobs of dead workers; raises Failure when live workers serve the store."""
     from pgqueue.copying.copier import living
 
     deadline = time.monotonic() + PATIENCE_SECONDS

@@ -27,8 +27,8 @@ SIGNS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "b
 def doctor(ctx: click.Context, store: Store, as_json: bool, listen_url: str | None) -> None:
     """Look at everything that can go wrong, and say what helps; changes nothing.
 
-    Looks from here, as the role of --url: run it where your application or your workers run.
-    Exit code 1 when something is an error; a warning is none.
+    Looks from here, as the role of --url: run it where your application or your workers run. Exit
+    code 1 if there is an error; warnings do not count.
     """
     from pgqueue import backends
     from pgqueue.cli import output

@@ -103,7 +103,8 @@ def show(id: int, store: Store, as_json: bool) -> None:
 
 
 def acts(command: Any) -> Any:
-    """Gives *command* what all commands have that act on jobs: ids, a filter, and how to ask."""
+    """Gives *command* the arguments and options of all commands that act on jobs: ids, a filter,
+    and how to ask."""
     for option in (
         json_option,
         acting_options,
@@ -144,7 +145,7 @@ def retry(ids: tuple[int, ...], **options: Any) -> None:
 def release(ids: tuple[int, ...], **options: Any) -> None:
     """Take running jobs from their workers, by id or by filter: others run them again.
 
-    The attempt is not spent. The worker stops what it runs of them, and its outcome is refused.
+    No attempt is spent. Their workers stop running them, and the outcomes are refused.
     """
     from pgqueue.cli.bulk import act
     from pgqueue.operations import acting
@@ -191,7 +192,7 @@ def move(ids: tuple[int, ...], to: str, **options: Any) -> None:
 def purge(ids: tuple[int, ...], dump: Path | None, store: Store, **options: Any) -> None:
     """Delete finished jobs, by id or by filter, whatever their retention.
 
-    Results that an unfinished job may still want to read stay.
+    Jobs whose results an unfinished job may still read stay.
     """
     from pgqueue import backends
     from pgqueue.cli.bulk import act

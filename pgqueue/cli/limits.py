@@ -14,7 +14,7 @@ from pgqueue.views import typed
 
 
 def changes(queue: str, fields: Mapping[str, Any], *, nothing: bool) -> dict[str, Any]:
-    """What is to be changed of *queue*, as the store keeps it. Raises UsageError."""
+    """The changed fields of *queue*'s limits, as the store keeps them. Raises UsageError."""
     if nothing:
         return dict.fromkeys(LIMITS)
     given = _checked(queue, fields).fields()
@@ -24,7 +24,7 @@ def changes(queue: str, fields: Mapping[str, Any], *, nothing: bool) -> dict[str
 def exception(
     queue: str, key: str, weight: int | None, fields: Mapping[str, Any], nothing: bool
 ) -> KeyLimits | None:
-    """What is different for *key*; None for no exception. Raises UsageError."""
+    """The limits of *key* alone; None for no exception. Raises UsageError."""
     if any(fields[name] is not None for name in ("key_concurrency", "key_rate", "ordered")):
         raise click.UsageError("of a --key there are --concurrency, --rate and --weight")
     limits = _checked(queue, fields)
@@ -37,7 +37,7 @@ def exception(
 
 
 def share(queue: str, part: float) -> dict[str, Any]:
-    """What is to be changed for a lowest share of *part*; 0 takes it away. Raises UsageError."""
+    """The changed field for a lowest share of *part*; 0 removes it. Raises UsageError."""
     try:
         checks.name("queues", "QUEUE", queue)
         return {"lowest_share": lowest_share(queue, part) or None}

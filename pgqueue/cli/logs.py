@@ -17,7 +17,7 @@ from pgqueue.worker.running import failures
 ExcInfo: TypeAlias = (
     tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 )
-# The beginning of a line, in an error's message, that would pass for a record of this log.
+# A line in an error's message that begins like a record of this log.
 _A_RECORD: Final = re.compile(r"^(?=\d{4}-\d\d-\d\dT)", re.MULTILINE)
 
 
@@ -65,7 +65,7 @@ def configure(level: str, *, as_json: bool) -> None:
     handler.addFilter(JobFilter())
     root.addHandler(handler)
     root.setLevel(level.upper())
-    # Of a lost connection these warn once for each of its transactions; the worker says it once.
+    # These loggers warn of a lost connection once for each transaction; the worker warns once.
     for talkative in ("psycopg", "psycopg.pool", "asyncio"):
         logging.getLogger(talkative).setLevel(max(logging.ERROR, root.level))
 

@@ -45,7 +45,7 @@ def migrate(store: Store, as_json: bool, to: str, sql: bool, check: bool, yes: b
 
 
 def _check(store: Store, as_json: bool) -> None:
-    """What a migration would do. Raises SchemaError when there is something to do."""
+    """Prints what a migration would do. Raises SchemaError when there is something to do."""
     from pgqueue import migrations
     from pgqueue.errors import SchemaError
 

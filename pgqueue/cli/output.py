@@ -35,10 +35,10 @@ LIVE: Final = ("blocked", "scheduled", "available", "running", "retryable")
 
 
 class Printer(Console):
-    """A console that takes no text for markup; none commands the terminal, whoever wrote it.
+    """A console that reads no text as markup, and lets no text command the terminal.
 
     In strings, characters that a terminal obeys are replaced before the text is measured, so that
-    columns stay aligned. Text inside of other renderables is replaced when it is drawn.
+    columns stay aligned. Characters inside other renderables are replaced when these are drawn.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -73,7 +73,7 @@ def console() -> Console:
 
 def table(*columns: str, right: Iterable[str] = ()) -> Table:
     """A table with these columns; those in *right* hold numbers. In a narrow terminal words are
-    folded, since a name or a cure that is cut short is no use."""
+    folded: a name or a cure that is cut short is useless."""
     made = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
     numbers = set(right)
     for column in columns:

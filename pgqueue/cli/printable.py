@@ -15,7 +15,8 @@ from pgqueue.views.printable import printable_json as views_printable_json
 
 __all__ = ["be_plain", "printable", "printable_json", "say"]
 
-# What we draw with, for a terminal that lacks it; all else that it lacks is shown by its number.
+# Replacements for our drawing characters on a terminal that lacks them; it shows others that it
+# lacks by number.
 _PLAIN: Final = {
     **dict.fromkeys("─╌━┬┴", "-"),
     **dict.fromkeys("┼┤├╰╯╮╭┘└┌┐", "+"),
@@ -39,7 +40,7 @@ _PLAIN: Final = {
 
 
 def printable_json(text: str) -> str:
-    """The same document as *text*, in characters that a terminal has, and does not obey."""
+    """The same JSON document as *text*, in characters that the terminal has and does not obey."""
     text = views_printable_json(text)
     if all(_takes_all(stream) for stream in (sys.stdout, sys.stderr)):
         return text
@@ -49,7 +50,7 @@ def printable_json(text: str) -> str:
 
 
 def be_plain() -> None:
-    """From now on what stdout and stderr have no character for is printed in plain ones."""
+    """From now on characters that stdout and stderr lack are printed as plain ones."""
     codecs.register_error("pgqueue.plain", _in_plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper) and not _takes_all(stream):

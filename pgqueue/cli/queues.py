@@ -47,7 +47,7 @@ def list_queues(store: Store, as_json: bool) -> None:
 
 
 def _settles(command: Any) -> Any:
-    """Gives *command* what both commands have that pause or resume queues."""
+    """Gives *command* the options and arguments that pausing and resuming share."""
     for option in (
         json_option,
         acting_options,
@@ -63,7 +63,7 @@ def _settles(command: Any) -> Any:
 @queues.command()
 @_settles
 def pause(**options: Any) -> None:
-    """Hand out no more jobs of these queues; what runs goes on."""
+    """Hand out no more jobs of these queues; running jobs go on."""
     _settle(paused=True, **options)
 
 

@@ -101,7 +101,7 @@ def _facts(row: ScheduleRow) -> Iterator[tuple[str, str]]:
 def _when(row: ScheduleRow) -> str:
     try:
         return row.timing().explain()
-    except Exception:  # what somebody has written by hand is shown as it is
+    except Exception:  # a row written by hand is shown as it is
         return row.said or row.cron or ""
 
 

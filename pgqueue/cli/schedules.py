@@ -89,7 +89,7 @@ def next_instants(
 ) -> None:
     """The next instants of a schedule, or of what you say: "every weekday at 9:00".
 
-    Says where a clock change bites. For a WHEN no store is asked.
+    Marks instants that a clock change moves. A WHEN needs no store.
     """
     from pgqueue.cli import output, schedule_views
     from pgqueue.views.schedules import coming
@@ -107,7 +107,7 @@ def next_instants(
 @acting_options
 @json_option
 def pause(names: tuple[str, ...], store: Store, as_json: bool) -> None:
-    """Fire no more, through deploys and changes, until resumed."""
+    """Stop firing, also after deploys and changes, until resumed."""
     who = store.who
     _each(
         "pause",
@@ -126,7 +126,7 @@ def pause(names: tuple[str, ...], store: Store, as_json: bool) -> None:
 @acting_options
 @json_option
 def resume(names: tuple[str, ...], catch_up: bool, store: Store, as_json: bool) -> None:
-    """Fire again; what fell into the pause is dropped."""
+    """Fire again; the instants of the pause are dropped."""
 
     def plan(name: str) -> Plan[bool]:
         return editing.resume(name, catch_up=catch_up)
@@ -195,7 +195,7 @@ def change(name: str, store: Store, as_json: bool, **said: Any) -> None:
 @acting_options
 @json_option
 def reset(names: tuple[str, ...], store: Store, as_json: bool) -> None:
-    """Take back what was changed at run time: it is as declared again."""
+    """Undo the changes made at run time: it is as declared again."""
     _each(
         "reset",
         names,
@@ -233,7 +233,8 @@ def backfill(name: str, since: str, until: str, force: bool, store: Store, as_js
 def _noted(
     verb: str, name: str, store: Store, plan: Callable[[], Plan[Fired]]
 ) -> Callable[[], Plan[Fired]]:
-    """The plan, which enqueues jobs of the schedule *name*, and then notes who did it, and why."""
+    """*plan*, which enqueues jobs of the schedule *name*, followed by the note who did it, and
+    why."""
     from pgqueue.operations import Fired
     from pgqueue.operations.auditing import noted
 
@@ -282,7 +283,7 @@ def _each(
 
 
 def _timing(what: str, zone: str | None, store: Store) -> Timing:
-    """When the schedule *what* fires, if that can be a name, else what it says."""
+    """The timing of the schedule *what*, if that can be a name; otherwise *what* itself, parsed."""
     from pgqueue.jobs.schedules.timing import Timing
 
     if " " in what or what.startswith("@") or zone is not None:

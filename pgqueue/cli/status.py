@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pgqueue.views.status import Status
 
 HOUR_SECONDS: Final = 15.0
-"""So often the last hour is read."""
+"""The seconds between two reads of the last hour."""
 
 
 @click.command(cls=Command)
@@ -81,9 +81,9 @@ def _watch(store: Store, as_json: bool, interval: float) -> None:
 def _looks(
     store: Store, interval: float, *, hourly: bool
 ) -> Iterator[tuple[Status | StoreUnavailable, Hour | None]]:
-    """What there is to see, every *interval* seconds, or that the store is away; and, *hourly*, the
-    last hour, which workers add to once a minute. Raises StoreUnavailable only if it is away at the
-    first look: then the URL is likely wrong."""
+    """Yields the status every *interval* seconds, or that the store is away; and, with *hourly*,
+    the last hour, to which workers add once a minute. Raises StoreUnavailable only if the store is
+    away at the first look: then the URL is likely wrong."""
     from pgqueue.errors import StoreUnavailable
     from pgqueue.views.charts import last_hour
 

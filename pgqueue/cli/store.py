@@ -1,4 +1,4 @@
-"""Where the jobs live, as a command line says it: `--url`, `--schema`, and one connection."""
+"""The store of a command line: `--url`, `--schema`, and one connection."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Connected:
         return carry_out(plan, self.execute)
 
     def together(self, plan: Callable[[], Plan[T]]) -> T:
-        """Carry a *plan* out in one transaction, and anew while the store undoes it."""
+        """Carry a *plan* out in one transaction; repeat it while the store rolls it back."""
         from pgqueue.backends.plans import patiently
 
         return patiently(lambda: self.carry_out(plan()))
@@ -172,8 +172,8 @@ def store_options(command: F) -> F:
 
 
 def acting_options(command: F) -> F:
-    """Gives *command*, which changes something, the options that name a store, and those of which
-    the audit takes note: `--by`, who does it, and `--reason`."""
+    """Gives *command*, which changes something, the options that name a store, and those for the
+    audit: `--by`, who does it, and `--reason`."""
 
     @by_option
     @reason_option

@@ -54,7 +54,7 @@ def list_workers(store: Store, as_json: bool) -> None:
 
 
 def _directs(command: Any) -> Any:
-    """Gives *command* what all commands have that ask something of workers."""
+    """Gives *command* the options and arguments of all commands that ask something of workers."""
     for option in (
         json_option,
         acting_options,
@@ -68,7 +68,7 @@ def _directs(command: Any) -> Any:
 @workers.command()
 @_directs
 def quiet(**options: Any) -> None:
-    """Claim nothing more; what these workers have claimed they finish, and stay."""
+    """Claim nothing more: these workers finish the jobs that they have claimed, and stay."""
     _direct("quiet", "quiet", **options)
 
 
@@ -84,7 +84,7 @@ def resume(**options: Any) -> None:
 def stop(**options: Any) -> None:
     """End in good order, as at a SIGTERM: jobs finish within the worker's grace period.
 
-    Who keeps it running (`--processes`, systemd, Kubernetes) starts another in its place.
+    A supervisor (`--processes`, systemd, Kubernetes) starts another in its place.
     """
     _direct("stop", "stop", **options)
 

@@ -121,7 +121,7 @@ def show(id: int, form: str, unfold: bool, limit: int, store: Store, as_json: bo
 @acting_options
 @json_option
 def cancel(ids: tuple[int, ...], yes: bool, store: Store, as_json: bool) -> None:
-    """Cancel what has not run of workflows; running jobs are asked to stop."""
+    """Cancel the waiting jobs of workflows; running ones are asked to stop."""
     from pgqueue import operations
 
     def operation(id: int) -> Any:
@@ -136,7 +136,7 @@ def cancel(ids: tuple[int, ...], yes: bool, store: Store, as_json: bool) -> None
 @acting_options
 @json_option
 def retry(ids: tuple[int, ...], yes: bool, store: Store, as_json: bool) -> None:
-    """Run again what was discarded or cancelled of workflows, in the order of their edges."""
+    """Run the discarded and cancelled jobs of workflows again, in the order of their edges."""
     from pgqueue import operations
 
     _change("retry", ids, yes, store, as_json, lambda id: operations.retry(workflow=id))
