@@ -5,7 +5,8 @@ writes the application's own rows, and the job becomes part of it. SQLAlchemy mu
 transaction has begun, or its commit would do nothing.
 
 With any other driver of PostgreSQL's, SQLAlchemy carries the statements out itself: the dialect of
-asyncpg begins a transaction at its own first statement, so what went below it would commit at once.
+asyncpg begins a transaction at its own first statement, so statements sent below it would commit at
+once.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def recognise_alchemy(connection: Any) -> Recognised | None:
 
 
 def _bind_of(connection: Any) -> Any:
-    """Return what a SQLAlchemy connection or session writes through.
+    """Return the connection through which a SQLAlchemy connection or session writes.
 
     Raises UnsupportedConnection.
     """

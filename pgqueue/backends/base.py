@@ -1,6 +1,6 @@
-"""What a store must do to be a backend, and how a plan of several operations is carried out.
+"""The protocols that a store must implement to be a backend.
 
-A class that inherits from a protocol here has the answers of a store without sessions and messages.
+A class that inherits from a protocol here answers like a store without sessions and messages.
 docs/backends.md is the manual.
 """
 

@@ -1,5 +1,5 @@
-"""Connections of other drivers and frameworks, as a port borrows them: what carries a statement out
-there, and what puts several of them in one transaction."""
+"""Connections of other drivers and frameworks that a port borrows: how to carry out a statement
+there, and how to put several into one transaction."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Borrowed:
     """A blocking connection, which carries statements out by a cursor of its own.
 
     So a framework counts, logs and wraps our statements like its own. *driver*: the driver's
-    connection below.
-    *cursor* makes a DB-API cursor that takes *paramstyle*. *transaction*: what statements that
-    belong together are put in, a transaction, or nothing where one is open. *savepoint*: the same,
-    but in an open transaction a savepoint. *prepared*: what the driver's connection has been given,
-    kept as long as that lives. *two_phases*: the transaction ends by a PREPARE TRANSACTION.
+    connection below. *cursor* makes a DB-API cursor that takes *paramstyle*. *transaction* puts
+    statements that belong together into a transaction, or does nothing where one is open.
+    *savepoint*: the same, but in an open transaction it makes a savepoint. *prepared*: the SQL
+    functions given to the driver's connection, kept as long as that lives. *two_phases*: the
+    transaction ends by a PREPARE TRANSACTION.
     """
 
     driver: Any

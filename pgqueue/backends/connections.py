@@ -1,4 +1,4 @@
-"""Recognise the caller's connections: their store, and what pgqueue writes through.
+"""Recognise the caller's connections: their store, and the driver's connection to write through.
 
 Each family of connections has a recogniser, which is asked only about objects of its own package:
 so nothing is imported that the caller has not imported already. Other packages `register` theirs.

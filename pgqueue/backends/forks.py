@@ -1,4 +1,4 @@
-"""Let go, in a forked child, of connections that are its parent's.
+"""In a forked child, let go of its parent's connections.
 
 A connection ends when no process holds its socket any more: a child that a task forks, itself or by
 multiprocessing, would keep a killed worker's session open, and so the worker would seem to live for

@@ -1,4 +1,4 @@
-"""What belongs to one event loop each, and ends with it."""
+"""Objects of which each event loop has its own, which ends with the loop."""
 
 from __future__ import annotations
 

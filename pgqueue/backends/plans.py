@@ -31,7 +31,7 @@ def again(error: type[Exception], attempts: int) -> Mapping[str, Any]:
 
 
 def patiently(work: Callable[[*Ts], T], *arguments: *Ts, attempts: int = 10) -> T:
-    """Do *work*, and again while the store undoes all of it; raises StoreBusy in the end."""
+    """Do *work*, and repeat it while the store rolls it back; raises StoreBusy in the end."""
     try:  # first without tenacity, which would cost more than all else here
         return work(*arguments)
     except StatementTimeout:
@@ -55,7 +55,8 @@ async def patiently_async(work: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) 
 
 
 class cancellable:
-    """Raises CancelledError at the end if a cancellation came inside, whatever else happened there.
+    """Raises CancelledError at the end if a cancellation came inside, whatever the block did with
+    it.
 
     A driver may swallow it, or raise its own error instead: a service that is being stopped would
     then go on for ever. A class, since a generator with @contextmanager costs each job more.
@@ -112,7 +113,7 @@ async def carry_out_async(
 
 
 def step_by_step(steps: Generator[S, D, T], do: Callable[[S], D]) -> T:
-    """Do each of *steps*, send what it has done back, and return what all of them come to."""
+    """Do each of *steps*, send its answer back, and return the result of the generator."""
     try:
         step = next(steps)
         while True:

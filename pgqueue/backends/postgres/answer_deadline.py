@@ -40,9 +40,10 @@ class LastHangUp:
 class AnswerDeadline:
     """How long one connection waits for an answer.
 
-    Twice as long after each time that was not enough, so that a server which is only slow answers
-    in the end. Keepalives and `tcp_user_timeout` only test the way to the next machine, which may
-    be a proxy. A timeout that cancels would ask the silent server to, and wait for its answer.
+    It doubles each time that it was too short, so that a server that is only slow answers in the
+    end. Keepalives and `tcp_user_timeout` would not do: they only test the way to the next machine,
+    which may be a proxy. Nor would a cancelling timeout: it asks the silent server to cancel, and
+    waits for its answer.
     """
 
     def __init__(self, silence: LastHangUp) -> None:

@@ -1,8 +1,8 @@
 """Connections of an application that do not speak UTF-8; ours always do (`pgqueue.addresses`).
 
-Documents and keys may hold any character, and a client in SQL_ASCII is answered in bytes. So for as
-long as we speak, the connection speaks UTF-8, and then again what it spoke before. A failure needs
-nothing undone: with the transaction, or its savepoint, goes the setting.
+Documents and keys may hold any character, and a client in SQL_ASCII is answered in bytes. So while
+we use it, the connection is set to UTF-8, and afterwards back to its own encoding. After a failure
+nothing needs to be undone: the setting ends with the transaction or its savepoint.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _UTF8: Final = b"UTF8"
 
 
 def speaks_utf8(connection: Connection[Any] | AsyncConnection[Any]) -> bool:
-    """Whether text goes over *connection* as it is. No round trip."""
+    """Whether *connection* sends text as UTF-8. No round trip."""
     return connection.pgconn.parameter_status(b"client_encoding") == _UTF8
 
 
@@ -59,7 +59,7 @@ def _speak(encoding: str) -> Operation[None]:
 
 
 def _spoken(connection: Connection[Any] | AsyncConnection[Any]) -> str:
-    """What it speaks now. Raises UnsupportedConnection where that cannot be changed."""
+    """Its present encoding. Raises UnsupportedConnection where that cannot be changed."""
     name = (connection.pgconn.parameter_status(b"client_encoding") or b"").decode()
     if connection.pgconn.pipeline_status:  # the server says only at its end what it has understood
         raise UnsupportedConnection(

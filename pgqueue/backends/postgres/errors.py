@@ -1,5 +1,5 @@
-"""The one place where psycopg's errors become pgqueue's, and where they forget what is nobody's
-business: the row that a constraint refused, arguments and all, is the server's DETAIL."""
+"""The one place where psycopg's errors become pgqueue's. They lose the server's DETAIL here, which
+shows the row that a constraint refused, arguments included."""
 
 from __future__ import annotations
 
@@ -37,9 +37,11 @@ _TROUBLE = ("53", "57014", "58")
 
 
 class translated:
-    """Maps what psycopg raises inside it; of what it does not know only the first line stays.
+    """Maps psycopg's errors inside the block; an error that it does not know keeps only its first
+    line.
 
-    Not *transient*: the caller owns the transaction, and retries it by the driver's own errors.
+    Not *transient*: the caller owns the transaction, and decides about retries by the driver's own
+    errors.
     """
 
     def __init__(self, *, transient: bool = True) -> None:
@@ -68,7 +70,7 @@ def _ours(error: psycopg.Error, transient: bool) -> PgqueueError | None:
     if isinstance(error, _OLD):
         return SchemaOutOfDate()
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        # Told apart by the server's own function: its words are in its own language.
+        # Told apart by the name of the server's function: the message is in the server's language.
         if error.diag.source_function == "ExecWithCheckOptions":
             return NotPermitted(f"{error}; `pgqueue doctor` says what helps")
         return NotPermitted(f"{error}; the schema's owner runs `pgqueue grant`")
