@@ -2,8 +2,8 @@
 --
 -- in:   environment text or null
 -- out:  nothing
--- trap: what was noted stays, also when a worker elsewhere asks: a copy of the store must be adopted. store_id stays as
---       those know it who have copied jobs from here.
+-- trap: what was noted stays, also when a worker elsewhere asks: a copy of the store must be adopted. store_id
+--       stays too: other stores know this one by it, if they have copied jobs from here.
 INSERT INTO pgqueue.home AS h (place, environment, store_id)
 SELECT pgqueue.place(), :environment::text, coalesce((
     SELECT concat_ws(' ', current_database(), 'pgqueue', to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'))

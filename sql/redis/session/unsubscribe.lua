@@ -1,6 +1,6 @@
 -- unsubscribe: this session is awake again, and need not be notified.
 --
--- in:   topics list · session who slept
+-- in:   topics list · session that slept
 -- out:  nothing
 -- uses: lib/store
 -- full: goes on
