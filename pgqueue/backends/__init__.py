@@ -93,5 +93,10 @@ def _opener(url: str) -> Opener:
 
 
 def _module(store: str) -> Opener:
-    opener: Opener = import_module(f"pgqueue.backends.{store}").open_backend
+    try:
+        opener: Opener = import_module(f"pgqueue.backends.{store}").open_backend
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("pgqueue"):
+            raise
+        raise PgqueueError(f"pip install 'pgqueue[{store}]': {error.name} is missing") from error
     return opener
