@@ -32,6 +32,7 @@
     ├── JobCancelled                        raised in a task, by `Context.raise_if_cancelled`
     ├── JobFailed                           the job waited for ended without a result
     ├── ResultTimeout (TimeoutError)        the job waited for has not finished yet
+    ├── MissingExtra (ImportError)          a library is not installed; the message names the extra
     └── NoServer                            no database server could be started here
 
 An error raised without a message says the first line of its docstring. All of them survive
@@ -252,6 +253,10 @@ class JobFailed(PgqueueError):
 
 class ResultTimeout(PgqueueError, TimeoutError):
     """The job has not finished within the time given; it goes on all the same."""
+
+
+class MissingExtra(PgqueueError, ImportError):
+    """A library is missing that comes with one of pgqueue's extras."""
 
 
 class NoServer(PgqueueError):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pgqueue.backends.base import Backend as Backend
 from pgqueue.errors import PgqueueError
+from pgqueue.extras import installed
 
 if TYPE_CHECKING:
     from pgqueue.addresses import Url
@@ -93,10 +94,6 @@ def _opener(url: str) -> Opener:
 
 
 def _module(store: str) -> Opener:
-    try:
+    with installed(store):
         opener: Opener = import_module(f"pgqueue.backends.{store}").open_backend
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("pgqueue"):
-            raise
-        raise PgqueueError(f"pip install 'pgqueue[{store}]': {error.name} is missing") from error
     return opener

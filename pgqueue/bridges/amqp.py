@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from pgqueue.bridges.base import Message, SinkLine, SourceLine
-from pgqueue.bridges.extras import installed
+from pgqueue.bridges.base import Message, SinkLine, SourceLine, Unreachable
 from pgqueue.bridges.secrets import Secret
+from pgqueue.extras import installed
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ class Exchange:
         _short("type", message.type)
 
     async def open(self) -> SinkLine:
-        with installed("amqp"):
+        with installed("amqp", Unreachable):
             from pgqueue.bridges.amqp_lines import ExchangeLine
         return await ExchangeLine.to(self)
 
     async def examine(self) -> Sequence[str]:
-        with installed("amqp"):
+        with installed("amqp", Unreachable):
             from pgqueue.bridges import amqp_lines
         return await amqp_lines.examine(self.url, exchange=self.name, insecure=self.insecure)
 
@@ -78,13 +78,13 @@ class Queue:
         return f"AMQP queue {self.name}"
 
     async def open(self) -> SourceLine:
-        with installed("amqp"):
+        with installed("amqp", Unreachable):
             from pgqueue.bridges.amqp_queue import QueueLine
         return await QueueLine.to(self)
 
     async def examine(self, keep: timedelta | None = None, /) -> Sequence[str]:
         # AMQP does not tell for how long a queue keeps its messages.
-        with installed("amqp"):
+        with installed("amqp", Unreachable):
             from pgqueue.bridges import amqp_lines
         return await amqp_lines.examine(self.url, queue=self.name, insecure=self.insecure)
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from pgqueue.bridges import amqp
-from pgqueue.bridges.base import Finish, Message, Received, SinkLine, SourceLine
+from pgqueue.bridges.base import Finish, Message, Received, SinkLine, SourceLine, Unreachable
 from pgqueue.bridges.celery_codec import jobs_of, written
-from pgqueue.bridges.extras import installed
+from pgqueue.extras import installed
 from pgqueue.jobs.job import NewJob
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Queue(amqp.Queue):
         return f"Celery queue {self.name}"
 
     async def open(self) -> SourceLine:
-        with installed("amqp"):
+        with installed("amqp", Unreachable):
             from pgqueue.bridges.celery_lines import CeleryQueueLine
         return await CeleryQueueLine.to(self)
 
@@ -84,7 +84,7 @@ class Exchange(amqp.Exchange):
         raise ValueError("body: give Celery's [args, kwargs, embed], a list and two objects")
 
     async def open(self) -> SinkLine:
-        with installed("amqp"):
+        with installed("amqp", Unreachable):
             from pgqueue.bridges.celery_lines import CeleryExchangeLine
         return await CeleryExchangeLine.to(self)
 

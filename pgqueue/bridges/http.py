@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from pgqueue.bridges.base import Message, SinkLine
-from pgqueue.bridges.extras import installed
+from pgqueue.bridges.base import Message, SinkLine, Unreachable
 from pgqueue.bridges.secrets import Secret
+from pgqueue.extras import installed
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Endpoint:
             raise ValueError("to: a password in the URL would be kept in the job")
 
     async def open(self) -> SinkLine:
-        with installed("http"):
+        with installed("http", Unreachable):
             from pgqueue.bridges.http_lines import EndpointLine
         return await EndpointLine.to(self)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pgqueue.bridges.aws import check_aws
-from pgqueue.bridges.base import Message
-from pgqueue.bridges.extras import installed
+from pgqueue.bridges.base import Message, Unreachable
 from pgqueue.bridges.secrets import Secret
+from pgqueue.extras import installed
 
 if TYPE_CHECKING:
     from pgqueue.bridges.aws_lines import TopicLine
@@ -38,7 +38,7 @@ class Topic:
         check_aws(message)
 
     async def open(self) -> TopicLine:
-        with installed("sqs"):
+        with installed("sqs", Unreachable):
             from pgqueue.bridges.aws_lines import TopicLine
         return await TopicLine.to(self)
 

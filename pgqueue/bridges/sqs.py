@@ -12,9 +12,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from pgqueue.bridges.aws import check_aws
-from pgqueue.bridges.base import Message
-from pgqueue.bridges.extras import installed
+from pgqueue.bridges.base import Message, Unreachable
 from pgqueue.bridges.secrets import Secret
+from pgqueue.extras import installed
 
 if TYPE_CHECKING:
     from pgqueue.bridges.aws_lines import QueueLine
@@ -47,7 +47,7 @@ class Queue:
         check_aws(message)
 
     async def open(self) -> QueueLine:
-        with installed("sqs"):
+        with installed("sqs", Unreachable):
             from pgqueue.bridges.aws_lines import QueueLine
         return await QueueLine.to(self)
 

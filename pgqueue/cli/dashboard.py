@@ -7,9 +7,10 @@ import os
 
 import click
 
-from pgqueue.cli.command import Command, Failure
+from pgqueue.cli.command import Command
 from pgqueue.cli.printable import say
 from pgqueue.cli.store import Store, store_options
+from pgqueue.extras import installed
 
 PASSWORD = "PGQUEUE_DASHBOARD_PASSWORD"
 
@@ -62,11 +63,9 @@ def dashboard(
     from pgqueue.app import App
     from pgqueue.cli.app_loading import find_app
 
-    try:
+    with installed("dashboard"):
         from pgqueue.dashboard.entry import OneTimeLink, Password
         from pgqueue.dashboard.serving import LOCAL, serve
-    except ImportError as error:
-        raise Failure(f"pip install 'pgqueue[dashboard]': {error.name} is missing") from error
 
     if auth is None and host not in LOCAL:
         raise click.UsageError(

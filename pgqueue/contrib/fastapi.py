@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from fastapi import APIRouter, Request, Response
-from starlette.types import Receive, Scope, Send
-
 from pgqueue.app import App
 from pgqueue.contrib.hosting import Where, lifespan
+from pgqueue.extras import installed
+
+with installed("fastapi"):
+    from fastapi import APIRouter, Request, Response
+    from starlette.types import Receive, Scope, Send
 
 if TYPE_CHECKING:
     from fastapi.params import Depends

@@ -12,10 +12,12 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-from flask.cli import ScriptInfo
-
 from pgqueue.contrib.extensions import Extension, Sites, command, queue_of
+from pgqueue.extras import installed
 from pgqueue.tasks.context import Context
+
+with installed("flask"):
+    from flask.cli import ScriptInfo
 
 _sites: Final = Sites("FLASK_APP", ScriptInfo)
 

@@ -9,14 +9,16 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 from urllib.parse import unquote
 
-from litestar import Litestar, asgi
-from litestar.config.app import AppConfig
-from litestar.handlers import ASGIRouteHandler
-from litestar.plugins import InitPlugin
-from litestar.types import Receive, Scope, Send
-
 from pgqueue.app import App
 from pgqueue.contrib.hosting import Where, checked, hosted
+from pgqueue.extras import installed
+
+with installed("litestar"):
+    from litestar import Litestar, asgi
+    from litestar.config.app import AppConfig
+    from litestar.handlers import ASGIRouteHandler
+    from litestar.plugins import InitPlugin
+    from litestar.types import Receive, Scope, Send
 
 
 class PgqueuePlugin(InitPlugin):

@@ -16,16 +16,18 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final, Literal
 
-from opentelemetry import context, propagate, trace
-from opentelemetry.context import Context as TraceContext
-from opentelemetry.trace import Link, SpanKind, Status, StatusCode
-
 from pgqueue.errors import JobCancelled
+from pgqueue.extras import installed
 from pgqueue.jobs import carrying
 from pgqueue.jobs.job import NewJob
 from pgqueue.tasks import current
 from pgqueue.tasks.context import Context
 from pgqueue.tasks.hooks import everywhere
+
+with installed("otel"):
+    from opentelemetry import context, propagate, trace
+    from opentelemetry.context import Context as TraceContext
+    from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
 _SCOPE: Final = "pgqueue"
 _TRACE: Final = "PGQUEUE_OTEL_TRACE"

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector as BaseCollector
-
 from pgqueue.app import App
+from pgqueue.extras import installed
 from pgqueue.jobs.tally import added
 from pgqueue.views.metrics import Family, store_families, worker_families
 from pgqueue.worker.telemetry.meter import meters
 from pgqueue.worker.telemetry.store import StoreMeter
+
+with installed("prometheus"):
+    from prometheus_client.metrics_core import Metric
+    from prometheus_client.registry import Collector as BaseCollector
 
 
 class Collector(BaseCollector):

@@ -15,10 +15,12 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Final
 
-from quart.cli import ScriptInfo
-
 from pgqueue.contrib.extensions import Extension, Sites, command, queue_of
+from pgqueue.extras import installed
 from pgqueue.tasks.context import Context
+
+with installed("quart"):
+    from quart.cli import ScriptInfo
 
 _sites: Final = Sites("QUART_APP", ScriptInfo)
 

@@ -19,19 +19,21 @@ from time import time
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-import sentry_sdk
-from sentry_sdk.tracing import Span
-from sentry_sdk.types import Event, Hint
-from sentry_sdk.utils import event_from_exception
-
 from pgqueue.app import App
 from pgqueue.contrib.sentry_monitors import Monitors
 from pgqueue.errors import JobCancelled
+from pgqueue.extras import installed
 from pgqueue.jobs import carrying
 from pgqueue.jobs.job import NewJob
 from pgqueue.tasks import current
 from pgqueue.tasks.context import Context
 from pgqueue.worker.running.endings import FAILED_ATTEMPT
+
+with installed("sentry"):
+    import sentry_sdk
+    from sentry_sdk.tracing import Span
+    from sentry_sdk.types import Event, Hint
+    from sentry_sdk.utils import event_from_exception
 
 _ORIGIN: Final = "auto.queue.pgqueue"
 _TRACE, _BAGGAGE = "sentry-trace", "sentry-baggage"

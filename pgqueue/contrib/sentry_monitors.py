@@ -10,13 +10,15 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 from uuid import NAMESPACE_OID, uuid5
 
-import sentry_sdk
-from sentry_sdk.crons import capture_checkin
-
+from pgqueue.extras import installed
 from pgqueue.jobs.events import JobCompleted, JobDiscarded, JobEvent, JobWasCancelled
 from pgqueue.jobs.schedules.rows import Scheduled, scheduled_by
 from pgqueue.jobs.schedules.timing import Timing
 from pgqueue.tasks.context import Context
+
+with installed("sentry"):
+    import sentry_sdk
+    from sentry_sdk.crons import capture_checkin
 
 if TYPE_CHECKING:
     from pgqueue.app import App

@@ -9,7 +9,10 @@ Pages are whole HTML and forms are plain forms, so all of it works without JavaS
 script keeps what is looked at up to date. Needs ``pip install 'pgqueue[dashboard]'``.
 """
 
-from pgqueue.dashboard.access import VERBS as VERBS
-from pgqueue.dashboard.access import Access as Access
-from pgqueue.dashboard.access import allow_all as allow_all
-from pgqueue.dashboard.routes import dashboard as dashboard
+from pgqueue.extras import installed
+
+with installed("dashboard"):
+    from pgqueue.dashboard.access import VERBS as VERBS
+    from pgqueue.dashboard.access import Access as Access
+    from pgqueue.dashboard.access import allow_all as allow_all
+    from pgqueue.dashboard.routes import dashboard as dashboard

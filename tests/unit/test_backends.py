@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 from typing import Any
@@ -70,15 +68,6 @@ def test_another_packages_store_opens_by_its_scheme(toy: None) -> None:
 def test_an_unknown_store_is_an_error_that_names_the_known_ones(toy: None, url: str) -> None:
     with pytest.raises(PgqueueError, match=r"no such store; .*postgresql://.*toy://"):
         backends.connect(url)
-
-
-def test_a_store_whose_library_is_not_installed_names_the_extra() -> None:
-    script = (
-        "import sys; sys.modules['redis'] = None; from pgqueue import App; App('redis://x').backend"
-    )
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-
-    assert "PgqueueError: pip install 'pgqueue[redis]': redis is missing" in ended.stderr
 
 
 def test_an_option_that_a_store_does_not_have_is_an_error(toy: None) -> None:

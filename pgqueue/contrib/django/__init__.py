@@ -13,6 +13,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from pgqueue.extras import installed
+
 if TYPE_CHECKING:
     from pgqueue.contrib.django.backend import PgqueueBackend
     from pgqueue.contrib.django.queue_app import DjangoApp
@@ -33,5 +35,6 @@ _HOMES: Final = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = import_module(f"{__name__}.{_HOMES[name]}")
+    with installed("django"):
+        home = import_module(f"{__name__}.{_HOMES[name]}")
     return home.default_app() if name == "app" else getattr(home, name)
