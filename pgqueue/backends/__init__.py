@@ -14,8 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pgqueue.backends.base import Backend as Backend
-from pgqueue.errors import PgqueueError
-from pgqueue.extras import installed
+from pgqueue.errors import PgqueueError, installed
 
 if TYPE_CHECKING:
     from pgqueue.addresses import Url

@@ -20,7 +20,7 @@ import msgspec
 from pgqueue.bridges import amqp
 from pgqueue.bridges.base import Finish, Message, Received, SinkLine, SourceLine, Unreachable
 from pgqueue.bridges.celery_codec import jobs_of, written
-from pgqueue.extras import installed
+from pgqueue.errors import installed
 from pgqueue.jobs.job import NewJob
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pgqueue.bridges.base import Message, SinkLine, Unreachable
 from pgqueue.bridges.secrets import Secret
-from pgqueue.extras import installed
+from pgqueue.errors import installed
 
 
 @dataclass(frozen=True, slots=True)

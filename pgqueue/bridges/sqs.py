@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pgqueue.bridges.aws import check_aws
 from pgqueue.bridges.base import Message, Unreachable
 from pgqueue.bridges.secrets import Secret
-from pgqueue.extras import installed
+from pgqueue.errors import installed
 
 if TYPE_CHECKING:
     from pgqueue.bridges.aws_lines import QueueLine

@@ -10,7 +10,7 @@ import click
 from pgqueue.cli.command import Command
 from pgqueue.cli.printable import say
 from pgqueue.cli.store import Store, store_options
-from pgqueue.extras import installed
+from pgqueue.errors import installed
 
 PASSWORD = "PGQUEUE_DASHBOARD_PASSWORD"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pgqueue.app import App
 from pgqueue.contrib.hosting import Where, lifespan
-from pgqueue.extras import installed
+from pgqueue.errors import installed
 
 with installed("fastapi"):
     from fastapi import APIRouter, Request, Response

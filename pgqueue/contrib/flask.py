@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from pgqueue.contrib.extensions import Extension, Sites, command, queue_of
-from pgqueue.extras import installed
+from pgqueue.errors import installed
 from pgqueue.tasks.context import Context
 
 with installed("flask"):

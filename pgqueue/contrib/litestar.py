@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from pgqueue.app import App
 from pgqueue.contrib.hosting import Where, checked, hosted
-from pgqueue.extras import installed
+from pgqueue.errors import installed
 
 with installed("litestar"):
     from litestar import Litestar, asgi

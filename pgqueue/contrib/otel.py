@@ -16,8 +16,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final, Literal
 
-from pgqueue.errors import JobCancelled
-from pgqueue.extras import installed
+from pgqueue.errors import JobCancelled, installed
 from pgqueue.jobs import carrying
 from pgqueue.jobs.job import NewJob
 from pgqueue.tasks import current

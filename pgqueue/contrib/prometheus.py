@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pgqueue.app import App
-from pgqueue.extras import installed
+from pgqueue.errors import installed
 from pgqueue.jobs.tally import added
 from pgqueue.views.metrics import Family, store_families, worker_families
 from pgqueue.worker.telemetry.meter import meters

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from pgqueue.contrib.extensions import Extension, Sites, command, queue_of
-from pgqueue.extras import installed
+from pgqueue.errors import installed
 from pgqueue.tasks.context import Context
 
 with installed("quart"):

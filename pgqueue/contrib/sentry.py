@@ -21,8 +21,7 @@ from weakref import WeakKeyDictionary
 
 from pgqueue.app import App
 from pgqueue.contrib.sentry_monitors import Monitors
-from pgqueue.errors import JobCancelled
-from pgqueue.extras import installed
+from pgqueue.errors import JobCancelled, installed
 from pgqueue.jobs import carrying
 from pgqueue.jobs.job import NewJob
 from pgqueue.tasks import current

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 from uuid import NAMESPACE_OID, uuid5
 
-from pgqueue.extras import installed
+from pgqueue.errors import installed
 from pgqueue.jobs.events import JobCompleted, JobDiscarded, JobEvent, JobWasCancelled
 from pgqueue.jobs.schedules.rows import Scheduled, scheduled_by
 from pgqueue.jobs.schedules.timing import Timing

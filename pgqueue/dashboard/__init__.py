@@ -9,7 +9,7 @@ Pages are whole HTML and forms are plain forms, so all of it works without JavaS
 script keeps what is looked at up to date. Needs ``pip install 'pgqueue[dashboard]'``.
 """
 
-from pgqueue.extras import installed
+from pgqueue.errors import installed
 
 with installed("dashboard"):
     from pgqueue.dashboard.access import VERBS as VERBS

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 import pgqueue.contrib
-from pgqueue.errors import MissingExtra, StoreUnavailable
-from pgqueue.extras import installed
+from pgqueue.errors import MissingExtra, StoreUnavailable, installed
 
 CONTRIB = Path(pgqueue.contrib.__file__).parent
 # What each imports first of its library, and the extra that brings it.

@@ -13,7 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from pgqueue.extras import installed
+from pgqueue.errors import installed
 
 if TYPE_CHECKING:
     from pgqueue.contrib.django.backend import PgqueueBackend
