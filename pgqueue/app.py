@@ -112,7 +112,7 @@ class App(TaskRegistry):
         """What makes jobs of a broker's messages, by its name; see `inlet`."""
         self._actor, self._audit = actor, audit
         self.owner = name
-        """Whose schedules are declared here; the import path given to the worker, unless said."""
+        """The owner of its schedules; by default the import path given to the worker."""
 
     @property
     def url(self) -> str:
@@ -124,7 +124,7 @@ class App(TaskRegistry):
 
     @property
     def environment(self) -> str | None:
-        """Whose store this is, if anybody said so."""
+        """The environment of the store, if it is given."""
         return self._environment or os.environ.get("PGQUEUE_ENVIRONMENT") or None
 
     @property
@@ -256,7 +256,7 @@ class App(TaskRegistry):
 
     @contextlib.contextmanager
     def testing(self, mode: Literal["inline"]) -> Iterator[None]:
-        """Within, jobs run at once by whoever enqueues them, as with `App(mode="inline")`."""
+        """Inside, jobs run at once where they are enqueued, as with `App(mode="inline")`."""
         from pgqueue.modes import Inline
 
         if mode != "inline":

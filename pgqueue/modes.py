@@ -1,4 +1,4 @@
-"""`App(mode=…)`: jobs run at once by whoever enqueues them, or by a worker in the same process."""
+"""`App(mode=…)`: jobs run at once where they are enqueued, or by a worker in the same process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ails a queue: each check looks at one thing, and says what it found and what helps.
+"""The checks of a queue: each looks at one thing, and says what it found and what helps.
 
 A check is one function from a `Patient` to findings. It says if it needs a statement file of its
 own, or something that only some stores can do, and is left out where that is missing. So a store
