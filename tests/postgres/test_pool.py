@@ -103,3 +103,30 @@ print(len(app.execute(inspections.list_jobs())))
         timeout=60,
     )
     assert (ended.stdout, ended.returncode) == ("4\n", 0), ended.stderr
+
+
+LEFT_OPEN = """
+import atexit, sys, threading
+from pgqueue.operations import inspections
+
+def pooling() -> None:
+    print(any(thread.name.startswith("pgqueue-worker") for thread in threading.enumerate()))
+
+atexit.register(pooling)  # the first registered is the last called
+from pgqueue import App
+app = App(sys.argv[1])
+app.execute(inspections.version())
+pooling()
+"""
+
+
+def test_a_process_that_leaves_its_pool_open_ends_without_the_pools_threads(
+    postgres_url: str,
+) -> None:
+    """Python 3.13 and later would wait five seconds for each of them, and say so."""
+    script = [sys.executable, "-c", LEFT_OPEN, postgres_url]
+
+    ended = subprocess.run(script, capture_output=True, text=True, check=True)
+
+    assert ended.stdout.split() == ["True", "False"]
+    assert ended.stderr == ""

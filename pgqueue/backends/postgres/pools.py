@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import select
 import threading
@@ -32,6 +33,7 @@ from pgqueue.statements.sql import Statement
 WAIT_SECONDS = 30.0  # for one of those that are in use
 AWAY_SECONDS = 5.0  # for a server that cannot be reached
 FIRST_WAIT_SECONDS = 1.0  # then we connect ourselves, to learn why the pool cannot
+EXIT_SECONDS = 0.5  # for a pool's threads at the process's end; one that connects takes longer
 
 
 class Pools:
@@ -125,12 +127,12 @@ class Pools:
                 except StoreUnavailable:
                     wait.fails()
 
-    def close(self) -> None:
-        """Close this process's pool."""
+    def close(self, timeout: float = AWAY_SECONDS) -> None:
+        """Close this process's pool, whose threads have so long to end what they do."""
         self._watch.close()
         with self._making:
             if self._pool is not None and self._pool[0] == os.getpid():
-                self._pool[1].close()
+                self._pool[1].close(timeout)
             self._pool = None
 
     async def close_async(self) -> None:
@@ -172,6 +174,7 @@ class Pools:
                         **self._how(),
                     )
                     self._pool = (process, pool, set())
+                    _made.add(self)
         return self._pool[1:]
 
     def _how(self) -> dict[str, Any]:
@@ -190,6 +193,20 @@ class Pools:
     async def _configure_async(self, connection: AsyncConnection[Any]) -> None:
         await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
         await is_direct_async(connection, self._statements)
+
+
+_made: WeakSet[Pools] = WeakSet()  # in this process
+os.register_at_fork(after_in_child=_made.clear)
+
+
+@atexit.register
+def _close_all() -> None:
+    """Close what nobody has closed: a pool that is only dropped at the end waits for its threads.
+
+    From Python 3.13 on it would wait five seconds for each of them, which no longer run then.
+    """
+    for pools in list(_made):
+        pools.close(EXIT_SECONDS)
 
 
 class LoopPool(NamedTuple):
