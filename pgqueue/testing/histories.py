@@ -342,6 +342,8 @@ class History(Scheduling, RuleBasedStateMachine):
         elif what == "look":
             self.same("get", self.jobs[-20:])
             self.timed("counts")
+            self.timed("usage", pick(QUEUES, who))
+            self.same("turns", QUEUES)
         elif what == "join":
             self.joins()
         elif what == "leave" and len(self.members) > 1:
@@ -366,13 +368,15 @@ class History(Scheduling, RuleBasedStateMachine):
         """All that can be read is alike, and nothing is left to be mended."""
         try:
             if self.alike:
-                for reading in ("listing", "present", "pauses", "flows"):
+                for reading in ("listing", "present", "pauses", "flows", "exceptions"):
                     self.same(reading)
                 self.same("parents", sorted(self.model.jobs))
                 for name in NAMES:
                     self.same("firings", name)
                 self.timed("schedules")
                 self.timed("counts")
+                for queue in QUEUES:
+                    self.timed("usage", queue)
                 self.timed("sweep")
         finally:
             self.told()

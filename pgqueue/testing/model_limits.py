@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, Final
@@ -11,7 +12,7 @@ import msgspec
 
 from pgqueue.jobs.job import Job, State
 from pgqueue.jobs.limits import KeyLimits, Limits, Rate
-from pgqueue.operations import ClaimedInTurn
+from pgqueue.operations import ClaimedInTurn, KeyException, KeyUsage, Terms, Usage
 from pgqueue.testing.model_inspections import in_hands
 from pgqueue.testing.model_members import Members
 
@@ -137,6 +138,44 @@ class Limited(Members):
         self.permits.pop(job.id, None)
         super()._end(job, *args, **options)
 
+    # What can be read
+
+    def usage(self, queue: str, *, now: datetime) -> Usage:
+        """Of few keys: none is left out."""
+        limits = self.limits.get(queue, Limits())
+        waiting = Counter(
+            job.key or ""
+            for job in self.jobs.values()
+            if (job.state, job.queue) == (State.AVAILABLE, queue)
+        )
+        held = (self.jobs[id] for id in self.permits)
+        running = Counter(
+            job.key or "" for job in held if (job.state, job.queue) == (State.RUNNING, queue)
+        )
+        keys = [
+            KeyUsage(
+                key,
+                waiting[key],
+                running[key],
+                self._started(queue, key, self._rate_of(queue, key) if key else None, now),
+                self.key_limits.get((queue, key)),
+            )
+            for key in waiting.keys() | running.keys()
+        ]
+        keys.sort(key=lambda used: (-used.waiting - used.running, used.key))
+        began = self._started(queue, "", limits.rate, now)
+        return Usage(sum(running.values()), began, keys)
+
+    def turns(self, queues: Iterable[str]) -> dict[str, Terms]:
+        return {
+            queue: Terms(queue in self.limits, self.shares.get(queue) or 0.0)
+            for queue in queues
+            if queue in self.limits or self.shares.get(queue) is not None
+        }
+
+    def exceptions(self) -> list[KeyException]:
+        return [KeyException(*place, own) for place, own in sorted(self.key_limits.items())]
+
     # What there is
 
     def _ring(self, queue: str, after: str) -> Iterator[str]:
@@ -197,12 +236,17 @@ class Limited(Members):
         return self._own(queue, key).rate or self.limits.get(queue, Limits()).key_rate
 
     def _left(self, queue: str, key: str, rate: Rate | None, now: datetime) -> int:
+        started = self._started(queue, key, rate, now)
+        return ENDLESS if rate is None or started is None else rate.count - started
+
+    def _started(self, queue: str, key: str, rate: Rate | None, now: datetime) -> int | None:
+        """How many attempts began within the time of *rate*."""
         if rate is None:
-            return ENDLESS
+            return None
         since = now - timedelta(seconds=rate.per)
         until = now + AHEAD
         starts = self.starts.get((queue, key), ())
-        return rate.count - sum(since <= at <= until for at, _, _ in starts)
+        return sum(since <= at <= until for at, _, _ in starts)
 
 
 def _place(job: Job) -> tuple[int, int]:

@@ -22,7 +22,6 @@ from pgqueue.jobs.filters import Filter
 from pgqueue.jobs.graphs import Workflow
 from pgqueue.jobs.job import Edge, Handle, Job, NewJob, State
 from pgqueue.jobs.job import Progress as Said
-from pgqueue.jobs.limits import KeyLimits, Limits
 from pgqueue.jobs.retention import Retention
 from pgqueue.jobs.unique import MADE
 from pgqueue.operations import (
@@ -135,7 +134,8 @@ class RenumberedStore:
                 if operation.name == "begin":
                     appeared.append((self._workflows, answer))
                 elif operation.name == "enqueue":
-                    appeared.extend((self._jobs, id) for id in answer)
+                    ids = [answer] if isinstance(answer, int) else answer  # one job has a number
+                    appeared.extend((self._jobs, id) for id in ids)
                 elif operation.name == "enqueue_unique":
                     appeared.extend((self._jobs, id) for _, id in sorted(answer[0]))
                 elif operation.name == "enqueue_once":
@@ -167,12 +167,6 @@ class RenumberedStore:
         where = (queue, self._workers.theirs(worker), their, limit)
         taken = self._do(operations.claim_in_turn(*where, **options, now=now))
         return taken._replace(jobs=[self._claimed(job) for job in taken.jobs], free_in=None)
-
-    def limit(self, queue: str, fields: dict[str, Any]) -> Limits | None:
-        return self._do(operations.limit(queue, Limits(**fields).fields(), reset=True))
-
-    def limit_key(self, queue: str, key: str, limits: KeyLimits | None) -> Limits | None:
-        return self._do(operations.limit_key(queue, key, limits))
 
     def recall(self, worker: int, lease: int) -> list[ClaimedJob]:
         recall = operations.recall(self._workers.theirs(worker), self._leases.theirs(lease))

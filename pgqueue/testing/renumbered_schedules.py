@@ -8,10 +8,10 @@ from datetime import datetime
 from pgqueue import operations
 from pgqueue.jobs.schedules.rows import ScheduleRow
 from pgqueue.operations import Became, ScheduleWrite
-from pgqueue.testing.renumbered import RenumberedStore
+from pgqueue.testing.renumbered_limits import LimitedStore
 
 
-class ScheduledStore(RenumberedStore):
+class ScheduledStore(LimitedStore):
     """One store, with the verbs of the model that concern schedules, too."""
 
     def schedule(self, writes: Iterable[ScheduleWrite], *, now: datetime) -> set[str]:
