@@ -3,9 +3,17 @@
 -- in:   worker  integer · session boolean: its presence lock is held · running integer · now
 --       profile JSON {name, host, pid, queues, started_at, info}: to insert the row again if it is gone; in an existing row
 --               only queues and info change. The row is not written when it has this beat (info.beats) already, from the
---               `alive` that went before: a second update would leave a second dead row.
+--               `alive` that went before: a second update would leave a second dead row. Nor is it written when another
+--               transaction has locked it: which jobs are still held must be known all the same.
 --       jobs    JSON array of {id, lease}
 -- out:  id, lease, cancel_requested of those that are still held; a missing one was lost
+WITH known AS MATERIALIZED (
+    SELECT w.info -> 'beats' AS beats, w.suspected_at IS NULL AND w.remaining IS NULL AS well
+    FROM pgqueue.worker AS w
+    WHERE w.id = :worker::integer
+), free AS MATERIALIZED (
+    SELECT FROM pgqueue.worker AS w WHERE w.id = :worker::integer FOR NO KEY UPDATE SKIP LOCKED
+)
 INSERT INTO pgqueue.worker AS w (id, running, pid, started_at, heartbeat_at, session, name, host, queues, info, asked)
 SELECT :worker::integer, :running::integer, p.pid, p.started_at, coalesce(:now::timestamptz, clock_timestamp()),
        :session::boolean, p.name, p.host, p.queues,
@@ -15,10 +23,9 @@ SELECT :worker::integer, :running::integer, p.pid, p.started_at, coalesce(:now::
        p.info ->> 'asked'
 FROM jsonb_to_record(:profile::jsonb)
      AS p(pid integer, started_at timestamptz, name text, host text, queues text[], info jsonb)
-WHERE NOT EXISTS (
-    SELECT FROM pgqueue.worker AS said
-    WHERE said.id = :worker::integer AND said.info -> 'beats' = p.info -> 'beats'
-      AND said.suspected_at IS NULL AND said.remaining IS NULL)
+WHERE CASE WHEN EXISTS (SELECT FROM known AS k WHERE k.well AND k.beats = p.info -> 'beats') THEN false
+           WHEN EXISTS (SELECT FROM known) THEN EXISTS (SELECT FROM free)
+           ELSE true END
 ON CONFLICT (id) DO UPDATE
 SET heartbeat_at = excluded.heartbeat_at, session = excluded.session, running = excluded.running,
     suspected_at = NULL, remaining = NULL, queues = excluded.queues, info = excluded.info;

@@ -80,6 +80,22 @@ async def test_parents_of_a_child_that_is_held_hold_up_nobody(
     assert sorted(runs) == sorted(handle.id for handle in parents)
 
 
+async def test_a_worker_whose_row_is_held_still_hears_of_a_cancellation(
+    app: App, work: Work, store: Store
+) -> None:
+    @app.task
+    async def long() -> None:
+        await asyncio.Event().wait()
+
+    handle = await app.enqueue_async(long.job())
+    await work()
+    await becomes(app, handle, State.RUNNING)
+
+    with held(store, "SELECT FROM pgqueue.worker FOR UPDATE"):
+        await asyncio.to_thread(app.jobs.cancel, [handle])
+        assert (await ended(app, handle, within=OTHERS_SECONDS)).state == State.CANCELLED
+
+
 @pytest.mark.parametrize(
     ("ends", "state"),
     [

@@ -26,7 +26,9 @@ _TEXT = (psycopg.errors.UntranslatableCharacter, psycopg.errors.CharacterNotInRe
 _TELLING = frozenset(
     kind.sqlstate for kind in (*_MISSING, *_OLD, *_TEXT, psycopg.errors.InsufficientPrivilege)
 )
-_CONNECTION = (psycopg.OperationalError, psycopg.InterfaceError)
+# Without a SQLSTATE they come from the driver, not from the server. InternalError: the server said
+# something else than an answer, as when it is shut down between two statements.
+_CONNECTION = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 # Connection exceptions, too many connections, shutdowns and starts, a primary that became a
 # standby, a session that was idle for too long, because its process was frozen, and a transaction
 # that took too long.

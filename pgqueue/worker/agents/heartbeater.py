@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from time import monotonic
 from typing import Any
 
 from pgqueue import operations
+from pgqueue.errors import StoreBusy
 from pgqueue.operations.workers import Asked
 from pgqueue.worker.agents.listener import Listener
 from pgqueue.worker.connection import ReconnectingConnection
@@ -86,23 +87,41 @@ class Heartbeater(Service):
         self.ask()
 
     async def beat(self) -> None:
-        """Says once that we live; then asks what is still ours, which may have to wait."""
+        """Say once that we live; then ask what is still ours, which may have to wait.
+
+        While another transaction holds our own row, the first raises StoreBusy. The second is asked
+        all the same: a job that is to be cancelled must hear of it.
+        """
         listener, held = self._listener, self._executor.leases()
         line, began = listener.line if listener.line.is_open else self._other, monotonic()
         self._beat_at = began
         await listener.recognise(line)
         beats = listener.beats + 1
         profile, session = self._present_profile(beats), listener.present
-        alive = operations.alive(listener.worker, len(held), profile, session=session)
-        self._told(await line.execute(alive))
+        try:
+            alive = operations.alive(listener.worker, len(held), profile, session=session)
+            self._told(await line.execute(alive))
+        except StoreBusy:
+            await self._ask_what_is_ours(line, held, profile, session=session)
+            raise
         listener.beats = beats
         self._said_running = len(held)
         if session == listener.present:
             self._life.heard(began)
+        await self._ask_what_is_ours(line, held, profile, session=session)
+
+    async def _ask_what_is_ours(
+        self,
+        line: ReconnectingConnection,
+        held: Collection[tuple[int, int]],
+        profile: dict[str, Any],
+        *,
+        session: bool,
+    ) -> None:
         if not held:
             return
         answer = await line.execute(
-            operations.heartbeat(listener.worker, held, profile, session=session)
+            operations.heartbeat(self._listener.worker, held, profile, session=session)
         )
         for lease in held:
             if lease not in answer:
