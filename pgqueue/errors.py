@@ -147,7 +147,7 @@ class SchemaError(PgqueueError):
 
 
 class SchemaMissing(SchemaError):
-    """The database has no pgqueue tables, or lacks some of this version; run `pgqueue migrate`."""
+    """Tables of pgqueue are missing; run `pgqueue migrate`, in Django `manage.py migrate`."""
 
 
 class SchemaOutOfDate(SchemaError):

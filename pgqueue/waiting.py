@@ -136,7 +136,7 @@ class Waiter:
 def _ended(job: Handle[Any] | int, end: JobEnd | None) -> JobEnd | None:
     """*end*, or None if the job has not finished. Raises UnknownJob."""
     if end is None:
-        raise UnknownJob(f"no job {job_id(job)}; it may be past its retention")
+        raise UnknownJob(f"no job {job_id(job)}; it was never committed, or is past its retention")
     return end if end.state in FINISHED else None
 
 

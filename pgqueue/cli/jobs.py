@@ -93,7 +93,7 @@ def show(id: int, store: Store, as_json: bool) -> None:
         job = connected.execute(inspections.get([id])).get(id)
         parents = connected.execute(inspections.parents([id]))
     if job is None:
-        raise Failure(f"no job {id}; it may be past its retention")
+        raise Failure(f"no job {id}; it was never committed, or is past its retention")
     if as_json:
         from pgqueue.views import jobs as documents
 

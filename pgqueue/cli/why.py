@@ -22,7 +22,7 @@ def why(id: int, store: Store, as_json: bool) -> None:
     with store.connected() as connected:
         situation = connected.execute(inspections.why(id))
     if situation is None:
-        raise Failure(f"no job {id}; it may be past its retention")
+        raise Failure(f"no job {id}; it was never committed, or is past its retention")
     if as_json:
         output.print_json({"id": id, "state": situation.job.state, "why": sentence(situation)})
     else:

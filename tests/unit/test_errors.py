@@ -40,3 +40,4 @@ def test_survives_pickling_with_what_it_knows(again: Callable[[Any], Any]) -> No
 
 def test_names_the_cure_for_a_missing_schema() -> None:
     assert "pgqueue migrate" in str(SchemaMissing())
+    assert "manage.py migrate" in str(SchemaMissing())
