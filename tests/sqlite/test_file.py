@@ -105,7 +105,7 @@ def test_others_read_while_a_transaction_is_open_and_see_nothing_of_it(
     store: Store, backend: SqliteBackend
 ) -> None:
     with backend.transaction() as executor:
-        [id] = executor.execute(operations.enqueue([a_job()]).send(None))
+        id = executor.execute(operations.enqueue([a_job()]).send(None))
         assert store.missing(id)
 
     assert store.state(id) == State.AVAILABLE

@@ -71,7 +71,7 @@ def test_the_rules_ask_for_metrics_that_there_are() -> None:
 
 def test_the_page_has_a_row_for_each_metric() -> None:
     told = set(re.findall(r"`(pgqueue_\w+)`", PAGE))
-    of_bridges = {name for name in told if name.startswith(("pgqueue_bridge_", "pgqueue_inlet_"))}
+    of_bridges = {name for name in told if re.match("pgqueue_(bridge|inlet|outlet)_", name)}
 
     assert told - of_bridges == {name.removesuffix("_bucket") for name in KNOWN}
 
