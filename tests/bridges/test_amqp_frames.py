@@ -202,3 +202,28 @@ async def test_a_broker_of_another_version_is_left_to_aiormq() -> None:
     bypass.reader.feed_eof()
 
     assert await bypass.reader.read() == b"AMQP\x00\x01\x00\x00"
+
+
+async def test_a_frame_without_its_end_is_left_to_aiormq_which_ends_the_connection() -> None:
+    bypass, heard = _bypass()
+    broken = frame.marshal(Basic.Ack(1, False), 7)[:-1] + b"x"
+
+    bypass.data_received(broken)
+    bypass.reader.feed_eof()
+
+    assert heard.told == []
+    assert await bypass.reader.read() == broken
+
+
+async def test_a_channel_that_closes_amid_a_message_leaves_nothing_to_the_next_one() -> None:
+    bypass, heard = _bypass()
+    closed = frame.marshal(Channel.Close(404, "x", 0, 0), 7)
+    begun = _delivery(1, b"x" * 150, message_id="m1")[: -(50 + 8)]
+
+    bypass.data_received(begun + closed)
+    bypass.listen(7, heard)
+    bypass.data_received(_delivery(1, b"y", message_id="m2"))
+    bypass.reader.feed_eof()
+
+    assert heard.told == [Arrived(1, "order.created", {"message_id": "m2"}, b"y")]
+    assert closed in await bypass.reader.read()

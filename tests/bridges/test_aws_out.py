@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 from pgqueue import App
 from pgqueue.bridges import Message, Unreachable, sns, sqs
 from pgqueue.bridges.aws import MAX_BYTES
-from pgqueue.bridges.aws_lines import portions
+from pgqueue.bridges.aws_lines import Client, _descriptions, portions
 from pgqueue.bridges.sender import Sender
 from pgqueue.jobs.job import State
 from tests.bridges.cloud import KEYS, Cloud
@@ -130,6 +132,51 @@ async def test_aws_that_is_away_shuts_the_gate() -> None:
 
     assert sender.shut_since is not None
     await sender.close()
+
+
+async def test_calls_that_wait_for_a_thread_are_given_back_when_aws_falls_silent() -> None:
+    """Three of four calls wait for one of eight threads: what waits would be told of by and by, a
+    timeout after the other."""
+    asked = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        with suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                asked += 1
+                if asked == 1:  # whether anybody is there
+                    writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    options = {"region_name": "us-east-1", "endpoint_url": f"http://127.0.0.1:{port}", **KEYS}
+    queue = sqs.Queue("http://127.0.0.1/a", options, timeout=1, wait=0)
+    sender = Sender(queue)
+    number = queue.batch * queue.parallel
+
+    told = await asyncio.gather(
+        *(sender.send(Message(id=str(n), body=b"{}")) for n in range(number)),
+        return_exceptions=True,
+    )
+
+    assert {type(answer) for answer in told} == {Unreachable}
+    assert asked - 1 < number / 10  # those that waited were not sent, one after the other
+    await sender.close()
+    server.close()
+
+
+async def test_clients_share_what_is_read_of_aws() -> None:
+    nowhere = {"region_name": "us-east-1", "endpoint_url": f"http://127.0.0.1:{free_port()}"}
+    folders = []
+    for _ in range(2):
+        client = Client("sqs", {**nowhere, **KEYS}, 1.0, 1)
+        await client.open()
+        folders.append(list(_descriptions().search_paths))
+        await client.close()
+
+    assert _descriptions.cache_info().misses == 1
+    assert folders[0] == folders[1]
 
 
 async def test_a_topic_passes_messages_on(
