@@ -237,6 +237,7 @@ def _isolation(autocommit: bool) -> dict[str, Any]:
 POSTGRES: dict[str, Kind] = {
     "psycopg2": psycopg2_kind(),
     "psycopg2, rows as dictionaries": psycopg2_kind(psycopg2.extras.RealDictCursor),
+    "psycopg2, rows as named tuples": psycopg2_kind(psycopg2.extras.NamedTupleCursor),
     "asyncpg": asyncpg_kind,
     "asyncpg, of a pool": asyncpg_pool_kind,
     "Session, psycopg": alchemy_kind("psycopg"),

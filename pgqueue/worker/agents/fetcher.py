@@ -155,6 +155,7 @@ class Fetcher(Service):
             if limit > 0:
                 async with self._claiming:
                     await self._claim(cursor, limit, self._line.execute)
+                self._doze(cursor)  # here too: of very many queues, one is always due
             else:
                 cursor.full(monotonic() + self._longest_gap(cursor))
 
@@ -226,17 +227,20 @@ class Fetcher(Service):
         """Sleeps until the next look is due, or somebody wakes us."""
         now = monotonic()
         for cursor in self._cursors.values():
-            idle = now - cursor.idle_since
-            if cursor.often_notified or not self._listener.hears:
-                self._rise(cursor)
-            elif not cursor.asleep and idle >= self._sleep_after:
-                cursor.asleep = True
-                self._listener.sleep_on(cursor.name)
+            self._doze(cursor)
         soonest = min((cursor.poll_at for cursor in self._cursors.values()), default=now + 1)
         soonest = min((soonest, *(unheard.ask_at for unheard in self._unheard.values())))
         self._asleep_until = soonest
         await happens(self._woken, max(0.0, soonest - now))
         self._woken.clear()
+
+    def _doze(self, cursor: Cursor) -> None:
+        """Asks to be notified of a queue that has been idle for a while, or no longer asks."""
+        if cursor.often_notified or not self._listener.hears:
+            self._rise(cursor)
+        elif not cursor.asleep and monotonic() - cursor.idle_since >= self._sleep_after:
+            cursor.asleep = True
+            self._listener.sleep_on(cursor.name)
 
     async def _rest(self) -> None:
         """Waits as a quiet worker, which wants no notification but still recalls its lost
