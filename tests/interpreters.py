@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 VERSIONS = ["3.11", "3.12", "3.13", "3.13t", "3.14", "3.14t"]
 SUITES = ["tests/unit", "tests/worker", "tests/connections", "-k", "not packaging"]
 SHORT = ["tests/unit", "tests/worker/test_failures.py", "tests/connections", "-k", "not packaging"]
-ASKING = "import sys, sysconfig; print('%d.%d' % sys.version_info[:2]" + (
+ASKING = "import ensurepip, sys, sysconfig; print('%d.%d' % sys.version_info[:2]" + (
     " + ('t' if sysconfig.get_config_var('Py_GIL_DISABLED') else ''))"
 )
 
@@ -73,7 +73,7 @@ def on_sqlalchemy(version: str) -> int:
 
 
 def interpreter(version: str) -> Path | None:
-    """A Python of that *version*, if there is one."""
+    """A Python of that *version* that can make environments (not all of Debian's can), if any."""
     found = [Path(path)] if (path := shutil.which(f"python{version}")) else []
     for folder in (".pyenv/versions", ".local/share/uv/python"):
         for name in (f"{version}*", f"cpython-{version}*"):

@@ -6,7 +6,6 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import cache
 from typing import Final, TypeAlias
 
 from starlette.requests import Request
@@ -53,15 +52,17 @@ class Access:
 
     def sees_worker(self, worker: WorkerInfo) -> bool:
         """Does it serve a queue that the viewer sees, or would it, if such a queue had jobs?"""
-        if any(map(self.sees, worker.queues)):
+        if self.sees_all or any(map(self.sees, worker.queues)):
             return True
         mine = [own for own in self.queues if not any(_within(own, out) for out in worker.excluded)]
         return any(_share(own, theirs) for own in mine for theirs in worker.patterns)
 
     def sees_all_of(self, worker: WorkerInfo) -> bool:
         """Does the viewer see every queue that it serves, also those that its patterns mean?"""
-        return all(map(self.sees, worker.queues)) and all(
-            any(_within(theirs, own) for own in self.queues) for theirs in worker.patterns
+        return (
+            self.sees_worker(worker)
+            and all(map(self.sees, worker.queues))
+            and all(any(_within(theirs, own) for own in self.queues) for theirs in worker.patterns)
         )
 
     @property
@@ -74,25 +75,32 @@ class Access:
 
 
 def _within(narrow: str, wide: str) -> bool:
-    """Does *wide* mean every name that *narrow* means? No, where a sign other than the star would
-    have to be compared."""
-    return narrow == wide or (not set("?[") & set(wide) and fnmatchcase(narrow, wide))
+    """Does *wide* mean every name that *narrow* means? No, if *wide* has signs besides the star."""
+    return narrow == wide or (not set("?[") & set(wide) and fnmatchcase(_unbracketed(narrow), wide))
 
 
 def _share(one: str, other: str) -> bool:
-    """Is there a name that both patterns mean? Of brackets, any sign is taken to be in them."""
+    """Is there a name that both patterns mean? A bracket is taken to mean any sign."""
+    mine, theirs = _unbracketed(one), _unbracketed(other)
+    seen, places = set(), [(0, 0)]
+    while places:
+        at, there = place = places.pop()
+        if place in seen or at > len(mine) or there > len(theirs):
+            continue
+        seen.add(place)
+        left, right = mine[at : at + 1], theirs[there : there + 1]
+        if not left and not right:
+            return True
+        if "*" in (left, right):
+            places += [(at + 1, there), (at, there + 1)]
+        elif left == right or (left and right and "?" in (left, right)):
+            places.append((at + 1, there + 1))
+    return False
 
-    @cache
-    def meet(at: int, there: int) -> bool:
-        left, right = signs[0][at:], signs[1][there:]
-        if not left or not right:
-            return set(left) | set(right) <= {"*"}
-        if left[0] == "*" or right[0] == "*":
-            return meet(at + 1, there) or meet(at, there + 1)
-        return (left[0] == right[0] or "?" in (left[0], right[0])) and meet(at + 1, there + 1)
 
-    signs = [re.sub(r"\[!?\]?[^\]]*\]", "?", pattern) for pattern in (one, other)]
-    return meet(0, 0)
+def _unbracketed(pattern: str) -> str:
+    """Return *pattern* with ``?``, any sign, instead of each bracket."""
+    return re.sub(r"\[!?+\]?+[^\]]*\]", "?", pattern)
 
 
 Authorize: TypeAlias = Callable[[Request], "Access | Awaitable[Access | None] | None"]

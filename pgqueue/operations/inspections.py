@@ -88,12 +88,17 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def patterns(self) -> list[str]:
         """The patterns of queues, `--queues "mail*"`, that it serves besides."""
-        return list(self.info.get("patterns", ()))
+        return _texts(self.info.get("patterns"))
 
     @property
     def excluded(self) -> list[str]:
         """The names and patterns of queues that none of its patterns means."""
-        return list(self.info.get("excluded", ()))
+        return _texts(self.info.get("excluded"))
+
+
+def _texts(told: Any) -> list[str]:
+    """Return the texts of a list in a worker's info, which somebody may have written by hand."""
+    return [each for each in told if isinstance(each, str)] if isinstance(told, list) else []
 
 
 class ParentResult(NamedTuple):

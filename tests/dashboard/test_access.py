@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from pgqueue.dashboard import Access
 from pgqueue.operations.inspections import WorkerInfo
@@ -72,3 +73,32 @@ def test_two_patterns_meet_in_a_name_that_both_mean(mine: str, theirs: str, meet
 
 def test_a_pattern_of_single_signs_covers_no_pattern_with_a_star() -> None:
     assert not Access("bob", queues=("mail?",)).sees_all_of(worker(patterns=("mail*",)))
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [("*-*", "[a-c]x"), ("*a*", "[ab]*"), ("*]", "[a]")])
+def test_what_stands_in_a_bracket_is_no_part_of_each_name(mine: str, theirs: str) -> None:
+    assert not Access("bob", queues=(mine,)).sees_all_of(worker(patterns=(theirs,)))
+
+
+def test_a_worker_of_no_queue_is_for_those_alone_who_see_all() -> None:
+    whole, some = Access("ann"), Access("bob", queues=("mail*",))
+
+    assert whole.sees_worker(worker())
+    assert whole.sees_all_of(worker())
+    assert whole.sees_worker(worker(patterns=("mail*",), excluded=("*",)))
+    assert not some.sees_worker(worker())
+    assert not some.sees_all_of(worker())
+
+
+def test_a_pattern_may_be_very_long() -> None:
+    some = Access("bob", queues=("mail*",))
+
+    assert some.sees_worker(worker(patterns=("mail" + "?" * 5_000,)))
+    assert not some.sees_worker(worker(patterns=("?" * 5_000 + "[",), excluded=("mail*",)))
+
+
+@pytest.mark.parametrize("told", [5, None, [1], "mail*", {"mail*": 1}])
+def test_patterns_that_somebody_wrote_by_hand_are_none(told: object) -> None:
+    odd = structs.replace(worker(), info={"patterns": told, "excluded": told})
+
+    assert not Access("bob", queues=("mail*",)).sees_worker(odd)
