@@ -54,7 +54,7 @@ def ended(chart: Mapping[str, Any], id: str) -> Markup:
 
 
 def backlog(chart: Mapping[str, Any], id: str) -> Markup:
-    """Return bars: how many jobs waited in each step, on the average."""
+    """Return bars: the average number of waiting jobs in each step."""
     points = chart["points"]
     top = nice(math.ceil(max((point["waiting"] or 0 for point in points), default=0)))
     path = "".join(

@@ -1,4 +1,4 @@
-"""What a form or an address says, as text, and as what it means."""
+"""The values of a form or an address, as text and as what they mean."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from pgqueue.operations.operation import Operation, nothing
 from pgqueue.statements.files import names
 
 READ_SECONDS: Final = 2.0
-"""A page's operations may take so long; then the last answer is shown, with its age."""
+"""The longest time for a page's operations; after it, the last answer is shown, with its age."""
 FRESH_SECONDS: Final = 2.0
 """For so long one answer serves all who look at the same page."""
 READERS: Final = 2
@@ -157,7 +157,7 @@ class Dashboard:
         return self.answer(request, access, template, title, page, age=age)
 
     async def _note_revealing(self, request: Request, access: Access) -> None:
-        """Note that secrets are shown; who may not even note it does not see them."""
+        """Note in the audit that secrets are shown; if that fails, they are not shown."""
         id = request.path_params.get("id")
         target = f"job {id}" if id and "/jobs/" in request.url.path else request.url.path
         await self.app.execute_async(audit(access.user, "reveal", target=target))

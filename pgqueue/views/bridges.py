@@ -1,7 +1,7 @@
-"""How outlets and inlets are: what each worker says of its own, and what that comes to.
+"""The state of outlets and inlets: what each worker reports, and the sum of these reports.
 
-A worker tells the store with its signs of life, in `info`: what its application *has*, and how the
-bridges are that it serves. So whoever may read workers knows, without a broker's credentials.
+With its heartbeats, in `info`, a worker names the bridges of its application, and the state of
+those that it serves. So whoever may read workers sees that state, without a broker's credentials.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class BridgeStatus(BridgeState, kw_only=True, omit_defaults=False):
 
 
 def info_of(states: Iterable[BridgeState]) -> dict[str, Any]:
-    """What a worker's `info` says of the bridges that it serves; empty if it serves none.
+    """Return the part of a worker's `info` about the bridges that it serves; {} if none.
 
     Others have written the texts: a broker's error may hold what no store takes.
     """
@@ -99,7 +99,7 @@ def _safe(text: str) -> str:
 
 
 def states_of(info: Mapping[str, Any]) -> list[BridgeState]:
-    """How a worker's bridges are, by its *info*; those of another pgqueue may be unreadable."""
+    """Return the state of a worker's bridges; skip those that cannot be read."""
     found = []
     for each in info.get("bridges") or ():
         try:

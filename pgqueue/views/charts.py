@@ -24,7 +24,7 @@ LINES: Final = 12
 
 
 class Period(NamedTuple):
-    """A length of time up to now, in steps; *span*: of which rows these are the sums."""
+    """A length of time up to now, in steps; *span*: the length of the rows that a step sums up."""
 
     words: str
     length: timedelta

@@ -119,7 +119,7 @@ def looking(
 def bridging(
     workers: list[WorkerInfo], counts: list[inspections.Count], *, letters: bool = True
 ) -> Generator[Operation[Any], Any, list[BridgeStatus]]:
-    """Read how outlets and inlets are; of the first of them how many dead *letters* there are."""
+    """Read the state of outlets and inlets; with *letters* count dead ones, of the first few."""
     found = []
     for n, bridge in enumerate(bridges(w.info for w in workers if w.suspected_at is None)):
         status = bridge

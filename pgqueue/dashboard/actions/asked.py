@@ -29,7 +29,7 @@ class Asked:
 @dataclass(frozen=True, slots=True)
 class Done:
     """What was done, in *words*; *to*: the page where that is seen; *topics*: whom to wake;
-    *target*: to what it was done, for the audit, where the form's fields do not say it."""
+    *target*: what was changed, for the audit, if the form's fields do not name it."""
 
     words: str
     to: str | None = None

@@ -1,4 +1,4 @@
-"""What is done is noted in the transaction that does it."""
+"""Each action is noted in the audit, in its own transaction."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def noted(asked: Asked, verb: str, action: Action) -> Plan[Done]:
 
 
 def _target(verb: str, form: Form) -> tuple[str | None, int | None]:
-    """What was done to: one job, queue or schedule, or so many jobs.
+    """Return what the action changed: one job, queue or schedule, or a number of jobs.
 
-    Of the form's fields those that *verb* acts on: whoever adds another does not change the note.
+    Only the form's fields that *verb* uses count, so that an added field cannot falsify the note.
     """
     match verb:
         case "pause" | "resume" | "limit":
