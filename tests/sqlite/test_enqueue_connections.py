@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
+from shutil import rmtree
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -13,9 +17,11 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from pgqueue import App, enqueue, execute, migrations, operations
+from pgqueue.backends.sqlite.file import FileWriteLock
 from pgqueue.errors import InvalidJob, SchemaMissing
 from pgqueue.operations import inspections
 from pgqueue.testing.conformance import a_job
+from tests.cli.terminal import eventually
 
 app = App()
 
@@ -212,6 +218,54 @@ def test_another_writer_is_the_drivers_own_error(shop: Shop) -> None:
     ):
         enqueue(connection, ring.job(1))
     shop.outside.execute("ROLLBACK")
+
+
+def test_in_autocommit_nobody_waits_for_a_turn_longer_than_its_connection_would(shop: Shop) -> None:
+    """Whoever has the turn may wait for a transaction that stays open for long."""
+    turn = FileWriteLock(shop.path)
+    turn.take()
+    shop.outside.execute("BEGIN IMMEDIATE")
+    errors: list[BaseException] = []
+
+    def impatient() -> None:
+        with closing(sqlite3.connect(shop.path, isolation_level=None, timeout=0.05)) as connection:
+            try:
+                enqueue(connection, ring.job(1))
+            except sqlite3.OperationalError as error:
+                errors.append(error)
+
+    thread = Thread(target=impatient, daemon=True)
+    thread.start()
+    thread.join(20)
+
+    assert [str(error) for error in errors] == ["database is locked"]
+    shop.outside.execute("ROLLBACK")
+    impatient()  # the file is free, though the turn is not
+    assert shop.jobs() == [1]
+    turn.give()
+    eventually(lambda: _is_free(shop.path))
+    turn.close()
+
+
+def test_in_autocommit_a_turn_that_cannot_be_taken_refuses_nothing(shop: Shop) -> None:
+    """Another user may have made the folder of the locks."""
+    locks = Path(f"{shop.path}-locks")
+    rmtree(locks, ignore_errors=True)
+    locks.touch()
+    with closing(sqlite3.connect(shop.path, isolation_level=None)) as connection:
+        enqueue(connection, ring.job(1))
+
+    assert shop.jobs() == [1]
+
+
+def _is_free(path: str) -> bool:
+    """Can the turn be had, as nobody who gave up waiting for it keeps it?"""
+    with Path(f"{path}-locks", "turn").open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
 
 def test_a_worker_takes_what_was_enqueued_in_a_transaction(shop: Shop) -> None:

@@ -238,6 +238,20 @@ def test_a_forked_child_is_not_its_parents_life(backend: SqliteBackend, store: S
     os.close(write)
 
 
+def test_a_forked_child_leaves_alone_what_has_a_closed_locks_number(tmp_path: Path) -> None:
+    lock = sqlite_file.FileWriteLock(str(tmp_path / "jobs.db"))
+    lock.close()
+    other = tmp_path / "other"
+    number = os.open(other, os.O_RDWR | os.O_CREAT)  # the lowest free one: the lock's
+    pid = os.fork()
+    if pid == 0:
+        os._exit(os.fstat(number).st_ino != other.stat().st_ino)
+    _, status = os.waitpid(pid, 0)
+    os.close(number)
+
+    assert status == 0
+
+
 def test_a_memory_store_is_this_processes_own() -> None:
     one, other = Store(SqliteBackend("sqlite://")), Store(SqliteBackend("sqlite:///:memory:"))
     one.add()

@@ -15,12 +15,12 @@ from pgqueue.backends.borrowing import Borrowed, Elsewhere, used_elsewhere
 from pgqueue.backends.sqlite import file as sqlite_file
 from pgqueue.backends.sqlite.borrowed import borrowed
 from pgqueue.backends.sqlite.errors import is_busy, translated
-from pgqueue.backends.sqlite.file import MEMORY, SYNCHRONOUS, FileWriteLock
+from pgqueue.backends.sqlite.file import MEMORY, SYNCHRONOUS, CallersWriteLock
 from pgqueue.backends.sqlite.pool import FilePool, MemoryPool, Pool, PooledConnection, patiently
 from pgqueue.backends.sqlite.running import SILENT, SqliteRunner
 from pgqueue.backends.sqlite.session import SqliteSession, SqliteSubscription
 from pgqueue.backends.sqlite.worker_connection import SqliteWorkerConnection
-from pgqueue.errors import PgqueueError, StoreUnavailable
+from pgqueue.errors import PgqueueError
 from pgqueue.operations import Operation
 from pgqueue.statements.files import head, load
 
@@ -118,8 +118,7 @@ class SqliteBackend:
         alone = not connection.in_transaction and _autocommits(connection)
         try:
             if not connection.in_transaction:
-                with _turn(connection if alone else None) as write_lock:
-                    sqlite_file.begin(connection, write_lock)
+                sqlite_file.begin(connection, _turn(connection) if alone else None)
             yield SqliteRunner(connection, self._statements, self._present_beside(connection))
             if alone:
                 connection.execute("COMMIT")
@@ -225,18 +224,10 @@ class _Inline:
         return self._executor.execute(operation)
 
 
-@contextlib.contextmanager
-def _turn(connection: sqlite3.Connection | None) -> Iterator[FileWriteLock | None]:
-    """Yield the lock for which writers to the file of *connection* queue."""
-    if connection is None or (path := sqlite_file.path_of(connection)) == MEMORY:
-        yield None
-        return
-    try:
-        lock = FileWriteLock(path)
-    except OSError as error:
-        raise StoreUnavailable(f"SQLite cannot use the file: {error}") from error
-    with contextlib.closing(lock):
-        yield lock
+def _turn(connection: sqlite3.Connection) -> CallersWriteLock | None:
+    """Return the lock for which writers to the file of *connection* queue."""
+    path = sqlite_file.path_of(connection)
+    return None if path == MEMORY else CallersWriteLock(path, connection)
 
 
 def _autocommits(connection: sqlite3.Connection) -> bool:

@@ -132,6 +132,8 @@ class FileWriteLock:
         An flock belongs to the open file: the child would hold its parent's lock even after the
         parent's death.
         """
+        if self._descriptor < 0:
+            return
         descriptor = self._open()
         os.dup2(descriptor, self._descriptor, inheritable=False)
         os.close(descriptor)
@@ -139,11 +141,79 @@ class FileWriteLock:
     def take(self) -> None:
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
+    def take_at_once(self) -> bool:
+        return _locked(self._descriptor)
+
     def give(self) -> None:
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, -1  # its number may soon be another file's
+        os.close(descriptor)
+
+
+class CallersWriteLock:
+    """The write lock of a caller's own connection, for one transaction.
+
+    The caller writes without it where it cannot be had, because the folder is another user's, and
+    where it would wait longer than *connection* waits for SQLite: whoever has the turn may itself
+    wait for a transaction that stays open.
+    """
+
+    def __init__(self, path: str, connection: sqlite3.Connection) -> None:
+        self._path = path
+        self._connection = connection
+        self._lock: FileWriteLock | None = None
+
+    def take(self) -> None:
+        try:
+            lock = FileWriteLock(self._path)
+        except OSError:
+            return
+        if lock.take_at_once():
+            self._lock = lock
+        else:
+            self._lock = _taken_within(_busy_seconds(self._connection), lock)
+
+    def give(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+
+def _taken_within(seconds: float, lock: FileWriteLock) -> FileWriteLock | None:
+    """Queue for *lock*; None, and it is closed as soon as that is possible, if it takes longer.
+
+    An flock has no timeout, so a thread waits for it. To ask again and again instead would be to
+    come last, behind all who wait.
+    """
+    taken, guard = threading.Event(), threading.Lock()
+    given_up = False
+
+    def wait() -> None:
+        lock.take()
+        with guard:
+            taken.set()
+            if given_up:
+                lock.close()
+
+    threading.Thread(target=wait, name="pgqueue-turn", daemon=True).start()
+    kept = False
+    try:
+        kept = taken.wait(seconds)
+    finally:
+        with guard:
+            given_up = not kept
+            if given_up and taken.is_set():
+                lock.close()
+    return lock if kept else None
+
+
+def _busy_seconds(connection: sqlite3.Connection) -> float:
+    """For how long *connection* waits for SQLite's lock."""
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    milliseconds: int = cursor.execute("PRAGMA busy_timeout").fetchone()[0]
+    return milliseconds / 1000
 
 
 class Presence(Protocol):
