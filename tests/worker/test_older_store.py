@@ -7,20 +7,26 @@ import signal
 import sqlite3
 import subprocess
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import pytest
+
 from pgqueue import App, embedded, operations
 from pgqueue.backends.base import AsyncOperationRunner
+from pgqueue.errors import StoreUnavailable
 from pgqueue.jobs.job import State
 from pgqueue.operations import Operation, inspections
+from pgqueue.worker import Options, Worker
+from pgqueue.worker.agents.declarer import Declarer
 from tests import valkey
 from tests.conftest import require_valkey
 from tests.databases import migrate
 from tests.worker import shop as tasks
 from tests.worker.conftest import Start, Work
 from tests.worker.process import Shop, WorkerProcess, eventually, soon
-from tests.worker.store import Store
+from tests.worker.store import Store, ended
 
 T = TypeVar("T")
 ANEW = r"worker {} has dropped its (\d+) jobs and goes on as worker (\d+)"
@@ -221,3 +227,24 @@ async def test_an_answer_about_who_the_worker_was_says_nothing_about_who_it_is(w
 
     assert listener.line.is_open
     listener.membership = listener.membership._replace(worker=before)
+
+
+async def test_a_redis_is_emptied_while_a_worker_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_valkey()
+    declare, enqueued = Declarer.declare_schedules, []
+    with valkey.server() as server, closing(App(server.url, name="shop")) as app:
+
+        @app.task(schedule="every hour")
+        async def ring() -> None: ...
+
+        async def late(declarer: Declarer) -> None:
+            with app.backend.connect() as client:
+                client.flushall()
+            enqueued.append(app.enqueue(ring.job()))
+            declarer._line.lost(StoreUnavailable("the server has started again"))
+            await declare(declarer)
+
+        monkeypatch.setattr(Declarer, "declare_schedules", late)
+        await Worker(app, Options(queues="default", drain=True, start_timeout=20)).run()
+
+        assert (await ended(app, enqueued[0])).state == State.COMPLETED

@@ -47,6 +47,7 @@ class Listener(Service):
         self._declared: set[str] = set()
         self._failures = 0
         self._said_too_many = False
+        self._running = False
         self._changed = asyncio.Event()
         self.membership: Membership | None = None
         self.present = False
@@ -96,6 +97,8 @@ class Listener(Service):
         if (stranger := await self._stranger(line)) is not None:
             error = StoreUnavailable(stranger)
             self.line.lost(error)
+            if not self._running:  # while the worker starts nobody else opens it again
+                await self.line.open()
             raise error
 
     async def _stranger(self, line: AsyncOperationRunner) -> str | None:
@@ -169,6 +172,7 @@ class Listener(Service):
 
         What the store did not accept, for whatever reason, is declared again at the next turn.
         """
+        self._running = True
         while True:
             waits = self.present or self.membership is None or not self.hears
             timeout = None if waits else PRESENCE_RETRY_SECONDS
