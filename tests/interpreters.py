@@ -21,7 +21,7 @@ from pgqueue.embedded.binaries import cache_dir
 ROOT = Path(__file__).parents[1]
 VERSIONS = ["3.11", "3.12", "3.13", "3.13t", "3.14", "3.14t"]
 SUITES = ["tests/unit", "tests/worker", "tests/connections", "-k", "not packaging"]
-SHORT = ["tests/unit", "tests/worker/test_failures.py", "tests/connections", "-k", "not packaging"]
+SHORT = ["tests/unit", "tests/worker/test_failures.py", "-k", "not packaging"]
 ASKING = "import ensurepip, sys, sysconfig; print('%d.%d' % sys.version_info[:2]" + (
     " + ('t' if sysconfig.get_config_var('Py_GIL_DISABLED') else ''))"
 )
