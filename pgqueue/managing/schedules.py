@@ -272,9 +272,8 @@ class Schedules:
             )
         )
         if wakes_after and fired.topics:
-            with contextlib.suppress(
-                StoreUnavailable, StoreBusy
-            ):  # only a hint: the jobs are stored
+            # Only a hint: the jobs are stored.
+            with contextlib.suppress(StoreUnavailable, StoreBusy):
                 self._backend().execute(operations.wake(fired.topics))
         return fired
 

@@ -186,36 +186,15 @@ def _inlet_families(inlets: list[Bridge]) -> Iterator[Family]:
         "Whether an inlet takes nothing, as its high water is reached.",
         [Sample("", {"bridge": each.name}, int(each.paused)) for each in inlets],
     )
-    for name, help, values in (
-        (
-            "received",
-            "Messages that came from the broker, each time counted.",
-            [each.into.received for each in inlets],
-        ),
-        (
-            "taken",
-            "Messages that were taken and are jobs, committed; repeated deliveries count.",
-            [each.into.taken for each in inlets],
-        ),
-        (
-            "unnamed",
-            "Messages among them without an id, of which each delivery is a job.",
-            [each.into.unnamed for each in inlets],
-        ),
-        (
-            "duplicates",
-            "Messages among them that had come before, and are the job that they were.",
-            [each.into.duplicates for each in inlets],
-        ),
-        (
-            "poison",
-            "Messages among them that could not be read, and are dead letters.",
-            [each.into.poison for each in inlets],
-        ),
+    for name, help in (
+        ("received", "Messages that came from the broker, each time counted."),
+        ("taken", "Messages that were taken and are jobs, committed; repeated deliveries count."),
+        ("unnamed", "Messages among them without an id, of which each delivery is a job."),
+        ("duplicates", "Messages among them that had come before, and are the job that they were."),
+        ("poison", "Messages among them that could not be read, and are dead letters."),
     ):
         samples = [
-            Sample("_total", {"bridge": each.name}, value)
-            for each, value in zip(inlets, values, strict=True)
+            Sample("_total", {"bridge": each.name}, getattr(each.into, name)) for each in inlets
         ]
         yield Family(f"pgqueue_inlet_{name}", "counter", help, samples)
 

@@ -14,15 +14,7 @@ WITH known AS MATERIALIZED (
 ), free AS MATERIALIZED (
     SELECT FROM pgqueue.worker AS w WHERE w.id = :worker::integer FOR NO KEY UPDATE SKIP LOCKED
 )
-INSERT INTO pgqueue.worker AS w (id, running, pid, started_at, heartbeat_at, session, name, host, queues, info, asked)
-SELECT :worker::integer, :running::integer, p.pid, p.started_at, coalesce(:now::timestamptz, clock_timestamp()),
-       :session::boolean, p.name, p.host, p.queues,
-       coalesce(p.info, '{}') || CASE WHEN :session::boolean
-                                      THEN jsonb_build_object('server', extract(epoch FROM pg_postmaster_start_time())::text)
-                                      ELSE '{}' END,
-       p.info ->> 'asked'
-FROM jsonb_to_record(:profile::jsonb)
-     AS p(pid integer, started_at timestamptz, name text, host text, queues text[], info jsonb)
+-- include: spoken
 WHERE CASE WHEN EXISTS (SELECT FROM known AS k WHERE k.well AND k.beats = p.info -> 'beats') THEN false
            WHEN EXISTS (SELECT FROM known) THEN EXISTS (SELECT FROM free)
            ELSE true END

@@ -12,7 +12,7 @@ import pytest
 from pgqueue import operations
 from pgqueue.backends.redis import RedisBackend
 from pgqueue.jobs.job import NewJob
-from pgqueue.operations import Rescue, Sighting
+from pgqueue.operations import ClaimedJob, Rescue, Sighting
 from pgqueue.operations.leases import BLOCK
 from pgqueue.testing.conformance import PROFILE, Store, a_job
 from tests import valkey
@@ -34,6 +34,17 @@ def serve() -> Iterator[Callable[..., Valkey]]:
 def crash(server: Valkey) -> None:
     server.stop(signal.SIGKILL)
     server.start()
+
+
+def with_a_worker(server: Valkey) -> tuple[Store, int, ClaimedJob]:
+    """A store by the server's clock, a worker that has a session, and its running job."""
+    store = Store(RedisBackend(server.url))
+    worker = store.join().worker
+    job = store.running(by=worker)
+    store.has_session(worker)
+    store.now = None
+    assert store.rescue().jobs == []
+    return store, worker, job
 
 
 @pytest.mark.parametrize("kept", ["nothing", "a snapshot"])
@@ -89,12 +100,7 @@ def test_after_a_restart_everybody_has_ten_seconds_to_come_back(
     serve: Callable[..., Valkey],
 ) -> None:
     server = serve("--appendonly", "yes")
-    store = Store(RedisBackend(server.url))
-    worker = store.join().worker
-    job = store.running(by=worker)
-    store.has_session(worker)
-    store.now = None
-    assert store.rescue().jobs == []
+    store, _, job = with_a_worker(server)
 
     crash(server)
 
@@ -111,12 +117,7 @@ def test_who_has_spoken_since_a_restart_is_dead_like_any_other(
     serve: Callable[..., Valkey],
 ) -> None:
     server = serve("--appendonly", "yes")
-    store = Store(RedisBackend(server.url))
-    worker = store.join().worker
-    job = store.running(by=worker)
-    store.has_session(worker)
-    store.now = None
-    assert store.rescue().jobs == []
+    store, worker, job = with_a_worker(server)
     crash(server)
     assert [each.back for each in sighted(store, worker)] == [False]
     assert store.rescue(silent={}).jobs == []
