@@ -91,7 +91,7 @@ class Outgoing(msgspec.Struct):
         self.sent += other.sent
         self.flying += other.flying
         for answer, count in list(other.answers.items()):
-            self.answers[answer] = self.answers.get(answer, 0) + count
+            self.count(answer, count)
         self.answered += other.answered
         return self
 
