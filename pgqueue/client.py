@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar, Unpack, overload
 
 from pgqueue import backends, operations
+from pgqueue.backends.borrowing import drivers_own
 from pgqueue.backends.connections import (
     AnyConnection,
     AsyncioConnection,
@@ -64,22 +65,11 @@ def enqueue(connection: AnyConnection, /, *jobs: Any) -> Any:
         return _enqueue_plain(connection, job)
     gathered = gather(jobs)
     batch, one, workflow = gathered
-    plan = operations.enqueue(batch, workflow=workflow)
     single = workflow is None and operations.is_simple(batch)
-    found = recognise(connection)
-    backend = backends.attached(found.store, schema_of(batch))
-    if found.is_async:
-        work = _enqueue_async(backend, found, plan, one=one, single=single)
-        if (mode := gathered.mode) is not None:
-            work = _followed_async(work, mode, connection)
-        return _named("enqueue", work)
-    if found.bridged:
-        return _bridged(_enqueue_async(backend, found.entered(), plan, one=one, single=single))
-    with backend.on(found.driver(), single=single) as executor:
-        handles = carry_out(plan, executor.execute, getattr(executor, "together", None))
-    if (mode := gathered.mode) is not None:
-        mode.enqueued(connection)
-    return handles[0] if one else handles
+    plan = _answered(operations.enqueue(batch, workflow=workflow), one)
+    return _carried(
+        "enqueue", connection, plan, schema_of(batch), single=single, mode=gathered.mode
+    )
 
 
 @overload
@@ -97,14 +87,7 @@ def execute(
 
     `execute(session, operations.cancel([7]))`; await the answer of an async connection.
     """
-    found = recognise(connection)
-    backend = backends.attached(found.store, schema)
-    if found.is_async:
-        return _named("execute", _execute_async(backend, found, operation))
-    if found.bridged:
-        return _bridged(_execute_async(backend, found.entered(), operation))
-    with backend.on(found.driver(), single=True) as executor:
-        return executor.execute(operation)
+    return _carried("execute", connection, _alone(operation), schema, single=True)
 
 
 class Statement(NamedTuple):
@@ -278,51 +261,64 @@ async def _enqueue_plain_async(
         return Handle(await executor.execute(operation), task)
 
 
-async def _enqueue_async(
-    backend: backends.Backend,
-    found: Recognised,
-    plan: operations.Plan[list[Handle[Any]]],
-    *,
-    one: bool,
-    single: bool,
-) -> Any:
-    async with backend.on_async(await found.driver(), single=single) as executor:
-        handles = await carry_out_async(plan, executor.execute, getattr(executor, "together", None))
+def _answered(plan: operations.Plan[list[Handle[Any]]], one: bool) -> operations.Plan[Any]:
+    """*plan*, which answers with its only handle if *one* job was given by itself."""
+    handles = yield from plan
     return handles[0] if one else handles
 
 
-async def _followed_async(work: Coroutine[Any, Any, T], mode: Mode, connection: Any) -> T:
-    answer = await work
-    await mode.enqueued_async(connection)
+def _alone(operation: Operation[T]) -> operations.Plan[T]:
+    """A plan of nothing but *operation*."""
+    answer: T = yield operation
     return answer
 
 
-async def _execute_async(
-    backend: backends.Backend, found: Recognised, operation: Operation[T]
-) -> T:
-    async with backend.on_async(await found.driver(), single=True) as executor:
-        return await executor.execute(operation)
-
-
 def _carried(
-    name: str, connection: AnyConnection, plan: operations.Plan[T], schema: str
+    name: str,
+    connection: AnyConnection,
+    plan: operations.Plan[T],
+    schema: str,
+    *,
+    single: bool = False,
+    mode: Mode | None = None,
 ) -> T | Coroutine[Any, Any, T]:
-    """Carry *plan* out in the transaction of *connection*, for the function *name*."""
+    """Carry *plan* out in the transaction of *connection*, for the function *name*.
+
+    *single*: it is one statement, which needs no transaction of its own. *mode* does its part after
+    the plan.
+    """
     found = recognise(connection)
     backend = backends.attached(found.store, schema)
     if found.is_async:
-        return _named(name, _carried_async(backend, found, plan))
-    if found.bridged:
-        return _bridged(_carried_async(backend, found.entered(), plan))
-    with backend.on(found.driver()) as executor:
-        return carry_out(plan, executor.execute)
+        work = _carried_async(backend, found, plan, single, mode, lambda driver: connection)
+        return _named(name, work)
+    if (
+        found.bridged
+    ):  # what the mode runs awaits the driver; the caller's session cannot be awaited
+        work = _carried_async(backend, found.entered(), plan, single, mode, drivers_own)
+        return _bridged(work)
+    with backend.on(found.driver(), single=single) as executor:
+        answer = carry_out(plan, executor.execute, getattr(executor, "together", None))
+    if mode is not None:
+        mode.enqueued(connection)
+    return answer
 
 
 async def _carried_async(
-    backend: backends.Backend, found: Recognised, plan: operations.Plan[T]
+    backend: backends.Backend,
+    found: Recognised,
+    plan: operations.Plan[T],
+    single: bool,
+    mode: Mode | None,
+    joined: Callable[[Any], Any],
 ) -> T:
-    async with backend.on_async(await found.driver()) as executor:
-        return await carry_out_async(plan, executor.execute)
+    """As `_carried`; *joined* returns the connection for the mode, given the driver's own."""
+    driver = await found.driver()
+    async with backend.on_async(driver, single=single) as executor:
+        answer = await carry_out_async(plan, executor.execute, getattr(executor, "together", None))
+    if mode is not None:
+        await mode.enqueued_async(joined(driver))
+    return answer
 
 
 def _named(name: str, coroutine: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -20,9 +21,11 @@ from pgqueue.jobs.graphs import Batch
 
 if TYPE_CHECKING:
     from pgqueue.app import App
+    from pgqueue.worker.options import Options
 
 T = TypeVar("T")
 MARGIN_SECONDS: Final = 5.0
+log = logging.getLogger("pgqueue.worker")
 
 _is_running: ContextVar[bool] = ContextVar("pgqueue is running jobs inline", default=False)
 
@@ -104,17 +107,14 @@ def _running() -> Iterator[None]:
         _is_running.reset(token)
 
 
-def _told(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    """Have *loop* make the *call*, unless it has ended."""
-    with suppress(RuntimeError):
-        loop.call_soon_threadsafe(call)
-
-
 class Inside:
     """A worker in the application's own process, in a thread with an event loop of its own.
 
     It serves all queues, unless *options* say otherwise. A forked child has none until it starts
     one.
+
+    Where the application enqueues on a connection of its own, nobody waits for the worker to start:
+    its transaction may hold what the worker needs for that, SQLite's write lock for example.
     """
 
     def __init__(self, app: App, options: Mapping[str, Any]) -> None:
@@ -123,8 +123,7 @@ class Inside:
         self._app = app
         self._options = Options(**{"queues": "*", **options})
         self._lock = threading.Lock()
-        self._stop: Callable[[], None] | None = None
-        self._thread: threading.Thread | None = None
+        self._thread: _WorkerThread | None = None
         self._is_registered = False
         on_fork(self, Inside._forget)
 
@@ -133,85 +132,123 @@ class Inside:
         return enqueue(batch)
 
     async def enqueue_async(self, batch: Batch, enqueue: Callable[[Batch], Awaitable[T]]) -> T:
-        if not self._works():
+        if not self._begin().has_started:
             await asyncio.to_thread(self.start)
         return await enqueue(batch)
 
     def enqueued(self, connection: Any) -> None:
-        self.start()
+        self._begin()
 
     async def enqueued_async(self, connection: Any) -> None:
-        if not self._works():
-            await asyncio.to_thread(self.start)
+        self._begin()
 
     def start(self) -> None:
         """Start the worker, unless it is there; return when it has started.
 
         Raises what keeps it from that.
         """
-        with self._lock:
-            if self._works() or threading.current_thread() is self._thread:
-                return
-            began = threading.Event()
-            failed: list[BaseException] = []
-            self._thread = threading.Thread(
-                target=self._run, args=(began, failed), name="pgqueue-worker", daemon=True
-            )
-            self._thread.start()
-            began.wait()
-            if failed:
-                self._thread.join()
-                raise failed[0]
-            self._stop_at_exit()
+        self._begin().await_start()
 
     def stop(self) -> None:
         """Let jobs finish within the grace period, and end the worker, if there is one."""
         with self._lock:
-            stop, thread = self._stop, self._thread
-            if stop is None or thread is None or thread is threading.current_thread():
+            thread = self._thread
+            if thread is threading.current_thread():
                 return
-            self._stop = None
-            stop()
+            self._thread = None
+        if thread is not None:
+            thread.stop()
             thread.join(self._options.grace + MARGIN_SECONDS)
+
+    def _begin(self) -> _WorkerThread:
+        """Begin to start the worker, unless it is there."""
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = _WorkerThread(self._app, self._options)
+                self._thread.start()
+                self._stop_at_exit()
+            return self._thread
 
     def _stop_at_exit(self) -> None:
         """Have the worker stopped at the process's end, before thread pools are: it needs them.
 
-        `atexit` would be too late; the pools of the standard library use the same hook.
+        `atexit` would be too late; the pools of the standard library use the same hook. What was
+        registered last runs first, so their module is imported before.
         """
         if not self._is_registered:
+            import_module("concurrent.futures.thread")
             self._is_registered = True
             register = getattr(threading, "_register_atexit", atexit.register)
             with suppress(RuntimeError):  # that end has begun
                 register(self.stop)
 
-    def _works(self) -> bool:
-        return self._stop is not None and self._thread is not None and self._thread.is_alive()
-
-    def _run(self, began: threading.Event, failed: list[BaseException]) -> None:
-        from pgqueue.worker.worker import Worker, new_event_loop
-
-        async def work() -> None:
-            worker = Worker(self._app, self._options)
-            loop = asyncio.get_running_loop()
-            running = asyncio.ensure_future(worker.run())
-            started = asyncio.ensure_future(worker.started.wait())
-            await asyncio.wait({running, started}, return_when=asyncio.FIRST_COMPLETED)
-            started.cancel()
-            if not running.done():
-                self._stop = partial(_told, loop, worker.stop)
-                began.set()
-            await running
-
-        try:
-            with asyncio.Runner(loop_factory=new_event_loop) as runner:
-                runner.run(work())
-        except BaseException as error:
-            failed.append(error)
-        finally:
-            began.set()
-
     def _forget(self) -> None:
         """In a forked child: its parent's thread is not here."""
         self._lock = threading.Lock()
-        self._stop = self._thread = None
+        self._thread = None
+
+
+class _WorkerThread(threading.Thread):
+    """Runs a worker until it is stopped, or cannot start."""
+
+    def __init__(self, app: App, options: Options) -> None:
+        super().__init__(name="pgqueue-worker", daemon=True)
+        self._app = app
+        self._options = options
+        self._is_awaited = False
+        self._reachable = threading.Event()
+        self._began = threading.Event()
+        self._failure: BaseException | None = None
+        self._stop_worker: Callable[[], None] = lambda: None
+
+    @property
+    def has_started(self) -> bool:
+        return self._began.is_set() and self._failure is None
+
+    def await_start(self) -> None:
+        """Return when the worker has started. Raises what keeps it from that."""
+        self._is_awaited = True
+        if threading.current_thread() is not self:
+            self._began.wait()
+            if self._failure is not None:
+                self.join()
+                raise self._failure
+
+    def stop(self) -> None:
+        """Ask the worker to end, also while it starts."""
+        self._reachable.wait()
+        self._stop_worker()
+
+    def run(self) -> None:
+        from pgqueue.worker.worker import new_event_loop
+
+        try:
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                runner.run(self._work())
+        except BaseException as error:
+            self._failure = error
+            if not self._is_awaited:
+                log.error("the worker in this process has ended: %s", error)
+        finally:
+            self._reachable.set()
+            self._began.set()
+
+    async def _work(self) -> None:
+        from pgqueue.worker.worker import Worker
+
+        worker = Worker(self._app, self._options)
+        self._stop_worker = partial(_told, asyncio.get_running_loop(), worker.stop)
+        self._reachable.set()
+        running = asyncio.ensure_future(worker.run())
+        started = asyncio.ensure_future(worker.started.wait())
+        await asyncio.wait({running, started}, return_when=asyncio.FIRST_COMPLETED)
+        started.cancel()
+        if not running.done():
+            self._began.set()
+        await running
+
+
+def _told(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    """Have *loop* make the *call*, unless it has ended."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(call)

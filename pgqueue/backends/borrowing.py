@@ -70,6 +70,12 @@ class Elsewhere:
     run: Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
+def drivers_own(connection: Any) -> Any:
+    """Return the driver's own connection, of what `Recognised.driver` answers."""
+    is_borrowed = isinstance(connection, (AsyncBorrowed, Borrowed, Elsewhere))
+    return connection.driver if is_borrowed else connection
+
+
 class _Opener(Protocol):
     def __call__(
         self, connection: Any, /, *, single: bool = False

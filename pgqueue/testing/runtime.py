@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from pgqueue import backends, operations
-from pgqueue.backends.borrowing import AsyncBorrowed, Borrowed, Elsewhere
+from pgqueue.backends.borrowing import drivers_own
 from pgqueue.backends.bound import BoundBackend
 from pgqueue.backends.connections import Recognised, recognise
 from pgqueue.backends.plans import carry_out, carry_out_async
@@ -66,7 +66,7 @@ class ConnectionRuntime(DetachedRuntime):
             raise _other_colour("a coroutine", "an asyncio connection, with AsyncJobs")
         driver = await found.driver() if found.is_async else found.driver()
         async with savepoint_async(self._connection, is_async=found.is_async):
-            yield _own(driver)
+            yield drivers_own(driver)
             async with self._bound.transaction_async() as runner:
                 await carry_out_async(self._plan(completion()), runner.execute)
 
@@ -77,17 +77,12 @@ class ConnectionRuntime(DetachedRuntime):
             raise _other_colour("a plain function", "a blocking connection")
         with savepoint(self._connection):
             driver = found.driver()
-            yield _own(driver)
+            yield drivers_own(driver)
             with self._bound.transaction() as runner:
                 carry_out(self._plan(completion()), runner.execute)
 
     def _plan(self, completion: Completion) -> Plan[None]:
         return operations.completing(self._job, completion, self._keep)
-
-
-def _own(driver: Any) -> Any:
-    """The driver's own connection."""
-    return driver.driver if isinstance(driver, (AsyncBorrowed, Borrowed, Elsewhere)) else driver
 
 
 def _other_colour(kind: str, wanted: str) -> PgqueueError:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 import psycopg
 import pytest
@@ -18,6 +21,7 @@ from pgqueue import App, Context, Discard, Job, Snooze, chain, enqueue, migratio
 from pgqueue.errors import MissingCapability, SchemaMissing
 from pgqueue.operations import inspections
 from tests.valkey import Valkey
+from tests.worker.process import eventually
 
 
 @pytest.fixture(params=["postgres", "sqlite"])
@@ -285,6 +289,47 @@ def test_what_keeps_it_from_starting_is_raised(postgres_url: str) -> None:
     with pytest.raises(SchemaMissing):
         app.start()
     app.close()
+
+
+def connected(url: str) -> AbstractContextManager[Any]:
+    """A connection of the caller's own."""
+    if url.startswith("sqlite"):
+        return closing(sqlite3.connect(url.removeprefix("sqlite:///")))
+    return psycopg.connect(url)
+
+
+def test_it_can_be_stopped_before_it_has_started(inside: App, url: str) -> None:
+    @inside.task
+    def task() -> None: ...
+
+    with connected(url) as connection:
+        enqueue(connection, task.job())
+        inside.close()
+        assert "pgqueue-worker" not in [thread.name for thread in threading.enumerate()]
+        connection.commit()
+
+    assert inside.execute(inspections.workers()) == []
+    assert jobs(inside)["task"].state == "available"
+
+
+def test_what_keeps_it_from_starting_is_logged_where_nobody_waits(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    production = App(url, mode="inside", environment="production")
+    production.start()
+    production.close()
+    staging = App(url, mode="inside", environment="staging")
+
+    @staging.task
+    def task() -> None: ...
+
+    with connected(url) as connection:
+        enqueue(connection, task.job())
+        connection.commit()
+    eventually(lambda: "the worker in this process has ended: " in caplog.text)
+
+    assert "production" in caplog.text
+    staging.close()
 
 
 SCRIPT = """
