@@ -1,7 +1,8 @@
 """How Alembic reaches the queue's schema, from a checkout and for `pgqueue migrate`.
 
 The database is PGQUEUE_URL or `-x url=…`, the schema PGQUEUE_SCHEMA or `-x schema=…`. Everything
-happens in one transaction, after which Alembic's table agrees with the queue's own, the truth.
+happens in one transaction; at its end Alembic's version table agrees with the queue's own, which
+decides.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ schema: str = (
     or os.environ.get("PGQUEUE_SCHEMA")
     or "pgqueue"
 )
-in_schema("", schema)  # its name is checked before it stands in a statement
+in_schema("", schema)  # raises unless it is a plain name: it becomes a part of statements
 
 
 def online(bind: Connection) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Opener: TypeAlias = Callable[..., Backend]
 
-# By URL scheme, less any driver: SQLAlchemy's `postgresql+psycopg` is the same store.
+# By URL scheme without the driver: SQLAlchemy's `postgresql+psycopg` is the same store.
 _STORES = {
     "postgresql": "postgres",
     "postgres": "postgres",
@@ -32,7 +32,7 @@ _STORES = {
     "valkeys": "redis",
     "unix": "redis",
 }
-_ASKING = ("postgres",)  # those that ask a function for the URL at every connect
+_ASKING = ("postgres",)  # stores that ask a function for the URL at every connect
 _GROUP = "pgqueue.backends"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9.-]*)(?:\+\w+)?:")
 
@@ -40,8 +40,8 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9.-]*)(?:\+\w+)?:")
 def connect(url: Url, **options: Any) -> Backend:
     """Return the backend that *url* names; it connects when it is first used.
 
-    A function is handed on to PostgreSQL's, which asks it at every connect; it answers with the
-    same store each time. Others are given its first answer.
+    A function is given to PostgreSQL's backend, which asks it at every connect; it must name the
+    same store each time. Other backends get its first answer.
 
     *options* that are None count as not given. Raises PgqueueError for an unknown store, and for an
     option that it does not have.
@@ -71,7 +71,8 @@ def attached(store: str, schema: str) -> Backend:
 
 
 def _scheme(url: str) -> str:
-    """Return what stands before the colon. The rest may hold a password: no message repeats it."""
+    """Return what stands before the colon. The rest may hold a password, so no message repeats
+    it."""
     found = _SCHEME.match(url)
     return found[1].lower() if found else ""
 

@@ -1,8 +1,8 @@
 """SQLAlchemy's connections and sessions: the store they lead to, and how to write through them.
 
-Below one on psycopg, sqlite3 or aiosqlite, the driver's connection is in the transaction that
-writes the application's own rows, and the job becomes part of it. SQLAlchemy must know that the
-transaction has begun, or its commit would do nothing.
+Below a connection on psycopg, sqlite3 or aiosqlite, pgqueue writes through the driver's connection:
+it is in the transaction that writes the application's own rows, so the job becomes part of it.
+SQLAlchemy must know that the transaction has begun, or its commit would do nothing.
 
 With any other driver of PostgreSQL's, SQLAlchemy carries the statements out itself: the dialect of
 asyncpg begins a transaction at its own first statement, so statements sent below it would commit at
@@ -79,7 +79,7 @@ def _store_below(bind: Any) -> str:
 
 
 def _require_one_engine(session: Any) -> None:
-    """Raise UnsupportedConnection for a session of several databases: which has the queue?"""
+    """Raise UnsupportedConnection for a session of several databases: which one has the queue?"""
     binds = getattr(session, "binds", None) or getattr(session, "_Session__binds", None)  # 2.1, 2.0
     if not binds:
         return
@@ -94,7 +94,7 @@ def _require_one_engine(session: Any) -> None:
 
 
 def _write_arguments(session: Any) -> dict[str, Any]:
-    """Return arguments that make a session route the job as a write, if it routes by statement."""
+    """Return arguments by which a session that routes by statement routes the job as a write."""
     from sqlalchemy import insert, table
     from sqlalchemy.orm import Session
 
@@ -140,7 +140,8 @@ async def _in_greenlet(connection: Any, work: Callable[[], Any]) -> Any:
 
 
 def _known(connection: Any) -> Any:
-    """Return what pgqueue writes through, below *connection* or as it is."""
+    """Return the connection that pgqueue writes through: one below *connection*, or *connection*
+    itself."""
     raw = connection.connection.driver_connection
     if isinstance(raw, sqlite3.Connection):
         return raw

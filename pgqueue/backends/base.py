@@ -15,7 +15,7 @@ from pgqueue.operations import Operation
 T = TypeVar("T")
 U = TypeVar("U")
 
-DEAF_WAIT_SECONDS: Final = 0.5  # how often to look for a result, where no message announces it
+DEAF_WAIT_SECONDS: Final = 0.5  # between looks for a result that no message announces
 
 
 class OperationRunner(Protocol):
@@ -55,7 +55,7 @@ class PairingConnection(Protocol):
 
     @property
     def pairs(self) -> bool:
-        """Can it now?"""
+        """Can it do that now?"""
         ...
 
     async def execute_both(self, first: Operation[T], second: Operation[U]) -> tuple[T, U]:
@@ -75,7 +75,7 @@ class Session(WorkerConnection, Protocol):
     async def present(self, worker: int) -> bool:
         """Hold *worker*'s presence while this session lives.
 
-        Answers False where the store has no sessions, or while another session holds it: then only
+        Returns False where the store has no sessions, or while another session holds it: then only
         heartbeats show that the worker lives.
         """
         return False
@@ -83,7 +83,7 @@ class Session(WorkerConnection, Protocol):
     async def subscribe(self, topics: Collection[str]) -> bool:
         """Be woken by *topics* from now on, and by no others; ask again after any error.
 
-        Answers False where nothing can wake us: then the worker looks every second.
+        Returns False where nothing can wake us: then the worker looks every second.
         """
         return False
 
@@ -101,7 +101,7 @@ class Subscription(Protocol):
 
 
 class Backend(Protocol):
-    """A store. Its only substantial method is the one that carries out an operation."""
+    """A store. Its only substantial method is `execute`, which carries an operation out."""
 
     wakes_after: ClassVar[bool] = False
     """After a commit, should the caller wake sleeping workers, by an operation of its own?"""
@@ -124,7 +124,8 @@ class Backend(Protocol):
     def execute(self, operation: Operation[T]) -> T:
         """Carry out *operation* in a transaction of its own.
 
-        Raises StoreUnavailable when the store cannot be reached, StoreBusy when it has undone all.
+        Raises StoreUnavailable when the store cannot be reached, StoreBusy when it has undone
+        everything.
         """
         ...
 
@@ -160,16 +161,18 @@ class Backend(Protocol):
     def worker_connection(self, *, durable: bool = True) -> WorkerConnection:
         """Return a worker's connection.
 
-        Not *durable*: a crash of the server may undo what it has answered, never corrupt it.
+        Not *durable*: a crash of the server may undo what it has answered, but corrupts nothing.
         """
         ...
 
     def session(self, woken: Callable[[str], None], lost: Callable[[], None]) -> Session:
-        """Return a worker's session; it calls *woken* with each topic, *lost* if it breaks idle."""
+        """Return a worker's session; it calls *woken* with each topic, *lost* if it breaks while
+        idle."""
         ...
 
     def listen(self, topics: Collection[str]) -> AbstractContextManager[Subscription]:
-        """Subscribe to *topics* within. Some may be missed: look for yourself now and then."""
+        """Subscribe to *topics* within the block. Some notifications may be missed: look for
+        yourself now and then."""
         ...
 
     def user_connection(self) -> AbstractContextManager[Any]:

@@ -1,5 +1,7 @@
-"""Connections of other drivers and frameworks that a port borrows: how to carry out a statement
-there, and how to put several into one transaction."""
+"""Connections of other drivers and frameworks that a port borrows.
+
+How to carry out a statement there, and how to put several into one transaction.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +35,8 @@ class Borrowed:
     connection below. *cursor* makes a DB-API cursor that takes *paramstyle*. *transaction* puts
     statements that belong together into a transaction, or does nothing where one is open.
     *savepoint*: the same, but in an open transaction it makes a savepoint. *prepared*: the SQL
-    functions given to the driver's connection, kept as long as that lives. *two_phases*: the
-    transaction ends by a PREPARE TRANSACTION.
+    functions that the driver's connection was given, kept as long as it lives. *two_phases*: the
+    transaction ends with a PREPARE TRANSACTION.
     """
 
     driver: Any
@@ -86,7 +88,8 @@ class _Opener(Protocol):
 async def used_elsewhere(
     on: _Opener, there: Elsewhere, *, single: bool
 ) -> AsyncIterator[AsyncOperationRunner]:
-    """Yield a runner whose operations the blocking *on* carries out where *there* says."""
+    """Yield a runner whose operations *on*, which blocks, carries out in the thread or greenlet of
+    *there*."""
 
     def begin() -> AbstractContextManager[OperationRunner]:
         return on(there.connection(), single=single)
@@ -112,7 +115,7 @@ async def entered_elsewhere(
     begin: Callable[[], AbstractContextManager[T]],
     run: Callable[[Callable[[], Any]], Awaitable[Any]],
 ) -> AsyncIterator[T]:
-    """As the blocking context that *begin* makes, entered and left by *run*."""
+    """Enter and leave the blocking context that *begin* makes, both by *run*."""
     contexts: list[AbstractContextManager[T]] = []
 
     def enter() -> T:
@@ -159,7 +162,7 @@ def _bordered(execute: Callable[[str], object], begin: str, end: str, undo: str)
     try:
         yield
     except BaseException:
-        with suppress(Exception):  # of a connection that is lost; the first error says more
+        with suppress(Exception):  # the connection may be lost; the first error says more
             for statement in undo.split("; "):
                 execute(statement)
         raise

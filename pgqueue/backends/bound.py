@@ -1,4 +1,4 @@
-"""A store as one connection of the application sees it: for tests, whose transaction is rolled
+"""A store as one connection of the application sees it: for tests that roll their transaction
 back."""
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ T = TypeVar("T")
 
 
 def at(operation: Operation[T], now: datetime | None) -> Operation[T]:
-    """*operation* at *now*, unless it names an instant itself; None: the store's clock rules."""
+    """Return *operation* at *now*, unless it names an instant itself; None: the store's clock
+    rules."""
     if now is None:
         return operation
     shortcut = None if operation.shortcut is None else at(operation.shortcut, now)
@@ -84,7 +85,8 @@ class BoundBackend:
         return self._attached.on_async(connection, single=single)
 
     def timed(self, runner: OperationRunner) -> OperationRunner:
-        """*runner*, of another connection that joins the transaction, at the same instant."""
+        """Return *runner*, of another connection that joins the transaction, at the same
+        instant."""
         return _At(runner, self._now)
 
     def timed_async(self, runner: AsyncOperationRunner) -> AsyncOperationRunner:
@@ -134,10 +136,10 @@ class BoundBackend:
         _alone("open a connection")
 
     def close(self) -> None:
-        """Nothing: the connection is not ours."""
+        """Do nothing: the connection is not ours."""
 
     async def close_async(self) -> None:
-        """Nothing: the connection is not ours."""
+        """Do nothing: the connection is not ours."""
 
 
 def _alone(what: str) -> NoReturn:

@@ -1,8 +1,8 @@
 """The types of connections that `enqueue` takes, for type checkers.
 
-What pgqueue requires is named by its own types, and drivers that need not be installed by what
-they can do: a type checker takes a class of a package that is not there for Any, and with an Any
-among the blocking kinds each `await enqueue(...)` would be an error.
+Required packages are named by their own types, drivers that need not be installed by protocols: a
+type checker takes a class of a missing package for Any, and with an Any among the blocking kinds
+each `await enqueue(...)` would be an error.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class BlockingRedis(Protocol):
 
 
 class AsyncpgConnection(Protocol):
-    """asyncpg's connection, or one of its pool's."""
+    """asyncpg's connection, its pool's included."""
 
     def is_in_transaction(self) -> bool: ...
     def get_server_pid(self) -> int: ...

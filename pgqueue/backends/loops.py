@@ -1,4 +1,4 @@
-"""Objects of which each event loop has its own, which ends with the loop."""
+"""Objects of which each event loop has its own, closed when the loop ends."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ T = TypeVar("T")
 
 
 class PerLoop(Generic[T]):
-    """One thing for each event loop, which *closes* when the loop ends.
+    """One object for each event loop, closed by *closes* when the loop ends.
 
     Whoever ends a loop properly, as asyncio.run does, first cancels all its tasks and waits for
     them. So a task of ours waits to be cancelled, and then calls *closes*. That also ends the tasks
     of psycopg's pools, which swallow a cancellation while they connect: asyncio.run would wait for
     them for ever. Where a loop was closed without cancelling its tasks, the next loop notices, and
-    calls *goes*, which has no loop to work on.
+    calls *goes*, which must work without a loop.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class PerLoop(Generic[T]):
         """Close the running loop's own."""
         held = self._things.get(asyncio.get_running_loop())
         if held is not None:
-            await asyncio.sleep(0)  # what has not begun would be cancelled without its end
+            await asyncio.sleep(0)  # cancelled before its begin it would not call *closes*
             held[1].cancel()
             await asyncio.wait({held[1]})
 

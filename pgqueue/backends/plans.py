@@ -32,7 +32,7 @@ def again(error: type[Exception], attempts: int) -> Mapping[str, Any]:
 
 def patiently(work: Callable[[*Ts], T], *arguments: *Ts, attempts: int = 10) -> T:
     """Do *work*, and repeat it while the store rolls it back; raises StoreBusy in the end."""
-    try:  # first without tenacity, which would cost more than all else here
+    try:  # first without tenacity, whose cost exceeds all else here
         return work(*arguments)
     except StatementTimeout:
         raise
@@ -55,7 +55,7 @@ async def patiently_async(work: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) 
 
 
 class cancellable:
-    """Raises CancelledError at the end if a cancellation came inside, whatever the block did with
+    """Raise CancelledError at the end if a cancellation came inside, whatever the block did with
     it.
 
     A driver may swallow it, or raise its own error instead: a service that is being stopped would
@@ -80,9 +80,9 @@ def carry_out(
     execute: Callable[[Operation[Any]], Any],
     together: Callable[[Iterable[Operation[Any]]], list[Any]] | None = None,
 ) -> T:
-    """Run *plan* to its end, and send each operation's answer back into it.
+    """Run *plan* to its end, and send each operation's answer back into it; return its result.
 
-    Without *together*, operations that could go together are executed one by one.
+    Operations that may go together are carried out by *together*; without it, one by one.
     """
 
     def answer(asked: Operation[Any] | Together[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""What a connection is found to be."""
+"""What `recognise` answers: a connection's store, and how to get at its driver's connection."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ class Recognised(NamedTuple):
     """A connection that leads to *store*.
 
     *driver* returns the driver's own, or one of `pgqueue.backends.borrowing`, with its transaction
-    begun; it is to be awaited if *is_async*. *bridged*: the caller's is blocking, the driver's is
-    asyncio, as inside `AsyncSession.run_sync`.
+    begun; await it if *is_async*. *bridged*: the caller's connection is blocking, but the driver's
+    is asyncio's, as inside `AsyncSession.run_sync`.
     """
 
     store: str

@@ -1,4 +1,4 @@
-"""What a role was refused, told so that it helps."""
+"""Errors of missing rights, completed by what the role has and what it needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pgqueue.operations import rights
 
 @contextmanager
 def explained(backend: Backend) -> Iterator[None]:
-    """Let what was refused within say which part the role has, and which one it needs."""
+    """Add to an error about missing rights within the block which part the role has, and which it
+    needs."""
     try:
         yield
     except NotPermitted as refused:
@@ -38,7 +39,7 @@ def _cure(refused: NotPermitted, said: str, role: str, *more: str) -> str:
 
 
 def _played(backend: Backend) -> tuple[str, set[str]]:
-    """Return the role that we are, and which parts it was granted wholly."""
+    """Return the role that we are, and the parts of which it has all rights."""
     if "roles" not in backend.capabilities:
         return "", set()
     with (

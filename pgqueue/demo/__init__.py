@@ -1,6 +1,6 @@
-"""`pgqueue demo`: real jobs on a real PostgreSQL. These are its tasks, as any application has them.
+"""`pgqueue demo`: real jobs on a real PostgreSQL. Its tasks are here, as in any application.
 
-Every Python file of a directory is read by a job of its own; a last one waits for all of them and
+Each Python file of a directory is read by a job of its own; a last job waits for all of them and
 merges what they found. Meanwhile some jobs are due at set instants, and some fail at first.
 """
 
@@ -50,12 +50,12 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class NotYet(Exception):
-    """Raised on purpose, so that there is something to try again."""
+    """Raised on purpose, so that a job has something to retry."""
 
 
 @app.task(queue=FILES, executor="process", timeout=120)
 def read_source(path: str) -> Source:
-    """Reads and parses one file."""
+    """Read and parse one file."""
     text = Path(path).read_bytes()
     lines = text.count(b"\n")
     try:
@@ -76,7 +76,7 @@ def read_source(path: str) -> Source:
 
 @app.task(queue=CLOCK)
 async def report(ctx: Context) -> Report:
-    """Merges what its parents, the jobs before it, have left for it."""
+    """Merge the results of its parents, the jobs before it."""
     outcomes = await app.execute_async(parents([ctx.id]))
     texts = [o.result for o in outcomes if o.outcome == State.COMPLETED and o.result]
     sources = [msgspec.json.decode(text, type=Source) for text in texts]
@@ -96,13 +96,13 @@ async def report(ctx: Context) -> Report:
 
 @app.task(queue=CLOCK)
 async def tick(number: int) -> int:
-    """Due at a set instant."""
+    """Do nothing: the job is there to be due at a set instant."""
     return number
 
 
 @app.task(queue=CLOCK, retry=0.2, max_attempts=3)
 async def stumble(ctx: Context, number: int) -> int:
-    """Fails at the first attempt."""
+    """Fail at the first attempt."""
     if ctx.attempt == 1:
         raise NotYet(f"attempt 1 of job {ctx.id} fails on purpose")
     return number
@@ -110,4 +110,4 @@ async def stumble(ctx: Context, number: int) -> int:
 
 @app.task(queue=CLOCK)
 async def nothing() -> None:
-    """What the queue itself costs."""
+    """Do nothing, to show what the queue itself costs."""

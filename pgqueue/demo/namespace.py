@@ -1,4 +1,4 @@
-"""Where the demo plays on a Redis: in a namespace of its own, which goes in the end."""
+"""Where the demo plays on a Redis: in a namespace of its own, which is deleted at the end."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from pgqueue.jobs.job import Handle, NewJob
 
 @contextmanager
 def namespace(url: str) -> Iterator[tuple[str, Callable[[], None]]]:
-    """An empty queue; gives the server's name and version, and what takes the queue away.
+    """Yield the server's name and version, and a function that empties the queue; it is empty at
+    first.
 
-    Raises StoreUnavailable, PgqueueError when another demo is running there.
+    Raises StoreUnavailable, and PgqueueError when another demo is running there.
     """
     with RedisBackend(url, schema=SCHEMA).connect() as client:
         playing = f"{{{SCHEMA}}}:demo"  # a subscription, not a key: it ends with its process
@@ -35,7 +36,7 @@ def namespace(url: str) -> Iterator[tuple[str, Callable[[], None]]]:
 
 
 def _clear(client: redis.Redis) -> None:
-    """Deletes all keys of the demo."""
+    """Delete all keys of the demo."""
     names = client.scan_iter(f"{{{SCHEMA}}}:*", count=1_000)
     for name in names:
         client.unlink(name)
@@ -43,14 +44,16 @@ def _clear(client: redis.Redis) -> None:
 
 @contextmanager
 def pipeline(url: str) -> Iterator[Any]:
-    """What the application queues; carried out at the end of the block."""
+    """Yield a pipeline, in which the application queues commands; it is executed at the end of the
+    block."""
     with RedisBackend(url, schema=SCHEMA).connect() as client, client.pipeline() as queued:
         yield queued
         queued.execute()
 
 
 def enqueue_with(queued: Any, directory: str, jobs: list[NewJob[Any]]) -> list[Handle[Any]]:
-    """A key of the application's own and *jobs*, in the same MULTI."""
+    """Queue a key of the application's own and *jobs*, in the same MULTI; return the jobs'
+    handles."""
     queued.hset(f"{{{SCHEMA}}}:scan", mapping={"directory": directory, "files": len(jobs)})
     handles: list[Handle[Any]] = enqueue(queued, jobs)
     return handles

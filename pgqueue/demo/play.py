@@ -1,4 +1,4 @@
-"""What happens in the demo, and the figures it gives."""
+"""What happens in the demo, and the figures that it measures."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """How long something took: the median, and what only one in a hundred exceeds."""
+    """How long something took, in seconds: the median, and what one in a hundred exceeds."""
 
     jobs: int
     p50_seconds: float
@@ -65,11 +65,11 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be told in the end; *report* is what the jobs found out.
+    """What the demo tells at the end; *report* is the result of the jobs.
 
-    *lateness* is that of jobs with a set instant, while the workers were busy; *pickup* is from
-    enqueued to claimed, by idle workers. *seen_before_commit*: how many jobs another connection saw
-    too early.
+    *lateness*: of jobs with a set instant, while the workers were busy. *pickup*: from enqueued to
+    claimed, by idle workers. *seen_before_commit*: how many jobs another connection saw before
+    their commit; any is an error.
     """
 
     server: str
@@ -102,14 +102,14 @@ class Play:
         self._handles: list[Handle[Any]] = []
 
     def await_workers(self) -> None:
-        """Returns when all worker processes are there."""
+        """Wait until all worker processes are there."""
         self._until(
             lambda: len(app.execute(inspections.workers())) >= self._cast.processes,
             "no workers came",
         )
 
     def enqueue(self) -> int:
-        """Writes a row and enqueues everything, in one transaction; answers how many jobs."""
+        """Write a row and enqueue all jobs, in one transaction; return how many jobs."""
         files = [read_source.job(str(path)) for path in self._paths]
         ticks = [tick.job(n).options(delay=1 + 0.05 * n) for n in range(TICKS)]
         stumbles = [stumble.job(n) for n in range(STUMBLES)]
@@ -131,7 +131,7 @@ class Play:
         return len(jobs)
 
     def _enqueue_in_pipeline(self, jobs: list[NewJob[Any]]) -> None:
-        """As `enqueue`, where a transaction is a pipeline."""
+        """As `enqueue`, on a store whose transaction is a pipeline."""
         from pgqueue.demo import namespace
 
         began = time.monotonic()
@@ -141,7 +141,7 @@ class Play:
         self.enqueue_seconds = time.monotonic() - began
 
     def progress(self) -> Iterator[Moment]:
-        """How far it is, again and again, until all is done. Raises PgqueueError."""
+        """Yield how far the demo is, again and again, until all is done. Raises PgqueueError."""
         began = time.monotonic()
         while True:
             left: Counter[str] = Counter()
@@ -155,7 +155,7 @@ class Play:
             time.sleep(_LOOK_SECONDS)
 
     def figures(self, seconds: float) -> Figures:
-        """What there is to tell, after two more acts: single jobs, and a burst of empty ones."""
+        """Return the figures, after two more acts: single jobs, and a burst of empty ones."""
         found = app.execute(inspections.get(self._handles))
         jobs = [found[handle.id] for handle in self._handles if handle.id in found]
         last = jobs[-1]
@@ -181,7 +181,8 @@ class Play:
         )
 
     def _pickup(self) -> Spread:
-        """Enqueues single jobs, each when the one before is done: what a user waits for."""
+        """Enqueue single jobs, each when the one before is done, and return how long each waited
+        for a worker."""
         waited = []
         for _ in range(PINGS):
             handle = app.enqueue(nothing.job())
@@ -191,7 +192,8 @@ class Play:
         return _spread(waited)
 
     def _burst(self) -> float:
-        """How long many empty jobs take, from the last one's commit until all are done."""
+        """Return how many seconds many empty jobs take, from their commit until the last has
+        ended."""
         app.enqueue([nothing.job() for _ in range(BURST)])
         began = time.monotonic()
         self._until(lambda: not self._counts(), "the last jobs were not done")

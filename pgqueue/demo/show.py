@@ -1,4 +1,4 @@
-"""What people see of the demo: a bar or lines while it runs, and the report."""
+"""What the demo prints: a bar, or lines, while it runs, and the report at its end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def workers(number: int) -> str:
 
 
 class Show:
-    """Writes to *console*; a bar only on a terminal."""
+    """Write to *console*; a bar only on a terminal."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -33,11 +33,11 @@ class Show:
         self._console.print(text, markup=True)
 
     def waiting(self, text: str) -> AbstractContextManager[Any]:
-        """Says *text* while it takes its time; nothing where it would not go away again."""
+        """Show *text* while the block runs; nothing where it could not be removed again."""
         return self._console.status(text) if self._console.is_terminal else nullcontext()
 
     def watch(self, play: Play) -> Moment:
-        """Shows how far *play* is until it is done; answers the last look."""
+        """Show how far *play* is until it is done, and return the last look."""
         return self._bar(play) if self._console.is_terminal else self._lines(play)
 
     def _bar(self, play: Play) -> Moment:
@@ -63,7 +63,7 @@ class Show:
         return moment
 
     def end(self, figures: Figures, span: Callable[[float], str]) -> None:
-        """The report: what the jobs found, and what the queue did."""
+        """Print the report: what the jobs found, and what the queue did."""
         self._console.print()
         self._console.print(_findings(figures))
         self._console.print()
@@ -71,7 +71,7 @@ class Show:
         self._console.print()
 
     def ways_on(self, stage: Stage, *, keep: bool, dashboard: str | None = None) -> None:
-        """What to try next; *dashboard*: where it can be looked at in a browser."""
+        """Print what to try next; *dashboard*: the URL of the dashboard."""
         if keep:
             self.say("[bold]It goes on until Ctrl-C.[/bold]")
             if dashboard is not None:

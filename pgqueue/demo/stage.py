@@ -1,4 +1,5 @@
-"""Where the demo plays: a database of its own or a place in somebody's, and worker processes."""
+"""Where the demo plays: a database of its own, or a place in one that is given, and worker
+processes."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ _QUEUES: Final = f"{FILES}:4,{CLOCK}"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A database with empty tables, which *clear* takes away."""
+    """A database with empty tables, which *clear* removes."""
 
     url: str
     server: str
@@ -40,10 +41,11 @@ class Stage:
 
 @contextmanager
 def database(url: str | None, *, keep: bool) -> Iterator[Stage]:
-    """The database at *url*, or one on a server that is started here and stopped in the end.
+    """Yield the database at *url*, or one on a server that is started here and stopped at the end.
 
-    In somebody's database everything is in a schema, or tables, that are dropped in the end, unless
-    *keep*. Raises NoServer, StoreUnavailable, PgqueueError when another demo is running there.
+    In a database that is given, everything is in a schema or in tables that are dropped at the end,
+    unless *keep*. Raises NoServer, StoreUnavailable, and PgqueueError when another demo is running
+    there.
     """
     if url is None:
         with _server() as server, _schema(server.url, own=True) as stage:
@@ -62,9 +64,9 @@ def database(url: str | None, *, keep: bool) -> Iterator[Stage]:
 
 @contextmanager
 def workers(stage: Stage, processes: int, *, loud: bool = False) -> Iterator[Workers]:
-    """Worker processes, as `pgqueue worker --processes` starts them; they end when we do.
+    """Yield worker processes, as `pgqueue worker --processes` starts them; they end with the block.
 
-    What they log is told when they end by themselves; *loud*: all of it, and as it comes.
+    Their log is shown when they end by themselves; *loud*: all of it, as it comes.
     """
     with tempfile.TemporaryFile("w+") as log:
         started = Workers(stage.url, processes, None if loud else log)
@@ -94,13 +96,14 @@ class Workers:
             [sys.executable, "-m", "pgqueue.worker", "pgqueue.demo:app", *words],
             stdin=subprocess.DEVNULL,
             stderr=log,
-            # Not by --url: anybody on this machine may read a command line, and a password in it.
+            # Not by --url: everybody on this machine can read a command line, and the password in
+            # it.
             env={**environment(), "PGQUEUE_URL": url},
-            process_group=0,  # Ctrl-C is for us, who then stop the workers
+            process_group=0,  # Ctrl-C reaches only us; we then stop the workers
         )
 
     def check(self) -> None:
-        """Raises PgqueueError, with the last words, when they are gone."""
+        """Raise PgqueueError, with the end of their log, when they have ended."""
         if self._process.poll() is not None:
             words = []
             if self._log is not None:
@@ -119,7 +122,8 @@ class Workers:
 
 
 def _server() -> embedded.Server:
-    """A server that keeps its data, so that it starts at once next time; or another, if in use."""
+    """Return a server that keeps its data, so that it starts at once next time; another one if that
+    is in use."""
     try:
         return embedded.start()
     except NoServer as error:
@@ -131,7 +135,8 @@ def _server() -> embedded.Server:
 
 @contextmanager
 def _schema(url: str, *, own: bool = False) -> Iterator[Stage]:
-    """An empty queue in a schema that is ours; what an earlier demo has left in it goes."""
+    """Yield an empty queue in the demo's own schema; what an earlier demo has left there is dropped
+    first."""
     try:
         connection = psycopg.connect(conninfo(url), autocommit=True, connect_timeout=10)
     except psycopg.OperationalError as error:
@@ -159,7 +164,8 @@ def _drop(url: str) -> None:
 
 @contextmanager
 def _tables(url: str) -> Iterator[Stage]:
-    """Empty tables in a SQLite file, which goes in the end if the demo has made it."""
+    """Yield empty tables in a SQLite file; the file is removed at the end if the demo has made
+    it."""
     path, _ = parse(url)
     if path == MEMORY:
         raise PgqueueError("what is in memory belongs to one process; give the demo a file")
@@ -189,8 +195,8 @@ def _tables(url: str) -> Iterator[Stage]:
 
 @contextmanager
 def _namespace(url: str) -> Iterator[Stage]:
-    """An empty queue in a namespace that is ours."""
-    from pgqueue.demo.namespace import namespace  # here, as redis-py is not always installed
+    """Yield an empty queue in the demo's own namespace."""
+    from pgqueue.demo.namespace import namespace  # here: redis-py may not be installed
 
     with namespace(url) as (server, clear):
         yield Stage(url, server, "in a namespace of its own", clear)

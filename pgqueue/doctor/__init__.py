@@ -1,8 +1,8 @@
-"""The checks of a queue: each looks at one thing, and says what it found and what helps.
+"""The checks of a queue: each looks at one thing, says what it found, and what helps.
 
-A check is one function from a `Patient` to findings. It says if it needs a statement file of its
-own, or something that only some stores can do, and is left out where that is missing. So a store
-without roles, replicas or vacuum has fewer checks, not other ones.
+A check is a function from a `Patient` to findings. It names the statement file or the capability
+that it needs, and is left out on a store that lacks it: a store without roles, replicas or vacuum
+has fewer checks, not different ones.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ CHECKS: tuple[Check, ...] = (*CONNECTION, *SERVER, *WORK, *SCHEDULES, *BRIDGES, 
 
 
 def examine(backend: Backend, schema: str) -> Iterator[Finding]:
-    """All that the checks find, in their order. If there is no connection or no schema, that is the
-    only finding."""
+    """Yield the findings of all checks, in their order; without a connection or a schema, only
+    that."""
     files = names(backend.store)
     try:
         with backend.connect() as connection:

@@ -1,4 +1,4 @@
-"""The check of outlets and inlets, by what their workers say: the doctor asks no broker."""
+"""The check of outlets and inlets, by what their workers report: the doctor asks no broker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ LONG_WAIT = timedelta(minutes=5)
 
 
 def check_bridges(patient: Patient) -> Iterator[Finding]:
-    """Brokers out of reach, messages that wait long or are dead, inlets that nobody serves."""
+    """Yield brokers out of reach, messages that have waited long or are dead, and inlets without a
+    worker."""
     found = _read(patient)
     bad = False
     for bridge in found:

@@ -1,4 +1,4 @@
-"""Checks of the ways that lead to the store: schema, rights, clock, notifications."""
+"""Checks of the way to the store: schema, rights, clock, notifications."""
 
 from __future__ import annotations
 
@@ -29,14 +29,17 @@ def schema(patient: Patient) -> Iterator[Finding]:
 
 
 def rights_of_the_role(patient: Patient) -> Iterator[Finding]:
-    """A role need not play every part. Wrong is a part that it plays only nearly: it has rights for
-    it that its other parts do not explain, and lacks others that the part needs."""
+    """Yield a warning for each part of which the role has some rights but not all.
+
+    A role need not have every part. Rights that another of its parts needs too do not count: a part
+    is incomplete if the role has rights that only this part explains, and lacks others of it.
+    """
     given = patient.ask(rights.grant({part: [None] for part in rights.PARTS}, pretend=True))
     role = given[0].role
     needs = {part: [right for right in given if right.part == part] for part in rights.PARTS}
     plays = [part for part, all_of in needs.items() if all(right.held for right in all_of)]
     explained = {each for part in plays for right in needs[part] for each in right.privileges}
-    # Whoever may do something with whole tables may do it with each of their columns, too.
+    # A right on a whole table includes the same right on each of its columns.
     columns = {each for right in given for each in right.privileges if " (" in each[0]}
     explained |= {(what, of) for what, of in columns if (what.partition(" (")[0], of) in explained}
     lacks = {part: [right for right in all_of if not right.held] for part, all_of in needs.items()}
@@ -58,7 +61,8 @@ def rights_of_the_role(patient: Patient) -> Iterator[Finding]:
 
 
 def row_security(patient: Patient) -> Iterator[Finding]:
-    """What a policy hides from a role, no right gives it: it finds no job, and enqueues none."""
+    """Yield the policies that hide rows from the role: no grant shows them, so it finds no job and
+    enqueues none."""
     asked = Operation("doctor/row_security", {}, lambda answers: [name for (name,) in answers[0]])
     hidden = patient.ask(asked)
     if hidden:
@@ -125,7 +129,8 @@ def notifications(patient: Patient) -> Iterator[Finding]:
 
 
 async def _echo(patient: Patient) -> float | None:
-    """Seconds from waking to being woken, as a worker is; None where nobody can be woken.
+    """Return the seconds between a notification and its arrival, as a worker gets it; None where
+    nothing can be notified.
 
     Raises TimeoutError, StoreUnavailable.
     """

@@ -1,4 +1,4 @@
-"""Checks of what workers have counted. Any store can have them."""
+"""Checks of what workers have counted, for every store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOOKED_AT = 1_000
 
 
 def tally(patient: Patient) -> Iterator[Finding]:
-    """Minutes that no leader sums up, though somebody has been there all the time to do so."""
+    """Yield the minutes that no leader has summed up, although a leader was there all the time."""
     now = datetime.now(UTC)
     since = now - FOLDED_BACK + timedelta(minutes=10)
     rows = patient.ask(tallied(since, now - SUMMED, limit=LOOKED_AT))

@@ -1,4 +1,4 @@
-"""Findings, and the checks that lead to them."""
+"""Findings, and the checks that make them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Level: TypeAlias = Literal["ok", "warning", "error"]
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What *check* found, and what helps, if anything has to."""
+    """What *check* found, and what helps, if something is to be done."""
 
     check: str
     level: Level
@@ -39,9 +39,11 @@ class Patient:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One look at one thing. *file*: the statement it needs; *capability*: what the store must be
-    able to do. *essential*: a role that may not look at this may look at nothing, and the
-    examination ends."""
+    """One look at one thing.
+
+    *file*: the statement file that it needs. *capability*: what the store must be able to do.
+    *essential*: a role that may not look at this may look at nothing, so the examination ends.
+    """
 
     name: str
     look: Callable[[Patient], Iterable[Finding]]
@@ -50,7 +52,7 @@ class Check:
     essential: bool = False
 
     def applies_to(self, capabilities: Collection[str], files: Collection[str]) -> bool:
-        """Whether this check is for a store that has these."""
+        """Does this check apply to a store with these *capabilities* and statement *files*?"""
         able = self.capability is None or self.capability in capabilities
         return able and (self.file is None or self.file in files)
 

@@ -1,4 +1,4 @@
-"""The check of schedules: those that have a problem, fire no more, or that nobody fires."""
+"""The check of schedules: which have a problem, fire no more, or have nobody to fire them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMED = 5
 
 
 def check_schedules(patient: Patient) -> Iterator[Finding]:
-    """Schedules that do not fire although they should."""
+    """Yield the schedules that do not fire although they should."""
     active: list[ScheduleRow] = []
     bad = looked = 0
     now: datetime | None = None

@@ -1,5 +1,4 @@
-"""Checks of what PostgreSQL does with the tables: vacuum, and who keeps it from working;
-partitions."""
+"""Checks of what PostgreSQL does with the tables: vacuum, who holds it back, partitions."""
 
 from __future__ import annotations
 
@@ -15,14 +14,14 @@ HELD_WARNING, HELD_ERROR = timedelta(minutes=5), timedelta(hours=1)
 OLD_TRANSACTIONS = 1_000_000
 TURN_WARNING = timedelta(seconds=10)
 MANY_DEAD = 50_000
-LARGE = 64 * 1024**2  # bytes: a smaller table is nobody's trouble
+LARGE = 64 * 1024**2  # bytes: a smaller table does no harm, whatever its state
 BYTES_A_ROW = 8 * 1024  # a table that takes more for each live row is mostly empty space
 OURS = ("job", "dependency", "worker")
 
 
 class Holder(NamedTuple):
-    """Who keeps vacuum from removing the rows that died since it began: a session, a prepared
-    transaction, a replication slot or a standby."""
+    """A session, prepared transaction, replication slot or standby because of which vacuum removes
+    none of the rows that died since it began."""
 
     kind: str
     name: str
@@ -36,8 +35,8 @@ class Holder(NamedTuple):
 
 
 class Keeper(NamedTuple):
-    """A session whose transaction holds *locks* under which limits are counted, among them
-    those of *queues* as a whole."""
+    """A session whose transaction holds *locks* under which limits are counted; *queues* are those
+    that it has locked as a whole."""
 
     name: str
     pid: int
@@ -47,7 +46,7 @@ class Keeper(NamedTuple):
 
 
 class Table(NamedTuple):
-    """What a table holds and weighs."""
+    """How many rows a table has, how large it is, and when it was vacuumed."""
 
     name: str
     live: int
@@ -58,8 +57,10 @@ class Table(NamedTuple):
 
 
 class Days(NamedTuple):
-    """The partitions of one state. *today*, *ahead*: whether there is one; *stray*: how many jobs
-    ended on a day that had none."""
+    """The partitions of one state.
+
+    *today*, *ahead*: is there one? *stray*: how many jobs ended on a day that had none.
+    """
 
     state: str
     today: bool
@@ -106,7 +107,10 @@ def _called(holder: Holder) -> str:
 
 
 def turns(patient: Patient) -> Iterator[Finding]:
-    """A claim passes over a queue or a key that is locked: who keeps a lock keeps it from all."""
+    """Yield the sessions that have held a lock of a limited queue or key for long.
+
+    A claim passes over what is locked, so no worker gets a job of it meanwhile.
+    """
     params = {"seconds": str(TURN_WARNING.total_seconds())}
     found = patient.ask(Operation("doctor/turns", params, lambda a: [Keeper(*row) for row in a[0]]))
     for keeper in found:
@@ -179,7 +183,8 @@ def autovacuum(patient: Patient) -> Iterator[Finding]:
 
 
 def constraints(patient: Patient) -> Iterator[Finding]:
-    """Those that `migrate` has left unchecked, as reading a large table would have locked it."""
+    """Yield the constraints that `migrate` has left unchecked: reading a large table would have
+    locked it."""
     asked: Operation[list[tuple[str, str, str]]] = Operation(
         "doctor/constraints", {}, lambda a: [(table, name, cure) for table, name, cure in a[0]]
     )
@@ -192,7 +197,8 @@ def constraints(patient: Patient) -> Iterator[Finding]:
 
 
 def indexes(patient: Patient) -> Iterator[Finding]:
-    """Those that `migrate` does not make on a large table, and the one that it keeps meanwhile."""
+    """Yield the indexes that `migrate` does not make on a large table, and the older one that it
+    keeps instead."""
     asked: Operation[list[tuple[str, bool, str]]] = Operation(
         "doctor/indexes", {}, lambda a: [(name, there, cure) for name, there, cure in a[0]]
     )

@@ -3,7 +3,7 @@
     sentence(app.execute(inspections.why(9)))
     # job 9 (report) waits on jobs 7 and 8; 8 (resize) is running on web1:311 since 12 s
 
-The store is asked once; everything here is plain text from what it answered.
+The store is asked once; everything here makes plain text of its answer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _KEY = overlap_key("")
 
 
 def sentence(situation: Situation) -> str:
-    """Return what *situation* comes to, for whatever state the job is in."""
+    """Return *situation* as one sentence, whatever state the job is in."""
     job, now = situation.job, situation.now
     match job.state:
         case State.BLOCKED:
@@ -52,7 +52,8 @@ def sentence(situation: Situation) -> str:
 
 
 def _fired_by(job: Job) -> str:
-    """Which schedule has made it; the key by which the next one finds it names it, too."""
+    """Return which schedule has made *job*; empty if none has. A schedule's jobs share a unique
+    key, which names it."""
     key = job.unique_key or ""
     if not key.startswith(_KEY):
         return ""
@@ -114,7 +115,7 @@ def _available(situation: Situation) -> str:
 
 
 def _held_up(situation: Situation) -> str | None:
-    """Which limit of its queue keeps the job from starting, if one does."""
+    """Return which limit of its queue keeps the job from starting; None if none does."""
     bounds, job = situation.bounds, situation.job
     if bounds is None:
         return None
@@ -143,7 +144,8 @@ def _waits_its_turn(bounds: Bounds, job: Job, now: datetime) -> str | None:
 
 
 def _hopeless(situation: Situation) -> str:
-    """Why nobody would take the job, even once its time has come; empty if somebody would."""
+    """Return why nobody would take the job, even once its time has come; empty if somebody
+    would."""
     job, workers = situation.job, situation.workers
     if not workers:
         return f", but no live worker serves queue {job.queue}"
@@ -156,7 +158,8 @@ def _hopeless(situation: Situation) -> str:
 
 
 def _shut_out(situation: Situation) -> str:
-    """Why an outlet's message is not sent: no worker reaches the broker. Empty if one does."""
+    """Return why an outlet's message is not sent: no worker reaches the broker. Empty if one
+    does."""
     job, now = situation.job, situation.now
     for bridge in bridges(worker.info for worker in situation.workers):
         if (bridge.kind, bridge.name) == ("outlet", job.queue) and bridge.is_shut:
@@ -171,7 +174,8 @@ def _shut_out(situation: Situation) -> str:
 
 
 def _besides(said: str, hopeless: str) -> str:
-    """Both together; *hopeless* begins with "besides" if *said* names an obstacle already."""
+    """Return both as one sentence; *hopeless* begins with "besides" if *said* names an obstacle
+    already."""
     if said.startswith(("waits on ", "waits behind ")) or ", but" in said:
         hopeless = hopeless.replace(", but", "; besides,")
     return said + hopeless

@@ -1,4 +1,4 @@
-"""Checks of what is done: workers, queues, and jobs that do not move. Any store can have them."""
+"""Checks of workers, queues, and jobs that do not move, for every store."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DUE = (State.SCHEDULED, State.RETRYABLE)
 
 
 class Stuck(NamedTuple):
-    """How many jobs nothing will move, and the id of one of each kind."""
+    """How many jobs will never move by themselves, and the id of one of each kind."""
 
     orphaned: int
     an_orphan: int | None
@@ -89,7 +89,7 @@ def queues(patient: Patient) -> Iterator[Finding]:
 
 
 def waiting(patient: Patient) -> Iterator[Finding]:
-    """Jobs that wait although there is somebody who could take them."""
+    """Yield the queues whose jobs wait although a worker could take them."""
     counts = patient.ask(inspections.count()).counts
     present = patient.ask(inspections.workers())
     known = patient.ask(inspections.queues())
@@ -115,7 +115,8 @@ def waiting(patient: Patient) -> Iterator[Finding]:
 
 
 def tasks(patient: Patient) -> Iterator[Finding]:
-    """Jobs whose task no worker of their queue knows: they are handed back again and again."""
+    """Yield tasks that no worker of their queue knows: their jobs are handed back again and
+    again."""
     present = patient.ask(inspections.workers())
     known: dict[str, set[str]] = defaultdict(set)
     for worker in present:
@@ -142,18 +143,18 @@ def tasks(patient: Patient) -> Iterator[Finding]:
 
 
 def _oldest(counts: Sequence[Count], *states: State) -> timedelta:
-    """How long the first job in one of *states* has been due."""
+    """Return how long the first job in one of *states* has been due."""
     spans = [count.oldest for count in counts if count.state in states]
     return timedelta(seconds=int(max(spans, default=timedelta(0)).total_seconds()))
 
 
 def _late(counts: Sequence[Count]) -> timedelta:
-    """How late the first of these is that waits, from when it was due first."""
+    """Return how late the first waiting job is, counted from when it was first due."""
     return max((timedelta(0), *(count.late for count in counts if count.state in WAITING)))
 
 
 def _is_full(queue: Queue) -> bool:
-    """Do its limits perhaps allow no more now? A rate, or one key, may be the reason."""
+    """May its limits allow no more now? A rate, or a limit on single keys, may be the reason."""
     limits = queue.limits
     if limits is None:
         return False

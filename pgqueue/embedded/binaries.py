@@ -1,4 +1,4 @@
-"""Where PostgreSQL's own programs are, and who may run them."""
+"""Find PostgreSQL's own programs, and the account that may run them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CURE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who runs the server when root starts it."""
+    """The account under which the server runs when root starts it."""
 
     name: str
     uid: int
@@ -35,7 +35,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Binaries:
-    """A folder of PostgreSQL's programs that *account* (None: this user) can run."""
+    """A folder of PostgreSQL's programs that *account* can run; None is this user."""
 
     folder: Path
     major: int
@@ -46,7 +46,8 @@ class Binaries:
 
 
 def find() -> Binaries:
-    """The first PostgreSQL here that runs. Raises `NoServer`, which names the cure."""
+    """Return the first PostgreSQL on this machine that runs. Raises `NoServer`, which names the
+    cure."""
     account = _account()
     failures = []
     for folder in _folders():
@@ -58,14 +59,16 @@ def find() -> Binaries:
 
 
 def cache_dir() -> Path:
-    """Where servers keep their data: the user's cache, or for root a place others can read."""
+    """Return where servers keep their data: the user's cache; for root, a folder that others can
+    read."""
     if os.geteuid() == 0:
         return Path("/var/cache/pgqueue")
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pgqueue"
 
 
 def environment() -> dict[str, str]:
-    """This process's environment without PGDATA, PGPORT and the like, meant for other servers."""
+    """Return this process's environment without PGDATA, PGPORT and the like: they mean other
+    servers."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
 
 
@@ -128,10 +131,11 @@ def _run(
 
 
 def _readable_copy(folder: Path) -> Path:
-    """Copies an installation that lies in a private folder of root's, once for each build.
+    """Copy an installation that lies in a folder only root can enter, once for each build; return
+    the copy.
 
-    The other account could also read it where it is, if the folders above were opened to all; but
-    nobody has asked us to change their permissions.
+    To open the folders above it to everybody would do as well, but nobody has asked us to change
+    their permissions.
     """
     home, package = folder.parent, folder.parent.parent
     with (folder / "postgres").open("rb") as file:
@@ -141,7 +145,7 @@ def _readable_copy(folder: Path) -> Path:
     copied = place / package.name / home.name / folder.name
     if copied.is_dir():
         return copied
-    if place.exists():  # copied once before, but in another layout
+    if place.exists():  # an earlier copy, in another layout
         shutil.rmtree(place)
     copies.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=copies))
@@ -149,11 +153,11 @@ def _readable_copy(folder: Path) -> Path:
     for part in ("bin", "lib", "share"):
         if (home / part).is_dir():
             shutil.copytree(home / part, draft / package.name / home.name / part, symlinks=True)
-    libraries = f"{package.name}.libs"  # a wheel's, found relative to the programs
+    libraries = f"{package.name}.libs"  # a wheel's: the programs look for it at this path
     if (package.parent / libraries).is_dir():
         shutil.copytree(package.parent / libraries, draft / libraries)
     try:
         draft.rename(place)
-    except OSError:  # somebody else was faster
+    except OSError:  # another process has copied it meanwhile
         shutil.rmtree(draft)
     return copied

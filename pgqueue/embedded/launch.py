@@ -1,8 +1,9 @@
-"""Becomes a server that dies with the process that started it.
+"""Become a server that dies with the process that started it.
 
-It is a script of its own, since in a process that has threads, no Python code runs safely between
-fork and exec:
-`launch.py PARENT UID GID COMMAND…`, where UID is -1 for "as you are".
+    launch.py PARENT UID GID COMMAND…
+
+UID and GID are -1 for this user. It is a script of its own: in a process that has threads, no
+Python code runs safely between fork and exec.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def main() -> None:
         os.setgid(gid)
         os.setuid(uid)
     if sys.platform == "linux":
-        # After setuid, which would clear it. SIGQUIT is the shutdown that nothing can delay.
+        # After setuid, which would clear it. SIGQUIT is the shutdown that no client can delay.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGQUIT))
     if os.getppid() != parent:
         sys.exit("whoever started this server is gone")

@@ -1,4 +1,4 @@
-"""Starts, stops, restarts and kills one server, and no other."""
+"""Start, stop, restart and kill one server, and no other."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _SIGNALS: Final = {
 _PATIENCE_SECONDS: Final = 30.0
 _POLL: Final = 0.01
 _PREFIX: Final = "pgqueue-postgres-"
-# A socket's path ends at about 107 bytes (104 on macOS), and its file needs some of them.
+# A socket's path has at most about 107 bytes (104 on macOS), and its file name needs some of them.
 _LONGEST_SOCKET_DIR: Final = 85
 
 
@@ -49,11 +49,11 @@ def start(
     tcp: bool = False,
     options: Mapping[str, str] | None = None,
 ) -> Server:
-    """Starts a server and returns when it answers.
+    """Start a server and return when it answers.
 
     Its data stay in *data_dir*, by default in the user's cache. An *ephemeral* one leaves nothing
-    behind: it has a new folder below *data_dir*, by default the system's temporary one. *tcp* also
-    listens on a free port of 127.0.0.1, with a password: `Server.tcp_url`.
+    behind: it has a new folder below *data_dir*, by default below the system's temporary one.
+    *tcp*: it also listens on a free port of 127.0.0.1, with a password, see `Server.tcp_url`.
     *options* are PostgreSQL's own settings.
 
     Raises `NoServer` when there are no binaries, or the directory is in use.
@@ -71,11 +71,12 @@ def start(
 
 
 class Server:
-    """One server on one directory, as long as this process lives at most.
+    """One server on one directory; it lives no longer than this process.
 
     A context manager that stops it at the end. The directory holds everything: the data, with the
     socket among them, in a folder that only the server's own user can enter; the log; and a lock,
-    which all the server's processes share, so that it is free only when the last of them has ended.
+    which all processes of the server share, so that it is free only when the last of them has
+    ended.
     """
 
     def __init__(
@@ -103,13 +104,14 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Of the database `postgres`, as the superuser, through the private socket."""
+        """The URL of the database `postgres`, as the superuser, through the private socket."""
         host = quote(str(self._socket_dir), safe="")
         return f"postgresql://postgres@/postgres?host={host}&port={self._port}"
 
     @property
     def tcp_url(self) -> str:
-        """The same through TCP, with a password. Raises ValueError unless started with *tcp*."""
+        """The same database through TCP, with a password. Raises ValueError unless started with
+        *tcp*."""
         if not self._tcp:
             raise ValueError("this server was started without tcp=True")
         password = (self.directory / "password").read_text()
@@ -117,21 +119,21 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Of the postmaster. Raises `NoServer` when it is not running."""
+        """The process id of the postmaster. Raises `NoServer` when it is not running."""
         if self._process is None or not self._is_running():
             raise NoServer("this server is not running")
         return self._process.pid
 
     @property
     def log(self) -> str:
-        """What the server wrote since its latest start."""
+        """What the server has written since its latest start."""
         try:
             return (self.directory / "server.log").read_text("utf-8", "replace")
         except FileNotFoundError:
             return ""
 
     def start(self) -> None:
-        """Starts it, with an empty database at the first time; does nothing while it runs."""
+        """Start it, with an empty database the first time; do nothing while it runs."""
         if self._is_running():
             return
         self._end()
@@ -153,11 +155,11 @@ class Server:
         atexit.register(self.stop)
 
     def stop(self, mode: Mode = "fast") -> None:
-        """Stops it and waits for its end; an ephemeral one takes its data along.
+        """Stop it and wait for its end; an ephemeral one's data are removed.
 
-        May be asked twice, and of a server that ended by itself.
+        Stopping twice, or after it has ended by itself, is no error.
         """
-        if os.getpid() != self._owner:  # a forked child exits, and our server is to go on
+        if os.getpid() != self._owner:  # this is a forked child's exit: our server is to go on
             return
         atexit.unregister(self.stop)
         self._end(_SIGNALS[mode])
@@ -165,16 +167,16 @@ class Server:
             shutil.rmtree(self._socket_dir, ignore_errors=True)
         if self._ephemeral and self.directory.exists():
             with contextlib.suppress(NoServer):
-                os.close(self._lock())  # waits until its last process is gone
+                os.close(self._lock())  # `_lock` waits until its last process has ended
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def restart(self, mode: Mode = "fast") -> None:
-        """Stops it, keeps its data, starts it again under the same URL. "immediate" is a crash."""
+        """Stop it and start it again with the same data and URL. "immediate" is a crash."""
         self._end(_SIGNALS[mode])
         self.start()
 
     def kill(self) -> None:
-        """Kills the postmaster, as the kernel does when memory runs out; `start` brings it back."""
+        """Kill the postmaster, as the kernel does when memory runs out; `start` starts it again."""
         self._end(signal.SIGKILL)
 
     def __enter__(self) -> Self:
@@ -192,8 +194,8 @@ class Server:
         return self._waiter is not None and self._waiter.is_alive()
 
     def _claim_directory(self) -> None:
-        """Makes the directory. It stays this user's: an account that only runs the server cannot
-        put links there, for root to follow."""
+        """Make the directory. It stays this user's: the account that runs the server must not be
+        able to put links there, which root would follow."""
         self.directory.mkdir(parents=True, exist_ok=True)
         if not any(self.directory.iterdir()):
             self.directory.chmod(0o711 if self.binaries.account else 0o700)
@@ -201,13 +203,17 @@ class Server:
             raise NoServer(f"{self.directory} holds other files: choose another data_dir")
 
     def _make_private(self, directory: Path) -> None:
-        """Makes *directory*, for the one who runs the server and nobody else."""
+        """Make *directory*, for the account that runs the server and nobody else."""
         directory.mkdir(mode=0o700, exist_ok=True)
         if account := self.binaries.account:
             os.chown(directory, account.uid, account.gid)
 
     def _lock(self) -> int:
-        """Takes the directory for this server, once the last process of an earlier one is gone."""
+        """Take the directory for this server, once the last process of an earlier one has ended;
+        return the lock's descriptor.
+
+        Raises NoServer when another process's server uses it.
+        """
         lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
@@ -226,7 +232,7 @@ class Server:
             time.sleep(_POLL)
 
     def _create(self) -> None:
-        """Makes an empty database cluster, or nothing at all."""
+        """Make an empty database cluster, or nothing at all."""
         draft, password = self.directory / "draft", self.directory / "password"
         shutil.rmtree(draft, ignore_errors=True)
         self._make_private(draft)
@@ -240,7 +246,7 @@ class Server:
             *(["--no-sync"] if self._ephemeral else []),
         ]
         made = self.binaries.run("initdb", *arguments, "--locale", "C.UTF-8")
-        if made.returncode:  # not every system knows C.UTF-8
+        if made.returncode:  # not every system has C.UTF-8
             made = self.binaries.run("initdb", *arguments, "--locale", "C")
         if made.returncode:
             runs_as = f" (the server runs as {account.name})" if account else ""
@@ -275,7 +281,7 @@ class Server:
                         cwd="/",
                         env=environment(),
                         pass_fds=[lock],
-                        start_new_session=True,  # Ctrl-C is for us, not for the server
+                        start_new_session=True,  # Ctrl-C reaches only us, not the server
                     )
             except BaseException as error:
                 started.set_exception(error)
@@ -283,8 +289,8 @@ class Server:
             started.set_result(process)
             process.wait()
 
-        # The kernel sends the death signal as soon as the *thread* that started the server ends, so
-        # it gets a thread that does nothing else, and waits for its end.
+        # The kernel sends the death signal as soon as the *thread* that started the server ends. So
+        # a thread starts it that does nothing else and waits for its end.
         self._waiter = Thread(target=run, name="pgqueue-postgres", daemon=True)
         self._waiter.start()
         self._process = started.result()
@@ -302,11 +308,11 @@ class Server:
         raise NoServer("\n".join([f"the server in {self.directory} does not start:", *last]))
 
     def _end(self, *signals: signal.Signals) -> None:
-        """Sends the signals, each when the one before has not helped, and waits for the end."""
+        """Send the signals, each when the one before has not helped, and wait for the end."""
         if self._process is None or self._waiter is None:
             return
         # Its last processes may hold the lock for a while. With 0 in place of our process id, the
-        # next server waits for them, instead of taking the directory for one in use.
+        # next server waits for them; otherwise it would take the directory for one in use.
         with contextlib.suppress(FileNotFoundError):
             (self.directory / "lock").write_text("0")
         for number in (*signals, signal.SIGQUIT, signal.SIGKILL):
@@ -336,7 +342,7 @@ def _free_port() -> int:
 
 
 def _sweep(below: Path) -> None:
-    """Removes what ephemeral servers left behind whose process was killed."""
+    """Remove what ephemeral servers left behind whose process was killed."""
     for lock in below.glob(f"{_PREFIX}*/lock"):
         with contextlib.suppress(OSError), lock.open() as file:
             if time.time() - lock.stat().st_mtime > 60:

@@ -12,10 +12,9 @@
 * `psql --single-transaction -f sql/postgres/schema/0001_jobs.sql -f …`, each file in turn.
 
 PostgreSQL and SQLite have the same revisions. Each file is applied once and records itself in the
-table `migration` of the queue's schema (`pgqueue_migration` in SQLite): that table is the truth,
-whoever ran the file, and Alembic's own version table is made to agree with it. Migrators take
-turns. A schema newer than this code knows is left alone: while a new release is rolled out, that is
-the usual case.
+table `migration` of the queue's schema (`pgqueue_migration` in SQLite). That table decides what is
+applied, whoever ran the file; Alembic's own version table is made to agree with it. Migrators take
+turns. A schema newer than this code is left alone: that is usual while a new release is rolled out.
 """
 
 from pgqueue.migrations.migrate import BASE as BASE

@@ -29,7 +29,7 @@ LOCK_PAUSE_SECONDS: Final = 0.5
 LOCK_ATTEMPTS: Final = 1_000
 _LOCKED: Final = "55P03"
 
-# SQLSTATEs by which a schema stays: something else is in it, or it is somebody else's.
+# SQLSTATEs after which the schema stays: something else is in it, or somebody else owns it.
 _MUST_STAY: Final = ("2BP01", "42501")
 
 
@@ -58,11 +58,11 @@ class Dialect(Protocol):
         ...
 
     def create_schema(self, bind: Connection, schema: str) -> None:
-        """Create *schema*, unless it exists: so an existing one needs no right to create it."""
+        """Create *schema*, unless it exists: then the role needs no right to create one."""
         ...
 
     def drop_schema(self, bind: Connection, schema: str) -> None:
-        """Drop *schema*, unless something is in it or it is somebody else's."""
+        """Drop *schema*, unless something else is in it or somebody else owns it."""
         ...
 
     def settle(self, bind: Connection) -> None:
@@ -70,21 +70,21 @@ class Dialect(Protocol):
         ...
 
     def run(self, bind: Connection, sql: str) -> None:
-        """Run a script as it stands: what looks like a placeholder is none."""
+        """Run a script as it stands, without taking anything in it for a placeholder."""
         ...
 
 
 class Postgres:
-    """A schema of its own, and an advisory lock."""
+    """A schema of its own; migrators queue for an advisory lock."""
 
     store: ClassVar[str] = "postgres"
     title: ClassVar[str] = "PostgreSQL"
     name: ClassVar[str] = "postgresql"
 
     def engine(self, url: str) -> Engine:
-        """Return an engine that connects by libpq's reading of *url*, as workers do.
+        """Return an engine that connects as libpq reads *url*, as workers do.
 
-        SQLAlchemy's own does not know several hosts, each with its port, nor sockets.
+        SQLAlchemy's own reading knows neither several hosts with a port each, nor sockets.
         """
         address = conninfo(url)
         return sqlalchemy.create_engine(
@@ -100,7 +100,7 @@ class Postgres:
         return sqlalchemy.inspect(bind).has_table("migration", schema=schema)
 
     def take_turn(self, bind: Connection, schema: str) -> None:
-        in_schema("", schema)  # refuses a name that is not plain
+        in_schema("", schema)  # raises for a name that is not plain
         key = func.hashtextextended(f"pgqueue migration {schema}", 0)
         bind.execute(select(func.pg_advisory_xact_lock(key)))
 
@@ -129,11 +129,11 @@ class Postgres:
         )
 
     def run(self, bind: Connection, sql: str) -> None:
-        """Run the statements of *sql*, all again as long as a table is locked.
+        """Run the statements of *sql*, and all of them again while a table is locked.
 
-        A statement that waits for a table's lock makes all later ones wait behind it. So the
-        migration gives up soon, releases all its locks, and tries again. The statements are sent
-        one by one, for drivers that prepare each.
+        A statement that waits for a table's lock makes all later statements on the table wait
+        behind it. So the migration soon gives up, releases all its locks, and tries again. The
+        statements are sent one by one, for drivers that prepare each.
         """
         steps = split(sql, "named")
         before = bind.scalar(select(func.current_setting("lock_timeout")))
@@ -156,7 +156,7 @@ class Postgres:
 
 
 class Sqlite:
-    """Tables with a prefix, and the file's one lock for writers."""
+    """Tables with a prefix; migrators queue for the file's one lock for writers."""
 
     store: ClassVar[str] = "sqlite"
     title: ClassVar[str] = "SQLite"
@@ -181,9 +181,9 @@ class Sqlite:
         in_schema("", schema)
         if not bind.in_transaction():
             bind.begin()
-        # The driver's connection is there: the transaction has begun, as far as SQLAlchemy knows.
+        # SQLAlchemy has made the driver's connection, and takes its transaction for begun.
         if not bind.connection.driver_connection.in_transaction:  # type: ignore[union-attr]  # not None, as said above
-            _begin(bind)  # sqlite3 itself begins only before an INSERT
+            _begin(bind)  # sqlite3 begins one only before an INSERT
 
     def create_schema(self, bind: Connection, schema: str) -> None:
         pass

@@ -38,7 +38,7 @@ def dialect(bind: Connection | None) -> Dialect:
 
 
 def current(bind: Connection, schema: str = "pgqueue") -> str | None:
-    """Return the version that the database is at; None when the queue is not there."""
+    """Return the version of the schema in the database; None when there is none."""
     database = dialect(bind)
     if not database.is_there(bind, schema):
         return None
@@ -48,7 +48,8 @@ def current(bind: Connection, schema: str = "pgqueue") -> str | None:
 
 
 def known(bind: Connection, schema: str = "pgqueue") -> str:
-    """Return the last of this release's versions that the database has; head if it has newer."""
+    """Return the latest version in the database that this release knows; head if the database is
+    newer."""
     return min(current(bind, schema) or "", head(dialect(bind).store)) or BASE
 
 
@@ -57,9 +58,9 @@ def upgrade(
 ) -> None:
     """Apply the files up to *to* that have not been applied, in the transaction of *bind*.
 
-    In Alembic's offline mode, where *bind* is no connection, write them to its script: those after
-    *start*, the version that an earlier revision led to. Raises PgqueueError for a version that
-    this pgqueue does not know.
+    In Alembic's offline mode, where *bind* is no connection, write them to its script: the files
+    after *start*, the version to which an earlier revision led. Raises PgqueueError for a version
+    that this pgqueue does not know.
     """
     database = dialect(bind)
     if not isinstance(bind, Connection):
@@ -72,10 +73,11 @@ def upgrade(
 def downgrade(
     bind: Connection | None, *, to: str = BASE, start: str = HEAD, schema: str = "pgqueue"
 ) -> None:
-    """Undo the files after *to*, the last one first; the jobs in them are gone.
+    """Undo the files after *to*, the last one first; the jobs in them are lost.
 
-    At the base the schema goes too, unless something else is in it. Offline, *start* is where it
-    begins. Raises PgqueueError for an unknown version, and for one only a newer pgqueue can undo.
+    At the base the schema goes too, unless something else is in it. Offline, *start* is the version
+    to begin with. Raises PgqueueError for an unknown version, and for one only a newer pgqueue can
+    undo.
     """
     database = dialect(bind)
     if not isinstance(bind, Connection):
@@ -97,7 +99,7 @@ def include_name(
 ) -> bool:
     """Keep the queue's tables out of the application's own Alembic: `configure(include_name=…)`.
 
-    They are in none of the application's metadata, so autogenerate would drop them.
+    The application's metadata does not have them, so autogenerate would drop them.
     """
     if type_ == "schema":
         return name != schema
@@ -116,7 +118,7 @@ def include_object(
 
 
 def _is_ours(name: str | None, schema: str) -> bool:
-    """Is the table *name* one of the queue's, in SQLite, where they have a prefix?"""
+    """Is *name* one of the queue's tables in SQLite, where they have a prefix?"""
     return (name or "").startswith(f"{schema}_")
 
 
@@ -140,7 +142,7 @@ def migrate(url: str, *, to: str = HEAD, schema: str = "pgqueue") -> None:
 
 
 def check(url: str, *, schema: str = "pgqueue") -> str:
-    """Return the version of the database at *url*, which is enough for this pgqueue.
+    """Return the version of the database at *url*, if it is enough for this pgqueue.
 
     Raises SchemaMissing, SchemaOutOfDate, StoreUnavailable.
     """
@@ -164,7 +166,7 @@ def sufficient(version: str | None, store: str, schema: str) -> str:
 
 def database_at(url: str) -> Dialect:
     """Return the database that *url* names. Raises PgqueueError if there is nothing to migrate."""
-    scheme, colon, _ = url.partition("://")  # no message repeats the rest: it has a password
+    scheme, colon, _ = url.partition("://")  # no message repeats the rest: it may have a password
     name = scheme.partition("+")[0] if colon else "a URL without a scheme"
     return dialect_of("postgresql" if name == "postgres" else name)
 
@@ -178,7 +180,7 @@ def connected(url: str) -> Iterator[Connection]:
     database = database_at(url)
     try:
         engine = database.engine(url)
-    except (ValueError, SQLAlchemyError) as error:  # its message repeats a part of the URL
+    except (ValueError, SQLAlchemyError) as error:  # its message would repeat a part of the URL
         raise (error if isinstance(error, InvalidUrl) else InvalidUrl()) from None
     try:
         connection = engine.connect()
@@ -193,7 +195,8 @@ def connected(url: str) -> Iterator[Connection]:
 
 
 def leave(bind: Connection, schema: str) -> None:
-    """Drop what is left of a queue that was undone: Alembic's version of it, and its schema."""
+    """Drop what is left of a queue that was undone: Alembic's version table for it, and its
+    schema."""
     database = dialect(bind)
     name, where = _version_table(database, schema)
     Table(name, MetaData(), schema=where).drop(bind, checkfirst=True)
@@ -209,7 +212,7 @@ def _alembic_notes_it(database: Dialect, schema: str) -> bool:
     """Is Alembic running this, and will it write to the queue's version table afterwards?"""
     try:
         context = op.get_context()
-    except (NameError, AttributeError):  # it is not, or no longer
+    except (NameError, AttributeError):  # Alembic is not running
         return False
     return (context.version_table, context.version_table_schema) == _version_table(database, schema)
 
@@ -229,7 +232,7 @@ def _between(store: str, start: str, to: str) -> tuple[SchemaFile, ...]:
 
 
 def _index(store: str, version: str) -> int:
-    """Return how many of the files lead to *version*."""
+    """Return the number of files up to *version*."""
     versions = [BASE, *(file.version for file in schema_files(store))]
     if version == HEAD:
         version = versions[-1]

@@ -1,7 +1,7 @@
-"""For those who test what enqueues, and for those who write a backend.
+"""For tests of code that enqueues, and for authors of backends.
 
-Tests of an application: `Jobs` and `AsyncJobs`, see docs/testing.md; fixtures for pytest in
-`pgqueue.testing.fixtures`. For a backend: the suite, `conformance`, and a `model` of what it must
+Tests of an application use `Jobs` and `AsyncJobs`, see docs/testing.md, and the fixtures for pytest
+in `pgqueue.testing.fixtures`. A backend has the suite, `conformance`, and a `model` of what it must
 do, with which random `histories` compare it.
 """
 

@@ -1,4 +1,4 @@
-"""What a history picks, and whether two answer alike."""
+"""Pick things of a history, and show how two answers differ."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 
 def pick(things: Sequence[T], number: int) -> T:
-    """One of *things*, counted from the newest, round and round."""
+    """Return one of *things*, counted from the newest, round and round."""
     return things[-1 - number % len(things)]
 
 
 def some(things: Sequence[T], numbers: Sequence[int]) -> list[T]:
-    """Several of *things*; none, where there are none."""
+    """Return several of *things*; none if there are none."""
     places = {number % len(things): None for number in numbers if things}
     return [things[-1 - place] for place in places]
 
@@ -31,7 +31,7 @@ def answer_of(verb: Callable[..., Any], *args: Any, **options: Any) -> Any:
 
 
 def difference(store: str, verb: str, answer: Any, expected: Any) -> str:
-    """What is different, and no more of long answers."""
+    """Return what is different, and only the first part of long answers."""
     if isinstance(answer, list) and isinstance(expected, list):
         theirs, ours = ([str(x) for x in xs] for xs in (answer, expected))
         if sorted(theirs) != sorted(ours):

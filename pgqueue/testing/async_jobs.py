@@ -33,7 +33,8 @@ R = TypeVar("R")
 class AsyncJobs(JobsBase):
     """`Jobs` to be awaited, for tests that are coroutines.
 
-    *connection* is asyncio's, psycopg's or SQLAlchemy's; a blocking one is taken too, and blocks.
+    *connection* is psycopg's or SQLAlchemy's of the asyncio kind; a blocking one is taken too, and
+    blocks.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class AsyncJobs(JobsBase):
         scheduled: datetime | timedelta | None = None,
         raising: bool = True,
     ) -> list[Performed[Any]]:
-        """As `Jobs.drain`, in this event loop, a coroutine in an asyncio task of its own.
+        """As `Jobs.drain`, in this event loop; each coroutine has an asyncio task of its own.
 
         A plain function runs in this thread, too, and blocks the loop.
         """

@@ -1,4 +1,4 @@
-"""One attempt of a job, run where the test runs, and judged as a worker judges it."""
+"""Run one attempt of a job where the test runs, and judge it as a worker does."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from pgqueue.worker.running.slots import Slots
 from pgqueue.worker.running.timeouts import within
 
 R_co = TypeVar("R_co", covariant=True)
-# What else is past Exception, Ctrl-C and a failed assertion of pytest's, is the test's own end.
+# Other errors beyond Exception, as of Ctrl-C or of pytest's failed assertion, end the test itself.
 FAILURES: Final = (Exception, SystemExit, asyncio.CancelledError)
 
 
@@ -38,8 +38,8 @@ FAILURES: Final = (Exception, SystemExit, asyncio.CancelledError)
 class Performed(Generic[R_co]):
     """How an attempt went, and what becomes of its job.
 
-    *state* is the job's from now on: completed, retryable or available (it will be tried again),
-    scheduled (it was snoozed), cancelled, discarded. *error* is what the task raised. *wait*: how
+    *state*: of the job from now on: completed, retryable or available (it will be tried again),
+    scheduled (it was snoozed), cancelled, discarded. *error*: what the task raised. *wait*: how
     long until the next attempt. *jobs*: those that the task enqueued with its context. *text*: its
     result as JSON, as the store keeps it.
     """
@@ -58,10 +58,10 @@ class Performed(Generic[R_co]):
 
     @property
     def result(self) -> R_co:
-        """What whoever waits for the job gets: through JSON and back.
+        """Return the result as a caller who waits for the job gets it: through JSON and back.
 
         Raises the task's own error, PgqueueError when the job did not complete without one, and
-        InvalidResult for what is not of the type that the task says it returns.
+        InvalidResult for a result that is not of the type that the task declares.
         """
         if self.error is not None:
             raise self.error
@@ -72,24 +72,25 @@ class Performed(Generic[R_co]):
 
 
 class Judged(NamedTuple):
-    """An attempt's end as the store is told of it, and the error itself."""
+    """The end of an attempt as the store is told of it, and the error itself."""
 
     ending: Ending
     error: BaseException | None = None
 
 
 def judge(task: Task[..., Any], job: ClaimedJob, context: Context, answer: Any) -> Judged:
-    """What *answer*, of the task's function, means."""
+    """Return how the attempt ends whose task returned *answer*."""
     try:
         return Judged(endings.of_result(_run_of(job, context), task, answer))
-    except Exception as error:  # it cannot be kept
+    except Exception as error:  # the result cannot be stored
         return judge_error(task, job, context, error)
 
 
 def judge_error(
     task: Task[..., Any], job: ClaimedJob, context: Context, error: BaseException
 ) -> Judged:
-    """What becomes of a job whose task raised *error*. Raises LeaseLost: the test lost it."""
+    """Return what becomes of a job whose task raised *error*. Raises LeaseLost: the test has lost
+    it."""
     if isinstance(error, JobCancelled):
         ending = Failed(job.id, job.lease, "cancel", reason=failures.message(error))
         return Judged(ending, error)
@@ -98,7 +99,7 @@ def judge_error(
         if interrupted is not None:
             told = PgqueueError(f"{task.name}: the task's code cancelled itself")
             told.__cause__ = (
-                error  # itself, raised from drain(), would look like the test's own end
+                error  # the error itself, if drain() raised it, would look like the test's own end
             )
             return Judged(interrupted, told)
     failed = endings.of_error(_run_of(job, context), task, error)
@@ -120,8 +121,10 @@ def run(
     loop: Callable[[], asyncio.Runner],
     around: Sequence[AroundHook],
 ) -> Judged:
-    """Run *task* in this thread, a coroutine in *loop*, with the hooks *around* it; an error undoes
-    what it did, by *undoing*."""
+    """Run *task* in this thread, a coroutine in *loop*, with the hooks *around* it.
+
+    *undoing* undoes what the task did before an error.
+    """
     if task.executor == "async" and asyncio._get_running_loop() is not None:
         raise PgqueueError(
             f"{task.name} is a coroutine, and an event loop runs here already: use AsyncJobs"
@@ -142,7 +145,7 @@ def run(
             except FAILURES as error:
                 if not context.completed:
                     raise
-                kept = error  # as a worker does: what the task has completed itself stays
+                kept = error  # as in a worker: what the task has completed itself stays so
     except FAILURES as error:
         return judge_error(task, job, context, error)
     judged = judge(task, job, context, answer)
@@ -185,7 +188,7 @@ async def run_async(
 def performed(
     task: Task[..., Any], job: ClaimedJob, context: Context, judged: Judged, state: State
 ) -> Performed[Any]:
-    """The attempt, as its test sees it."""
+    """Return the attempt as the test sees it."""
     ending = judged.ending
     wait = ending.delay if isinstance(ending, Released) else None
     reason = None
@@ -208,7 +211,8 @@ def performed(
 
 
 def state_after(job: ClaimedJob, ending: Ending) -> State:
-    """Where a store puts a job that ends so, unless somebody has asked to cancel it."""
+    """Return the state in which a store puts a job with this *ending*, unless somebody has asked to
+    cancel it."""
     if isinstance(ending, Completed):
         return State.COMPLETED
     if isinstance(ending, Released):
@@ -221,7 +225,7 @@ def state_after(job: ClaimedJob, ending: Ending) -> State:
 
 
 def profile() -> Mapping[str, Any]:
-    """What a test's worker says of itself."""
+    """Return what a test's worker reports of itself."""
     return {"name": "pgqueue.testing", "host": socket.gethostname(), "pid": os.getpid()}
 
 
@@ -252,13 +256,14 @@ async def _awaited(work: Any, seconds: float | None) -> Any:
 
 
 def _require_time(job: ClaimedJob, started: float) -> None:
-    """A plain function cannot be interrupted; a worker calls its attempt failed all the same."""
+    """Raise the time-out of an attempt that took too long: a plain function cannot be
+    interrupted."""
     seconds = job.timeout_seconds
     if seconds is not None and monotonic() - started > seconds:
         raise OutOfTime(f"it took longer than its timeout of {seconds:g} s")
 
 
 def _is_cancelled() -> bool:
-    """Is it the test itself that is to end, and not the task's code that has cancelled itself?"""
+    """Is the test itself to end, rather than the task's code that has cancelled itself?"""
     current = asyncio.current_task()
     return current is not None and current.cancelling() > 0

@@ -1,4 +1,4 @@
-"""What an adapter of `pgqueue.bridges` has to keep to, as tests of yours.
+"""What an adapter of `pgqueue.bridges` must do, as tests for your suite.
 
     from pgqueue.testing.bridges import SinkTests, SinkRig
 
@@ -61,7 +61,7 @@ class SourceRig(Protocol):
     source: Source
 
     async def put(self, *messages: tuple[str, bytes]) -> None:
-        """Messages with these ids and bodies now wait."""
+        """Put messages with these ids and bodies into the queue."""
         ...
 
     async def go_away(self) -> None: ...
@@ -70,7 +70,7 @@ class SourceRig(Protocol):
 
 
 class SinkTests:
-    """What a sink has to keep to; subclasses give the fixture *rig*."""
+    """What a sink must do; subclasses give the fixture *rig*."""
 
     async def test_answers_for_each_in_order_and_all_arrive(self, rig: SinkRig) -> None:
         line = await rig.sink.open()
@@ -156,7 +156,7 @@ class SinkTests:
 
 
 class SourceTests:
-    """What a source has to keep to; subclasses give the fixture *rig*."""
+    """What a source must do; subclasses give the fixture *rig*."""
 
     async def test_what_is_settled_does_not_come_again(self, rig: SourceRig) -> None:
         await rig.put(("1", b"a"), ("2", b"\x00\xff"), ("3", b"c"))
@@ -231,7 +231,7 @@ def _messages(rig: SinkRig, *numbers: int) -> list[Message]:
 
 
 async def _send(sink: Sink, line: SinkLine, messages: Sequence[Message]) -> list[Answer]:
-    """All of *messages*, in calls that the sink allows."""
+    """Send all of *messages*, in calls as large as the sink allows, and return the answers."""
     answers: list[Answer] = []
     for n in range(0, len(messages), sink.batch):
         answers += await line.send(messages[n : n + sink.batch])

@@ -1,4 +1,4 @@
-"""The time of a test: jobs become due by moving it, never by waiting."""
+"""The time of a test: jobs become due when it is moved, never by waiting."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pgqueue.errors import PgqueueError
 class Clock:
     """The instant at which a test's operations are carried out.
 
-    Until it is moved the store's own clock rules. From then on it stands still, and only `travel`,
-    `tick` and `drain` move it. It says nothing to Python's `datetime.now()`: move both, where the
-    code under test asks that.
+    Until it is moved, the store's own clock rules. From then on it stands still, and only `travel`,
+    `tick` and `drain` move it. Python's `datetime.now()` does not follow: move both if the code
+    under test asks that.
     """
 
     def __init__(self) -> None:
@@ -20,15 +20,16 @@ class Clock:
 
     @property
     def instant(self) -> datetime | None:
-        """Where it was moved to; None while the store's clock rules."""
+        """The instant to which it was moved; None while the store's clock rules."""
         return self._instant
 
     def now(self) -> datetime:
-        """This moment, by this clock."""
+        """Return the present instant by this clock."""
         return self._instant or datetime.now(UTC)
 
     def travel(self, to: datetime | timedelta) -> datetime:
-        """Go to the instant *to*, or as far from now, and stay there; back is possible too.
+        """Move to the instant *to*, or by so much from now, and stand still there; it may be back
+        in time. Returns the instant.
 
         Raises PgqueueError for a datetime without a time zone.
         """
@@ -43,7 +44,7 @@ class Clock:
         return self._instant
 
     def tick(self, duration: timedelta | float = 1.0) -> datetime:
-        """Go *duration* on, a timedelta or seconds."""
+        """Move on by *duration*, a timedelta or seconds. Returns the instant."""
         seconds = duration if isinstance(duration, timedelta) else timedelta(seconds=duration)
         return self.travel(seconds)
 

@@ -1,7 +1,7 @@
-"""What `Jobs.drain` asks, in order: a plan, whatever the connection's colour.
+"""What `Jobs.drain` asks, in order: a plan, for blocking and asyncio connections alike.
 
-A job is claimed, run and ended by the operations that a worker uses. What a worker waits for is
-reached by moving the test's clock.
+A job is claimed, run and ended by the operations that a worker uses. Where a worker would wait, the
+test's clock is moved.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ NOW: Final = timedelta(0)
 
 
 class Body(msgspec.Struct, frozen=True):
-    """A task's function is to be run; the answer is a `Ran`."""
+    """Asks to run a task's function; the answer is a `Ran`."""
 
     job: ClaimedJob
     parents: Sequence[Parent]
 
 
 class Ran(msgspec.Struct, frozen=True):
-    """It was; *report* is the last that it said of its progress."""
+    """How the function ended; *report* is the last that it said of its progress."""
 
     judged: Judged
     context: Context
@@ -52,12 +52,12 @@ class Ran(msgspec.Struct, frozen=True):
 
 
 class InTransaction(msgspec.Struct, frozen=True):
-    """A plan whose operations belong together."""
+    """Asks to carry out a plan whose operations belong together."""
 
     plan: Plan[Any]
 
 
-# What is asked is an Operation, a Body or InTransaction.
+# Each request is an Operation, a Body or InTransaction.
 Draining: TypeAlias = Generator[Any, Any, list[Performed[Any]]]
 
 
@@ -106,7 +106,7 @@ def draining(
             break
         if not ran:
             before, due = due, (yield from _next_due(queue, until))
-            if due is None or due == before:  # what is due and not to be had, somebody else holds
+            if due is None or due == before:  # somebody else holds what is due
                 break
             clock.travel(max(due, clock.now()))
     yield operations.leave(member.worker)
@@ -118,7 +118,7 @@ def draining(
 def _claim(
     queue: str, worker: int, lease: int, limit: int
 ) -> Generator[Any, Any, Sequence[ClaimedJob]]:
-    """Up to *limit* jobs, within the limits of *queue*."""
+    """Claim up to *limit* jobs, within the limits of *queue*."""
     terms: dict[str, operations.Terms] = yield operations.turns([queue])
     if queue in terms and terms[queue].limited:
         turn: operations.ClaimedInTurn = yield operations.claim_in_turn(queue, worker, lease, limit)
@@ -130,7 +130,7 @@ def _claim(
 def _attempt(
     registry: TaskRegistry, job: ClaimedJob, keep: frozenset[State]
 ) -> Generator[Any, Any, Performed[Any]]:
-    """One claimed job, to its end in the store."""
+    """Run one claimed job, to its end in the store."""
     try:
         task = registry.find(job.task)
     except UnknownTask:
@@ -146,7 +146,7 @@ def _attempt(
     if isinstance(ending, Completed):
         state = State.COMPLETED
         if context.completed:
-            pass  # by the task itself
+            pass  # the task itself has stored its end
         elif (additions := context.additions) is not None:
             completion = msgspec.structs.replace(additions, result=ending.result)
             yield InTransaction(operations.completing(job, completion, keep))
@@ -154,7 +154,7 @@ def _attempt(
             raise _lost(job)
     else:
         verb = operations.fail if isinstance(ending, Failed) else operations.release
-        # A checker does not see that each verb is given an ending of its own kind.
+        # A type checker does not see that each verb is given an ending of its own kind.
         answer: dict[tuple[int, int], State] = yield verb([ending], keep=keep)  # type: ignore[list-item]  # see above
         if ending.held not in answer:
             raise _lost(job)
@@ -169,7 +169,7 @@ def _queues(queue: str | None) -> Generator[Any, Any, Collection[str]]:
 
 
 def _next_due(queue: str | None, until: datetime | None) -> Generator[Any, Any, datetime | None]:
-    """When the next job is due: one that failed, or one that is scheduled, up to *until*."""
+    """Return when the next failed or scheduled job is due, up to *until*; None if there is none."""
     jobs: list[Job] = yield from waiting(queue=queue, states=[State.RETRYABLE])
     if until is not None:
         scheduled = yield from waiting(queue=queue, states=[State.SCHEDULED])

@@ -10,8 +10,8 @@ Give them your application, and your own connection if you have one:
     def pgqueue_connection(session):
         return session
 
-A PostgreSQL is started when a test first needs it, one for each process of pytest-xdist, so no two
-tests that run at once share a database.
+A PostgreSQL is started when a test first needs it, one for each process of pytest-xdist: no two
+tests that run at the same time share a database.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from pgqueue.worker import Options, Worker
 
 @pytest.fixture
 def pgqueue_app() -> App:
-    """The application under test: to be overridden."""
+    """Return the application under test. Override it."""
     raise PgqueueError("define a fixture pgqueue_app that returns your application's App")
 
 
 @pytest.fixture(scope="session")
 def pgqueue_postgres() -> Iterator[str]:
-    """The URL of an empty, migrated database of this process's own.
+    """Yield the URL of an empty, migrated database of this process's own.
 
     Override it to use a server of yours. Raises NoServer where there are no binaries.
     """
@@ -58,10 +58,10 @@ def pgqueue_postgres() -> Iterator[str]:
 
 @pytest.fixture
 def pgqueue_connection(pgqueue_app: App, pgqueue_postgres: str) -> Iterator[Any]:
-    """A psycopg connection in a transaction that is rolled back; override it by your own.
+    """Yield a psycopg connection in a transaction that is rolled back. Override it to use your own.
 
-    The test fails if a job has escaped the rollback: what was enqueued on another connection, and
-    committed.
+    The test fails if a job has escaped the rollback, because it was enqueued on another connection
+    and committed.
     """
     migrate(pgqueue_postgres, pgqueue_app.schema)
     with (
@@ -73,7 +73,7 @@ def pgqueue_connection(pgqueue_app: App, pgqueue_postgres: str) -> Iterator[Any]
 
 @pytest.fixture
 def pgqueue_clock() -> Clock:
-    """The clock of `pgqueue_jobs`."""
+    """Return the clock of `pgqueue_jobs`."""
     return Clock()
 
 
@@ -81,8 +81,10 @@ def pgqueue_clock() -> Clock:
 def pgqueue_jobs(
     pgqueue_app: App, pgqueue_connection: Any, pgqueue_clock: Clock
 ) -> Iterator[Jobs | AsyncJobs]:
-    """`Jobs` on `pgqueue_connection`, `AsyncJobs` if that is asyncio's; the application is bound to
-    it."""
+    """Yield `Jobs` on `pgqueue_connection`, or `AsyncJobs` on one of asyncio's.
+
+    The application is bound to that connection.
+    """
     kind = AsyncJobs if recognise(pgqueue_connection).is_async else Jobs
     jobs = kind(pgqueue_app, pgqueue_connection, clock=pgqueue_clock)
     with jobs.bound():
@@ -91,10 +93,11 @@ def pgqueue_jobs(
 
 @pytest.fixture
 def pgqueue_worker(pgqueue_app: App, pgqueue_postgres: str) -> Iterator[Callable[..., None]]:
-    """Starts a real worker in a thread, ``pgqueue_worker(queues="mail,default")``, for what is
-    committed; meanwhile the application's own URL is that of `pgqueue_postgres`.
+    """Yield a function that starts a real worker in a thread:
+    ``pgqueue_worker(queues="mail,default")``.
 
-    At the end workers stop, and what still waits is cancelled.
+    The worker runs what is committed; meanwhile the application's URL is that of
+    `pgqueue_postgres`. At the end all workers stop, and jobs that still wait are cancelled.
     """
     migrate(pgqueue_postgres, pgqueue_app.schema)
     with using(pgqueue_app, pgqueue_postgres), ExitStack() as stack:
@@ -107,14 +110,15 @@ def pgqueue_worker(pgqueue_app: App, pgqueue_postgres: str) -> Iterator[Callable
 
 
 def migrate(url: str, schema: str) -> None:
-    """Bring the database at *url* to this release's version, unless it is there."""
+    """Bring the database at *url* to this release's version, unless it has it."""
     with migrations.connected(url) as bind:
         migrations.upgrade(bind, schema=schema)
 
 
 @contextmanager
 def nothing_escapes(app: App, connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Roll *connection* back at the end; AssertionError if jobs are there that were not before."""
+    """Roll *connection* back at the end. Raises AssertionError if there are jobs then that were not
+    there before."""
 
     def ask(operation: operations.Operation[Any]) -> Any:
         return execute(connection, operation, schema=app.schema)
@@ -134,7 +138,7 @@ def nothing_escapes(app: App, connection: psycopg.Connection[Any]) -> Iterator[N
 
 @contextmanager
 def using(app: App, url: str) -> Iterator[None]:
-    """Within, *app* lives at *url*."""
+    """Give *app* the URL *url* within the block."""
     before = app._url, app._options["listen_url"]
     app.use(url)
     try:
@@ -147,7 +151,7 @@ def using(app: App, url: str) -> Iterator[None]:
 
 @contextmanager
 def working(app: App, **options: Any) -> Iterator[None]:
-    """A worker of *app* in a thread of its own; returns when it has started."""
+    """Run a worker of *app* in a thread of its own; the block begins when it has started."""
     started = threading.Event()
     failed: list[BaseException] = []
     stop: list[Callable[[], object]] = []
@@ -183,7 +187,7 @@ def working(app: App, **options: Any) -> Iterator[None]:
             raise failed[0]
         yield
     finally:
-        for ask in stop * 2:  # the second time: now
+        for ask in stop * 2:  # the second request stops it at once
             if thread.is_alive():
                 ask()
         thread.join()

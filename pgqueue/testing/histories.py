@@ -2,12 +2,13 @@
 
     play({"postgres": open_empty}, histories=500, seed=1)
 
-Several workers, some of which freeze; leases that go stale; graphs that fail, are cancelled and
-retried and grow; pauses, unique keys, retention; a clock that jumps. Each answer is compared, and
-at the end all that can be read. A difference is shrunk to the shortest history that shows it.
+There are several workers, some of which freeze; leases that go stale; graphs that fail, are
+cancelled, are retried and grow; pauses, unique keys, retention; a clock that jumps. Each answer is
+compared, and at the end all that can be read. A difference is shrunk to the shortest history that
+shows it.
 
-Not compared is what is nobody's promise: places in a queue, of which only the order of claims
-counts; when exactly `prune` drops what has just got past its retention; wake-ups.
+Not compared is what nobody promises: places in a queue, of which only the order of claims counts;
+when exactly `prune` drops jobs that have just passed their retention; wake-ups.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ WAITING: Final = frozenset(State) - FINISHED
 FAILED: Final = FINISHED - {State.COMPLETED}
 OFTEN = st.sampled_from((True, True, True, False))
 SELDOM = st.sampled_from((False, False, False, False, True))
-# Which of the things there are, counted from the newest.
+# Picks one of the things that exist, counted from the newest.
 PICK = st.integers(0, 15)
 PICKS = st.lists(PICK, min_size=1, max_size=4, unique=True)
 WISH = st.tuples(
@@ -141,8 +142,9 @@ TURN = st.tuples(
     st.just("turn"), st.sampled_from(QUEUES), PICK, st.integers(1, 6), st.integers(1, 3)
 )
 ATTEMPT = st.tuples(st.just("attempt"), PICKS, st.sampled_from(ENDINGS), SELDOM)
-# The rules of one machine would switch each other off: half of the histories would not enqueue.
-# The first is the least, so that a history shrinks to steps in which nothing happens, and these go.
+# A single rule chooses the event: hypothesis sometimes switches rules off, and then half of the
+# histories would not enqueue. The first event is the least, so a history shrinks to steps in which
+# nothing happens, and these are dropped.
 EVENT = st.one_of(
     st.tuples(
         st.just("time_passes"), st.sampled_from((NOTHING, SECOND, 5 * SECOND, MINUTE, 10 * MINUTE))
@@ -175,16 +177,16 @@ def play(
     seed: int = 0,
     told: Callable[[], None] = lambda: None,
 ) -> None:
-    """Plays that many *histories* of so many *steps* on *stores*, each opened empty every time.
+    """Play as many *histories* of so many *steps* on *stores*, each opened empty every time.
 
-    *told* is called after each history. Raises AssertionError, with the shortest history that
-    shows it, when a store and the model differ. The same *seed* plays the same histories.
+    *told* is called after each history. Raises AssertionError, with the shortest history that shows
+    it, when a store and the model differ. The same *seed* plays the same histories.
     """
 
     def history() -> History:
         return History({name: open_empty() for name, open_empty in stores.items()}, told)
 
-    # As hypothesis.seed sets it, which takes tests alone.
+    # As hypothesis.seed sets it, which only accepts tests.
     history._hypothesis_internal_use_seed = seed  # type: ignore[attr-defined]
     run(
         history,  # type: ignore[arg-type]  # it takes any function that makes one
@@ -243,7 +245,7 @@ class History(Scheduling, RuleBasedStateMachine):
         self.jobs = list(self.model.jobs)
 
     def wanted(self, wishes: list[Any], known: list[int]) -> list[NewJob[Any]]:
-        """Jobs, after each other and after those *known*."""
+        """Return jobs after each other and after those *known*."""
         jobs: list[NewJob[Any]] = []
         for kind, parents in wishes:
             candidates: list[int | NewJob[Any]] = [*known[-12:], *jobs]
@@ -257,7 +259,7 @@ class History(Scheduling, RuleBasedStateMachine):
 
     @property
     def last_flow(self) -> int | None:
-        """The newest workflow that has jobs: one without may be gone."""
+        """Return the newest workflow that has jobs: one without may be gone."""
         return max((job.workflow or 0 for job in self.model.jobs.values()), default=0) or None
 
     # Attempts
@@ -355,7 +357,7 @@ class History(Scheduling, RuleBasedStateMachine):
         elif what == "resign":
             self.same("resign", "leader", worker)
         elif what == "prune":
-            # Long after, so that what is past its retention is past all doubt.
+            # Long after, so that each job is either well past its retention or well before it.
             self.now += 100 * DAY
             self.timed("prune", self.retention)
 
@@ -365,7 +367,7 @@ class History(Scheduling, RuleBasedStateMachine):
         self.leases[member.worker] = member.lease
 
     def teardown(self) -> None:
-        """All that can be read is alike, and nothing is left to be mended."""
+        """Check that all that can be read is alike, and that nothing is left to be repaired."""
         try:
             if self.alike:
                 for reading in ("listing", "present", "pauses", "flows", "exceptions"):
@@ -387,7 +389,7 @@ class History(Scheduling, RuleBasedStateMachine):
         return {job.state for job in self.model.jobs.values()}
 
     def taken(self, picks: list[int], stale: bool, keep: bool = False) -> list[ClaimedJob]:
-        """Jobs out of the hands of workers; or *stale*, that were once."""
+        """Return jobs that workers have; *stale*: that they had once."""
         jobs = some(self.gone if stale else self.hands, picks)
         if not stale and not keep:
             self.hands = [job for job in self.hands if job not in jobs][-20:]
@@ -398,7 +400,7 @@ class History(Scheduling, RuleBasedStateMachine):
         return self.same(verb, *args, **options, now=self.now)
 
     def same(self, verb: str, *args: Any, **options: Any) -> Any:
-        """Asks the model and every store; they answer alike."""
+        """Ask the model and every store, and require that they answer alike; return the answer."""
         self.alike = False
         expected = answer_of(getattr(self.model, verb), *args, **options)
         for side in self.sides:

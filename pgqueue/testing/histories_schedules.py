@@ -1,4 +1,4 @@
-"""Schedules in random histories: written, changed, fired, run by hand, taken away."""
+"""Schedules in random histories: written, changed, fired, run by hand, removed."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Scheduling:
         moved: bool,
         stale: bool,
     ) -> None:
-        """A schedule is written, anew or over the one that there is."""
+        """Write a schedule, a new one or over the one that is there."""
         known = self.model.rows.get(name)
         next_at = None if first is None else self.now + first
         job = {"task": "task", "args": {"s": name}}

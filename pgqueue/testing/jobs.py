@@ -89,12 +89,13 @@ class Jobs(JobsBase):
         within: timedelta | float = 0,
         **arguments: Any,
     ) -> Any:
-        """Return the one job of *task* that waits with these *arguments*; with *count*, so many.
+        """Return the one job of *task* that waits with these *arguments*; with *count*, a list of
+        so many.
 
         Of an object or dictionary only what is given must be there, at any depth; a list must have
-        the same length. An argument that was not enqueued has its default. `task.job(...)` instead
-        of a task has a type checker look at its arguments. *within*: how long to wait for it, if
-        another thread or process is to enqueue it; 0 does not wait.
+        the same length. An argument that was not enqueued has its default. With `task.job(...)`
+        instead of a task, a type checker looks at its arguments. *within*: for how many seconds to
+        wait for it, if another thread or process is to enqueue it; 0 does not wait.
 
         Raises AssertionError, which shows what waits and how the nearest job differs; TypeError for
         an argument that the task does not have.
@@ -116,8 +117,8 @@ class Jobs(JobsBase):
         queue: str | None = None,
         **arguments: Any,
     ) -> None:
-        """Raise AssertionError if a job waits that `assert_enqueued` would find; without a *task*,
-        if any does."""
+        """Raise AssertionError if `assert_enqueued` would find a job; without a *task*, if any job
+        waits."""
         refuted(Expected(self.app, task, arguments, queue), self._read(waiting()))
 
     def enqueued(
@@ -134,18 +135,21 @@ class Jobs(JobsBase):
         scheduled: datetime | timedelta | None = None,
         raising: bool = True,
     ) -> list[Performed[Any]]:
-        """Run what is due in this thread, on the test's connection, and return how each went.
+        """Run what is due in this thread, on the test's connection, and return how each attempt
+        went.
 
-        Each is claimed, run and ended as a worker does it, in a savepoint of its own, until nothing
-        is due: children and what jobs enqueue included. *recursive* False: only what is due at the
-        beginning, once. The first error of a task is raised, when its attempt is recorded; not
-        *raising*, the job is tried again, and the clock goes to the instant of that. *scheduled*:
-        also run what is due up to this instant, or so long from now, each at its time.
+        Each job is claimed, run and ended as a worker does it, in a savepoint of its own, until
+        nothing is due: children and what jobs enqueue included. *recursive* False: only what is due
+        at the beginning, once. The first error of a task is raised, once its attempt is recorded;
+        with *raising* False the job is tried again instead, and the clock moves to the instant of
+        that. *scheduled*: also run what is due up to this instant, or within so long from now, each
+        job at its time.
         """
         return self._carry(self._draining(queue, recursive, scheduled, raising))
 
     def run_due(self) -> list[Performed[Any]]:
-        """Run what is due now, and what becomes available by that; errors are the jobs' own."""
+        """Run what is due now, and what becomes available by that; errors only end their jobs'
+        attempts."""
         return self._carry(self._draining(None, True, None, False, travels=False))
 
     def _carry(self, plan: Draining) -> list[Performed[Any]]:
@@ -174,12 +178,12 @@ class Jobs(JobsBase):
         checkpoint: Any = None,
         connection: Any = None,
     ) -> Performed[R]:
-        """Run *job* once, without a database, and return how it went: its *attempt*-th time.
+        """Run *job* once, without a database, as its *attempt*-th attempt, and return how it went.
 
         Its arguments and its result go through JSON, its error to the retry policy, as in a worker.
-        *parents*: the results of those it waits for, by name. *checkpoint*: what an earlier attempt
-        kept. *connection* is lent to `ctx.transaction()`. Raises nothing that the task raises: ask
-        the answer for its `result` or `error`.
+        *parents*: the results of the jobs it waits for, by name. *checkpoint*: what an earlier
+        attempt kept. *connection* is lent to `ctx.transaction()`. Raises nothing that the task
+        raises: ask the answer for its `result` or `error`.
         """
         task, claimed, context = self._detached(job, attempt, parents, checkpoint, connection)
         with _Loop() as loop:

@@ -1,4 +1,4 @@
-"""What `Jobs` and `AsyncJobs` share: everything but the waiting."""
+"""What `Jobs` and `AsyncJobs` share: all that does not wait."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LOOK_SECONDS: Final = 0.01
 
 
 class JobsBase:
-    """What both kinds share: everything but the waiting."""
+    """What both kinds share: all that does not wait."""
 
     def __init__(self, app: App, connection: Any, clock: Clock | None) -> None:
         self.app = app
@@ -46,7 +46,8 @@ class JobsBase:
 
     @contextmanager
     def bound(self) -> Iterator[None]:
-        """Within, the application itself writes through the test's connection, by its clock.
+        """Have the application itself write through the test's connection, by its clock, within the
+        block.
 
         So `app.enqueue` in the code under test does not escape the rollback.
         """
@@ -103,7 +104,7 @@ class JobsBase:
         checkpoint: Any,
         connection: Any,
     ) -> tuple[Task[..., Any], ClaimedJob, Context]:
-        """*job* as a worker would have claimed it, from what the store would keep of it."""
+        """Return *job* as a worker would have claimed it, by what the store would keep of it."""
         seconds = None if job.timeout is None else job.timeout.total_seconds()
         due = job.run_at or self.clock.now() + (job.delay or timedelta(0))
         claimed = ClaimedJob(

@@ -1,4 +1,4 @@
-"""Which of the jobs that wait is the one a test expects, and how the nearest one differs."""
+"""Find the job that a test expects among those that wait, and say how the nearest one differs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ABSENT: Final = object()
 def waiting(
     *, task: str | None = None, queue: str | None = None, states: Iterable[State] = WAITING
 ) -> Plan[list[Job]]:
-    """All jobs that wait, in the order in which they were enqueued."""
+    """Read all jobs that wait, in the order in which they were enqueued."""
     found: list[Job] = []
     for state in states:
         before: int | None = None
@@ -41,9 +41,9 @@ def waiting(
 class Expected:
     """A job as a test describes it: its task, some of its arguments, perhaps its queue.
 
-    *of* is a task, or a job of one, `task.job(...)`, whose arguments a type checker has seen; of
-    that only the arguments that it was given count. Raises TypeError for an argument that the task
-    does not have: such a job could never be found.
+    *of* is a task, or a job of one, `task.job(...)`, whose arguments a type checker has seen; only
+    the arguments that it was given count. Raises TypeError for an argument that the task does not
+    have: no job could match it.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Expected:
         return what if self.queue is None else f"{what} in queue {self.queue}"
 
     def differences(self, job: Job) -> list[str]:
-        """How *job* is not as expected; nothing if it is. The task is not looked at."""
+        """Return how *job* is not as expected; nothing if it is. The task is not compared."""
         found = []
         if self.queue is not None and job.queue != self.queue:
             found.append(f"queue is {job.queue!r}, not {self.queue!r}")
@@ -102,13 +102,14 @@ class Expected:
         return (self.task is None or job.task == self.task) and not self.differences(job)
 
     def _given(self, job: Job, name: str) -> Any:
-        """An argument that was not given has its default when the job runs."""
+        """Return an argument of *job*; one that was not given has its default, as when the job
+        runs."""
         if name in job.args:
             return job.args[name]
         return _as_json(self._defaults[name]) if name in self._defaults else _ABSENT
 
     def missing(self, jobs: Sequence[Job]) -> str:
-        """Why the test fails: none of *jobs*, all that wait, is as expected."""
+        """Return why the test fails: none of *jobs*, all that wait, is as expected."""
         lines = [f"no job waits that is {self}; {_listed(jobs)}"]
         alike = [job for job in jobs if job.task == self.task]
         if alike:
@@ -121,12 +122,12 @@ class Expected:
         return "\n".join(lines)
 
     def several(self, found: Sequence[Job], wanted: str) -> str:
-        """Why the test fails: all of *found* are as expected."""
+        """Return why the test fails: all of *found* are as expected."""
         return f"{len(found)} jobs wait that are {self}, not {wanted}; {_listed(found)}"
 
 
 def shown(job: Job) -> str:
-    """*job* on one line."""
+    """Return *job* as one line."""
     given = ", ".join(f"{name}={value!r}" for name, value in job.args.items())
     due = f", due {job.run_at.isoformat()}" if job.state == State.SCHEDULED else ""
     return f"{job.task}({given})  job {job.id}, queue {job.queue}, {job.state}{due}"
@@ -142,7 +143,8 @@ def _listed(jobs: Sequence[Job]) -> str:
 
 
 def _differences(path: str, expected: Any, actual: Any) -> Iterator[str]:
-    """Of objects only what is expected counts, lists have as many elements."""
+    """Yield what differs: of objects only what is expected counts; lists must have the same
+    length."""
     if actual is _ABSENT:
         yield f"{path} is not there, expected {expected!r}"
     elif isinstance(expected, Mapping) and isinstance(actual, dict):
@@ -159,8 +161,11 @@ def _differences(path: str, expected: Any, actual: Any) -> Iterator[str]:
 
 
 def _is_equal(expected: Any, actual: Any) -> bool:
-    """What JSON can say is compared as the store keeps it; anything else says itself what it
-    equals, as `unittest.mock.ANY` and `pytest.approx` do."""
+    """Are both the same as JSON, as the store keeps it?
+
+    What JSON cannot express decides itself what it equals, as `unittest.mock.ANY` and
+    `pytest.approx` do.
+    """
     try:
         expected = _as_json(expected)
     except (TypeError, ValueError):

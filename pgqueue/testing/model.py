@@ -1,8 +1,8 @@
 """The queue in plain Python: what every store must do, said once, with dicts and ints.
 
-It is no store. One thing happens at a time, nothing is locked, nothing is durable, nobody sleeps.
-Each verb is called as its namesake in `pgqueue.operations`, with the instant at which it happens,
-and answers the same. `pgqueue.testing.histories` compares it with real stores.
+It is no store: one thing happens at a time, nothing is locked, nothing is durable, nobody sleeps.
+Each verb is called like the one of the same name in `pgqueue.operations`, with the instant at which
+it happens, and answers the same. `pgqueue.testing.histories` compares it with real stores.
 
 What becomes available in one operation keeps the order of its ids; what becomes available later
 comes after it.
@@ -45,7 +45,7 @@ LATER: Final = frozenset({State.SCHEDULED, State.RETRYABLE})
 
 
 class Model(Keyed):
-    """The queue; finished jobs are kept whose state is in *keep*."""
+    """The queue; of finished jobs it keeps those whose state is in *keep*."""
 
     def __init__(self, keep: frozenset[State] = EVERYTHING) -> None:
         super().__init__(keep)
@@ -59,7 +59,7 @@ class Model(Keyed):
         workflow: Workflow | int | None = None,
         now: datetime,
     ) -> list[Handle[Any]]:
-        """Raises InvalidJob, UnknownParent or DuplicateJob; then nothing of it happened."""
+        """Enqueue all of the jobs, or none. Raises InvalidJob, UnknownParent or DuplicateJob."""
         before = self._all()
         try:
             return self._enqueue(jobs, workflow, now)
@@ -94,10 +94,10 @@ class Model(Keyed):
                 self.edges.setdefault((handle.id, at), link)
         new = [handle.id for handle in handles if handle.created]
         parents = {parent for child, parent in self.edges if child in new}
-        # A key that holds for a time outlasts its job: then nothing is left to wait for.
+        # A key that holds for a time can outlast its job: then there is nothing left to wait for.
         found = {p: self.jobs[p].state if p in self.jobs else State.COMPLETED for p in parents}
         ended = {p: state for p, state in found.items() if state.finished}
-        self._settle(ended, now, kept=True)  # who enqueues knows of no retention
+        self._settle(ended, now, kept=True)  # an enqueuer knows of no retention
         return handles
 
     # An attempt
@@ -138,7 +138,8 @@ class Model(Keyed):
         return told
 
     def completing(self, job: ClaimedJob, completion: Completion, *, now: datetime) -> None:
-        """Raises LeaseLost or UnknownParent; then nothing of it happened."""
+        """Complete *job*, and enqueue what its context collected, or do nothing. Raises LeaseLost
+        or UnknownParent."""
         before = self._all()
         try:
             self._completing(job, completion, now)
@@ -380,7 +381,7 @@ class Model(Keyed):
 
 
 def expired(job: Job) -> str:
-    """Why it ends."""
+    """Return why the job ends."""
     assert job.expires_at
     return f"expired: no attempt was to begin after {job.expires_at:%Y-%m-%dT%H:%M:%S.%fZ}"
 

@@ -1,4 +1,4 @@
-"""The model's jobs and the edges between them: how a job ends, and what becomes of its children."""
+"""The model's jobs and the edges between them: how a job ends, and what happens to its children."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Graph:
         return changed
 
     def _free(self, job: Job, **changes: Any) -> None:
-        """It becomes available, the last of its priority."""
+        """Make the job available, the last of its priority."""
         self._change(job, state=State.AVAILABLE, position=next(self._positions), **changes)
 
     def _blame(self, job: Job, now: datetime, *, rescues: int = 0, **error: Any) -> Job:
-        """It remembers how its last attempts failed."""
+        """Note why the job's last attempt failed; *rescues* are added to the job's."""
         failed = JobError(attempt=job.attempt, at=now, worker=job.worker, **error)
         errors = (*job.errors, failed)[-ERRORS:]
         return self._change(job, errors=errors, rescues=job.rescues + rescues)
@@ -58,7 +58,7 @@ class Graph:
         return [job for _, job in sorted(self.jobs.items()) if job.state == State.RUNNING]
 
     def _held(self, id: int, lease: int) -> Job | None:
-        """The job, if it still runs under *lease*."""
+        """Return the job, if it still runs under *lease*."""
         job = self.jobs.get(id)
         return job if job and job.state == State.RUNNING and job.lease == lease else None
 
@@ -67,11 +67,11 @@ class Graph:
     def _settle(
         self, finished: Mapping[int, State], now: datetime, *, kept: bool | None = None
     ) -> list[str]:
-        """Tells the children of what has *finished*, and theirs, a generation at a time; answers
-        which queues have new work.
+        """Tell the children of the *finished* jobs, then theirs, a generation at a time.
 
-        An edge is decided once. A child whose last edge was decided is free; one that a failed
-        parent has spoiled is cancelled, because of the first such parent.
+        Returns the queues that have new work. An edge is decided once. A child whose last edge was
+        decided is free; one that a failed parent has spoiled is cancelled, because of the first
+        such parent.
         """
         freed: set[str] = set()
         while finished:
@@ -104,11 +104,11 @@ class Graph:
         return sorted(freed)
 
     def waits(self, id: int) -> int:
-        """On how many parents."""
+        """Return for how many parents the job waits."""
         return sum(link.child == id and link.outcome is None for link in self.edges.values())
 
     def _wanted(self) -> set[int]:
-        """Parents whose results a child may still want to read: one that has not finished."""
+        """Return the parents whose results a child that has not finished may still read."""
         unfinished = {job.id for job in self._unfinished(self.jobs)}
         return {parent for child, parent in self.edges if child in unfinished}
 
@@ -121,7 +121,8 @@ class Graph:
     # And back
 
     def _revive(self, back: set[int], now: datetime) -> None:
-        """They wait, if only for a moment, for the parents that have not finished."""
+        """Have the jobs wait again, if only for a moment, for the parents that have not
+        finished."""
         for id in back:
             job = self.jobs[id]
             self._change(
@@ -143,10 +144,11 @@ class Graph:
                 self.edges[link.child, link.parent] = link._replace(outcome=None)
 
     def _coming_back(self, asked: set[int], revived: set[int]) -> set[int]:
-        """Those of *asked* that have finished, and the descendants cancelled because of them.
+        """Return those of *asked* that have finished, and the descendants cancelled because of
+        them.
 
-        Not one whose unique key belongs to another job by now, and no descendant with another
-        parent that failed and does not come back: it learns that this one is the cause now.
+        Not a job whose unique key belongs to another job by now, and not a descendant with another
+        parent that failed and does not come back: that parent becomes its cause.
         """
         taken = {job.unique_key for job in self._unfinished(self.jobs) if job.unique_key}
         free = {id for id, job in self.jobs.items() if job.finished and job.unique_key not in taken}
@@ -180,7 +182,8 @@ class Graph:
         return back
 
     def _spoiling(self, back: set[int]) -> list[Link]:
-        """The edges from parents that failed, if of those that have finished *back* come back."""
+        """Return the edges by which a failed parent cancels its child, once the jobs *back* wait
+        again."""
         finished = {id for id, job in self.jobs.items() if job.finished and id not in back}
         return [
             link

@@ -1,4 +1,5 @@
-"""What can be read of the model, as `pgqueue.testing.renumbered` reads it of a store."""
+"""What can be read of the model, in the form in which `pgqueue.testing.renumbered` reads a
+store."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ class Inspections(Graph):
         self.workflows: dict[int, Workflow] = {}
         self.workers: dict[int, datetime] = {}
         self.paused: dict[str, datetime] = {}
-        self.due: dict[int, datetime] = {}  # first, of those that nobody knew
+        self.due: dict[int, datetime] = {}  # of tasks that no worker knew: when each was due first
 
     def get(self, ids: Iterable[int]) -> dict[int, Job]:
         return {
@@ -41,7 +42,7 @@ class Inspections(Graph):
         }
 
     def choose(self, filter: Filter, newest: bool, *, now: datetime) -> list[tuple[int, State]]:
-        """Everything that *filter* means, in the order in which it is chosen."""
+        """Return everything that *filter* matches, in the order in which it is chosen."""
         ids = sorted(self.jobs, reverse=newest)
         jobs = [job for job in map(self.jobs.__getitem__, ids) if self._is_meant(job, filter, now)]
         return [(job.id, job.state) for job in jobs]
@@ -121,7 +122,7 @@ class Inspections(Graph):
 
 
 def contains(whole: Any, part: Any) -> bool:
-    """Does the JSON value *whole* have all that *part* has, where objects are nested?"""
+    """Does the JSON value *whole* have all that *part* has, in nested objects too?"""
     if isinstance(part, dict):
         return isinstance(whole, dict) and all(
             name in whole and contains(whole[name], value) for name, value in part.items()
@@ -130,7 +131,7 @@ def contains(whole: Any, part: Any) -> bool:
 
 
 def in_hands(job: Job) -> ClaimedJob:
-    """What a worker gets of *job*."""
+    """Return *job* as its worker gets it."""
     assert job.lease
     assert job.claimed_at
     expires_in = (job.expires_at - job.claimed_at).total_seconds() if job.expires_at else None
@@ -157,5 +158,5 @@ def in_hands(job: Job) -> ClaimedJob:
 
 
 def as_text(value: Any) -> str:
-    """*value* as JSON, in its one form."""
+    """Return *value* as JSON, in one canonical form."""
     return msgspec.json.encode(value, order="sorted").decode()

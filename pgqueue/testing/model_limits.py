@@ -1,4 +1,4 @@
-"""What a queue allows, in the model: keys in turn, what runs under a permit, what began when."""
+"""What a queue allows, in the model: turns of keys, permits of running jobs, starts in a period."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from pgqueue.testing.model_inspections import in_hands
 from pgqueue.testing.model_members import Members
 
 ENDLESS: Final = 1_000_000
-AHEAD: Final = timedelta(seconds=1)  # what began later still was noted by a clock that was wrong
-# What queues allow in random histories: with one period, as nobody remembers longer than that.
+AHEAD: Final = timedelta(seconds=1)  # a start further ahead was noted by a wrong clock
+# What queues allow in random histories: all rates have one period, as starts are remembered no
+# longer.
 LIMITS: Final[Sequence[Mapping[str, Any]]] = (
     {},
     {"concurrency": 2},
@@ -52,7 +53,8 @@ class Limited(Members):
         self._numbers = count(1)
 
     def limit(self, queue: str, fields: dict[str, Any]) -> Limits | None:
-        """All that holds now; nothing is remembered of before."""
+        """Set *fields*, and return all limits that hold now; the model does not remember earlier
+        ones."""
         all_of_it = Limits(**fields)
         self.shares[queue] = all_of_it.lowest_share
         meant = msgspec.structs.replace(all_of_it, lowest_share=None)
@@ -119,7 +121,8 @@ class Limited(Members):
         return self._change(job, state=State.RUNNING, attempt=job.attempt + 1, **owner)
 
     def _taken_plainly(self, queue: str, limit: int) -> list[Job]:
-        """What a claim takes that is none in turn: first jobs that have keys, by these."""
+        """Take jobs for a claim that is not in turn: jobs that have keys first, in the order of
+        their keys."""
         if queue in self.paused or queue in self.limits:
             return []
         ready = [j for j in self.jobs.values() if (j.state, j.queue) == (State.AVAILABLE, queue)]
@@ -129,7 +132,7 @@ class Limited(Members):
         return sorted(ready[:limit], key=_place)
 
     def _give_back(self, job: Job) -> None:
-        """Its attempt had not begun."""
+        """Forget the start of the job's attempt: it had not begun."""
         if job.id in self.permits:
             for starts in self.starts.values():
                 starts[:] = [s for s in starts if s[1:] != (job.id, job.lease)]
@@ -141,7 +144,7 @@ class Limited(Members):
     # What can be read
 
     def usage(self, queue: str, *, now: datetime) -> Usage:
-        """Of few keys: none is left out."""
+        """Return the usage of a queue with few keys: none is left out."""
         limits = self.limits.get(queue, Limits())
         waiting = Counter(
             job.key or ""
@@ -186,7 +189,7 @@ class Limited(Members):
         yield from keys[: len(keys) - len(later)]
 
     def _line(self, queue: str, key: str) -> list[Job]:
-        """The available jobs of a key, in the order in which they may be claimed."""
+        """Return the available jobs of a key, in the order in which they may be claimed."""
         ready = [
             job
             for job in self.jobs.values()
@@ -240,7 +243,7 @@ class Limited(Members):
         return ENDLESS if rate is None or started is None else rate.count - started
 
     def _started(self, queue: str, key: str, rate: Rate | None, now: datetime) -> int | None:
-        """How many attempts began within the time of *rate*."""
+        """Return how many attempts began within the period of *rate*; None without a rate."""
         if rate is None:
             return None
         since = now - timedelta(seconds=rate.per)

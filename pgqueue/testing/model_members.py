@@ -1,4 +1,4 @@
-"""The model's queues, workers and leaders: who is there, who leads, what is paused."""
+"""The model's queues, workers and leaders: who is there, who leads, which queues are paused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LEASES: Final = 10_000_000
 
 
 class Members(Inspections):
-    """Workers by their number, and when each was heard last."""
+    """Workers by their number, and when each was last heard."""
 
     def __init__(self, keep: frozenset[State]) -> None:
         super().__init__(keep)

@@ -1,4 +1,4 @@
-"""Schedules in the model: which rows there are, and what becomes of each instant."""
+"""Schedules in the model: their rows, and what became of each instant."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class ScheduledModel(Model):
         return [row for _, row in sorted(self.rows.items())]
 
     def firings(self, name: str) -> list[Became]:
-        """What became of the instants of *name*, the latest first."""
+        """Return what became of the instants of *name*, the latest first."""
         found = [each for each in self.fired.values() if each.schedule == name]
         return sorted(found, key=lambda each: each.instant, reverse=True)
 

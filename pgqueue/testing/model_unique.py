@@ -1,4 +1,4 @@
-"""The model's unique keys: which job a new one meets, and what becomes of that."""
+"""The model's unique keys: which job a new one finds, and what follows from that."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pgqueue.jobs.job import Edge, Handle, Job, NewJob, State
 from pgqueue.jobs.unique import Merge, Outcome, Unique
 from pgqueue.testing.model_limits import Limited
 
-# Columns that `Unique.keep` calls otherwise.
+# Names in `Unique.keep` whose columns are called differently.
 COLUMNS = {"timeout": "timeout_seconds", "expires": "expires_at"}
 
 
@@ -25,7 +25,7 @@ class Keyed(Limited):
         self.recents: dict[str, tuple[int, datetime]] = {}
 
     def _all(self) -> tuple[Any, ...]:
-        """What an error undoes."""
+        """Return a copy of the state that an error restores."""
         graph = (dict(self.jobs), dict(self.edges), dict(self.workflows))
         return graph, self.last, dict(self.recents), dict(self.permits), dict(self.due)
 
@@ -36,7 +36,8 @@ class Keyed(Limited):
     def _add(
         self, job: NewJob[Any], workflow: int | None, now: datetime
     ) -> tuple[Handle[Any], tuple[Edge, ...]]:
-        """The job that answers for *job*, and whom it waits for besides, as it has its key."""
+        """Add *job*; return the job that answers for it, and the one that it also waits for, which
+        has its key."""
         if met := self._met(job, now):
             return met, ()
         due = job.run_at or now + (job.delay or timedelta(0))
@@ -62,7 +63,8 @@ class Keyed(Limited):
         return handle, (Edge(runner, "run"),) if runner else ()
 
     def _met(self, job: NewJob[Any], now: datetime) -> Handle[Any] | None:
-        """What there is already of the key of *job*, changed if its rule says so."""
+        """Return the job that already has the key of *job*, changed as its rule says; None if there
+        is none."""
         rule = job.uniqueness or Unique()
         if rule.seconds:
             id, until = self.recents.get(job.unique_key or "", (0, now))
@@ -79,7 +81,7 @@ class Keyed(Limited):
         return None
 
     def _runner(self, job: NewJob[Any]) -> int | None:
-        """The job that *job*, which meets nobody, waits behind: it runs, and has the same key."""
+        """Return the running job of the same key that *job* waits behind; None if there is none."""
         rule = job.uniqueness
         holders = self._holders(job.unique_key) if rule and rule.until == "started" else []
         return holders[0].id if holders else None
@@ -90,11 +92,11 @@ class Keyed(Limited):
         return Handle(id, job.task, created=False, outcome="existing")
 
     def _holder(self, key: str | None) -> int | None:
-        """The unfinished job that holds *key*, the first one."""
+        """Return the first unfinished job that holds *key*."""
         return next((held.id for held in self._holders(key)), None)
 
     def _holders(self, key: str | None) -> list[Job]:
-        """The unfinished jobs that hold *key*, the first one first."""
+        """Return the unfinished jobs that hold *key*, the first one first."""
         found = [j for j in self.jobs.values() if j.unique_key == key and not j.finished]
         return [] if key is None else sorted(found, key=lambda held: held.id)
 
@@ -130,8 +132,10 @@ class Keyed(Limited):
         )
 
     def check_key(self, key: str) -> None:
-        """Of a key that holds until a job has started two are unfinished at most, the second waits
-        for the first, and one runs."""
+        """Check a key that holds until a job has started.
+
+        At most two of its jobs are unfinished: one runs, and the second waits for it.
+        """
         holders = self._holders(key)
         assert len(holders) <= 2, holders
         for second in holders[1:]:
@@ -140,7 +144,7 @@ class Keyed(Limited):
 
 
 def _columns(job: NewJob[Any], due: datetime) -> dict[str, Any]:
-    """What *job*, due at that instant, says of itself."""
+    """Return the columns that *job*, due at that instant, gives its row."""
     return {
         "task": job.task,
         "queue": job.queue,

@@ -1,4 +1,4 @@
-"""What a store's numbers are called in a history."""
+"""The numbers by which a history calls what a store has numbered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ UNHEARD_OF = 2**40
 
 
 class Numbers:
-    """What a store's numbers are called here: by the order in which they appear."""
+    """The store's numbers, replaced by the order in which they appear."""
 
     def __init__(self) -> None:
         self._theirs: dict[int, int] = {}

@@ -1,7 +1,7 @@
 """A store that plays the model's history, and answers in the model's numbers.
 
-Ids, workers and leases are a store's own. Here they are counted as they appear, as the model
-counts, and translated, in texts too. Places in a queue are compared by the order of claims alone.
+Ids, workers and leases of a store are its own. Here they are counted as they appear, as the model
+counts, and translated, in texts too. Of places in a queue only the order of claims is compared.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class RenumberedStore:
         self._carry(operations.completing(claimed, theirs, self._keep, now=now))
 
     def _translated(self, jobs: Iterable[NewJob[Any]]) -> list[NewJob[Any]]:
-        """*jobs*, with the store's numbers for parents of earlier calls."""
+        """Return *jobs* with the store's numbers for parents of earlier calls."""
         made: dict[int, NewJob[Any]] = {}
         for job in jobs:
             edges = []
@@ -125,7 +125,7 @@ class RenumberedStore:
         return list(made.values())
 
     def _carry(self, plan: Plan[T]) -> T:
-        """Runs *plan* in a transaction; what appeared counts once it has committed."""
+        """Run *plan* in a transaction; numbers that appeared in it count once it has committed."""
         appeared: list[tuple[Numbers, int]] = []
         with self._backend.transaction() as executor:
 
@@ -134,7 +134,7 @@ class RenumberedStore:
                 if operation.name == "begin":
                     appeared.append((self._workflows, answer))
                 elif operation.name == "enqueue":
-                    ids = [answer] if isinstance(answer, int) else answer  # one job has a number
+                    ids = [answer] if isinstance(answer, int) else answer  # for one job: its id
                     appeared.extend((self._jobs, id) for id in ids)
                 elif operation.name == "enqueue_unique":
                     appeared.extend((self._jobs, id) for _, id in sorted(answer[0]))
@@ -241,7 +241,8 @@ class RenumberedStore:
         return {self._jobs.ours(id): answer for id, answer in told.items()}
 
     def choose(self, filter: Filter, newest: bool, *, now: datetime) -> list[tuple[int, State]]:
-        """In small portions, so that many a walk goes on where the one before has stopped."""
+        """Return what *filter* matches, in small portions: so most walks go on where the one before
+        stopped."""
         if filter.workflow:
             filter = replace(filter, workflow=self._workflows.theirs(filter.workflow))
         found: list[tuple[int, State]] = []
@@ -317,7 +318,7 @@ class RenumberedStore:
         return {job.id: job for job in map(self._job, found.values())}
 
     def listing(self) -> list[Job]:
-        """Every job, the newest first."""
+        """Return every job, the newest first."""
         return [self._job(job) for job in self._do(inspections.list_jobs(limit=100_000))]
 
     def parents(self, ids: Iterable[int]) -> list[ParentResult]:
@@ -332,22 +333,23 @@ class RenumberedStore:
         ]
 
     def present(self) -> dict[int, datetime]:
-        """The workers, and when they last gave a sign of life."""
+        """Return the workers, and when each last gave a sign of life."""
         found = self._do(inspections.workers())
         return {self._workers.ours(worker.id): worker.heartbeat_at for worker in found}
 
     def pauses(self) -> dict[str, datetime]:
-        """The queues that are paused, and since when."""
+        """Return the queues that are paused, and since when."""
         found = self._do(inspections.queues())
         return {queue.name: queue.paused_at for queue in found if queue.paused_at}
 
     def counts(self, *, now: datetime) -> dict[tuple[str, State], tuple[int, float]]:
-        """Live jobs by queue and state, and by how many seconds the first of them is late."""
+        """Return the live jobs by queue and state, and by how many seconds the first of them is
+        late."""
         found = self._do(inspections.count(now=now)).counts
         return {(c.queue, c.state): (c.count, round(c.late.total_seconds(), 3)) for c in found}
 
     def flows(self) -> dict[int, tuple[str, tuple[str, ...], Mapping[State, int]]]:
-        """The workflows that have jobs: name, tags, jobs by state."""
+        """Return the workflows that have jobs: name, tags, jobs by state."""
         found = self._do(inspections.workflows(limit=100_000))
         return {
             self._workflows.ours(flow.id): (flow.name, flow.tags, flow.states)
@@ -391,7 +393,7 @@ class RenumberedStore:
         )
 
     def _text(self, text: str) -> str:
-        """*text*, with our numbers for parents and workers."""
+        """Return *text* with the model's numbers for parents and workers."""
         numbers = {"parent": self._jobs, "worker": self._workers}
         return NAMED.sub(lambda m: f"{m[1]} {numbers[m[1]].ours(int(m[2]))}", text)
 
@@ -406,7 +408,7 @@ class RenumberedStore:
 
 
 def canonical(text: str | None) -> str | None:
-    """JSON text in its one form."""
+    """Return JSON text in one canonical form."""
     return text and as_text(msgspec.json.decode(text))
 
 

@@ -13,7 +13,7 @@ from pgqueue.testing.renumbered import RenumberedStore
 
 
 class LimitedStore(RenumberedStore):
-    """One store, with the verbs of the model that concern limits, too."""
+    """One store, with the model's verbs that concern limits, too."""
 
     def limit(self, queue: str, fields: dict[str, Any]) -> Limits | None:
         return self._do(operations.limit(queue, Limits(**fields).fields(), reset=True))

@@ -12,7 +12,7 @@ from pgqueue.testing.renumbered_limits import LimitedStore
 
 
 class ScheduledStore(LimitedStore):
-    """One store, with the verbs of the model that concern schedules, too."""
+    """One store, with the model's verbs that concern schedules, too."""
 
     def schedule(self, writes: Iterable[ScheduleWrite], *, now: datetime) -> set[str]:
         return self._do(operations.schedule(writes, now=now))
@@ -36,7 +36,7 @@ class ScheduledStore(LimitedStore):
         return self._do(operations.schedules(now=now)).rows
 
     def firings(self, name: str) -> list[Became]:
-        """What became of the instants of *name*, the latest first."""
+        """Return what became of the instants of *name*, the latest first."""
         found = self._do(operations.firings(name, limit=100_000))
         return [
             self._became(Became(each.schedule, each.instant, each.job_id, each.outcome))

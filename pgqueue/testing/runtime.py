@@ -23,7 +23,7 @@ from pgqueue.testing.savepoints import savepoint, savepoint_async
 class ConnectionRuntime(DetachedRuntime):
     """Completes *job* on the test's *connection*, or on one that joins its transaction.
 
-    *said*: what the job said last of its progress.
+    *said*: what the job last said of its progress.
     """
 
     def __init__(

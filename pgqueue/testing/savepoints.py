@@ -1,5 +1,5 @@
-"""A savepoint round what a task does on the test's connection: an error of its undoes its own work,
-and not the test's."""
+"""Savepoints around a task on the test's connection: its error undoes its own work, not the
+test's."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ from pgqueue.errors import PgqueueError
 
 
 def savepoint(connection: Any) -> AbstractContextManager[Any]:
-    """Within, *connection*, a driver's, SQLAlchemy's or a framework's, is in a savepoint; outside
-    a transaction it is in one that commits."""
+    """Put *connection*, a driver's, SQLAlchemy's or a framework's, into a savepoint within the
+    block.
+
+    Outside a transaction it is in a transaction that commits.
+    """
     if isinstance(connection, sqlite3.Connection):
         return _of_sqlite(connection)
     begin = getattr(connection, "begin_nested", None) or getattr(connection, "transaction", None)
@@ -30,7 +33,7 @@ def savepoint(connection: Any) -> AbstractContextManager[Any]:
 
 
 def savepoint_async(connection: Any, *, is_async: bool) -> AbstractAsyncContextManager[Any]:
-    """The same for coroutines; *connection* may be a blocking one."""
+    """As `savepoint`, for coroutines; *connection* may be a blocking one."""
     if not is_async:
         return _awaitable(savepoint(connection))
     begin = getattr(connection, "begin_nested", None) or getattr(connection, "transaction", None)

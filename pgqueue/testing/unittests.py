@@ -17,17 +17,17 @@ else:
 
 
 class JobsMixin(_Case):
-    """Gives a TestCase `jobs`, on the connection that `pgqueue_connection` returns, to which the
-    application is bound while a test runs.
+    """Gives a TestCase `jobs`, on the connection that `pgqueue_connection` returns.
 
-    Whoever makes the connection rolls it back, in a clean-up of its own.
+    The application is bound to that connection while a test runs. Whoever makes the connection
+    rolls it back, in a clean-up of its own.
     """
 
     pgqueue_app: ClassVar[App]
     jobs: Jobs
 
     def pgqueue_connection(self) -> BlockingConnection:
-        """The connection of this test, in its transaction: to be overridden."""
+        """Return the connection of this test, in its transaction. Override it."""
         raise NotImplementedError
 
     def setUp(self) -> None:
@@ -43,7 +43,7 @@ class AsyncJobsMixin(_AsyncCase):
     jobs: AsyncJobs
 
     async def pgqueue_connection(self) -> AnyConnection:
-        """The connection of this test, in its transaction: to be overridden."""
+        """Return the connection of this test, in its transaction. Override it."""
         raise NotImplementedError
 
     async def asyncSetUp(self) -> None:

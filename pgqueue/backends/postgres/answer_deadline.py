@@ -17,8 +17,8 @@ from psycopg import AsyncConnection
 
 from pgqueue.backends.postgres.stall_watch import hang_up
 
-# No statement of a worker waits longer than a second for a lock. Signs of life are the shortest;
-# those that clean up may have much to do.
+# No statement of a worker waits longer than a second for a lock. Signs of life have the shortest
+# time; statements that clean up may have much to do.
 PATIENCE_SECONDS = 10.0
 PATIENCE: Mapping[str, float] = {
     **dict.fromkeys(("alive", "heartbeat", "session/listening", "elect", "watch"), 5.0),
@@ -29,9 +29,9 @@ MOST = 32
 
 @dataclass
 class LastHangUp:
-    """When a connection of this process last hung up.
+    """When a connection of this process last hung up, by `monotonic`.
 
-    Others that have had no answer since may be broken, too.
+    Connections that have had no answer since may be broken, too.
     """
 
     noticed_at: float = -inf
@@ -40,10 +40,10 @@ class LastHangUp:
 class AnswerDeadline:
     """How long one connection waits for an answer.
 
-    It doubles each time that it was too short, so that a server that is only slow answers in the
-    end. Keepalives and `tcp_user_timeout` would not do: they only test the way to the next machine,
-    which may be a proxy. Nor would a cancelling timeout: it asks the silent server to cancel, and
-    waits for its answer.
+    The time doubles after each answer that was too late, so a server that is only slow answers in
+    the end. Keepalives and `tcp_user_timeout` would not do: they only test the way to the next
+    machine, which may be a proxy. Nor would a timeout that cancels the statement: it asks the
+    silent server to cancel, and waits for its answer.
     """
 
     def __init__(self, silence: LastHangUp) -> None:
@@ -62,7 +62,8 @@ class AnswerDeadline:
 
     @contextmanager
     def answers(self, connection: AsyncConnection[Any], operation: str) -> Iterator[None]:
-        """Break *connection* unless the answer to *operation* comes in time, within."""
+        """Break *connection* unless the block, which waits for the answer to *operation*, ends in
+        time."""
         seconds = PATIENCE.get(operation, PATIENCE_SECONDS) * self._factor
         loop = asyncio.get_running_loop()
         timer = loop.call_later(seconds, self._hang_up, connection)

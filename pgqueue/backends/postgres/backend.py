@@ -37,7 +37,7 @@ class PostgresBackend:
     """Jobs in a schema of a PostgreSQL database, 14 or later."""
 
     store: ClassVar[str] = "postgres"
-    wakes_after: ClassVar[bool] = True  # commits with a NOTIFY inside wait for each other
+    wakes_after: ClassVar[bool] = True  # transactions with a NOTIFY commit one after the other
     capabilities: ClassVar[frozenset[str]] = frozenset(
         {
             "transactions",
@@ -70,12 +70,12 @@ class PostgresBackend:
 
     @property
     def url(self) -> str:
-        """Where to connect to now."""
+        """The URL to connect to at this moment."""
         return self._address()
 
     @property
     def listen_url(self) -> str:
-        """Where to connect to now, to listen."""
+        """The URL to connect to at this moment, in order to listen."""
         return self._listen_address()
 
     def execute(self, operation: Operation[T]) -> T:
@@ -200,10 +200,11 @@ class PostgresBackend:
 
 
 def _begins(connection: Connection[Any] | AsyncConnection[Any]) -> bool:
-    """Do several operations need a transaction of their own?
+    """Do several operations need a transaction that we begin?
 
     In a pipeline in autocommit they do: what lies between two syncs is a transaction only as long
-    as nobody asks for an answer. Where the caller has begun one there, this is a savepoint in it.
+    as nobody asks for an answer. If the caller has begun a transaction there, ours is a savepoint
+    in it.
     """
     return is_idle(connection) or (
         connection.autocommit and bool(connection.pgconn.pipeline_status)
@@ -289,8 +290,8 @@ async def _foreign_async(
 class PostgresSubscription:
     """Wait for NOTIFY on a blocking connection.
 
-    There is none behind a pooler, or where somebody holds a topic's lock: then each wait is short.
-    Once the connection is lost, it waits for as long as it is asked to.
+    It has no connection behind a pooler, or where somebody holds a topic's lock: then each wait is
+    short. Once the connection is lost, each wait lasts its full time.
     """
 
     def __init__(self, connection: Connection[Any] | None) -> None:
@@ -312,8 +313,8 @@ def open_backend(
 ) -> PostgresBackend:
     """Return the backend at *url*.
 
-    *listen_url*, else PGQUEUE_LISTEN_URL, is a way around a pooler, to the same database, for
-    LISTEN.
+    *listen_url*, else PGQUEUE_LISTEN_URL, is for LISTEN: another way to the same database, around a
+    pooler.
     """
     listen_url = listen_url or os.environ.get("PGQUEUE_LISTEN_URL")
     return PostgresBackend(url, schema=schema, listen_url=listen_url, pool_size=pool_size)

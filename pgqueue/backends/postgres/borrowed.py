@@ -68,7 +68,7 @@ def borrowed(
 ) -> Iterator[BorrowedRunner]:
     """Run operations on *connection*; *single* ones need no transaction around them.
 
-    The framework's errors stay what they are, but for those that say what is wrong with the queue.
+    The framework's errors are passed on, except those that show what is wrong with the queue.
     """
     try:
         runner = BorrowedRunner(connection, statements)
@@ -105,7 +105,7 @@ async def borrowed_async(
 
 def _ours(error: Exception) -> Exception | None:
     cause = error.__cause__ or error
-    if isinstance(cause, UnicodeError):  # of psycopg2's, whose text is in the connection's encoding
+    if isinstance(cause, UnicodeError):  # psycopg2's, for text that its encoding lacks
         return UnsupportedConnection(
             f"this connection's client_encoding has no such text ({cause}): connect with "
             "client_encoding=UTF8"

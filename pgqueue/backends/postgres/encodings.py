@@ -1,7 +1,7 @@
-"""Connections of an application that do not speak UTF-8; ours always do (`pgqueue.addresses`).
+"""An application's connections that do not speak UTF-8; ours always do (`pgqueue.addresses`).
 
-Documents and keys may hold any character, and a client in SQL_ASCII is answered in bytes. So while
-we use it, the connection is set to UTF-8, and afterwards back to its own encoding. After a failure
+Arguments and keys may hold any character, and a client in SQL_ASCII gets bytes as answers. So while
+pgqueue uses the connection it is set to UTF-8, and then back to its own encoding. After a failure
 nothing needs to be undone: the setting ends with the transaction or its savepoint.
 """
 
@@ -22,13 +22,14 @@ _UTF8: Final = b"UTF8"
 
 
 def speaks_utf8(connection: Connection[Any] | AsyncConnection[Any]) -> bool:
-    """Whether *connection* sends text as UTF-8. No round trip."""
+    """Does *connection* send text as UTF-8? Costs no round trip."""
     return connection.pgconn.parameter_status(b"client_encoding") == _UTF8
 
 
 @contextmanager
 def in_utf8(connection: Connection[Any], runner: BlockingRunner) -> Iterator[BlockingRunner]:
-    """Within, *connection* speaks UTF-8, in its transaction or in one that ends with this."""
+    """Have *connection* speak UTF-8 within the block, in its transaction or in one that ends with
+    the block."""
     before = _spoken(connection)
     with connection.transaction() if is_idle(connection) else nullcontext():
         runner.execute(_speak("UTF8"))
@@ -59,9 +60,9 @@ def _speak(encoding: str) -> Operation[None]:
 
 
 def _spoken(connection: Connection[Any] | AsyncConnection[Any]) -> str:
-    """Its present encoding. Raises UnsupportedConnection where that cannot be changed."""
+    """Return the present encoding. Raises UnsupportedConnection where it cannot be changed."""
     name = (connection.pgconn.parameter_status(b"client_encoding") or b"").decode()
-    if connection.pgconn.pipeline_status:  # the server says only at its end what it has understood
+    if connection.pgconn.pipeline_status:  # the server answers only at its end
         raise UnsupportedConnection(
             f"in a pipeline, a connection whose client_encoding is {name} is not taken: "
             "connect with client_encoding=UTF8"

@@ -1,5 +1,7 @@
-"""The one place where psycopg's errors become pgqueue's. They lose the server's DETAIL here, which
-shows the row that a constraint refused, arguments included."""
+"""The one place where psycopg's errors become pgqueue's.
+
+They lose the server's DETAIL here: it shows the row that a constraint refused, arguments included.
+"""
 
 from __future__ import annotations
 
@@ -26,20 +28,20 @@ _TEXT = (psycopg.errors.UntranslatableCharacter, psycopg.errors.CharacterNotInRe
 _TELLING = frozenset(
     kind.sqlstate for kind in (*_MISSING, *_OLD, *_TEXT, psycopg.errors.InsufficientPrivilege)
 )
-# Without a SQLSTATE they come from the driver, not from the server. InternalError: the server said
-# something else than an answer, as when it is shut down between two statements.
+# Without a SQLSTATE an error comes from the driver, not from the server. InternalError: the server
+# sent something that is no answer, as when it is shut down between two statements.
 _CONNECTION = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
-# Connection exceptions, too many connections, shutdowns and starts, a primary that became a
-# standby, a session that was idle for too long, because its process was frozen, and a transaction
-# that took too long.
+# Connection exceptions; too many connections; shutdowns and starts; a primary that became a
+# standby; a session that was idle for too long, as its process was frozen; a transaction that took
+# too long.
 _AWAY = ("08", "53300", "57P", "25006", "25P03", "25P04")
-# A full or failing disk, no memory, and a statement that somebody cancelled: all of it was rolled
-# back, and nothing is wrong with it.
+# A full or failing disk, no memory, a statement that somebody cancelled. All of it was rolled back,
+# and the statement itself is sound: it can be tried again.
 _TROUBLE = ("53", "57014", "58")
 
 
 class translated:
-    """Maps psycopg's errors inside the block; an error that it does not know keeps only its first
+    """Raise pgqueue's errors for psycopg's; an error that it does not know keeps only its first
     line.
 
     Not *transient*: the caller owns the transaction, and decides about retries by the driver's own
@@ -58,7 +60,7 @@ class translated:
 
 
 def translate(error: BaseException, transient: bool) -> None:
-    """Raises ours for *error*, if we have one."""
+    """Raise pgqueue's error for *error*, if there is one."""
     if isinstance(error, psycopg.Error):
         error.args = (_line(error),)
         if (ours := _ours(error, transient)) is not None:
@@ -72,7 +74,7 @@ def _ours(error: psycopg.Error, transient: bool) -> PgqueueError | None:
     if isinstance(error, _OLD):
         return SchemaOutOfDate()
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        # Told apart by the name of the server's function: the message is in the server's language.
+        # Recognised by the name of the server's function: the message is in the server's language.
         if error.diag.source_function == "ExecWithCheckOptions":
             return NotPermitted(f"{error}; `pgqueue doctor` says what helps")
         return NotPermitted(f"{error}; the schema's owner runs `pgqueue grant`")
@@ -111,7 +113,8 @@ def is_read_only(error: BaseException) -> bool:
 
 
 def _line(error: psycopg.Error) -> str:
-    """The first line: what follows may repeat the statement or the row. And the cure."""
+    """Return the first line, and the cure. The lines after it may repeat the statement or the
+    row."""
     line = str(error).strip().partition("\n")[0]
     hint = error.diag.message_hint
     return f"{line} ({hint})" if hint else line

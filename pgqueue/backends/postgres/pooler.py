@@ -1,11 +1,13 @@
 """Is a pooler between us and the server? Each connection is asked once, when it is made.
 
-Behind one, in transaction mode, each transaction may run on another of the server's sessions, which
-other clients use in between. So nothing that belongs to a session may be used: no prepared
+Behind a pooler in transaction mode, each transaction may run on another of the server's sessions,
+which other clients use in between. So nothing that belongs to a session may be used: no prepared
 statement, which would be missing, or another client's, in the next transaction; no SET, which would
 hold for the next client, `synchronous_commit = off` for instance; no LISTEN, whose notifications
-would go elsewhere; no advisory lock, which would never be released. A pooler in session mode cannot
-be told from that, and is treated alike: `listen_url` is for a way around either.
+would go elsewhere; no advisory lock, which would never be released.
+
+A pooler in session mode looks the same from here, and is treated the same. `listen_url` is the way
+around either.
 """
 
 from __future__ import annotations
@@ -22,10 +24,10 @@ Statements = Mapping[str, Statement]
 
 
 def is_direct(connection: Connection[Any], statements: Statements) -> bool:
-    """Return whether *connection* is a session of the server's; if not, let it prepare nothing.
+    """Is *connection* a session of the server's? If not, it prepares no statements from now on.
 
-    The server's process id is compared with the one that the connection was told: a pooler makes
-    its own up.
+    The server's process id is compared with the one that the connection was told at its start: a
+    pooler invents one.
     """
     [step] = statements["session/is_direct"].steps
     cursor = RawCursor(connection, row_factory=tuple_row)

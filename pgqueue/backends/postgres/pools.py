@@ -30,16 +30,16 @@ from pgqueue.backends.postgres.stall_watch import (
 from pgqueue.errors import StoreBusy, StoreUnavailable
 from pgqueue.statements.sql import Statement
 
-WAIT_SECONDS = 30.0  # for one of those that are in use
+WAIT_SECONDS = 30.0  # for a connection, while all are in use
 AWAY_SECONDS = 5.0  # for a server that cannot be reached
-FIRST_WAIT_SECONDS = 1.0  # then we connect ourselves, to learn why the pool cannot
-EXIT_SECONDS = 0.5  # for a pool's threads at the process's end; one that connects takes longer
+FIRST_WAIT_SECONDS = 1.0  # then connect without the pool, to learn why it cannot
+EXIT_SECONDS = 0.5  # for the pool's threads at the process's end; one that connects takes longer
 
 
 class Pools:
     """Connections in autocommit, made when they are needed.
 
-    A process that was forked makes its own: two on one socket would read each other's answers.
+    A forked process makes its own: two processes on one socket would read each other's answers.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class Pools:
         self._statements = statements
         self._watch = StallWatch(address, statements)
         self._making = threading.Lock()
-        # With the ids of those that are lent; and the process that made it.
+        # The process that made it, the pool, and the ids of its connections that are lent.
         self._pool: tuple[int, ConnectionPool[WatchedConnection], set[int]] | None = None
         self._of_loops = PerLoop(LoopPool.close, LoopPool.hang_up)
 
     @contextmanager
     def connection(self) -> Iterator[Connection[Any]]:
-        """A connection of this process's pool. Raises StoreUnavailable, and says why."""
+        """Lend a connection of this process's pool. Raises StoreUnavailable, which says why."""
         pool, lent = self._of_this_process()
         connection = self._take(pool, lent)
         lent.add(id(connection))
@@ -90,7 +90,7 @@ class Pools:
 
     @asynccontextmanager
     async def connection_async(self) -> AsyncIterator[AsyncConnection[Any]]:
-        """A connection of this event loop's pool. Raises StoreUnavailable, and says why."""
+        """Lend a connection of this event loop's pool. Raises StoreUnavailable, which says why."""
         of_loop = await self._of_this_loop()
         pool, lent = of_loop.pool, of_loop.lent
         connection = await self._take_async(pool, lent)
@@ -128,7 +128,7 @@ class Pools:
                     wait.fails()
 
     def close(self, timeout: float = AWAY_SECONDS) -> None:
-        """Close this process's pool, whose threads have so long to end what they do."""
+        """Close this process's pool; its threads have *timeout* seconds to end what they do."""
         self._watch.close()
         with self._making:
             if self._pool is not None and self._pool[0] == os.getpid():
@@ -195,22 +195,25 @@ class Pools:
         await is_direct_async(connection, self._statements)
 
 
-_made: WeakSet[Pools] = WeakSet()  # in this process
+_made: WeakSet[Pools] = WeakSet()  # all pools of this process
 os.register_at_fork(after_in_child=_made.clear)
 
 
 @atexit.register
 def _close_all() -> None:
-    """Close what nobody has closed: a pool that is only dropped at the end waits for its threads.
+    """Close the pools that nobody has closed: a pool that is only dropped at the end waits for its
+    threads.
 
-    From Python 3.13 on it would wait five seconds for each of them, which no longer run then.
+    From Python 3.13 on it would wait five seconds for each of them, although they no longer run
+    then.
     """
     for pools in list(_made):
         pools.close(EXIT_SECONDS)
 
 
 class LoopPool(NamedTuple):
-    """An event loop's pool, the ids of those of its connections that are lent, and all of them."""
+    """An event loop's pool, the ids of its connections that are lent, and all of its
+    connections."""
 
     pool: AsyncConnectionPool[WatchedAsyncConnection]
     lent: set[int]
@@ -219,11 +222,11 @@ class LoopPool(NamedTuple):
     async def close(self) -> None:
         try:
             await self.pool.close()
-        except asyncio.CancelledError:  # of the pool's own tasks, which end with the loop
+        except asyncio.CancelledError:  # the pool's own tasks were cancelled with the loop
             self.hang_up()
 
     def hang_up(self) -> None:
-        """Close all connections, without a loop."""
+        """Close all connections; needs no event loop."""
         for connection in self.connections:
             connection.pgconn.finish()
 
@@ -232,8 +235,8 @@ class Wait:
     """How long to wait for one of a pool's connections, of which some are *lent*.
 
     While all are in use, the caller waits in line. When the pool has none because it cannot
-    connect, the caller connects itself, which raises the reason; and tries a little longer, as the
-    server may be starting.
+    connect, the caller connects itself, which raises the reason; it tries for a little longer, as
+    the server may be starting.
     """
 
     def __init__(self, lent: set[int], size: int) -> None:
@@ -246,7 +249,7 @@ class Wait:
         return monotonic() - self._began
 
     def seconds(self) -> float:
-        """How long to wait before looking again at why none has come."""
+        """Return how long to wait before asking again why no connection has come."""
         left = max(0.01, WAIT_SECONDS - self._spent)
         return left if len(self._lent) >= self._size else min(FIRST_WAIT_SECONDS, left)
 
@@ -262,14 +265,14 @@ class Wait:
         return len(self._lent) >= self._size
 
     def fails(self) -> None:
-        """Called when connecting has failed. Raises that error, unless there is time left: there is
-        more while some connections are lent, since they may come back."""
+        """Note that connecting has failed. Raises that error when the time is up; there is more
+        time while some connections are lent, as they may come back."""
         if self._spent >= min(WAIT_SECONDS, WAIT_SECONDS if self._lent else AWAY_SECONDS):
             raise
 
 
 def _ask_again(error: BaseException) -> None:
-    """Raises StoreBusy where *error* is pgqueue's own: nothing was written."""
+    """Raise StoreBusy if *error* is pgqueue's own: nothing was written."""
     if isinstance(error, StoreUnavailable):
         raise StoreBusy(
             "the server takes no writes any more; its connections are thrown away"
@@ -277,11 +280,11 @@ def _ask_again(error: BaseException) -> None:
 
 
 def _check(connection: Connection[Any] | AsyncConnection[Any]) -> None:
-    """Raises when the server has closed an idle connection: then there is something to read. No
+    """Raise when the server has closed an idle connection: then there is something to read. No
     round trip."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
-    while poll.poll(0):  # its last words come before its end
+    while poll.poll(0):  # the server's last messages come before the end
         connection.pgconn.consume_input()
         if connection.pgconn.status == ConnStatus.BAD or connection.closed:
             raise psycopg.OperationalError("the server closed the connection while it was idle")

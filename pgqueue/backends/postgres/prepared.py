@@ -57,15 +57,15 @@ class PreparedRunner:
         try:
             return operation.decode(await self._answers(statement, operation))
         except InvalidSqlStatementName:
-            # psycopg sends DEALLOCATE ALL after a ROLLBACK where it had prepared anything itself.
-            # Nothing has been carried out, so all is prepared again.
+            # After a ROLLBACK psycopg sends DEALLOCATE ALL if it had prepared anything itself.
+            # Nothing of this was carried out, so prepare all of it again.
             self._names.clear()
             return operation.decode(await self._answers(statement, operation))
 
     async def execute_both(self, first: Operation[T], second: Operation[U]) -> tuple[T, U]:
         """Run *first*, then *second*, in one round trip, each in a transaction of its own.
 
-        Each is to be a single round. The commit of *second* waits for no disk.
+        Each must be a single round. The commit of *second* does not wait for the disk.
         """
         try:
             answers = await self._run(self._carry_out_both(first, second))
@@ -79,8 +79,8 @@ class PreparedRunner:
 
     async def _run(self, asking: PQGen[A]) -> A:
         connection = self._connection
-        # When cancelled, psycopg ends the query and we the transaction. The connection may break
-        # there, and its error would replace the cancellation.
+        # When cancelled, psycopg ends the query, and we end the transaction. If the connection
+        # breaks meanwhile, its error would replace the cancellation.
         with cancellable():
             try:
                 async with connection.lock:
@@ -117,7 +117,8 @@ class PreparedRunner:
         return answers
 
     def _ask(self, operation: Operation[Any], steps: Sequence[Step]) -> PQGen[list[Rows]]:
-        """Return the answer to each of *steps*, which are one transaction if none is open."""
+        """Return the answer to each of *steps*, which are one transaction unless one is open
+        already."""
         return self._ask_all([(operation, steps)])
 
     def _ask_all(self, asked: Sequence[tuple[Operation[Any], Sequence[Step]]]) -> PQGen[list[Rows]]:
@@ -142,7 +143,7 @@ class PreparedRunner:
             answers.append(self._accept(next(answered)))
         for extra in answered:  # an error at commit comes after the last answer
             self._accept(extra)
-        self._adapted.set_pgresult(None)  # frees the result: it may be large, and the next far off
+        self._adapted.set_pgresult(None)  # frees the result, which may be large
         return answers
 
     def _bind(self, step: Step, operation: Operation[Any]) -> Sequence[Buffer | None]:
@@ -150,7 +151,8 @@ class PreparedRunner:
         return self._adapted.dump_sequence(values, [PyFormat.TEXT] * len(values))
 
     def _send(self, step: Step, params: Sequence[Buffer | None]) -> bytes | None:
-        """Send *step*; return the name under which it is being prepared, None if it was already."""
+        """Send *step*; return the name by which it is being prepared, None if it was prepared
+        already."""
         pgconn, new = self._connection.pgconn, None
         name = self._names.get(step.text)
         if name is None:

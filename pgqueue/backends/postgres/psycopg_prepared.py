@@ -1,9 +1,9 @@
-"""A statement that psycopg has prepared on the caller's connection, sent without a cursor.
+"""Send a statement that psycopg has prepared on the caller's connection, without a cursor.
 
 A cursor is most of what one job costs its client, and more where many processes share a core.
-psycopg keeps track of what is prepared, under which name, also after a ROLLBACK, a DISCARD or a
-DROP, but in a private attribute. Should another version keep it elsewhere, no name is found here,
-and a cursor sends the statement as always.
+psycopg keeps track of what is prepared, by which name, also after a ROLLBACK, a DISCARD or a DROP,
+but in a private attribute. If another version keeps it elsewhere, no name is found here, and a
+cursor sends the statement.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _IDLE: Final = TransactionStatus.IDLE
 _INTRANS: Final = TransactionStatus.INTRANS
 _TUPLES_OK: Final = ExecStatus.TUPLES_OK
 _INT8: Final = 20
-# A str has no type of its own: the server infers it.
+# Parameters of type 0: the server infers the type, as it does for psycopg's str.
 _TYPES: Final = [(0,) * count for count in range(20)]
 
 
 def prepared_name(connection: AnyConnection, step: Step) -> bytes | None:
-    """Return the name under which *step* is prepared; None where a cursor has to send it.
+    """Return the name by which *step* is prepared; None where a cursor must send it.
 
     Outside autocommit a cursor begins the transaction; outside UTF-8 it recodes texts.
     """
@@ -60,7 +60,8 @@ def encode(step: Step, params: Mapping[str, Param]) -> list[bytes | None] | None
 
 
 def fetch(connection: AnyConnection, name: bytes, params: Sequence[bytes | None]) -> PQGen[Rows]:
-    """Ask the server, and return its rows: for `connection.wait`, under the connection's lock."""
+    """Ask the server, and return its rows; to be run by `connection.wait`, under the connection's
+    lock."""
     pgconn = connection.pgconn
     pgconn.send_query_prepared(name, params)
     results = yield from execute(pgconn)

@@ -1,4 +1,4 @@
-"""Operations carried out on a connection of psycopg's: a round trip each, and a transaction."""
+"""Carry operations out on a connection of psycopg's: each in one round trip and one transaction."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ class BlockingRunner:
             return [_rows(cursor) for cursor in cursors]
 
     def together(self, operations: Iterable[Operation[T]]) -> list[T]:
-        """Send each while the server works on those before, in a transaction that is open."""
+        """Send each operation while the server works on those before, in a transaction that is
+        open."""
         connection = self._connection
         if connection.pgconn.pipeline_status:
             return [self.execute(operation) for operation in operations]
@@ -70,7 +71,7 @@ class BlockingRunner:
                 operation, statement = shortest(operation, self._statements)
                 sent.append((operation, [self._send(step, operation) for step in statement.steps]))
                 _flush(connection)
-                if sent[len(answers)][1][-1].pgresult is not None:  # read what is there already
+                if sent[len(answers)][1][-1].pgresult is not None:  # read answers that have come
                     asked, cursors = sent[len(answers)]
                     answers.append(asked.decode([_rows(cursor) for cursor in cursors]))
             pipeline.sync()
@@ -101,8 +102,8 @@ class AsyncioRunner:
 
     async def execute(self, operation: Operation[T]) -> T:
         """Run the steps in one round trip, in a transaction of their own if none is open."""
-        # When cancelled, psycopg ends the query and we the transaction. The connection may break
-        # there, and its error would replace the cancellation.
+        # When cancelled, psycopg ends the query, and we end the transaction. If the connection
+        # breaks meanwhile, its error would replace the cancellation.
         with cancellable():
             return await self._execute(operation)
 
@@ -140,7 +141,8 @@ class AsyncioRunner:
             return [await _rows_async(cursor) for cursor in cursors]
 
     async def together(self, operations: Iterable[Operation[T]]) -> list[T]:
-        """Send each while the server works on those before, in a transaction that is open."""
+        """Send each operation while the server works on those before, in a transaction that is
+        open."""
         connection = self._connection
         if connection.pgconn.pipeline_status:
             return [await self.execute(operation) for operation in operations]
@@ -175,7 +177,7 @@ async def _rows_async(cursor: AsyncRawCursor[Any]) -> Rows:
 
 
 def _answers(cursor: RawCursor[Any] | AsyncRawCursor[Any]) -> bool:
-    """Has the statement rows? Without `cursor.description`, which would make an object a column."""
+    """Does the statement return rows? `cursor.description` would make an object for each column."""
     return cursor.pgresult is not None and cursor.pgresult.nfields > 0
 
 
@@ -187,8 +189,8 @@ def is_idle(connection: Connection[Any] | AsyncConnection[Any]) -> bool:
 def has_two_phases(connection: Connection[Any] | AsyncConnection[Any]) -> bool:
     """Was its transaction begun by `tpc_begin`, perhaps by SQLAlchemy's ``twophase=True``?
 
-    psycopg says so in no public attribute. A transaction that ends by a PREPARE TRANSACTION of the
-    caller's own cannot be told in time.
+    psycopg has no public attribute for that. A transaction that the caller ends with a PREPARE
+    TRANSACTION of its own is not recognised: nothing shows it before its end.
     """
     return getattr(connection, "_tpc", None) is not None
 

@@ -22,7 +22,7 @@ class PostgresSession:
         self._wake = woken
         self._pid = 0
         self._sleeps_on: frozenset[str] = frozenset()
-        self._doubtful: frozenset[str] = frozenset()  # asked for, and never answered
+        self._doubtful: frozenset[str] = frozenset()  # locks that were asked for without an answer
 
     async def open(self) -> None:
         """Connect and listen; behind a pooler, only connect.
@@ -75,8 +75,8 @@ class PostgresSession:
     async def _say(self, verb: str, topics: frozenset[str]) -> None:
         """Subscribe to *topics*, or unsubscribe, by their locks.
 
-        A lock that is taken twice must be released twice. So one whose taking was never answered
-        counts as unsure, and is released before it is taken again.
+        A lock that is taken twice must be released twice. So a lock whose taking was never answered
+        is in doubt, and is released before it is taken again.
         """
         if not topics:
             return
@@ -89,7 +89,8 @@ class PostgresSession:
             self._sleeps_on |= {topic for (topic,) in answer}
 
     async def check(self) -> None:
-        """Raise StoreUnavailable when this is not the session that listened, or no longer does."""
+        """Raise StoreUnavailable when this is another session than the one that listened, or no
+        longer listens."""
         listens = await self.execute(
             Operation(
                 "session/listening", {"pid": str(self._pid)}, lambda answers: answers[0][0][0]

@@ -22,10 +22,10 @@ T = TypeVar("T")
 class SocketWaiter:
     """Wait for answers, and pass NOTIFY on at once while nobody waits for one.
 
-    The socket stays registered with the event loop: registering it for each statement, as psycopg
-    does, is half of what a round trip costs us. What is registered is a duplicate of its
-    descriptor, as asyncio keeps one callback a descriptor, and psycopg needs the original's in a
-    transaction, and to connect. *lost* is called when the connection breaks while it is idle.
+    The socket stays registered with the event loop: to register it for each statement, as psycopg
+    does, is half of what a round trip costs us. A duplicate of its descriptor is registered:
+    asyncio keeps one callback a descriptor, and psycopg needs the original's in a transaction, and
+    to connect. *lost* is called when the connection breaks while it is idle.
     """
 
     def __init__(self, connection: AsyncConnection[Any], lost: Callable[[], None]) -> None:
@@ -57,8 +57,8 @@ class SocketWaiter:
     async def wait(self, work: PQGen[T]) -> T:
         """Run *work*, which waits for the server whenever it yields, and return its answer.
 
-        psycopg goes on with the rest where it has to: it cancels the statement when we are
-        interrupted, and waits until the socket takes more where it did not take all at once.
+        psycopg runs the rest where it must: it cancels the statement when we are interrupted, and
+        waits until the socket takes more when it did not take all at once.
         """
         try:
             wanted = next(work)
@@ -79,7 +79,7 @@ class SocketWaiter:
     def _readable(self) -> None:
         if self._end.poll(0):
             # libuv reports a socket's error once, and then stops watching. What the server sent
-            # before it is still to be read, and then the end: so watch it again.
+            # before it is still to be read, and then the end: so register it again.
             self._loop.call_soon(self._watch_again)
         connection, waiter = self._connection, self._waiter
         if waiter is not None:

@@ -1,8 +1,8 @@
 """Break lent connections on which somebody waits for an answer that was lost on the way.
 
 A task or an application may run a statement for hours, so no time-out can tell that it is lost. The
-server can: where a session is idle while somebody waits on its connection, the question or the
-answer was lost. A firewall or a proxy may have forgotten the connection without telling anybody.
+server can: if a session is idle while somebody waits on its connection, the statement or the answer
+was lost. A firewall or a proxy may have forgotten the connection without telling anybody.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class BorrowedConnection:
         """Has somebody waited here since the last look, and is it time to ask the server?"""
         since = self.connection.waits_since
         if self.connection.pgconn.transaction_status != TransactionStatus.ACTIVE:
-            since = None  # it waits for notifications, which may never come
+            since = None  # waits for notifications, which may never come
         if since is None or since != self._since:
             self._since, self._looks, self._ask_at, self._idle_since = since, 0, 1, None
             return False
@@ -82,9 +82,9 @@ class BorrowedConnection:
         return self._looks >= self._ask_at
 
     def learns(self, idle_since: str | None) -> None:
-        """Take the server's answer: idle since when, or None while it works for this session.
+        """Take the server's answer: since when it is idle, or None while it works for this session.
 
-        Hangs up when the answer was the same at the last look, and so was the wait.
+        Hangs up when the last look had the same answer, and somebody has waited all the while.
         """
         if idle_since is not None and idle_since == self._idle_since:
             hang_up(self.connection)
@@ -99,14 +99,14 @@ class StallWatch:
         self._address = address
         self._statements = statements
         self._starting = threading.Lock()
-        self._process = 0  # whose thread looks
+        self._process = 0  # the process that has the thread
         self._lent: dict[int, BorrowedConnection] = {}
         self._some = threading.Event()
 
     @contextmanager
     def over(self, connection: AnyConnection) -> Iterator[None]:
-        """Watch *connection* within: it breaks where it would be waited on for ever."""
-        if connection.prepare_threshold is None:  # behind a pooler, the session cannot be known
+        """Watch *connection* within the block, and break it if its answer is lost."""
+        if connection.prepare_threshold is None:  # behind a pooler: whose session?
             yield
             return
         if self._process != os.getpid():
@@ -119,7 +119,7 @@ class StallWatch:
             self._lent.pop(id(connection), None)
 
     def close(self) -> None:
-        """Stop looking; used again, it begins again."""
+        """Stop looking; after that, the next use starts it again."""
         self._process = 0
         self._some.set()
 
@@ -140,7 +140,7 @@ class StallWatch:
             if lent := list(self._lent.values()):
                 some.set()
             if waiting := [each for each in lent if each.waits()]:
-                with suppress(psycopg.Error, OSError):  # no answer, nothing learnt
+                with suppress(psycopg.Error, OSError):  # no answer: look again later
                     self._ask(waiting)
 
     def _ask(self, waiting: Iterable[BorrowedConnection]) -> None:
@@ -165,8 +165,8 @@ class StallWatch:
 def hang_up(connection: Connection[Any] | AsyncConnection[Any]) -> None:
     """Shut the socket down, without closing its descriptor.
 
-    Somebody still waits on that: a closed one would leave a coroutine waiting, and libuv aborts the
-    process when a descriptor that it watches is closed.
+    A coroutine may still wait on it: if the descriptor were closed, it would wait for ever, and
+    libuv aborts the process when a descriptor that it watches is closed.
     """
     with (
         suppress(OSError, psycopg.Error),

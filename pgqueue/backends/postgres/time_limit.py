@@ -1,8 +1,8 @@
-"""A statement that the role's, or the database's, `statement_timeout` has ended.
+"""Errors of a statement that the `statement_timeout` of the role or the database has ended.
 
-It would end the next try, too; so nobody tries, and who asked is told which setting it is. A
-statement that somebody has cancelled has the same SQLSTATE, and what the server says of it is in
-its own language: so the session is asked for its limit, and the clock whether that had passed.
+The timeout would end the next attempt, too: so there is none, and the error names the setting. A
+statement that somebody has cancelled has the same SQLSTATE, and the server's message is in its own
+language. So pgqueue asks the session for its limit, and compares it with the time that has passed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _LIMIT: Operation[tuple[int, str]] = Operation("session/time_limit", {}, lambda 
 
 
 class in_time:
-    """As `translated`, and raises StatementTimeout. Classes cost a job less than generators do."""
+    """As `translated`, but raise StatementTimeout. A class: it costs a job less than a generator
+    does."""
 
     def __init__(self, connection: Connection[Any], statements: Mapping[str, Statement]) -> None:
         self._connection = connection
@@ -72,7 +73,7 @@ def may_be(busy: StoreBusy) -> bool:
 
 
 def refuse(busy: StoreBusy, limit: int, written: str, seconds: float) -> None:
-    """Raises StatementTimeout if *limit* milliseconds have passed in *seconds*."""
+    """Raise StatementTimeout if *limit* milliseconds have passed in *seconds*."""
     if 0 < limit <= seconds * 1000:
         raise StatementTimeout(
             f"the setting statement_timeout = {written} has ended this; nothing was changed. Ask "

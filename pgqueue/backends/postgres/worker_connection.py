@@ -28,15 +28,15 @@ from pgqueue.statements.sql import Statement
 T = TypeVar("T")
 U = TypeVar("U")
 
-# Each of our statements has one right plan: from the index, in its order. What the planner would
-# prefer after a bulk load that no ANALYZE has seen yet is a scan and a sort of the whole backlog.
+# Each of our statements has one right plan: from the index, in its order. After a bulk load, until
+# ANALYZE has seen it, the planner would rather scan and sort the whole backlog.
 SESSION_SETTINGS = (
     "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off;"
     "SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan; SET jit = off;"
     "SET lock_timeout = '250ms'; SET idle_in_transaction_session_timeout = '60s';"
     "SET default_transaction_isolation = 'read committed';"
-    # Whatever the role's setting is: clean-up may take long, and would only be begun again after a
-    # time-out; that an answer does not come at all is noticed by AnswerDeadline.
+    # Not the role's statement_timeout: clean-up may take long, and would only begin again after it.
+    # An answer that never comes is noticed by AnswerDeadline.
     "SET extra_float_digits = 1; SET statement_timeout = 0;"
     # Functions and operators are the server's own, whatever an application has put before them in
     # its search_path. The rest of the path stays, for triggers that somebody has added.
@@ -45,16 +45,17 @@ SESSION_SETTINGS = (
     "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout';"
 )
 ASYNCHRONOUS = "SET synchronous_commit = off;"
-# A worker's session waits for work, so it may be idle. Only where the session is our own: a pooler
-# leaves us single transactions, and this setting is no use in one.
+# A worker's session waits for work, so it may be idle. Only for a session of our own: a pooler
+# gives us single transactions, for which this setting does nothing.
 MAY_BE_IDLE = "SET idle_session_timeout = 0;"
 
 
 class PostgresWorkerConnection:
     """A worker's own connection, in autocommit, with the plans of our statements pinned.
 
-    *lost* is called when it breaks while it is idle. Opened anew, it also ends its earlier session
-    at the server: a claim might still be running there, whose answer nobody would receive.
+    *lost* is called when it breaks while it is idle. When it is opened again, it also ends its
+    earlier session at the server: a claim might still be running there, whose answer nobody would
+    receive.
     """
 
     def __init__(
@@ -73,13 +74,13 @@ class PostgresWorkerConnection:
         self._lost = lost
         self._wire: SocketWaiter | None = None
         self._prepared: PreparedRunner | None = None
-        self._pid: int | None = None  # and when that session began
+        self._pid: int | None = None  # the server's process, and when that session began
         self._begun: str | None = None
         self.connection: AsyncConnection[Any] | None = None
         self.direct = True
 
     async def open(self) -> None:
-        """Connects anew. Raises StoreUnavailable."""
+        """Connect anew. Raises StoreUnavailable."""
         await self.close()
         with translated():
             url = self._address()
@@ -87,7 +88,7 @@ class PostgresWorkerConnection:
             on_fork(connection, lambda connection: abandon(connection.fileno()))
             try:
                 await self._prepare(connection)
-            except BaseException:  # cancelled, too: nobody else knows of it, and it would stay open
+            except BaseException:  # cancelled, too: nobody else would close it
                 await connection.close()
                 raise
         self._patience.heard()
@@ -97,7 +98,7 @@ class PostgresWorkerConnection:
         self.connection = connection
 
     async def _prepare(self, connection: AsyncConnection[Any]) -> None:
-        """What a session of our own is told at its beginning, if it is one."""
+        """Set up the session, if it is our own."""
         self.direct = await is_direct_async(connection, self._statements)
         if self.direct:
             connection.prepare_threshold = 0
@@ -108,7 +109,7 @@ class PostgresWorkerConnection:
             await self._replace(connection)
 
     async def _replace(self, connection: AsyncConnection[Any]) -> None:
-        """Ends our earlier session, if the server still has it and our role may end it."""
+        """End our earlier session, if the server still has it and our role may end it."""
         [step] = self._statements["session/replace"].steps
         earlier = {"pid": self._pid, "begun": self._begun}
         cursor = AsyncRawCursor(connection, row_factory=tuple_row)
@@ -123,9 +124,11 @@ class PostgresWorkerConnection:
         self._pid, self._begun = pid, begun
 
     async def close(self) -> None:
-        """Closes the connection; a coroutine that still waits for an answer gets an error first. If
-        only the descriptor were closed, it would wait for ever, and libuv, which watches the
-        descriptor, would end the process."""
+        """Close the connection; a coroutine that still waits for an answer gets an error first.
+
+        If only the descriptor were closed, the coroutine would wait for ever, and libuv, which
+        watches the descriptor, would abort the process.
+        """
         connection, self.connection = self.connection, None
         if connection is not None:
             if self._lock.locked():
@@ -168,14 +171,15 @@ class PostgresWorkerConnection:
                     yield executor
 
     def _settings(self) -> Operation[None] | None:
-        """What a transaction must begin with, where the session is not ours to set."""
+        """Return what each transaction must begin with where the session is not ours; None where it
+        is."""
         if self.direct:
             return None
         durable = {"durable": "true" if self._durable else "false"}
         return Operation("session/settings", durable, lambda _: None)
 
     def _connected(self) -> AsyncConnection[Any]:
-        """The connection of this moment: another coroutine may have replaced it meanwhile."""
+        """Return the present connection: another coroutine may have replaced the earlier one."""
         if self.connection is None or self.connection.closed:
             raise StoreUnavailable("the connection to PostgreSQL is lost")
         if self._patience.doubts:

@@ -17,20 +17,21 @@ from redis.retry import Retry
 from pgqueue.errors import InvalidUrl, PgqueueError, StoreUnavailable
 
 _SCHEMES = {"redis": "redis", "valkey": "redis", "rediss": "rediss", "valkeys": "rediss"}
-# An answer that takes longer will not come: all scripts are bounded.
+# All scripts are bounded, so an answer that takes longer will never come.
 SETTINGS: Mapping[str, Any] = {
     "socket_connect_timeout": 10,
     "socket_timeout": 25,
     "protocol": 2,
 }
-# Options of a shared URL that we override: notifications need RESP2 here, and scripts answer bytes.
+# Options that are ours, whatever the URL says: notifications need RESP2, and scripts answer bytes.
 _OURS = ("protocol", "decode_responses", "encoding", "encoding_errors")
 _PORT = 6379
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A server, or a cluster's *seeds*; with *evictions* it may throw jobs away when it is full."""
+    """A server, or a cluster's *seeds*; with *evictions* it is allowed to drop jobs when it is
+    full."""
 
     seeds: tuple[str, ...]
     cluster: bool = False
@@ -89,7 +90,7 @@ def _has_a_port(seed: str) -> bool:
 
 
 def blocking_pool(address: Address, node: str, size: int) -> redis.ConnectionPool:
-    """Return a pool of *size* connections to *node*; a caller that finds none free waits."""
+    """Return a pool of *size* connections to *node*; while all are in use, a caller waits."""
     return redis.BlockingConnectionPool.from_url(
         node, max_connections=size, timeout=30, retry=Retry(NoBackoff(), 0), **address.settings
     )

@@ -112,7 +112,7 @@ class RedisBackend:
     async def on_async(
         self, connection: Any, *, single: bool = False
     ) -> AsyncIterator[AsyncOperationRunner]:
-        """As `on`."""
+        """As `on`, for asyncio's clients and pipelines."""
         pipelined = isinstance(connection, redis.asyncio.client.Pipeline)
         client = redis.asyncio.Redis(connection_pool=connection.connection_pool)
         namespace = self._namespace_of(connection)
@@ -235,7 +235,7 @@ class RedisBackend:
                     raise
                 self.close()
             except (redis.ConnectionError, redis.TimeoutError):
-                if self.address.cluster:  # another node may be the primary by now
+                if self.address.cluster:  # another node may have become the primary
                     self.close()
                 raise
         raise StoreUnavailable(f"the Redis cluster does not agree where {self.namespace.tag} is")
@@ -269,7 +269,7 @@ class RedisBackend:
         return namespace.command(SCRIPTS["parts/commit"], document, "quiet")
 
     def _queued_on(self, connection: Any) -> frozenset[int]:
-        """Return the ids of jobs that *connection*, a pipeline, has yet to make: later jobs may
+        """Return the ids of jobs that *connection*, a pipeline, has queued: later jobs in it may
         wait for them."""
         waiting = [
             word for command in getattr(connection, "command_stack", ()) for word in command[0]
@@ -292,7 +292,8 @@ def _require_queueing(pipeline: Any) -> None:
 
 
 def open_backend(url: str, *, schema: str = "pgqueue", pool_size: int = 10) -> RedisBackend:
-    """Return a `RedisBackend`; see `redis_address.read` for URLs."""
+    """Return the backend at *url*; `pgqueue.backends.redis.address.read` says which URLs there
+    are."""
     return RedisBackend(url, schema=schema, pool_size=pool_size)
 
 

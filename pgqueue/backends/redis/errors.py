@@ -10,7 +10,7 @@ import redis
 
 from pgqueue.errors import NotPermitted, PgqueueError, StoreBusy, StoreUnavailable
 
-# Nothing was carried out: the server is a replica, starting, full, or the namespace has moved.
+# Nothing was carried out: the server is a replica, starting or full, or the namespace has moved.
 _AWAY = (
     "ASK",
     "CLUSTERDOWN",
@@ -56,7 +56,7 @@ def translated(*, transient: bool = True) -> Iterator[None]:
         raise StoreUnavailable(f"Redis cannot be reached: {error}") from error
     except AttributeError as error:
         if error.obj is not None or error.name != "writelines":
-            raise  # otherwise the connection ended while redis-py was still connecting
+            raise  # None.writelines: the connection ended while redis-py was connecting
         raise StoreUnavailable("Redis cannot be reached: the connection has ended") from error
 
 
@@ -69,9 +69,10 @@ def is_called(error: Exception, *codes: str) -> bool:
 
 
 def require_safe(info: dict[str, Any], *, evictions: bool) -> None:
-    """Raise PgqueueError when *info*, the answer to INFO, is of a server that is not safe for jobs.
+    """Raise PgqueueError when *info*, the answer to INFO, is that of a server that is not safe for
+    jobs.
 
-    It may be too old, or evict keys when it is full, unless *evictions* are allowed.
+    It may be too old, or may evict keys when it is full and *evictions* are not allowed.
     """
     version = str(info.get("redis_version", ""))
     if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < _OLDEST and version:

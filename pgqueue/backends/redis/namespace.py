@@ -28,7 +28,7 @@ class Namespace:
         self.channel = f"{self.tag}@{db}:"
 
     def command(self, script: Script, wanted: bytes, *more: str) -> tuple[Any, ...]:
-        """Return the command that runs *script* by its hash."""
+        """Return the command that runs *script* by its hash, with *wanted*, its parameters."""
         return ("EVALSHA", script.sha, 1, self.tag, wanted, self.channel, *more)
 
     def call(self, client: redis.Redis, script: Script, wanted: bytes) -> bytes:
@@ -43,7 +43,7 @@ class Namespace:
     async def call_async(self, client: redis.asyncio.Redis, script: Script, wanted: bytes) -> bytes:
         """As `call`, without blocking the event loop."""
         name, sha, *rest = self.command(script, wanted)
-        with cancellable():  # before Python 3.12, redis-py's time-outs can lose a cancellation
+        with cancellable():  # before Python 3.12 redis-py's time-outs can swallow a cancellation
             try:
                 answer: bytes = await client.execute_command(name, sha, *rest, **_RAW)
             except redis.exceptions.NoScriptError:

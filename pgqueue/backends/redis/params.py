@@ -128,7 +128,7 @@ _completed: Final = msgspec.json.Decoder(list[_Completed])
 _objects: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _raws: Final = msgspec.json.Decoder(list[msgspec.Raw])
-# Fields of a schedule: those that scripts read, and instants that they only pass on.
+# Fields of a schedule: those that scripts read, and instants that they only store.
 _CHANGING: Final = (
     "name",
     "owner",
@@ -147,7 +147,7 @@ _PASSING: Final = frozenset({"args", "errors", "metadata", "progress", "result"}
 
 
 def given(operation: Operation[Any]) -> dict[str, Any]:
-    """Return the parameters of *operation* for its script; what is None is left out."""
+    """Return the parameters of *operation* for its script, without those that are None."""
     return {
         name: _value(operation.name, name, text)
         for name, text in operation.params.items()
@@ -178,7 +178,7 @@ def _value(operation: str, name: str, text: str) -> Any:
         return instant(datetime.fromisoformat(text))
     if name in _DOCUMENTS:
         return msgspec.json.decode(text)
-    if name == "retention":  # a nil field would be missing in the Lua table
+    if name == "retention":  # in a Lua table a field that is nil is missing
         return {k: False if v is None else v for k, v in msgspec.json.decode(text).items()}
     if text in ("true", "false") and name in _BOOLEANS:
         return text == "true"

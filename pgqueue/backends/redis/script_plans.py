@@ -1,9 +1,9 @@
-"""Plan how scripts carry an operation out: what to run, and what to make of the answers. No I/O.
+"""Plan how scripts carry an operation out: what to run, and how to read the answers. No I/O.
 
 Each run of a script is bounded. A script with more to do answers with what it has, and with the
 parameters for the rest. A long list of ids is sliced here instead: sent back and forth with each
-run, it would cost quadratic time. A script that finds a graph half changed by an earlier operation
-finishes that first, answers nothing, and is run again.
+run, it would cost quadratic time. A script that finds a graph that an earlier operation has changed
+only in part completes that first, answers nothing, and is run again.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ ScriptPlan: TypeAlias = Generator[tuple[Script, bytes], bytes, T]
 Given: TypeAlias = Mapping[str, Any]
 
 SCRIPTS: Final = load_scripts("redis")
-# The column of an answer that is an instant: scripts have only microseconds.
+# The column of an answer that is an instant: scripts answer in microseconds.
 _INSTANTS: Final[Mapping[str, int]] = {"queues": 1}
-# Verbs that take any number of ids, and how many one run takes; youngest first, so that cancelling
-# a graph makes none of its children available in between.
+# Verbs that take any number of ids, and how many one run takes. The youngest ids come first: when a
+# graph is cancelled, none of its children becomes available in between.
 _SLICES: Final[Mapping[str, int]] = {"cancel": 1_000, "get": 500, "move": 1_000, "purge": 1_000}
 _pack: Final = msgspec.msgpack.Encoder().encode
 

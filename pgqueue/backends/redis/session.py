@@ -1,9 +1,9 @@
 """A worker's subscribed connection: it is notified there, and it shows that the worker lives.
 
-A session that sleeps on a topic subscribes to its channel and declares that in the store, so that
-nobody publishes where nobody listens. The subscription to a worker's own channel, ``!7``, shows
-that it lives: the kernel closes a killed process's socket, the server then ends the subscription,
-and PUBSUB NUMSUB shows that to everybody.
+A session that sleeps on a topic subscribes to its channel and declares that in the store: `wake`
+publishes only to declared sleepers. The subscription to a worker's own channel, ``!7``, shows that
+it lives: the kernel closes a killed process's socket, the server then ends the subscription, and
+PUBSUB NUMSUB shows that to everybody.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from pgqueue.operations.topics import of_worker
 
 T = TypeVar("T")
 
-SLEEP_SECONDS = 60  # the store forgets a sleeper that has not declared this for so long
+SLEEP_SECONDS = 60  # after so long without a declaration the store forgets a sleeper
 SAY_AGAIN_SECONDS = 20.0
 ANSWER_SECONDS = 5.0
 
 
 class RedisSession:
-    """Runs scripts like any worker's connection, and is notified on a second one."""
+    """Run scripts like any worker's connection, and be notified on a second one."""
 
     def __init__(
         self,
@@ -188,18 +188,19 @@ class RedisSession:
             self._lost()
 
     async def _repeat(self) -> None:
-        """Declare again and again that we sleep, or the store forgets it."""
+        """Declare again and again that the session sleeps: otherwise the store forgets it."""
         while True:
             await asyncio.sleep(SAY_AGAIN_SECONDS)
             async with self._declaring:
                 if self._sleeps_on:
-                    # An error does no harm: the next declaration comes before the store forgets.
+                    # An error does no harm: the next declaration comes before the store forgets the
+                    # session.
                     with contextlib.suppress(PgqueueError, redis.RedisError):
                         await self._say("session/subscribe", self._sleeps_on)
 
 
 class RedisSubscription:
-    """Wait for topics on a blocking connection; once it is lost, waits last their full time."""
+    """Wait for topics on a blocking connection; once it is lost, each wait lasts its full time."""
 
     def __init__(
         self, connection: Any, run: Callable[[ScriptPlan[Any]], Any], channel: str
@@ -234,7 +235,7 @@ class RedisSubscription:
             time.sleep(max(0.0, until - time.monotonic()))
 
     def close(self) -> None:
-        """Declare that nobody needs to notify us any more."""
+        """Declare that nobody waits here any more."""
         with contextlib.suppress(redis.RedisError, PgqueueError, OSError):
             self._say("session/unsubscribe")
 

@@ -1,7 +1,7 @@
 """Gather several operations for one script, which carries out all of them or none.
 
 Redis cannot roll back, so nothing is written before all operations are known. Each operation is
-answered at once with the answer that the script will come to: ids are drawn beforehand, unique keys
+answered at once with the answer that the script will give: ids are drawn beforehand, unique keys
 and leases are read. The script reads keys and leases again, and writes nothing when one has changed
 meanwhile.
 """
@@ -87,7 +87,7 @@ class Transaction:
                 answers = yield from self._cancel(wanted)
             case "wake" if (
                 self._operations or self._pipelined
-            ):  # the other operations wake by themselves
+            ):  # other operations notify by themselves
                 answers = []
             case _ if self._pipelined:
                 _refuse(
@@ -186,7 +186,7 @@ class Transaction:
     def _looked(self, name: str, wanted: dict[str, Any]) -> ScriptPlan[list[Rows]]:
         """Return what *name* would answer; the commit writes nothing if it finds another answer."""
         answers = yield from ask(name, {**wanted, "look": True})
-        if name == "fired":  # the new instants, which count as noted from now on
+        if name == "fired":  # the new instants: from now on they count as noted
             rows, new = iter(wanted["firings"]), []
             for schedule, at in answers[0]:
                 moment = instant(datetime.fromisoformat(at))
@@ -241,7 +241,7 @@ def _refuse(message: str) -> NoReturn:
 
 
 class BufferedRunner:
-    """Operations that wait for the end of their transaction."""
+    """Operations that are carried out at the end of their transaction."""
 
     def __init__(self, transaction: Transaction, run: Callable[[ScriptPlan[Any]], Any]) -> None:
         self._transaction = transaction
@@ -253,7 +253,7 @@ class BufferedRunner:
 
 
 class AsyncBufferedRunner:
-    """Operations that wait for the end of their transaction."""
+    """As `BufferedRunner`, for asyncio."""
 
     def __init__(self, transaction: Transaction, run: Callable[[ScriptPlan[Any]], Any]) -> None:
         self._transaction = transaction

@@ -55,7 +55,7 @@ class RedisWorkerConnection:
             await self.carry(transaction.commit())
 
     async def carry_alone(self, asked: ScriptPlan[T]) -> T:
-        """Run *asked* as soon as no other operation uses this connection."""
+        """Run *asked* once no other operation uses this connection."""
         async with self._lock:
             return await self.carry(asked)
 

@@ -32,8 +32,8 @@ _CAPABILITIES: Final = frozenset({"transactions", "processes", "sessions", "limi
 class SqliteBackend:
     """Jobs in tables of a SQLite file, 3.35 or later; ``:memory:`` for jobs of this process alone.
 
-    Writers of all processes queue for one lock. *synchronous*: "full", or "normal", with which a
-    power cut, but no crash of the process, may undo the last commits.
+    Writers of all processes queue for one lock. *synchronous* is "full" or "normal": with "normal"
+    a power cut may undo the last commits, but no crash of a process does.
     """
 
     store: ClassVar[str] = "sqlite"
@@ -105,9 +105,8 @@ class SqliteBackend:
     ) -> Iterator[OperationRunner]:
         """Work in the transaction of *connection*; begin one if there is none.
 
-        A transaction that was begun here is ended here only if *connection* would commit each
-        statement by itself. Such a caller may come again and again, so it queues for its turn to
-        write.
+        A transaction that was begun here is committed here only if *connection* is in autocommit.
+        Such a caller may write again and again, so it queues for its turn to write.
         """
         if isinstance(connection, Borrowed):
             statements = load("sqlite", self.schema, connection.paramstyle)

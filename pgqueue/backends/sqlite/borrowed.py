@@ -41,9 +41,9 @@ class BorrowedRunner(SqliteRunner):
         return super().execute(operation)
 
     def _prepare(self, prepared: set[str]) -> None:
-        """Give a connection that is seen for the first time what the statements call.
+        """Give a connection that is seen for the first time the functions that statements call.
 
-        By trying it below the framework, which would count a query that fails.
+        They are tried on the driver's connection: the framework would count a query that fails.
         """
         [step] = self._statements["session/drawn"].steps
         if step.sql not in prepared:
@@ -51,7 +51,8 @@ class BorrowedRunner(SqliteRunner):
             prepared.add(step.sql)
 
     def _run(self, step: Step, given: Mapping[str, Any]) -> Any:
-        """A note beside the file must not count as a query of the application."""
+        """Run *step*; what only notes a number beside the file is not the application's query, so
+        it goes around the framework."""
         if step not in self._statements["session/drawn"].steps:
             return super()._run(step, given)
         framework, self._cursor = self._cursor, self._own

@@ -28,8 +28,8 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 
 def translated(error: sqlite3.Error, path: str | None = None) -> Exception:
-    """Return the exception to raise instead of *error*; *error* itself where pgqueue has none for
-    it.
+    """Return the exception to raise instead of *error*: pgqueue's, or *error* itself if there is
+    none.
 
     *path*: the file, where it is known.
     """

@@ -74,7 +74,7 @@ def connect(path: str, synchronous: str = "normal", *, create: bool = True) -> s
 def use_wal(connection: sqlite3.Connection) -> None:
     """Set WAL mode, which the file keeps; do nothing while another connection uses the file.
 
-    Then the next connection sets it, and until then readers and writers wait for each other.
+    In that case the next connection sets it; until then readers and writers wait for each other.
     """
     if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
         with contextlib.suppress(sqlite3.OperationalError):
@@ -106,7 +106,7 @@ def begin(connection: sqlite3.Connection, write_lock: WriteLock | None) -> None:
     """
     if write_lock is not None:
         write_lock.take()
-    try:  # not BEGIN: a transaction that reads first may be refused its write
+    try:  # not BEGIN: a transaction that has read may be refused its write
         connection.execute("BEGIN IMMEDIATE")
     finally:
         if write_lock is not None:
@@ -114,7 +114,7 @@ def begin(connection: sqlite3.Connection, write_lock: WriteLock | None) -> None:
 
 
 class FileWriteLock:
-    """An flock on a file beside the database; each connection has its own descriptor of it."""
+    """An flock on a file beside the database; each connection has a descriptor of its own."""
 
     def __init__(self, path: str) -> None:
         folder = Path(f"{path}-locks")
@@ -148,7 +148,7 @@ class FileWriteLock:
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1  # its number may soon be another file's
+        descriptor, self._descriptor = self._descriptor, -1  # another file may soon have its number
         os.close(descriptor)
 
 
@@ -209,7 +209,7 @@ def _taken_within(seconds: float, lock: FileWriteLock) -> FileWriteLock | None:
 
 
 def _busy_seconds(connection: sqlite3.Connection) -> float:
-    """For how long *connection* waits for SQLite's lock."""
+    """Return how long *connection* waits for SQLite's lock."""
     cursor = connection.cursor()
     cursor.row_factory = None
     milliseconds: int = cursor.execute("PRAGMA busy_timeout").fetchone()[0]
@@ -217,11 +217,11 @@ def _busy_seconds(connection: sqlite3.Connection) -> float:
 
 
 class Presence(Protocol):
-    """Which workers live, by a lock that each holds."""
+    """Which workers live: each holds a lock."""
 
     def hold(self, worker: int) -> bool:
         """Show that *worker* lives until this process ends or lets go; False if another process
-        shows it."""
+        holds the lock."""
         ...
 
     def let_go(self, worker: int) -> None: ...
@@ -244,7 +244,7 @@ os.register_at_fork(after_in_child=_forget_lives)
 
 
 class FilePresence:
-    """A locked file for each worker: the kernel frees the lock when the process ends, for whatever
+    """A locked file for each worker: the kernel frees the lock when the process ends, for any
     reason."""
 
     def __init__(self, path: str, schema: str) -> None:
@@ -303,9 +303,12 @@ class FilePresence:
 
 
 def identity_of(path: str) -> dict[str, str]:
-    """What tells the file at *path* from its copies: a number in a file beside it, and the place of
-    that file. So another file under the same name, a backup say, is at home, and a copy elsewhere
-    is not, with its folder or without. Empty where nobody else sees the file."""
+    """Return what tells the file at *path* from its copies: a number in a file beside it, and its
+    place.
+
+    So another file under the same name, a restored backup for instance, is the same store; a copy
+    elsewhere is not, with its folder or without. Empty for a file that nobody else sees.
+    """
     if path == MEMORY:
         return {}
     mark = Path(f"{path}-locks", "home")
@@ -323,7 +326,7 @@ def identity_of(path: str) -> dict[str, str]:
 
 
 class MemoryPresence:
-    """The workers of this process: no other can see a database in memory."""
+    """The workers of this process: no other process can see a database in memory."""
 
     def __init__(self) -> None:
         self._workers: set[int] = set()

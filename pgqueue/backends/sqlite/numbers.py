@@ -1,10 +1,10 @@
 """Numbers that transactions draw: none is given twice, even when a transaction is rolled back.
 
-SQLite has no sequences, and a rolled-back transaction leaves nothing in the file. But the code that
-enqueued in it has seen the ids, and may ask for them later. So the largest number is noted beside
-the file, in eight bytes that all processes map. Only a holder of SQLite's write lock reads and
-notes it: the statements call a function for that, which each connection gets when it first needs
-it.
+SQLite has no sequences, and a transaction that is rolled back leaves nothing in the file. But the
+code that enqueued in it has seen the ids, and may ask for them later. So the largest number is
+noted beside the file, in eight bytes that all processes map. Only a holder of SQLite's write lock
+reads and notes it: statements call a function for that, which each connection gets when it first
+needs it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _BYTES: Final = 8
 
 
 def missing(error: sqlite3.OperationalError) -> str | None:
-    """Return the name of the function that a statement calls and its connection lacks."""
+    """Return the name of the function of ours that a statement called and its connection lacks;
+    None for any other error."""
     name = str(error).removeprefix(_MISSING)
     return name if name != str(error) and name.endswith(SUFFIX) else None
 
@@ -41,8 +42,11 @@ def give(connection: sqlite3.Connection, function: str) -> None:
 
 
 def _numbers(path: str, schema: str) -> memoryview:
-    """Return the eight bytes as one number; where no file can lie beside the database, or nobody
-    else sees it, they are this connection's own."""
+    """Return the eight bytes as one number.
+
+    Where no file can lie beside the database, or nobody else sees the database, they are this
+    connection's own.
+    """
     if path != MEMORY:
         try:
             file = Path(f"{path}-locks", f"{schema}-numbers")

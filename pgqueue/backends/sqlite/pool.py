@@ -35,8 +35,8 @@ _SPARE: Final = 8
 
 
 def patiently(work: Callable[[*Ts], T], *arguments: *Ts) -> T:
-    """Do *work*, and repeat it while somebody else is writing; raises StoreBusy in the end."""
-    # Fewer attempts than elsewhere: each waits for SQLite's whole busy timeout.
+    """Do *work*, and repeat it while somebody else is writing. Raises StoreBusy in the end."""
+    # Fewer attempts than on other stores: each waits for SQLite's whole busy timeout.
     return plans.patiently(work, *arguments, attempts=5)
 
 
@@ -56,7 +56,7 @@ def place_of(path: str) -> Place | None:
 
 
 class PooledConnection:
-    """A connection, and the lock it takes to write."""
+    """A connection, and the lock that it takes to write."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class PooledConnection:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit what is executed inside, or roll it back."""
+        """Commit what is executed in the block, or roll it back."""
         patiently(self.begin)
         try:
             yield
@@ -149,7 +149,7 @@ class Pool(Protocol):
 
 
 class Watch(Protocol):
-    """Shows commits of other connections: *version* changes with each."""
+    """Shows commits of other connections: each changes *version*."""
 
     def check(self) -> None:
         """Raise StoreUnavailable when the file is gone or was replaced."""
@@ -161,7 +161,7 @@ class Watch(Protocol):
 
 
 class FilePool:
-    """As many connections as are used at once, and a few spare ones; after a fork none of the
+    """As many connections as are used at once, and a few spare ones; after a fork, none of the
     parent's."""
 
     def __init__(
@@ -251,7 +251,7 @@ class MemoryPool:
         return _MemoryWatch(self._pooled.connection)
 
     def close(self) -> None:
-        pass  # the database would be gone with its connection
+        pass  # with its connection the database would be gone
 
 
 class _FileWatch:
@@ -268,7 +268,7 @@ class _FileWatch:
             number: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
             return number
         except sqlite3.OperationalError:
-            return -1  # locked exclusively, by somebody who is about to change it
+            return -1  # locked exclusively: somebody is about to change it
 
     def check(self) -> None:
         if self._place is None or self._place != place_of(self._path):

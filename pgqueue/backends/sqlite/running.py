@@ -21,9 +21,9 @@ T = TypeVar("T")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-# Operations that need no statement: sessions see every commit, as they watch the file.
+# Operations that need no statement: sessions watch the file, so they see every commit.
 SILENT: Final = frozenset({"wake"})
-# Operations that draw numbers which their caller sees, and may roll back.
+# Operations that draw numbers: the caller sees them, and may roll back.
 DRAWING: Final = frozenset(
     {"enqueue", "enqueue_alike", "enqueue_one", "enqueue_once", "enqueue_unique", "begin"}
 )
@@ -45,12 +45,13 @@ class SqliteRunner:
     ) -> None:
         self._connection = connection
         self._cursor = connection.cursor()
-        self._cursor.row_factory = None  # the application may have set a row factory
+        self._cursor.row_factory = None  # the application may have set one for its connection
         self._statements = statements
         self._present = present
 
     def execute(self, operation: Operation[T]) -> T:
-        """Run the steps in order, and the repeated ones as often as they ask for."""
+        """Run the steps in order, and the repeated ones as often as they ask for; return the
+        decoded answer."""
         if operation.name in SILENT:
             return operation.decode([])
         operation, statement = shortest(operation, self._statements)
@@ -93,7 +94,7 @@ class SqliteRunner:
 
 @contextmanager
 def _as_text(connection: sqlite3.Connection) -> Iterator[None]:
-    """Read text as `str` inside, whatever `text_factory` the application has set."""
+    """Read text as `str` within the block, whatever `text_factory` the application has set."""
     factory = connection.text_factory
     if factory is str:
         yield

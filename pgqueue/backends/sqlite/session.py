@@ -1,8 +1,8 @@
 """Sessions and subscriptions, which watch a SQLite file for commits.
 
 SQLite sends no notifications, but tells within microseconds whether another connection has
-committed. A session asks every two milliseconds while it sleeps on a topic. Only after a commit it
-looks, on its connection's thread, whether its topics have news.
+committed. A session asks that every two milliseconds while it sleeps on a topic. Only after a
+commit does it look, on its connection's thread, whether its topics have news.
 """
 
 from __future__ import annotations
@@ -148,8 +148,8 @@ class SqliteSession:
         return WATCH_SECONDS
 
     async def _tell(self) -> list[str]:
-        """Look for news and wake for it: the look moves the marks, so no later look finds the same
-        news."""
+        """Wake for each topic that has news, and return these. The marks move, so no later look
+        finds the same news."""
         cancelled = () if self._worker is None else (of_worker(self._worker),)
         news = await self.execute(self._marks.asked((*self._topics, *cancelled)))
         for topic in news:
@@ -190,6 +190,6 @@ class SqliteSubscription:
 
 
 def _is_news(topic: str, mark: Any, before: Any) -> bool:
-    """Is a changed *mark* news? A later time of the next due job is not: the earlier job was
-    taken."""
+    """Is a changed *mark* news? Not a later time of the next due job: somebody took the earlier
+    one."""
     return bool(before is None or (mark < before if topic == DUE else mark != before))

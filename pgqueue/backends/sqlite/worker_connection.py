@@ -1,4 +1,4 @@
-"""A worker's connection: it has a thread of its own, since sqlite3 blocks."""
+"""A worker's connection with a thread of its own, since sqlite3 blocks."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class SqliteWorkerConnection:
                 await self._call(patiently, self._begin, held)
                 yield held[0]
                 await self._call(held[0].commit)
-            finally:  # queued behind the thread's present work, which goes on if we were cancelled
+            finally:  # queued behind the thread's present work, which goes on after a cancellation
                 thread.submit(self._abandon, held)
 
     def _look(self) -> None:
@@ -76,8 +76,8 @@ class SqliteWorkerConnection:
         self._pool.give(pooled)
 
     def _take(self) -> PooledConnection:
-        """Return the connection. Raises StoreUnavailable when the file was replaced: we have not
-        joined the new one."""
+        """Return the connection. Raises StoreUnavailable when the file was replaced: this worker
+        has not joined the new one."""
         pooled = self._pool.take(durable=self._durable)
         if pooled.place != self._place:
             self._pool.give(pooled)
@@ -115,7 +115,7 @@ class SqliteWorkerConnection:
 
 
 class _OnThread:
-    """Runs operations on a connection's thread."""
+    """Run operations on a connection's thread."""
 
     def __init__(self, call: Callable[..., Awaitable[Any]], executor: SqliteRunner) -> None:
         self._call = call

@@ -1,4 +1,4 @@
-"""What every store must do, as tests: whoever writes a backend gives two constructors.
+"""What every store must do, as tests; the author of a backend gives two constructors.
 
     # tests/test_conformance.py
     import pytest
@@ -14,8 +14,8 @@
     def second_backend(backend):
         return MyBackend(backend.url)  # what another process has: the same store
 
-All else goes through the port. Tests of what is not among a store's *capabilities* are skipped. The
-coroutines among the tests need pytest-asyncio.
+Everything else goes through the port. Tests of what is not among a store's *capabilities* are
+skipped. Some tests are coroutines, which need pytest-asyncio.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _MODULES = sorted(path.stem for path in Path(__file__).parent.glob("test_*.py"))
 
 
 def suite(*modules: str) -> dict[str, Any]:
-    """The tests, a class for each file, and the fixtures that they share.
+    """Return the tests, a class for each file, and the fixtures that they share.
 
     *modules*: only these, ``"claim"`` for ``test_claim.py``.
     """
@@ -54,7 +54,8 @@ def suite(*modules: str) -> dict[str, Any]:
 
 @pytest.fixture
 def store(backend: Backend) -> Iterator[Store]:
-    """A fresh store with one worker; afterwards nothing may be stranded, and no counter wrong."""
+    """Yield a fresh store with one worker; check at the end that nothing is stranded and no counter
+    wrong."""
     store = Store(backend)
     yield store
     store.check()
@@ -72,7 +73,7 @@ def _title(module: str) -> str:
 
 
 def _tests(module: str) -> type:
-    """The tests of *module* as a class: several modules may have tests of the same name."""
+    """Return the tests of *module* as a class: several modules may have tests of the same name."""
     found = vars(import_module(f"{__name__}.{module}"))
     tests = {name: value for name, value in found.items() if name.startswith("test_")}
     for test in tests.values():

@@ -7,7 +7,7 @@ from pgqueue.testing.conformance.store import Store, a_job
 
 
 def fill(store: Store, keys: str, each: int = 1, queue: str = "default") -> dict[str, list[int]]:
-    """The ids of *each* jobs of every key; a blank is no key."""
+    """Enqueue *each* jobs of every key, and return their ids by key; a blank is no key."""
     made: dict[str, list[int]] = {}
     for _ in range(each):
         for letter in keys:
@@ -17,6 +17,6 @@ def fill(store: Store, keys: str, each: int = 1, queue: str = "default") -> dict
 
 
 def keys_of(turn: ClaimedInTurn | list[ClaimedJob]) -> str:
-    """The keys of what was claimed, in turn; a blank is no key."""
+    """Return the keys of what was claimed, in turn; a blank is no key."""
     jobs = turn.jobs if isinstance(turn, ClaimedInTurn) else turn
     return "".join(job.key or " " for job in jobs)

@@ -1,4 +1,4 @@
-"""Schedules of tests: rows, what became of their instants, what their jobs know."""
+"""Schedules for tests: their rows, what became of their instants, what their jobs know."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOUR = timedelta(hours=1)
 def a_row(
     name: str = "s", *, first: datetime | None = NOON + MINUTE, **columns: Any
 ) -> ScheduleRow:
-    """A schedule of every minute."""
+    """Return a schedule of every minute."""
     element = {"task": "task", "args": {"n": 1}}
     given = {"every_seconds": 60.0, "job": element, "source": "api", **columns}
     return ScheduleRow(name=name, next_at=first, **given)
@@ -29,20 +29,20 @@ def add(store: Store, *rows: ScheduleRow) -> None:
 
 
 def scheduled(store: Store, job: int | None) -> dict[str, Any]:
-    """What the *job* of a schedule knows of its instant."""
+    """Return what the *job* of a schedule knows of its instant."""
     metadata = store.job(job or 0).metadata
     assert metadata
     return dict(metadata["schedule"])
 
 
 def in_hands(store: Store, id: int) -> ClaimedJob:
-    """A running job, as its worker has it."""
+    """Return a running job as its worker has it."""
     [job] = store.do(operations.recall(store.worker, store.job(id).lease or 0))
     return job
 
 
 def outcomes(store: Store, name: str = "s") -> list[tuple[float, str, int | None]]:
-    """(minutes after noon, outcome, job) of each instant, the first one first."""
+    """Return (minutes after noon, outcome, job) of each instant, the first one first."""
     return [
         ((f.instant - NOON) / MINUTE, f.outcome, f.job_id) for f in reversed(store.firings(name))
     ]

@@ -61,7 +61,7 @@ PROFILE = {
 
 
 def a_job(task: str = "task", **options: Any) -> NewJob[Any]:
-    """A job to enqueue."""
+    """Return a job to enqueue."""
     return NewJob(task, **options)
 
 
@@ -76,7 +76,7 @@ class Store:
         self.worker = self.join().worker
 
     def passes(self, **time: float) -> None:
-        """Lets time pass: ``store.passes(minutes=5)``."""
+        """Let time pass: ``store.passes(minutes=5)``."""
         assert self.now is not None
         self.now += timedelta(**time)
 
@@ -94,7 +94,7 @@ class Store:
         return self.carry(operations.enqueue(batch.jobs, workflow=batch.workflow, now=self.now))
 
     def add(self, job: NewJob[Any] | None = None) -> int:
-        """The id of one enqueued job."""
+        """Enqueue one job, and return its id."""
         return self.enqueue(job or a_job())[0].id
 
     def claim(
@@ -124,7 +124,7 @@ class Store:
         quantum: int = 8,
         steps: int = 1_000,
     ) -> ClaimedInTurn:
-        """What a claim in turn takes."""
+        """Return what a claim in turn takes."""
         worker = by or self.worker
         lease = next(self._leases[worker])
         return self.do(
@@ -134,24 +134,24 @@ class Store:
         )
 
     def limit(self, queue: str = "default", **fields: Any) -> Limits | None:
-        """What *queue* allows from now on."""
+        """Set what *queue* allows from now on, and return all of its limits."""
         limits = checked_limits(queue, Limits(**fields))
         return self.do(operations.limit(queue, limits.fields(), reset=True))
 
     def take(self, *, queue: str = "default", by: int | None = None) -> ClaimedJob:
-        """The next job, which there must be."""
+        """Claim the next job; there must be one."""
         [job] = self.claim(1, queue=queue, by=by)
         return job
 
     def running(self, job: NewJob[Any] | None = None, *, by: int | None = None) -> ClaimedJob:
-        """A job that was just enqueued, in a worker's hands; no other may be before it."""
+        """Enqueue a job, claim it, and return it; no other may be before it."""
         id = self.add(job)
         taken = self.take(queue=job.queue if job else "default", by=by)
         assert taken.id == id
         return taken
 
     def bring(self, state: str, job: NewJob[Any] | None = None) -> int:
-        """The id of a job that has come to *state*; no other may be before it."""
+        """Bring a job to *state*, and return its id; no other may be before it."""
         job = job or a_job()
         if state == "blocked":
             job = job.after(self.add(a_job("parent", queue="parents")))
@@ -172,13 +172,14 @@ class Store:
         return taken.id
 
     def complete(self, *jobs: ClaimedJob, result: str | None = None) -> set[int]:
-        """The ids of those that are completed under their lease."""
+        """Complete *jobs*, and return the ids of those that are completed under their lease."""
         done = [Completed(job.id, job.lease, result) for job in jobs]
         told = self.do(operations.complete(done, keep=self.keep, now=self.now))
         return {id for id, _ in told}
 
     def work(self, *, queue: str = "default") -> list[str]:
-        """Runs whatever is available, and what that makes available; the tasks in their order."""
+        """Run all that is available, and what that makes available; return the tasks in their
+        order."""
         tasks = []
         while jobs := self.claim(queue=queue):
             assert self.complete(*jobs) == {job.id for job in jobs}
@@ -211,7 +212,7 @@ class Store:
         return _by_id(self.do(operations.release(released, keep=self.keep, now=self.now)))
 
     def free(self, id: int) -> None:
-        """Takes a running job out of its worker's hands."""
+        """Release a running job, whichever worker has it."""
         lease = self.job(id).lease
         assert lease
         assert self.do(operations.release([Released(id, lease)], now=self.now))
@@ -226,7 +227,7 @@ class Store:
         return {id: held for (id, _), held in self.do(beat).items()}
 
     def has_session(self, worker: int) -> None:
-        """*worker* lives, and says that its session is its life."""
+        """Have *worker* report that it lives and that its session shows it."""
         self.do(operations.heartbeat(worker, [], PROFILE, session=True, now=self.now))
 
     def join(self, **profile: Any) -> Membership:
@@ -267,7 +268,7 @@ class Store:
         return self.do(operations.purge(_ids(ids)))
 
     def choose(self, *, newest: bool = False, limit: int = 1_000, **filter: Any) -> list[int]:
-        """The ids of all that a filter means, in the order in which they are chosen."""
+        """Return the ids of all that a filter matches, in the order in which they are chosen."""
         found: list[int] = []
         place: Place | None = Place()
         while place is not None:
@@ -281,7 +282,7 @@ class Store:
         return found
 
     def act(self, act: Act, which: Which) -> dict[int, str]:
-        """Does *act* to all that *which* means, each portion by itself."""
+        """Do *act* to all that *which* matches, each portion in a transaction of its own."""
         return carry_out(whole(act, which, now=self.now), self.do).answers
 
     def pause(self, queue: str = "default") -> None:
@@ -312,11 +313,11 @@ class Store:
         self.do(operations.resign(name, worker))
 
     def schedule(self, *writes: ScheduleWrite) -> set[str]:
-        """The names of those that were written."""
+        """Write schedules, and return the names of those that were written."""
         return self.do(operations.schedule(writes, now=self.now))
 
     def schedules(self, *names: str, **filters: Any) -> list[ScheduleRow]:
-        """These, or all; each of them must be readable."""
+        """Return these schedules, or all; each of them must be readable."""
         found = self.do(operations.schedules(names or None, **filters, now=self.now))
         assert not found.unreadable
         return found.rows
@@ -326,7 +327,7 @@ class Store:
         return row
 
     def fire(self, limit: int = 500) -> operations.Fired:
-        """What a leader does with all that is due, once."""
+        """Do once what a leader does with all that is due."""
         due = self.do(operations.due(limit, now=self.now))
         moves = [operations.to_fire(row, due.now) for row in due.rows]
         moves += [operations.to_fire(row, due.now) for row in due.unreadable]
@@ -338,7 +339,7 @@ class Store:
     # Reading
 
     def jobs(self, *ids: Id) -> list[Job]:
-        """Jobs by id, in this order; all must be there."""
+        """Return jobs by id, in this order; all must be there."""
         found = self.do(inspections.get(_ids(ids)))
         return [found[id] for id in _ids(ids)]
 
@@ -352,7 +353,7 @@ class Store:
         return [str(job.state) for job in self.jobs(*ids)]
 
     def missing(self, *ids: Id) -> bool:
-        """Is none of them there?"""
+        """Is none of these jobs there?"""
         return not self.do(inspections.get(_ids(ids)))
 
     def listing(self, **filters: Any) -> list[Job]:
@@ -362,12 +363,12 @@ class Store:
         return {worker.id: worker for worker in self.do(inspections.workers())}
 
     def outcomes(self, *ids: Id) -> dict[tuple[int, int], State | None]:
-        """How the parents of *ids* ended, by (child, parent)."""
+        """Return how the parents of *ids* ended, by (child, parent)."""
         edges = self.do(inspections.parents(_ids(ids)))
         return {(edge.child, edge.parent): edge.outcome for edge in edges}
 
     def check(self) -> None:
-        """Nothing is left that a sweep would have to mend, and every counter is right."""
+        """Check that nothing is left for a sweep to repair, and that every counter is right."""
         self.now = max(self.now or NOON, NOON) + timedelta(days=1)
         assert self.sweep() == Sweep(0, 0)
         blocked = self.listing(state=State.BLOCKED, limit=10_000)
@@ -385,18 +386,18 @@ def _by_id(states: dict[tuple[int, int], State]) -> dict[int, State]:
 
 
 def read(text: str | None) -> Any:
-    """What a JSON text says: how it is spaced is the store's own."""
+    """Return the value of a JSON text: each store has its own spacing."""
     return None if text is None else msgspec.json.decode(text)
 
 
 def ids(jobs: Collection[ClaimedJob]) -> list[int]:
-    """The jobs' ids, in the order in which they were claimed."""
+    """Return the jobs' ids, in the order in which they were claimed."""
     return [job.id for job in jobs]
 
 
 @asynccontextmanager
 async def a_session(store: Store, worker: int) -> AsyncIterator[Session]:
-    """A session that is *worker*'s life."""
+    """Open a session that shows that *worker* lives."""
     session = store.backend.session(lambda topic: None, lambda: None)
     await session.open()
     try:
@@ -408,7 +409,7 @@ async def a_session(store: Store, worker: int) -> AsyncIterator[Session]:
 
 
 def until(condition: Callable[[], object], *, within: float = 10) -> None:
-    """Looks until *condition* holds: a store takes a moment to notice that a session ended."""
+    """Wait until *condition* holds: a store takes a moment to notice that a session ended."""
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"

@@ -1,4 +1,4 @@
-"""audit, audited, and what forget lets go of it: who did what."""
+"""audit, audited, and what forget deletes of it: who did what."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_is_read_a_page_at_a_time_and_by_its_target(store: Store) -> None:
 
 
 def test_what_is_kept_for_long_enough_goes_the_oldest_first(store: Store) -> None:
-    # In the past: what is younger than a week by the server's own clock may be out of reach.
+    # In the past: what is younger than a week by the server's own clock may not be deleted.
     start, day = datetime(2020, 1, 1, tzinfo=UTC), timedelta(days=1)
     for days in range(20):
         store.do(audit("ann", "pause", target=f"queue q{days % 2}", now=start + days * day))

@@ -1,4 +1,4 @@
-"""browse: pages of jobs, brief and bounded: the newest first, what is due next, what runs next."""
+"""browse: pages of jobs, short and bounded: the newest first, what is due next, what runs next."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def page(store: Store, filter: Filter | None = None, **how: Any) -> Browsed:
 
 
 def pages(store: Store, filter: Filter | None = None, **how: Any) -> Iterator[Browsed]:
-    """All pages there are."""
+    """Yield all pages."""
     after: Mark | None = None
     while True:
         yield (found := page(store, filter, after=after, **how))

@@ -1,4 +1,5 @@
-"""busy: what cannot be finished at this moment, because somebody else's transaction holds it."""
+"""locked: jobs that cannot be finished at this moment, because somebody else's transaction holds
+them."""
 
 from __future__ import annotations
 

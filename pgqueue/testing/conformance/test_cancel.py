@@ -1,4 +1,4 @@
-"""cancel: waiting jobs at once, a running one is told."""
+"""cancel: waiting jobs end at once, a running one is told."""
 
 from __future__ import annotations
 

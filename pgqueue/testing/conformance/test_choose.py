@@ -1,4 +1,4 @@
-"""choose: which jobs a filter means."""
+"""choose: which jobs a filter matches."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def test_the_attempts_are_counted(store: Store) -> None:
 
 
 def _behind(store: Store, id: int, first: int) -> None:
-    """*id*, which is older than *first*, comes after it."""
+    """Check that *id*, which is older than *first*, is claimed after it."""
     assert id < first
     assert ids(store.claim()) == [first, id]
 
@@ -199,7 +199,7 @@ def test_an_unblocked_job_goes_to_the_end_of_its_priority(store: Store) -> None:
 def test_jobs_that_become_available_together_keep_the_order_of_their_ids(
     store: Store, way: str
 ) -> None:
-    """However they lie in the store, which has last touched them in another order."""
+    """The store may keep them in another order: the one in which it last wrote them."""
     worker = store.join().worker
     parent, *others = store.enqueue(*[a_job(queue="parents")] * 9)
     jobs = store.enqueue(*(a_job().after(parent, other) for other in others))

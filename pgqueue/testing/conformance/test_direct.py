@@ -14,7 +14,7 @@ def asked(store: Store) -> dict[int, str | None]:
 
 
 def beats(store: Store, worker: int, profile: Any = PROFILE) -> Asked | None:
-    """The worker says that it lives; what it hears."""
+    """Send the worker's sign of life, and return what the worker is asked to do."""
     return store.do(operations.alive(worker, 0, profile, now=store.now))
 
 

@@ -126,7 +126,7 @@ def test_says_of_how_many(store: Store) -> None:
 
 
 def test_a_leader_that_spoke_last_in_the_future_does_not_lead(store: Store) -> None:
-    """The clock was ahead by ten minutes, he died, and it is set right."""
+    """The clock was ten minutes ahead, the leader died, and the clock was set right."""
     leader, other = store.join().worker, store.join().worker
     store.passes(minutes=10)
     store.heartbeat(by=leader)

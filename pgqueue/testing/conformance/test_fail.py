@@ -138,7 +138,7 @@ def test_a_stale_lease_fails_nothing(store: Store) -> None:
 
 
 def test_a_stale_lease_beside_the_valid_one_is_told_so(store: Store) -> None:
-    """A worker that lost a job and got it back may report both attempts at once."""
+    """A worker that lost a job and claimed it again may report both attempts in one call."""
     lost = store.running()
     store.release(lost)
     held = store.take()

@@ -1,4 +1,4 @@
-"""What is due of schedules fires, each instant once."""
+"""Schedules that are due fire, each instant once."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_schedule_fires_at_each_of_its_instants(store: Store) -> None:
 
 
 def test_who_reads_before_somebody_else_fires_fires_nothing(store: Store) -> None:
-    """Two leaders: the one was frozen while its term ran out."""
+    """There are two leaders: one of them was frozen while its term ran out."""
     add(store, a_row(overlap="allow"), a_row("other", overlap="allow", first=NOON + 5 * MINUTE))
     store.passes(minutes=1)
     due = store.do(operations.due(now=store.now))

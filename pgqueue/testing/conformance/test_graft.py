@@ -20,7 +20,7 @@ def a_context(job: ClaimedJob) -> Context:
 
 
 def finish(store: Store, job: ClaimedJob, context: Context, result: str | None = None) -> None:
-    """Completes *job* with all that its context collected."""
+    """Complete *job* with all that its context collected."""
     seen = context.additions
     completion = Completion(result, seen.jobs, seen.graft, seen.workflows) if seen else Completion()
     store.carry(operations.completing(job, completion, store.keep, now=store.now))

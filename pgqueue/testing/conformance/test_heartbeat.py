@@ -1,4 +1,4 @@
-"""heartbeat: says what is still held; a missing one was lost."""
+"""heartbeat: says which jobs a worker still holds; a job that is missing was lost."""
 
 from __future__ import annotations
 
@@ -85,7 +85,8 @@ def test_a_sign_of_life_alone_is_one_too(store: Store) -> None:
 
 
 def test_what_the_sign_of_life_of_the_same_beat_has_said_is_not_written_again(store: Store) -> None:
-    """The row changes once a beat, not twice; a worker that is forgotten says it anew."""
+    """The row changes once a beat, not twice; a worker that the store has forgotten is written
+    anew."""
     first, second = ({**PROFILE, "info": {"beats": beats}} for beats in (1, 2))
 
     def beat(profile: dict[str, Any]) -> datetime:

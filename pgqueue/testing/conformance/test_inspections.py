@@ -12,7 +12,7 @@ HOUR = timedelta(hours=1)
 
 
 def one_of_each(store: Store) -> dict[str, int]:
-    """A job in every state, in the order in which they were enqueued."""
+    """Enqueue a job for every state, and return the ids by state, in the order of enqueueing."""
     states = ["completed", "discarded", "cancelled", "retryable", "running"]
     states += ["scheduled", "available"]
     jobs = {state: store.bring(state, a_job(f"is-{state}")) for state in states}

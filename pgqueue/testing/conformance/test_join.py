@@ -30,7 +30,7 @@ def test_an_identity_is_never_given_twice(store: Store) -> None:
 
 
 def test_an_identity_is_nothing_that_a_store_may_forget(store: Store) -> None:
-    """After a restored backup or an emptied server the workers of before live on."""
+    """After a restored backup or an emptied server, workers of the time before still live."""
     first, second = store.join(), store.join()
 
     assert first.worker >= 2**30 <= second.worker < 2**31

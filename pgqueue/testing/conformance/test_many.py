@@ -1,4 +1,4 @@
-"""What is done to many jobs, by a filter, portion by portion."""
+"""Acting on many jobs, by a filter, portion by portion."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_only_what_is_in_the_named_state_by_now(store: Store) -> None:
 
 
 def test_a_graph_is_cancelled_from_its_end(store: Store) -> None:
-    """So that each of its jobs is counted as what was asked for, and not as somebody's child."""
+    """So each of its jobs counts as cancelled by the request, and not because of its parent."""
     root = store.add()
     last = root
     chain = [root]
@@ -64,7 +64,7 @@ def test_a_filter_retries_the_discarded_in_their_order(store: Store) -> None:
 
 
 def test_what_fails_again_is_not_retried_again(store: Store) -> None:
-    """The walk goes on upwards: it ends although what it retries is discarded once more."""
+    """The walk goes on to larger ids: it ends, although what it retries is discarded once more."""
     for _ in range(3):
         store.bring("discarded")
     act, place, rounds = acting.retrying(now=store.now), Place(), 0

@@ -1,4 +1,4 @@
-"""The job of a schedule finds the one before unfinished; somebody runs it by hand."""
+"""A schedule fires while its previous job is unfinished; somebody runs a schedule by hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from pgqueue.testing.conformance.store import NOON, Store
 
 
 def overlapping(store: Store, overlap: str, minutes: int, **columns: Any) -> list[int]:
-    """The jobs of that many instants, one after the other; the first runs."""
+    """Fire as many instants, one after the other, while the first one's job runs; return the
+    jobs."""
     add(store, a_row(overlap=overlap, **columns))
     jobs = []
     for n in range(minutes):

@@ -1,4 +1,4 @@
-"""A child reads what its parents have left, by handle, id, name or task, a page at a time."""
+"""A child reads its parents' results, by handle, id, name or task, a page at a time."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_by_handle_id_name_and_task(store: Store) -> None:
     assert parents[handles[0]] == parents[handles[0].id] == parents["left"]
     assert (parents["left"].result, parents["left"].task) == ({"n": 0}, "one")
     assert [parent.result["n"] for parent in parents.all("two")] == [1, 2]
-    assert parents.all("one") == []  # it goes by its name
+    assert parents.all("one") == []  # a parent that has a name is found by that
     assert (len(parents), parents.failed) == (3, [])
     with pytest.raises(LookupError, match="2 parents are called 'two'"):
         parents["two"]
@@ -92,7 +92,7 @@ def test_however_many_parents_are_counted_listed_and_found(store: Store) -> None
 
     assert [parent.result for parent in list(parents)] == [1] * 1_101
     assert (len(parents), len(parents.all("task")), parents.failed) == (1_101, 1_101, [])
-    assert sum(hands.pages) == 1_101  # they were read once
+    assert sum(hands.pages) == 1_101  # each was read once
 
 
 def test_results_that_are_too_much_for_the_memory_are_gone_through(
@@ -107,7 +107,7 @@ def test_results_that_are_too_much_for_the_memory_are_gone_through(
 
 
 def _of_many(store: Store, count: int, result: str = "1") -> StoreHands:
-    """The hands of a job with *count* parents."""
+    """Return the runtime of a job with *count* parents."""
     store.enqueue(group(a_job() for _ in range(count)).then(a_job("child")))
     taken = store.claim(count)
     for start in range(0, count, 500):

@@ -1,4 +1,4 @@
-"""prune: what is past its retention goes."""
+"""prune: jobs that are past their retention are deleted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ENDS = ["completed", "cancelled", "discarded"]
 
 
 def keeping(state: str, time: timedelta | None) -> Retention:
-    """Everything for ever, but for one state."""
+    """Return a retention that keeps everything for ever, except one state."""
     return Retention(**{**dict.fromkeys(ENDS), state: time})
 
 
@@ -43,7 +43,7 @@ def test_what_is_not_past_its_retention_stays(store: Store, state: str) -> None:
 
 @pytest.mark.parametrize("state", ENDS)
 def test_goes_also_when_it_was_pruned_before(store: Store, state: str) -> None:
-    """A store that keeps days apart has made room for them by then."""
+    """By then, a store with partitions has made one for each day."""
     retention = keeping(state, 2 * DAY)
     store.prune(retention)
     kept = []

@@ -1,4 +1,4 @@
-"""purge: finished jobs go now, whatever their retention."""
+"""purge: finished jobs are deleted now, whatever their retention."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_ids_are_never_given_again(store: Store) -> None:
 def test_whole_days_go_at_once(store: Store) -> None:
     week = Retention(*(timedelta(days=7),) * 3)
     for _ in range(4):
-        store.prune(week)  # makes the days
+        store.prune(week)  # makes the partitions of the coming days
         store.enqueue(*(a_job() for _ in range(3)))
         first, *others = store.claim()
         store.discard(first)

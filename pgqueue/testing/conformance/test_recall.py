@@ -1,4 +1,4 @@
-"""recall: what a claim took whose answer never came."""
+"""recall: the jobs of a claim whose answer never came."""
 
 from __future__ import annotations
 

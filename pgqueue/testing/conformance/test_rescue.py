@@ -22,7 +22,7 @@ from pgqueue.testing.conformance.store import (
 
 
 def frozen(store: Store, *jobs: ClaimedJob) -> None:
-    """Lets all workers freeze but the store's own."""
+    """Freeze all workers except the store's own."""
     store.passes(seconds=61)
     store.heartbeat(*jobs)
 
@@ -206,7 +206,7 @@ def test_a_rescue_of_nothing_says_how_many_workers_live(store: Store) -> None:
     assert store.rescue() == Rescue([], workers=2)
 
 
-# Whoever watches judges by his own clock, and says who was silent
+# The leader judges by its own clock, and reports which workers were silent
 
 
 def beats(store: Store) -> dict[int, str]:
@@ -252,12 +252,12 @@ def test_a_sign_of_life_is_another_beat_also_when_the_clock_was_set_back(store: 
     assert beats(store)[store.worker] != before[store.worker]
 
 
-# A worker's session is its life
+# A worker's session shows that it lives
 
 
 @needs("sessions")
 def test_a_suspicion_in_the_future_is_none(store: Store) -> None:
-    """The clock was ahead by ten minutes, and is set right."""
+    """The clock was ten minutes ahead, and was set right."""
     dead = store.join().worker
     job = store.running(by=dead)
     store.has_session(dead)

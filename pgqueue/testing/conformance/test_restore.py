@@ -21,7 +21,7 @@ EARLIER = NOON - timedelta(days=3, microseconds=7)
 
 
 def a_document(state: str = "available", **fields: Any) -> Document:
-    """A job as it comes from another store."""
+    """Return a job as it comes from another store."""
     ended = {"finished_at": EARLIER} if State(state).finished else {}
     made: dict[str, Any] = {
         "id": next(NUMBERS),
@@ -40,7 +40,7 @@ def a_document(state: str = "available", **fields: Any) -> Document:
 
 
 def bring(store: Store, *jobs: Document, workflows: Any = ()) -> list[int]:
-    """The numbers here of what was brought, in the order of *jobs*."""
+    """Restore *jobs*, and return their ids here, in their order."""
     brought = store.do(restore(SOURCE, jobs, workflows, now=store.now))
     return [brought[job.id] for job in jobs]
 

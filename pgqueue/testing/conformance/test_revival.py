@@ -244,7 +244,7 @@ def test_one_that_was_asked_for_has_its_key_before_a_descendant(store: Store) ->
 
 
 def test_a_parent_that_had_completed_for_a_child_is_no_reason_against_it(store: Store) -> None:
-    """An edge is decided once, whatever becomes of the parent when it is retried."""
+    """An edge is decided once, whatever happens to the parent when it is retried."""
     one, two = store.running(), store.running()
     parent = store.add(a_job("parent").after(one.id, two.id))
     store.complete(one, two)

@@ -1,4 +1,4 @@
-"""sweep: what should not exist is found, mended and counted."""
+"""sweep: what should not exist is found, repaired and counted."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def test_old_minutes_become_hours_and_old_hours_go(store: Store) -> None:
 def test_folding_goes_on_until_nothing_is_left(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many rows are read at a time: sums that are there already do not hide what is new."""
+    """However few rows are read at a time: sums that exist already do not hide new rows."""
     monkeypatch.setattr(tallying, "PORTION", 3)
     old = NOON - timedelta(days=3)
     rows = [
@@ -116,7 +116,7 @@ def test_folding_goes_on_until_nothing_is_left(
     ]
     store.do(tally(rows))
 
-    assert summed(store, NOON + 20 * MINUTE) == 32 + 6  # an hour's sums, as they grow, go as well
+    assert summed(store, NOON + 20 * MINUTE) == 32 + 6  # earlier sums of the hour go, too
     store.do(tally([row(1, NOON + 15 * MINUTE, by=worker) for worker in (1, 2)]))
     assert summed(store, NOON + 25 * MINUTE) == 2
     assert summed(store, NOON + 25 * MINUTE) == 0
@@ -131,9 +131,9 @@ def test_hours_are_summed_up_while_their_minutes_are_kept(store: Store) -> None:
     before = NOON - 3 * HOUR
     store.do(tally([row(3, before), row(4, before + MINUTE, by=2), row(5, NOON - MINUTE)]))
 
-    assert store.carry(summing(NOON)) == 1  # the last hour is not over for everybody
+    assert store.carry(summing(NOON)) == 1  # the last hour is not over for every worker
     assert store.carry(summing(NOON + 5 * MINUTE)) == 1
-    assert store.carry(summing(NOON + 5 * MINUTE)) == 1  # the same again
+    assert store.carry(summing(NOON + 5 * MINUTE)) == 1  # once more, with the same answer
 
     hours = noted(store, before, span=HOUR)
     assert [(r.at, r.worker, r.series.outcomes["completed"]) for r in hours] == [
@@ -146,7 +146,7 @@ def test_hours_are_summed_up_while_their_minutes_are_kept(store: Store) -> None:
 def test_hours_of_very_many_tasks_are_summed_up_whole_and_once(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many rows are read at a time: fewer than an hour has, or a minute."""
+    """However few rows are read at a time: fewer than an hour has, or a minute."""
     monkeypatch.setattr(tallying, "PORTION", 2)
     hours = [NOON - ago * HOUR for ago in (6, 5, 4)]
     store.do(tally([row(3, at, task=task) for at in hours for task in "abcde"]))

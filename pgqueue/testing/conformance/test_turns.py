@@ -124,7 +124,7 @@ def test_looking_at_keys_is_bounded_and_goes_on_where_it_ended(store: Store) -> 
 
 @needs("limits")
 def test_full_keys_are_passed_over_wherever_the_turn_begins(store: Store) -> None:
-    """Also those with many jobs that wait, and when many others are full before and after."""
+    """Full keys with many waiting jobs, too, and when many others are full before and after."""
     full = [f"k{n:03}" for n in range(150)]
     store.limit(key_concurrency=1)
     store.enqueue(*(a_job(key=key) for key in full))

@@ -1,4 +1,4 @@
-"""unique: an unfinished job's key answers with the job that holds it."""
+"""unique: enqueueing with the key of an unfinished job answers with that job."""
 
 from __future__ import annotations
 

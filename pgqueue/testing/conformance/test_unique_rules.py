@@ -1,4 +1,5 @@
-"""unique: until a job has started, or for a time; and what becomes of the next job of its key."""
+"""unique: keys that hold until a job has started, or for a time; what happens to the next job of
+its key."""
 
 from __future__ import annotations
 

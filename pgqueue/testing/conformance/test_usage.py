@@ -1,4 +1,4 @@
-"""usage: how much of what a queue allows is used, and which of its keys have most jobs."""
+"""usage: how much of a queue's limits is used, and which of its keys have most jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""whereabouts, remember, adopt: a store knows which one it is, and whose."""
+"""whereabouts, remember, adopt: a store knows which one it is, and its environment."""
 
 from __future__ import annotations
 

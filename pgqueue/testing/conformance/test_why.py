@@ -1,4 +1,4 @@
-"""why: one read, and one sentence, for every state a job can be in."""
+"""why: one read, and one sentence, for every state of a job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""windows, keep_windows: unique keys that hold until an instant go along to another store."""
+"""windows, keep_windows: unique keys that hold until an instant are copied to another store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def enqueue(store: Store, *keys: str) -> list[Handle[Any]]:
 
 
 def told(store: Store, limit: int = 500) -> list[Window]:
-    """All windows, read page by page."""
+    """Return all windows, read page by page."""
     found: list[Window] = []
     last = None
     while page := store.do(windows(last, limit, now=store.now)):

@@ -14,7 +14,7 @@ from pgqueue.testing.conformance.store import NOON, Store, a_job
 
 
 def a_flow(name: str = "import", **options: list[str]) -> Workflow:
-    """Two steps, of which the second waits for the first, and one on its own."""
+    """Return two steps, of which the second waits for the first, and a third on its own."""
     return workflow(name, chain(a_job("first"), a_job("second")), a_job("alone"), **options)
 
 
