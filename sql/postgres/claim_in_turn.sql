@@ -1,7 +1,7 @@
 -- claim_in_turn: claims as `claim` does, but key by key, within the limits of the queue.
 --
 -- in:   queue text · worker integer · lease bigint · limit integer · now   as for claim
---       last_key text: the key that had its turn last
+--       last_key text: the key whose turn was last
 --       quantum integer: so many jobs of a key at a turn, times its weight, while other keys wait
 --       steps   integer: look at no more than so many keys
 -- out:  keys text array, in turn, whose jobs may be claimed · after: the last key that was looked at · more: not all keys

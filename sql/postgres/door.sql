@@ -1,4 +1,4 @@
--- door: enqueues one job as SQL does, with the schema's own checks, through any driver: all parameters are text.
+-- door: enqueues one job by the schema's own function, through any driver: all parameters are text.
 --
 -- in:   task, args, queue, priority, run_at, delay_seconds, max_attempts, timeout_seconds, unique_key · tags JSON array
 --       metadata, key · unique_until 'finished', 'started' or an interval

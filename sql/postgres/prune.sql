@@ -97,7 +97,7 @@ BEGIN
             failed := failed || jsonb_build_object(state, SQLERRM);
         END;
 
-        -- Never for today, once the default partition has rows of today: they would have to move.
+        -- Not for today once the default partition has rows of today: they would have to move.
         FOR first IN
             SELECT s * width FROM generate_series(floor(extract(epoch FROM instant) / width)::bigint,
                                                   floor(extract(epoch FROM instant) / width)::bigint + 1) AS s

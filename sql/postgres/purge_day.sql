@@ -4,7 +4,7 @@
 --       older_seconds  every job of the day ended at least so long ago
 --       now
 -- out:  how many jobs were deleted; null when there is no such day, or none that can be deleted as a whole
--- trap: as prune's: DROP takes ACCESS EXCLUSIVE on the partitioned parent, so it gives up after 50 ms and comes last
+-- trap: as in prune, DROP takes ACCESS EXCLUSIVE on the partitioned parent, so it gives up after 50 ms and comes last
 --       in its transaction. What unfinished children want stays. A day that cannot be dropped is left to the caller,
 --       which deletes row by row.
 SELECT set_config('lock_timeout', '50ms', true),

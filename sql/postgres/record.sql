@@ -1,4 +1,4 @@
--- record: notes what became of firings, once their jobs are known.
+-- record: notes the outcome of firings, once their jobs are known.
 --
 -- in:   firings JSON array of {schedule, instant, job, outcome}; instant is microseconds since 1970
 -- out:  nothing

@@ -1,7 +1,7 @@
 -- claim_in_turn: claims as `claim` does, but key by key, within the limits of the queue.
 --
 -- in:   queue · worker · lease · limit · now   as for claim
---       last_key the key that had its turn last
+--       last_key the key whose turn was last
 --       quantum so many jobs of a key at a turn, times its weight, while other keys wait
 --       steps   look at no more than so many keys
 -- out:  keys, in turn, whose jobs are claimed · after: the last key that was looked at · more: not all keys were ·
@@ -28,7 +28,7 @@ elseif limits then
     end
 end
 
--- The next key of the ring, and the lap it belongs to; nothing at the end of the ring.
+-- The next key of the ring, and the lap it belongs to; nil at the end of the ring.
 local function next_key(key, lap)
     local last = lap == 1 and '[' .. given.last_key or '[\255'
     if lap == 0 or key ~= given.last_key then
@@ -53,8 +53,8 @@ local function available_in(line, most)
     return math.min(count, most)
 end
 
--- Whose turn it is in an ordered line: nobody's (nil: a job runs), that of the job that has begun and not ended, or (false)
--- that of the first job.
+-- Whose turn it is in an ordered line: nil: nobody's, as a job runs; an id: that of the job that has begun and not ended;
+-- false: that of the first job.
 local function holder_of(line)
     local id = tonumber(call('ZRANGE', root .. 'holders:' .. line, 0, 0)[1] or nil)
     if not id then return false end

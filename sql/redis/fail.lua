@@ -3,7 +3,7 @@
 -- in:   jobs   list of {id, lease, verdict, retry_in_seconds, reason, error}, in id order; verdict is 'retry',
 --              'discard', 'cancel' or 'expire' (the attempt did not begin, and is not spent); error the text of {type, message, traceback}
 --       keep, now   as for complete
--- out:  id, lease, state: what became of each; a missing one was lost to another owner
+-- out:  id, lease, state of each afterwards; a missing one was lost to another owner
 -- uses: lib/settle, lib/instant
 -- full: goes on
 -- trap: a job that was asked to cancel is not tried again; nor is one that would have expired by then.

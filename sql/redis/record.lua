@@ -1,4 +1,4 @@
--- record: notes what became of firings, once their jobs are known.
+-- record: notes the outcome of firings, once their jobs are known.
 --
 -- in:   firings list of {schedule, instant, job, outcome}
 -- out:  nothing

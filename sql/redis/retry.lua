@@ -57,7 +57,7 @@ local function reach()
     return candidates
 end
 
--- Candidates that stay because another one takes their key; those that were asked for take keys first.
+-- Candidates that stay finished because another one takes their key; jobs that were asked for take keys first.
 local function beaten(candidates, order)
     local held, taken = {}, {}
     for _, first in ipairs({true, false}) do
@@ -72,7 +72,7 @@ local function beaten(candidates, order)
     return held
 end
 
--- Candidates that stay because another parent has failed and does not come back, and their descendants: {cause, its outcome}.
+-- Candidates that stay cancelled because another parent has failed and does not come back, and their descendants: {cause, its outcome}.
 local function spoiled(candidates, edges, held)
     local hopeless, doubtful, below = {}, {}, {}
     local function give_up(id, cause, outcome)

@@ -1,4 +1,4 @@
--- watch: what a rescuer sees of each worker.
+-- watch: each worker as a rescuer sees it.
 --
 -- in:   nothing
 -- out:  id · beat: text that changes with each sign of life · well: its session, if it has one, is there, and

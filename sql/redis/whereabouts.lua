@@ -1,4 +1,4 @@
--- whereabouts: the environment that the store has noted.
+-- whereabouts: the environment that the store has noted, and its identity.
 --
 -- in:   worker, or nothing: who asks
 -- out:  a JSON document {store_id, noted, environment, place, beats, server}; noted is null where nothing has been noted

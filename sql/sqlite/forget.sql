@@ -1,5 +1,5 @@
--- forget: deletes what is past its time, a portion a call: what became of old instants, the oldest firings of a schedule
--- that has very many, unique keys that hold no more, and old entries of the audit.
+-- forget: deletes old records, a portion a call: old firings, the oldest firings of a schedule that has very many,
+-- unique keys that no longer hold, and old entries of the audit.
 --
 -- in:   limit integer · days real: how long firings are kept · most integer: so many of each schedule
 --       audit_days real or null: how long the audit is kept; null: for ever · now

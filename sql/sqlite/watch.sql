@@ -1,4 +1,4 @@
--- watch: what a rescuer sees of each worker.
+-- watch: each worker as a rescuer sees it.
 --
 -- in:   present JSON array of the workers whose presence locks are held
 -- out:  id · beat: text that changes with each sign of life · well: its lock, if it has one, is held, and

@@ -1,4 +1,4 @@
--- autovacuum: the settings that may keep it from doing its work here.
+-- autovacuum: settings that may keep autovacuum from its work.
 --
 -- in:   nothing
 -- out:  setting, value: the server's; then those of tables that override them,

@@ -1,4 +1,4 @@
--- constraints: those added to a large table without a check of the rows that it had.
+-- constraints: constraints that were added to a large table without checking its rows.
 --
 -- in:   nothing
 -- out:  table, constraint, the statement that checks these rows

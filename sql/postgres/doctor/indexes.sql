@@ -1,4 +1,4 @@
--- indexes: those that a claim needs and a large table lacks, as migrate does not build them there; and those no longer needed.
+-- indexes: indexes that claims need and a large table lacks, as migrate does not build them there; and those no longer needed.
 --
 -- in:   nothing
 -- out:  index, there: whether it exists · the statement that helps

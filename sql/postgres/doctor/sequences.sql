@@ -1,4 +1,4 @@
--- sequences: those that will give out numbers that rows already have.
+-- sequences: sequences that will give out numbers that rows already have.
 --
 -- in:   nothing
 -- out:  sequence, its last number, the last number in the rows, the statement that helps

@@ -1,4 +1,4 @@
--- archive: moves jobs that ended in any other way than well from the live table to the archive.
+-- archive: moves cancelled and discarded jobs from the live table to the archive.
 --
 -- in:   the setting pgqueue_local.ending, [{id, state, reason, cause}], of jobs this transaction has locked
 --       keep, now   as for complete

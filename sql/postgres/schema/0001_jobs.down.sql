@@ -1,6 +1,6 @@
--- 0001_jobs, undone: every job, live or finished, goes with it.
+-- 0001_jobs, undone: all jobs, live and finished, are lost.
 --
--- The schema itself is dropped by whoever ran this, if nothing else lives in it.
+-- Whoever runs this also drops the schema, unless something else is in it.
 
 DROP VIEW pgqueue.jobs;
 DROP FUNCTION pgqueue.enqueue;

@@ -69,7 +69,7 @@ COMMENT ON TABLE pgqueue.job IS 'Jobs that are not finished. For people: the vie
 
 -- The order of a queue: what claim walks. Lease columns are in no index.
 CREATE INDEX job_claim ON pgqueue.job (queue, priority, position) WHERE state = 'available';
--- What is due, for promote.
+-- Due jobs, for promote.
 CREATE INDEX job_due ON pgqueue.job (run_at, id) WHERE state IN ('scheduled', 'retryable');
 -- For the sweep that looks for stranded jobs.
 CREATE INDEX job_blocked ON pgqueue.job (id) WHERE state = 'blocked';
@@ -124,8 +124,8 @@ CREATE INDEX archive_id ON pgqueue.archive (id);
 CREATE INDEX archive_finished ON pgqueue.archive USING brin (finished_at) WITH (autosummarize = on);
 CREATE INDEX archive_workflow ON pgqueue.archive (workflow) WHERE workflow IS NOT NULL;
 
--- The edges. *outcome* is how the parent ended, NULL until then: an edge is counted once, whatever
--- is replayed. No index has *outcome*, so that deciding an edge stays on its page.
+-- The edges. *outcome*: how the parent ended, NULL until then, so an edge is counted once, even if a statement is
+-- repeated. No index has *outcome*, so deciding an edge stays on its page.
 CREATE TABLE pgqueue.dependency (
     child_id  bigint NOT NULL,
     parent_id bigint NOT NULL,
@@ -139,7 +139,7 @@ CREATE TABLE pgqueue.dependency (
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX dependency_parent ON pgqueue.dependency (parent_id, child_id);
 
--- A graph that was given a name. Its jobs share its id, which is a number of the jobs' own sequence.
+-- A graph that has a name. Its jobs share its id, a number of the jobs' own sequence.
 CREATE TABLE pgqueue.workflow (
     id         bigint      PRIMARY KEY DEFAULT nextval('pgqueue.job_id'),
     created_at timestamptz NOT NULL,
@@ -147,13 +147,13 @@ CREATE TABLE pgqueue.workflow (
     tags       text[]
 );
 
--- Only queues that have something to say; a queue without a row is open and unlimited.
+-- Only queues with a setting; a queue without a row is open and unlimited.
 CREATE TABLE pgqueue.queue (
     name      text        PRIMARY KEY,
     paused_at timestamptz
 );
 
--- Presence. One row a process, no index on what changes.
+-- Worker processes, a row each; no index on columns that change.
 CREATE TABLE pgqueue.worker (
     id           integer     PRIMARY KEY DEFAULT nextval('pgqueue.worker_id'),
     running      integer     NOT NULL DEFAULT 0,
@@ -170,8 +170,8 @@ CREATE TABLE pgqueue.worker (
 COMMENT ON COLUMN pgqueue.worker.session IS
     'The process holds the advisory lock (hashtext(schema), id) on its LISTEN connection while it lives.';
 
--- What `pgqueue copy` has brought here from another store: its numbers there, and here. A job that is not
--- *here* yet has a number already because the outcome of an edge is kept under it.
+-- Jobs that `pgqueue copy` has brought from another store: their ids there, and here. A job that is not *here* yet has
+-- an id already if the outcome of an edge is kept under it.
 CREATE TABLE pgqueue.copied (
     source    text    NOT NULL,
     source_id bigint  NOT NULL,
@@ -201,13 +201,13 @@ SELECT id, queue, priority, NULL, state, task, args, attempt, max_attempts, resc
 FROM pgqueue.archive;
 COMMENT ON VIEW pgqueue.jobs IS 'Every job, live or finished: for people, psql and reports.';
 
--- NOTIFY only if someone sleeps. A transaction with a pending NOTIFY holds a cluster-wide lock through
--- its commit, so a notification nobody needs is not sent. A sleeper holds a shared advisory lock on its
--- topic; that we can take it exclusively says that nobody sleeps, and we give it back at once. No table
--- is read or written, so no snapshot hides a sleeper and no vacuum is needed. Two who ask at the same
--- instant see each other: hence the second and third try; a wake-up too many is harmless.
--- A strict function with a CASE is never inlined, so that a pinned search_path costs no plan: 1 us of 3 a call.
--- Topics: a queue's name; '@' what is due has changed; '#7' job 7 has finished.
+-- NOTIFY only if somebody sleeps. A transaction with a pending NOTIFY holds a cluster-wide lock through its commit, so
+-- a notification that nobody needs is not sent. A sleeper holds a shared advisory lock on its topic: if we can take it
+-- exclusively, nobody sleeps, and we release it at once. No table is read or written, so no snapshot hides a sleeper
+-- and no vacuum is needed. Two sessions that try at the same instant are in each other's way: hence the second and
+-- third try; one wake-up too many does no harm. The function is strict and a CASE, so it is never inlined and not
+-- planned at each call, although its search_path is set: 1 of 3 us a call. Topics: a queue's name; '@' something is due
+-- soon; '#7' job 7 has finished.
 CREATE FUNCTION pgqueue.asleep(topic text) RETURNS boolean
 LANGUAGE sql VOLATILE STRICT
 SET search_path = pg_catalog, pg_temp
@@ -230,8 +230,8 @@ AS $$
     SELECT CASE WHEN pgqueue.asleep($1) THEN pg_catalog.pg_notify('pgqueue', $1) END
 $$;
 
--- The door for triggers, psql and other languages: the checks of Python's enqueue, the same row,
--- the same conditional wake-up. Returns the job's id, or that of the unfinished job that holds *unique_key*.
+-- For triggers, psql and other languages: the same checks, the same row and the same conditional wake-up as Python's
+-- enqueue. Returns the job's id, or that of the unfinished job that holds *unique_key*.
 CREATE FUNCTION pgqueue.enqueue(
     task          text,
     args          jsonb            DEFAULT '{}',
@@ -353,14 +353,14 @@ END
 $enqueue$;
 COMMENT ON FUNCTION pgqueue.enqueue IS 'Enqueues one job in the caller''s transaction; returns its id.';
 
--- What an enqueuer needs of rows that it may neither read nor change, and what a leader needs of tables that
--- are not its own: functions with their owner's rights, for the roles that `pgqueue grant` names.
+-- Functions with their owner's rights, for the roles that `pgqueue grant` names: an enqueuer needs rows that it may
+-- neither read nor change, and a leader needs tables that it does not own.
 
--- Keeps parents as they are until this transaction ends; answers which of them exist, one perhaps twice.
--- FOR KEY SHARE: a parent can still be claimed and can fail its attempt, but not finish, and a finished one
--- cannot be retried. Locked in id order. One that finished while we waited is found by the second
--- statement, one that was retried by the third: a volatile function's statements have a snapshot each. ARRAY(...) keeps
--- from the planner how many there are: it would read the whole of a table it believes to be small.
+-- Keeps parents as they are until this transaction ends; returns which of them exist, one perhaps twice. FOR KEY SHARE:
+-- a parent can still be claimed and can fail its attempt, but cannot finish, and a finished one cannot be retried.
+-- Locked in id order. One that finished while we waited is found by the second statement, one that was retried by the
+-- third: each statement of a volatile function has a snapshot of its own. ARRAY(...) hides from the planner how many
+-- there are; otherwise it would read the whole of a table that it believes to be small.
 CREATE FUNCTION pgqueue.hold(ids bigint[]) RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -372,9 +372,8 @@ BEGIN
 END
 $hold$;
 
--- Makes edges from parents to children that this transaction has just enqueued as blocked: link.sql says
--- what is given. What happens to children whose parents have finished is, word for word, settle.sql and
--- archive.sql.
+-- Makes edges from parents to children that this transaction has just enqueued as blocked; link.sql describes the
+-- parameters. What happens to children whose parents have finished is, word for word, settle.sql and archive.sql.
 CREATE FUNCTION pgqueue.link(edges jsonb, merged jsonb, elsewhere jsonb, keep jsonb, now timestamptz) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -394,7 +393,7 @@ BEGIN
     FROM jsonb_to_recordset(merged) AS m(child bigint, blocked_by integer)
     WHERE j.id = m.child AND j.blocked_by > m.blocked_by;
 
-    -- A job that was there before counts all its edges already: it has no room for one more.
+    -- A job that existed before has all its edges counted already: none can be added.
     IF NOT has_table_privilege(session_user, 'pgqueue.job', 'UPDATE') AND EXISTS (
         SELECT
         FROM (SELECT DISTINCT e.child FROM jsonb_to_recordset(edges) AS e(child bigint)) AS e
@@ -489,7 +488,7 @@ BEGIN
 END
 $link$;
 
--- A place of its own for what ends in *state* between two instants, in seconds since the epoch.
+-- Makes a partition for jobs that end in *state* between two instants, in seconds since the epoch.
 CREATE FUNCTION pgqueue.add_partition(state text, first bigint, last bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -501,7 +500,7 @@ BEGIN
 END
 $add$;
 
--- A partition goes, with its jobs; what an unfinished child may still want to read stays.
+-- Drops a partition with its jobs; those whose results an unfinished child may still read stay.
 CREATE FUNCTION pgqueue.drop_partition(part regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp

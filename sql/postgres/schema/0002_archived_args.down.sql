@@ -1,4 +1,4 @@
--- 0002_archived_args, undone: arguments are compressed in the archive as elsewhere.
+-- 0002_archived_args, undone: the archive compresses arguments as other tables do.
 
 ALTER TABLE pgqueue.archive ALTER args SET STORAGE EXTENDED;
 

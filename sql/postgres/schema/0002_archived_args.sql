@@ -1,6 +1,6 @@
--- 0002_archived_args: arguments come to the archive as they are, and are not compressed once more.
+-- 0002_archived_args: the archive stores arguments as they come, and does not try to compress them again.
 --
--- What could be made smaller was when the job was enqueued, and stays so. To try it again with what could not
+-- Arguments that can be compressed were compressed when the job was enqueued, and stay so. To try again with the others
 -- cost 0.5 ms for 32 kB, in the statement that completes the job.
 
 ALTER TABLE pgqueue.archive ALTER args SET STORAGE EXTERNAL;

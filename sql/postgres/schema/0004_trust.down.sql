@@ -20,7 +20,7 @@ BEGIN
     FROM jsonb_to_recordset(merged) AS m(child bigint, blocked_by integer)
     WHERE j.id = ANY (ARRAY[m.child]) AND j.blocked_by > m.blocked_by;
 
-    -- A job that was there before counts all its edges already: it has no room for one more.
+    -- A job that existed before has all its edges counted already: none can be added.
     IF NOT has_table_privilege(session_user, 'pgqueue.job', 'UPDATE') AND EXISTS (
         SELECT
         FROM (SELECT DISTINCT e.child FROM jsonb_to_recordset(edges) AS e(child bigint)) AS e

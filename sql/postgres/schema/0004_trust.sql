@@ -1,19 +1,20 @@
--- 0004_trust: what a store needs so that nothing is lost, done twice, or stopped by one row.
+-- 0004_trust: what a store needs so that nothing is lost or done twice, and no single row stops the others.
 
--- A worker that is dead stays until its last job has been taken from it. What somebody held when the others
--- were taken; null for one that lives.
+-- A dead worker's row stays until its last job has been taken from it. *remaining*: its jobs that somebody's
+-- transaction held when the others were taken; null for a worker that lives.
 ALTER TABLE pgqueue.worker ADD COLUMN remaining bigint[];
 
--- When a job was due first that workers hand back because they do not know its task: run_at moves each time, and its
--- lateness would never show. Null for any other.
+-- *due_at*: when a job was first due that workers hand back because they do not know its task. Its run_at moves each
+-- time, so its lateness would never show. Null for other jobs.
 ALTER TABLE pgqueue.job ADD COLUMN due_at timestamptz;
 
--- What a row may say, whoever writes it: a role that may INSERT could put the first job of all queues at the end of time,
--- or give one a name that no channel carries. Claims look at these too: a form without its length costs half a
--- microsecond, with `{0,127}` six. Rows that were written by hand get a form first; a name that changes is one that no
--- worker knows, and such a job is handed back and says so. NOT VALID takes the table for a moment; it is read
--- with the lock only while it is small. Where it is large, and says NOT VALID, `VALIDATE CONSTRAINT` needs no lock that
--- a worker would notice, and may wait: new rows are looked at in any case.
+-- Bounds for every row, whoever writes it: otherwise a role that may INSERT could put an instant beyond the calendar
+-- into the first job of a queue, or a name that no channel can carry. Claims check these bounds too, as they update the
+-- row: a pattern without a length costs half a microsecond, with `{0,127}` six. Rows that were written by hand are
+-- changed to conform first; a task's name that changes is one that no worker knows, so such a job is handed back, and
+-- says so. ADD … NOT VALID locks the table for a moment; its rows are checked under that lock only if the table is
+-- small. On a large one, VALIDATE CONSTRAINT can be run later, and workers go on meanwhile; new rows are checked in any
+-- case.
 UPDATE pgqueue.job AS j
 SET run_at = least(greatest(run_at, timestamptz '0002-01-01 00:00Z'), timestamptz '9999-01-01 00:00Z'),
     enqueued_at = least(greatest(enqueued_at, timestamptz '0002-01-01 00:00Z'), timestamptz '9999-01-01 00:00Z'),
@@ -59,8 +60,8 @@ ALTER TABLE pgqueue.workflow
     ADD CONSTRAINT workflow_name_is_a_name
         CHECK (name ~ '^[A-Za-z0-9_][A-Za-z0-9_.:/-]*$' AND length(name) <= 128) NOT VALID;
 
--- A worker is answered in UTF-8: one row whose text is none would keep all claims of its queue from being read. In a
--- database of that encoding there are no such rows; in another one, a client may write them.
+-- Workers read UTF-8: one row with a text that cannot be converted would make every claim of its queue fail. A database
+-- in UTF-8 has no such rows; in a database of another encoding a client may write them.
 DO $text$
 DECLARE
     one record;
@@ -103,7 +104,8 @@ BEGIN
 END
 $validate$;
 
--- What is written with a unique key, for roles that may not choose ids and places: enqueue_unique.sql says what is given.
+-- Inserts jobs with unique keys, for roles that may not choose ids and positions; enqueue_unique.sql describes the
+-- parameters.
 CREATE FUNCTION pgqueue.enqueue_unique(jobs jsonb, notify boolean, now timestamptz)
 RETURNS TABLE (ordinal bigint, new_id bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -143,7 +145,7 @@ END
 $unique$;
 REVOKE ALL ON FUNCTION pgqueue.enqueue_unique FROM PUBLIC;
 
--- Roles that were granted their part before enqueue unique keys and count what waits as they did.
+-- Roles that were granted a part before keep what belongs to it: they enqueue unique keys, and count waiting jobs.
 DO $grant$
 DECLARE
     one record;
@@ -160,8 +162,8 @@ BEGIN
 END
 $grant$;
 
--- A transaction that is prepared for a second phase may not notify: PREPARE TRANSACTION would fail, if and only if somebody
--- happens to sleep. Whoever begins one says so: SET LOCAL pgqueue_local.notify = 'off'.
+-- A transaction that ends with PREPARE TRANSACTION must not notify: the PREPARE would fail, but only when somebody
+-- happens to sleep. Such a transaction sets pgqueue_local.notify to 'off'.
 CREATE OR REPLACE FUNCTION pgqueue.wake(topic text) RETURNS void
 LANGUAGE sql VOLATILE STRICT
 SET search_path = pg_catalog, pg_temp
@@ -172,7 +174,7 @@ AS $$
     END
 $$;
 
--- Edges, as before; but children are the caller's own jobs, whoever it is, and merged are no others either.
+-- As before, but children and *merged* must be jobs of the caller's own transaction, whatever its role.
 CREATE OR REPLACE FUNCTION pgqueue.link(edges jsonb, merged jsonb, elsewhere jsonb, keep jsonb, now timestamptz) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -184,8 +186,8 @@ DECLARE
 BEGIN
     PERFORM pgqueue.hold(ARRAY(SELECT jsonb_array_elements_text(elsewhere)::bigint));
 
-    -- Whoever asks, and whatever for: a job of anybody else is no child here. A row that we see and whose transaction is
-    -- in progress is this transaction's, savepoints and all: nobody sees what others have not committed.
+    -- Only jobs of this transaction can become children, whatever the role. A row that we see and whose transaction is
+    -- in progress is this transaction's own, savepoints included: nobody sees what others have not committed.
     IF EXISTS (
         SELECT
         FROM (
@@ -306,8 +308,8 @@ BEGIN
 END
 $link$;
 
--- Finished jobs have no key: with a publication of all tables, retry and prune could not delete them. Whoever does not
--- replicate logically pays nothing for it.
+-- The archive has no primary key: in a database that publishes all tables, retry and prune could not delete from it
+-- without a replica identity. Without logical replication this costs nothing.
 DO $identity$
 DECLARE
     part regclass;
@@ -318,7 +320,8 @@ BEGIN
 END
 $identity$;
 
--- Bounds are literals: written and read in one style and one zone, as "IST" means several.
+-- The bounds are literals, written and read in one DateStyle and one time zone: a zone such as "IST" has several
+-- meanings.
 CREATE OR REPLACE FUNCTION pgqueue.add_partition(state text, first bigint, last bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -334,11 +337,11 @@ BEGIN
 END
 $add$;
 
--- A partition goes, with its jobs; the little that unfinished children may still want to read moves to the default one.
--- It is looked for twice: first without a lock, to know how much it is and how long that takes, and then behind the
--- lock, which a transaction that adds a child holds back. Completions wait meanwhile: so a partition of which much is
--- wanted, or of which it takes long to know, is in use (object_in_use), and goes row by row. Locked in the
--- order in which a query locks them.
+-- Drops a partition with its jobs; the few that unfinished children may still read move to the default partition. These
+-- are looked for twice: first without a lock, to learn how many they are and how long that takes; then under the lock,
+-- which waits for a transaction that adds a child. Completions wait meanwhile. So a partition with too many such jobs,
+-- or that takes too long to search, is refused (object_in_use), and the caller deletes row by row. Tables are locked in
+-- the order in which a query locks them.
 CREATE OR REPLACE FUNCTION pgqueue.drop_partition(part regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -389,8 +392,8 @@ BEGIN
 END
 $drop$;
 
--- Where the store is: what of it tells a copy from its original, as far as that may be asked here. A standby that takes
--- over has the same system identifier; a restored dump, and a cluster that was made anew, have another.
+-- Where the store is: what tells a copy from its original, as far as this role may ask. A standby that takes over has
+-- the same system identifier; a restored dump, and a cluster that was made anew, have another.
 CREATE FUNCTION pgqueue.place() RETURNS jsonb
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -407,8 +410,8 @@ BEGIN
 END
 $place$;
 
--- What the store remembers of that. One row, which the first worker writes, and `pgqueue adopt`. store_id: what those who
--- copy from here call it.
+-- The place that the store has noted: one row, written by the first worker, and by `pgqueue adopt`. *store_id*: the
+-- name of this store in those that copy from it.
 CREATE TABLE pgqueue.home (
     one         boolean PRIMARY KEY DEFAULT true,
     store_id    text    NOT NULL,

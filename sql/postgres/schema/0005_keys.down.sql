@@ -11,8 +11,8 @@ DECLARE
 BEGIN
     PERFORM pgqueue.hold(ARRAY(SELECT jsonb_array_elements_text(elsewhere)::bigint));
 
-    -- Whoever asks, and whatever for: a job of anybody else is no child here. A row that we see and whose transaction is
-    -- in progress is this transaction's, savepoints and all: nobody sees what others have not committed.
+    -- Only jobs of this transaction can become children, whatever the role. A row that we see and whose transaction is
+    -- in progress is this transaction's own, savepoints included: nobody sees what others have not committed.
     IF EXISTS (
         SELECT
         FROM (

@@ -1,7 +1,7 @@
 -- 0005_keys: jobs have keys, which say what belongs together inside a queue: a tenant, an account, a document.
 
--- No row is written: what is there has no key. NOT VALID takes the table for a moment; it is read with the lock only
--- while it is small, as in 0004.
+-- No row is rewritten: existing jobs have no key. NOT VALID locks the table for a moment; its rows are checked under
+-- that lock only if it is small, as in 0004.
 ALTER TABLE pgqueue.job
     ADD COLUMN key text COLLATE "C" NOT NULL DEFAULT '',
     ADD CONSTRAINT job_key_has_a_length CHECK (length(key) <= 128) NOT VALID;
@@ -223,8 +223,8 @@ DECLARE
 BEGIN
     PERFORM pgqueue.hold(ARRAY(SELECT jsonb_array_elements_text(elsewhere)::bigint));
 
-    -- Whoever asks, and whatever for: a job of anybody else is no child here. A row that we see and whose transaction is
-    -- in progress is this transaction's, savepoints and all: nobody sees what others have not committed.
+    -- Only jobs of this transaction can become children, whatever the role. A row that we see and whose transaction is
+    -- in progress is this transaction's own, savepoints included: nobody sees what others have not committed.
     IF EXISTS (
         SELECT
         FROM (
@@ -345,7 +345,7 @@ BEGIN
 END
 $link$;
 
--- Roles that were granted their part before enqueue jobs with keys, too.
+-- Roles that were granted a part before may enqueue jobs with keys, too.
 DO $grant$
 DECLARE
     one record;

@@ -1,4 +1,4 @@
--- 0006_schedules, undone: schedules, and what became of their instants, go with it.
+-- 0006_schedules, undone: schedules and the history of their instants are lost.
 
 DROP TABLE pgqueue.firing;
 DROP TABLE pgqueue.schedule;

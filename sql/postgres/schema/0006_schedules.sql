@@ -1,8 +1,8 @@
--- 0006_schedules: what fires again and again, and what became of each instant.
+-- 0006_schedules: schedules, and what became of each instant.
 
--- One row a schedule. *said* is what a person has written; *declared* what code says, *changes* what people have changed since,
--- the columns what is in force. *next_at*: NULL is computed by the leader, the year 9999 is never. *last_at* is the
--- watermark: nothing at or before it fires again.
+-- One row a schedule. *said*: what a person wrote. *declared*: what code declares; *changes*: what people have changed
+-- since; the other columns: what holds now. *next_at*: NULL if the leader has to compute it, the year 9999 if it never
+-- fires. *last_at*: the watermark; nothing at or before it fires again.
 CREATE TABLE pgqueue.schedule (
     name             text        COLLATE "C" PRIMARY KEY,
     owner            text,
@@ -48,10 +48,10 @@ CREATE TABLE pgqueue.schedule (
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE pgqueue.schedule IS 'What fires again and again. Written by SQL, leave next_at NULL: the leader computes it.';
 
--- What is due, for promote and due: what has still to be computed comes first.
+-- Due schedules, for promote and due; those whose next_at must be computed come first.
 CREATE INDEX schedule_due ON pgqueue.schedule (next_at NULLS FIRST) WHERE paused_at IS NULL AND retired_at IS NULL;
 
--- One row an instant that has been dealt with: the key is why none fires twice.
+-- One row for each instant that was dealt with; the primary key keeps an instant from firing twice.
 CREATE TABLE pgqueue.firing (
     schedule text        COLLATE "C" NOT NULL,
     instant  timestamptz NOT NULL,
@@ -62,11 +62,10 @@ CREATE TABLE pgqueue.firing (
     CONSTRAINT firing_outcome CHECK (outcome IN ('fired', 'skipped', 'missed', 'manual', 'backfill'))
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE pgqueue.firing IS 'What became of each instant of a schedule, kept for thirty days.';
--- For those that are forgotten.
+-- Old rows, for forget.
 CREATE INDEX firing_fired ON pgqueue.firing (fired_at);
 
--- Roles that were granted their part before have the new tables too: whoever enqueues or works writes them, whoever reads
--- queues reads them.
+-- Roles that were granted a part before get the new tables, too: enqueuers and workers write them, readers read them.
 DO $grant$
 DECLARE
     one record;

@@ -1,6 +1,6 @@
--- 0007_expiry, undone: jobs never expire, and all that their retention keeps are kept.
+-- 0007_expiry, undone: jobs never expire, and each is kept for its state's retention.
 
--- A view loses columns only by being made anew, and then its rights with it.
+-- A view loses a column only when it is dropped and created again, and that drops its grants.
 DO $view$
 DECLARE
     rights CONSTANT text[] := ARRAY(

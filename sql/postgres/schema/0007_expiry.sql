@@ -1,6 +1,6 @@
 -- 0007_expiry: the instant after which no attempt of a job may begin, and jobs that leave no row behind.
 
--- Null for a job that never expires, and for one that is kept as its state's retention says.
+-- Null: the job never expires; and it is kept for its state's retention.
 ALTER TABLE pgqueue.job ADD COLUMN expires_at timestamptz, ADD COLUMN keep boolean;
 ALTER TABLE pgqueue.job ADD CONSTRAINT job_expires_at_is_an_instant
     CHECK (expires_at > timestamptz '0001-01-02 00:00Z' AND expires_at < timestamptz '9999-12-31 00:00Z') NOT VALID;
@@ -23,8 +23,8 @@ BEGIN
 END
 $validate$;
 
--- What waits and expires, for expire. Whatever does not expire is in no part of it. Made while nobody can write the live
--- table, which is read for it once: a tenth of a second for a million jobs.
+-- Waiting jobs that expire, for expire; no other job is in this index. Nobody can write the live table while it is
+-- built; the table is read once, which takes a tenth of a second for a million jobs.
 CREATE INDEX job_expires ON pgqueue.job (expires_at) WHERE expires_at IS NOT NULL AND state <> 'running';
 
 CREATE OR REPLACE VIEW pgqueue.jobs AS
@@ -80,7 +80,7 @@ BEGIN
 END
 $unique$;
 
--- Roles that were granted their part before enqueue such jobs too.
+-- Roles that were granted a part before may enqueue such jobs, too.
 DO $grant$
 DECLARE
     one record;

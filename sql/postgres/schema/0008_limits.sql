@@ -1,13 +1,13 @@
--- 0008_limits: queues have limits, which hold for the whole cluster; and jobs with keys are served key by key, in turn.
+-- 0008_limits: queues have limits, which hold for all workers together; jobs with keys are served key by key, in turn.
 
--- What a queue allows (limits), what code last said (declared), and what was changed since by hand (changes): JSON objects
--- of {concurrency, rate: [n, seconds], key_concurrency, key_rate, ordered}. No limits: NULL.
+-- *limits*: what a queue allows now. *declared*: what code declared last. *changes*: what people have changed since.
+-- JSON objects of {concurrency, rate: [n, seconds], key_concurrency, key_rate, ordered}; NULL: no limits.
 ALTER TABLE pgqueue.queue
     ADD COLUMN limits   jsonb,
     ADD COLUMN declared jsonb,
     ADD COLUMN changes  jsonb;
 
--- Keys that are not treated as the others of their queue: {concurrency, rate, weight}.
+-- Keys with limits of their own: {concurrency, rate, weight}.
 CREATE TABLE pgqueue.queue_key (
     queue  text NOT NULL,
     key    text COLLATE "C" NOT NULL,
@@ -15,7 +15,7 @@ CREATE TABLE pgqueue.queue_key (
     PRIMARY KEY (queue, key)
 );
 
--- How many attempts began at which instant, in queues and keys that have a rate: those of the last period. Key '' is the
+-- How many attempts began at which instant, in queues and keys that have a rate, within its last period. Key '' is the
 -- queue as a whole.
 CREATE TABLE pgqueue.start (
     queue text        NOT NULL,
@@ -25,16 +25,17 @@ CREATE TABLE pgqueue.start (
     PRIMARY KEY (queue, key, at)
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 
--- A job that was claimed in a queue with limits has a number, which ascends within its key. What is counted against a limit
--- are the rows that have one and run; so whatever ends an attempt frees its place. NULL costs other jobs nothing.
+-- *permit*: a number that a job gets when it is claimed in a queue with limits; it ascends within a key. Running jobs
+-- that have one count against the limit, so the end of an attempt frees its place, however it ends. Other jobs have
+-- NULL, which costs nothing.
 CREATE SEQUENCE pgqueue.permit AS bigint;
 ALTER TABLE pgqueue.job ADD COLUMN permit bigint;
 
--- The order of a queue is now that of each of its keys. Jobs without a key have an index of their own, which does not have
--- it: with the key in it, a job without one cost the server a tenth more to enqueue. The two take the place of job_claim,
--- which workers of the version before still need while they run: so where there are any, that one stays for now, and
--- `pgqueue doctor` says when it may go. A large table is not read here while nobody may write: until somebody makes the
--- indexes, claims use the one that is there.
+-- The order of a queue is now kept key by key. Jobs without a key have an index of their own, without that column: with
+-- it, enqueueing such a job cost the server a tenth more. Both indexes replace job_claim, which workers of the version
+-- before need while they run: if there are any, it stays for now, and `pgqueue doctor` says when to drop it. On a large
+-- table the indexes are not built here, as nobody could write meanwhile: until somebody builds them, claims use the
+-- index that is there.
 DO $index$
 BEGIN
     IF pg_relation_size('pgqueue.job') >= 64 * 1024 * 1024 THEN
@@ -52,7 +53,7 @@ BEGIN
 END
 $index$;
 
--- Roles that were granted a worker's part before do as workers do now.
+-- Roles that were granted a worker's part before get a worker's present rights.
 DO $grant$
 DECLARE
     one record;

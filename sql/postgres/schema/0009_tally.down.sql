@@ -1,4 +1,4 @@
--- 0009_tally, undone: the counts and the audit go with it.
+-- 0009_tally, undone: the counts and the audit are lost.
 
 DROP TABLE pgqueue.audit;
 DROP TABLE pgqueue.tally;

@@ -1,8 +1,8 @@
 -- 0009_tally: what workers have counted, minute by minute; and who did what to jobs and queues.
 
--- What became of jobs, as the processes that ran them counted it: a row a process, queue, task and minute, in which the
--- leader folds all processes into one, and old minutes into hours. Worker 0: all of them.
--- Written once, and read by ranges of time.
+-- How jobs ended, as counted by the processes that ran them: one row for each process, queue, task and minute. The
+-- leader sums up the rows of all processes, as worker 0, and old minutes by the hour. Rows are written once, and read
+-- by ranges of time.
 CREATE TABLE pgqueue.tally (
     at      timestamptz NOT NULL,
     seconds integer     NOT NULL,
@@ -30,7 +30,7 @@ CREATE TABLE pgqueue.audit (
 COMMENT ON TABLE pgqueue.audit IS 'Who did what to which jobs, queues and schedules, and with what answer.';
 CREATE INDEX audit_target ON pgqueue.audit (target, id) WHERE target IS NOT NULL;
 
--- Roles that were granted a part before do as theirs do now.
+-- Roles that were granted a part before get its present rights.
 DO $grant$
 DECLARE
     one record;

@@ -1,6 +1,6 @@
 -- 0010_unique, undone: a unique key holds until its job has finished; of two jobs of one key the second has none.
 
--- A view loses columns only by being made anew, and then its rights with it.
+-- A view loses a column only when it is dropped and created again, and that drops its grants.
 DO $view$
 DECLARE
     rights CONSTANT text[] := ARRAY(
@@ -80,8 +80,8 @@ DECLARE
 BEGIN
     PERFORM pgqueue.hold(ARRAY(SELECT jsonb_array_elements_text(elsewhere)::bigint));
 
-    -- Whoever asks, and whatever for: a job of anybody else is no child here. A row that we see and whose transaction is
-    -- in progress is this transaction's, savepoints and all: nobody sees what others have not committed.
+    -- Only jobs of this transaction can become children, whatever the role. A row that we see and whose transaction is
+    -- in progress is this transaction's own, savepoints included: nobody sees what others have not committed.
     IF EXISTS (
         SELECT
         FROM (

@@ -1,18 +1,18 @@
 -- 0010_unique: until when a unique key holds, and what happens to the next job that has it; the view says when a job is due.
 
--- A unique key has two places: unique_key and next_key. An unfinished job that has it alone is in both, so that nobody else
--- can be in either. One that begins to wait behind a running one takes the second from it. Workers of the version before
--- put their jobs into the first alone.
+-- A unique key has two columns, each with a unique index: unique_key and next_key. A job that is the only unfinished
+-- one of its key has it in both, so no other job can have it in either. A job that begins to wait behind a running one
+-- takes over next_key. Workers of the version before fill unique_key alone.
 ALTER TABLE pgqueue.job ADD COLUMN next_key text;
 CREATE UNIQUE INDEX job_next ON pgqueue.job (next_key) WHERE next_key IS NOT NULL;
 
--- A claim is an UPDATE, and an UPDATE evaluates every CHECK of the table. Sixteen of them cost half a microsecond a job, at
--- its insertion and at its claim, most of it for being sixteen: so they are four now. job_state stays as it is: by it the
--- planner knows that no job of the live table has finished. What a job was given was checked when it was inserted and does
--- not change while it runs, so two of them let every running row pass. Nobody inserts a running one: job_fits_its_state
--- wants a lease, and enqueuers may not write that column. Under COLLATE "C" a pattern is matched faster; most jobs are in
--- the queue called default. Where a pattern matches, a text has as many bytes as characters. A century has 3155760000
--- seconds.
+-- A claim is an UPDATE, which evaluates every CHECK of the table. Sixteen of them cost half a microsecond a job, at its
+-- insertion and at its claim, most of it because they were sixteen: so there are four now. job_state stays as it is: by
+-- it the planner knows that no job of the live table has finished. The values that a job was given were checked when it
+-- was inserted and do not change while it runs, so two of the CHECKs let every running row pass. Nobody inserts a
+-- running row: job_fits_its_state demands a lease, and enqueuers may not write that column. Patterns match faster under
+-- COLLATE "C"; most jobs are in the queue called default. A text that matches the pattern has as many bytes as
+-- characters. A century has 3155760000 seconds.
 ALTER TABLE pgqueue.job
     DROP CONSTRAINT job_running_has_a_lease,
     DROP CONSTRAINT job_blocked_by,
@@ -61,7 +61,7 @@ BEGIN
 END
 $validate$;
 
--- Keys that hold for a time, whatever becomes of the job.
+-- Keys that hold for a time, whatever happens to the job.
 CREATE TABLE pgqueue.recent (
     key    text        NOT NULL PRIMARY KEY,
     job_id bigint      NOT NULL,
@@ -124,11 +124,11 @@ BEGIN
 END
 $unique$;
 
--- Jobs whose keys have rules, one after the other in the order of their keys; each asks again until it is clear what
--- becomes of it: a new job (*created*, or *next*: behind the running one that *behind* names, by an edge that the caller
--- makes), or the one that is there (*existing*, *replaced*; or it is *too large*, then nothing was done with it).
--- Where all keys hold for a time, as those of an inlet's messages do, all jobs are made by one statement: one after the
--- other they cost the server eight times as much. A key that was pruned after it was met is in no row: ask again.
+-- Enqueues jobs whose keys have rules, one after the other in the order of their keys. Each is tried again until its
+-- outcome is clear: a new job (*created*; or *next*: it waits behind the running job *behind*, by an edge that the
+-- caller makes), or the job that is there (*existing*, *replaced*; or *too large*: then it is unchanged). Where all
+-- keys hold for a time, as those of an inlet's messages do, one statement makes all jobs: one by one they cost the
+-- server eight times as much. A key that was pruned after it was found is in no row: ask again.
 CREATE FUNCTION pgqueue.enqueue_once(jobs jsonb, notify boolean, now timestamptz)
 RETURNS TABLE (ordinal bigint, id bigint, outcome text, behind bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -356,8 +356,8 @@ DECLARE
 BEGIN
     PERFORM pgqueue.hold(ARRAY(SELECT jsonb_array_elements_text(elsewhere)::bigint));
 
-    -- Whoever asks, and whatever for: a job of anybody else is no child here. A row that we see and whose transaction is
-    -- in progress is this transaction's, savepoints and all: nobody sees what others have not committed.
+    -- Only jobs of this transaction can become children, whatever the role. A row that we see and whose transaction is
+    -- in progress is this transaction's own, savepoints included: nobody sees what others have not committed.
     IF EXISTS (
         SELECT
         FROM (
@@ -640,7 +640,7 @@ END
 $enqueue$;
 COMMENT ON FUNCTION pgqueue.enqueue IS 'Enqueues one job in the caller''s transaction; returns its id.';
 
--- Roles that were granted their part before enqueue such jobs too.
+-- Roles that were granted a part before may enqueue such jobs, too.
 DO $grant$
 DECLARE
     one record;

@@ -1,9 +1,9 @@
--- 0011_audit: who acts adds to the audit, and neither reads nor changes it; the leader lets go what is old.
+-- 0011_audit: people who act add to the audit, and can neither read nor change it; the leader deletes old entries.
 
 CREATE INDEX audit_at ON pgqueue.audit (at);
 
--- With its owner's rights: workers have no right to delete from the audit, and what is younger than a week nobody deletes by
--- this. No index serves a comparison with clock_timestamp(), which changes while the statement runs.
+-- With its owner's rights, as workers have no right to delete from the audit. It deletes nothing that is younger than a
+-- week. No index serves a comparison with clock_timestamp(), which changes while the statement runs.
 CREATE FUNCTION pgqueue.forget_audit(before timestamptz, most integer) RETURNS bigint
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -21,7 +21,8 @@ $forget$;
 
 REVOKE ALL ON FUNCTION pgqueue.forget_audit FROM PUBLIC;
 
--- Roles that were granted a part before do as theirs do now. That a worker could read it cannot be told from a reader's right.
+-- Roles that were granted a part before get its present rights. A worker keeps the right to read the audit: it cannot
+-- be told from a reader's.
 DO $grant$
 DECLARE
     one record;

@@ -1,15 +1,16 @@
--- 0013_one_check: what a job may hold is checked by one function.
+-- 0013_one_check: the values of a job are checked by one function.
 
--- Each statement that writes to a table reads the text of all its CHECKs and makes plans of them, once for all its rows:
--- for the single row of an enqueue that was a third of the server's time. A function is planned once a session; it costs
--- each row half a microsecond, and so each of many that are enqueued together. So the table says what claims need, which
--- write running rows by the hundred, and the function the rest. What a job was given was checked when it was inserted and
--- does not change while it runs; nobody inserts a running one, as enqueuers may not write its lease. job_state stays as it
--- is: by it the planner knows that no job of the live table has finished.
+-- Each statement that writes to a table parses and plans all its CHECKs, once for all its rows: for the single row of
+-- an enqueue that was a third of the server's time. A function is planned once a session, but costs each row half a
+-- microsecond. So the CHECK lets running rows pass, which claims write by the hundred, and calls the function for all
+-- others. The values that a job was given were checked when it was inserted and do not change while it runs; nobody
+-- inserts a running row, as enqueuers may not write its lease. job_state stays as it is: by it the planner knows that
+-- no job of the live table has finished.
 --
--- Not STRICT: most of a job's columns are null. No SET search_path, which costs each row more than all of this: every
--- operator and function is named with its schema instead. Under COLLATE "C" a pattern is matched faster; most jobs are in the
--- queue called default. Where a pattern matches, a text has as many bytes as characters. A century has 3155760000 seconds.
+-- Not STRICT: most of a job's columns are null. No SET search_path, which would cost each row more than all of this:
+-- instead every operator and function is named with its schema. Patterns match faster under COLLATE "C"; most jobs are
+-- in the queue called default. A text that matches the pattern has as many bytes as characters. A century has
+-- 3155760000 seconds.
 CREATE FUNCTION pgqueue.is_sound(
     state text, blocked_by integer, lease bigint, run_at timestamptz, enqueued_at timestamptz, expires_at timestamptz,
     max_attempts smallint, timeout_seconds double precision, task text, queue text, key text, unique_key text,
@@ -47,7 +48,7 @@ BEGIN
 END
 $sound$;
 COMMENT ON FUNCTION pgqueue.is_sound IS 'Whether a job that does not run may hold these values: what the table''s CHECK asks.';
--- Whoever writes a job needs it, workers of the version before as well, and it tells nothing.
+-- Every role that writes jobs needs it, also workers of the version before, and it reveals nothing.
 GRANT EXECUTE ON FUNCTION pgqueue.is_sound TO PUBLIC;
 
 ALTER TABLE pgqueue.job

@@ -34,7 +34,7 @@ local function is_wanted(id)
     return false
 end
 
--- Deletes all that is left of *job*; of one that has expired by itself (false), its entries in the order of its *state*.
+-- Deletes all that is left of *job*. A job that is false has expired by itself: then its entries for its *state*.
 local function erase(id, job, state)
     state = state or job[STATE]
     call('UNLINK', root .. 'ended:' .. text(id))
@@ -46,8 +46,8 @@ local function erase(id, job, state)
     end
 end
 
--- Frees unique keys whose holders have ended. A job that waited behind one has the key alone now. The second place is
--- read again for each key: both jobs of one key may end in this call.
+-- Frees unique keys whose holders have ended. A job that waited behind such a holder now has the key alone. `unique_next`
+-- is read again for each key: both jobs of one key may end in this call.
 local function let_go(keys, ids)
     local free = {}
     for n, second in ipairs(fetch(root .. 'unique_next', keys)) do

@@ -3,7 +3,7 @@
 -- in:   nothing
 -- out:  functions
 -- uses: lib/store
--- trap: only the environment tells a Redis from its copy: nothing else that would tell them apart outlives a restart.
+-- trap: only the environment tells a Redis from its copy: everything else that differs is lost at a restart.
 local function fresh_name()
     local time = call('TIME')
     return 'redis ' .. KEYS[1] .. ' ' .. text(time[1] * 1000000 + time[2])

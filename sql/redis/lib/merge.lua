@@ -1,4 +1,4 @@
--- merge: joins lists in the texts of two JSON objects, without decoding them: numbers stay as they are written.
+-- merge: joins lists in the texts of two JSON objects without decoding them: numbers stay as they are written.
 --
 -- in:   the texts · names of members
 -- out:  a function

@@ -8,7 +8,7 @@
 --       changes a graph next goes on with it before anything else.
 local BUDGET, WHOLE = 1000, 2 ^ 40
 
--- The next edges to decide, as {child = {{parent, state}, …}}, and which states of cancelled children are kept.
+-- The next edges to decide, as {child = {{parent, state}, …}}, and the states in which cancelled children are kept.
 local function next_edges(budget)
     local edges, keep = {}, nil
     while budget > 0 do
@@ -98,7 +98,7 @@ local function settle(now, expires, budget)
     return topics
 end
 
--- Is nothing left of an earlier call? Only then the graph may be looked at, or changed.
+-- Is nothing left over from an earlier call? Only then may the graph be read or changed.
 local function is_settled(given)
     if call('EXISTS', root .. 'settling') == 0 then return true end
     settle(clock(given), not given.now, given.once and WHOLE)

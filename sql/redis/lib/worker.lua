@@ -31,7 +31,7 @@ local function asked_in(profile)
     return asked ~= null and asked or false
 end
 
--- Which heartbeat of its worker a profile belongs to; nil if it does not say.
+-- The number of the heartbeat to which a profile belongs; nil if it has none.
 local function beats_in(profile) return (cjson.decode(profile).info or {}).beats end
 
 -- Writes a heartbeat. SERVER: the run of the server under which its session lived, if it had one.

@@ -1,4 +1,4 @@
--- proceed: goes on with what a large graph left over: children that have not been told yet that a parent ended.
+-- proceed: goes on with a large graph: tells children that have not been told yet that a parent ended.
 --
 -- in:   now
 -- out:  nothing

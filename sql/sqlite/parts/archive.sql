@@ -1,4 +1,4 @@
--- archive: moves jobs that ended in any other way than well from the live table to the archive.
+-- archive: moves cancelled and discarded jobs from the live table to the archive.
 --
 -- in:   ending [{id, state, reason, cause}], from the statements before
 --       keep, now   as for complete

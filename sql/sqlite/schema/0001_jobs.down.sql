@@ -1,4 +1,4 @@
--- 0001_jobs, undone: every job, live or finished, goes with it.
+-- 0001_jobs, undone: all jobs, live and finished, are lost.
 
 DROP VIEW pgqueue_live_document;
 DROP VIEW pgqueue_past_document;

@@ -11,9 +11,9 @@ CREATE TABLE pgqueue_migration (
     applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 );
 
--- job: ids, workflows' ids and positions, but for those that rows show to be taken, see pgqueue_last;
--- worker: identities; lease: blocks of ten million, one for each worker. A number that was rolled back is
--- given again, unless somebody has seen it: backends/sqlite/numbers.py. origin: what those who copy from this file call it.
+-- job: ids, workflows' ids and positions, except those that rows already have, see pgqueue_last; worker: identities;
+-- lease: blocks of ten million, one for each worker. A number that was rolled back is given again, unless somebody has
+-- seen it: backends/sqlite/numbers.py. origin: the name of this file in stores that copy from it.
 CREATE TABLE pgqueue_sequence (
     name  TEXT    PRIMARY KEY,
     value INTEGER NOT NULL
@@ -56,11 +56,11 @@ CREATE TABLE pgqueue_job (
 
 -- The order of a queue: what claim walks.
 CREATE INDEX pgqueue_job_claim ON pgqueue_job (queue, priority, position) WHERE state = 'available';
--- What is due, for promote.
+-- Due jobs, for promote.
 CREATE INDEX pgqueue_job_due ON pgqueue_job (run_at) WHERE state IN ('scheduled', 'retryable');
 -- For the sweep that looks for stranded jobs.
 CREATE INDEX pgqueue_job_blocked ON pgqueue_job (id) WHERE state = 'blocked';
--- For workers that listen whether one of their jobs is to be cancelled.
+-- For workers, which watch whether one of their jobs is to be cancelled.
 CREATE INDEX pgqueue_job_cancelled ON pgqueue_job (worker) WHERE cancel_requested = 1;
 CREATE UNIQUE INDEX pgqueue_job_unique ON pgqueue_job (unique_key) WHERE unique_key IS NOT NULL;
 CREATE INDEX pgqueue_job_workflow ON pgqueue_job (workflow) WHERE workflow IS NOT NULL;
@@ -97,7 +97,7 @@ CREATE TABLE pgqueue_archive (
 CREATE INDEX pgqueue_archive_finished ON pgqueue_archive (state, finished_at);
 CREATE INDEX pgqueue_archive_workflow ON pgqueue_archive (workflow) WHERE workflow IS NOT NULL;
 
--- The edges. *outcome* is how the parent ended, NULL until then: an edge is counted once.
+-- The edges. *outcome*: how the parent ended, NULL until then, so an edge is counted once.
 CREATE TABLE pgqueue_dependency (
     child_id  INTEGER NOT NULL,
     parent_id INTEGER NOT NULL,
@@ -111,7 +111,7 @@ CREATE TABLE pgqueue_dependency (
 ) WITHOUT ROWID;
 CREATE INDEX pgqueue_dependency_parent ON pgqueue_dependency (parent_id, child_id);
 
--- A graph that was given a name.
+-- A graph that has a name.
 CREATE TABLE pgqueue_workflow (
     id         INTEGER PRIMARY KEY,
     created_at INTEGER NOT NULL,
@@ -119,13 +119,13 @@ CREATE TABLE pgqueue_workflow (
     tags       TEXT
 );
 
--- Only queues that have something to say; a queue without a row is open and unlimited.
+-- Only queues with a setting; a queue without a row is open and unlimited.
 CREATE TABLE pgqueue_queue (
     name      TEXT PRIMARY KEY,
     paused_at INTEGER
 ) WITHOUT ROWID;
 
--- Presence. *session*: the process holds the lock on the file named after its id while it lives.
+-- Worker processes. *session*: the process holds a lock on the file named after its id while it lives.
 CREATE TABLE pgqueue_worker (
     id           INTEGER PRIMARY KEY,
     running      INTEGER NOT NULL DEFAULT 0,
@@ -140,8 +140,8 @@ CREATE TABLE pgqueue_worker (
     info         TEXT    NOT NULL DEFAULT '{}'
 );
 
--- What `pgqueue copy` has brought here from another store: its numbers there, and here. A job that is not
--- *here* yet has a number already because the outcome of an edge is kept under it.
+-- Jobs that `pgqueue copy` has brought from another store: their ids there, and here. A job that is not *here* yet has
+-- an id already if the outcome of an edge is kept under it.
 CREATE TABLE pgqueue_copied (
     source    TEXT    NOT NULL,
     source_id INTEGER NOT NULL,
@@ -157,15 +157,15 @@ CREATE TABLE pgqueue_leader (
     until      INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- The last number that was given to a job. Enqueueing writes nothing here, which would cost it as much as
--- an index: the rows themselves say so, and whoever deletes the last row notes its number first.
+-- The last number that was given to a job. To write it here at each enqueue would cost as much as an index: the rows
+-- themselves show it, and whoever deletes the last row notes its number first.
 CREATE VIEW pgqueue_last AS
 SELECT max(value, coalesce((SELECT max(id) FROM pgqueue_job), 0), coalesce((SELECT max(id) FROM pgqueue_archive), 0)) AS number
 FROM pgqueue_sequence
 WHERE name = 'job';
 
--- Jobs as people read them. Two views, and one over both: SQLite looks into a view of one table by its
--- indexes, and reads one of two tables whole.
+-- Jobs as people read them. Two views, and one over both: SQLite searches a view of one table by its indexes, but reads
+-- a view of two tables whole.
 CREATE VIEW pgqueue_live AS
 SELECT id, queue, priority, position, state, task, args, attempt, max_attempts, rescues,
        strftime('%Y-%m-%dT%H:%M:%S', run_at / 1000000 - (run_at % 1000000 < 0), 'unixepoch')
@@ -190,7 +190,7 @@ FROM pgqueue_archive;
 CREATE VIEW pgqueue_jobs AS
 SELECT * FROM pgqueue_live UNION ALL SELECT * FROM pgqueue_past;
 
--- The same for programs: one JSON document a job, beside what one looks for.
+-- The same for programs: one JSON document a job, beside columns to search by.
 CREATE VIEW pgqueue_live_document AS
 SELECT id, state, queue, task, tags, workflow,
        json_object(

@@ -1,6 +1,6 @@
--- 0004_trust: what a store needs so that nothing is lost, done twice, or stopped by one row.
+-- 0004_trust: what a store needs so that nothing is lost or done twice, and no single row stops the others.
 
--- What the store remembers of where it is. One row, which the first worker writes, and `pgqueue adopt`.
+-- The place that the store has noted: one row, written by the first worker, and by `pgqueue adopt`.
 CREATE TABLE pgqueue_home (
     one         INTEGER PRIMARY KEY CHECK (one = 1),
     place       TEXT NOT NULL,
@@ -8,7 +8,7 @@ CREATE TABLE pgqueue_home (
     CHECK (length(environment) BETWEEN 1 AND 128)
 );
 
--- When a job was due first that workers hand back because they do not know its task.
+-- *due_at*: when a job was first due that workers hand back because they do not know its task.
 ALTER TABLE pgqueue_job ADD COLUMN due_at INTEGER;
 
 INSERT INTO pgqueue_migration (version) VALUES ('0004');

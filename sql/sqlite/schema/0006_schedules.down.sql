@@ -1,4 +1,4 @@
--- 0006_schedules, undone: schedules, and what became of their instants, go with it.
+-- 0006_schedules, undone: schedules and the history of their instants are lost.
 
 DROP VIEW pgqueue_schedule_document;
 DROP TABLE pgqueue_firing;

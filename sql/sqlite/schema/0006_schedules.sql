@@ -1,8 +1,8 @@
--- 0006_schedules: what fires again and again, and what became of each instant.
+-- 0006_schedules: schedules, and what became of each instant.
 
--- One row a schedule. *said* is what a person has written; *declared* what code says, *changes* what people have changed since,
--- the columns what is in force. *next_at*: NULL is computed by the leader, the year 9999 is never. *last_at* is the
--- watermark: nothing at or before it fires again.
+-- One row a schedule. *said*: what a person wrote. *declared*: what code declares; *changes*: what people have changed
+-- since; the other columns: what holds now. *next_at*: NULL if the leader has to compute it, the year 9999 if it never
+-- fires. *last_at*: the watermark; nothing at or before it fires again.
 CREATE TABLE pgqueue_schedule (
     name             TEXT    PRIMARY KEY,
     owner            TEXT,
@@ -38,10 +38,10 @@ CREATE TABLE pgqueue_schedule (
     CHECK (source IN ('code', 'api'))
 ) WITHOUT ROWID;
 
--- What is due, for promote and due: what has still to be computed comes first.
+-- Due schedules, for promote and due; those whose next_at must be computed come first.
 CREATE INDEX pgqueue_schedule_due ON pgqueue_schedule (next_at) WHERE paused_at IS NULL AND retired_at IS NULL;
 
--- One row an instant that has been dealt with: the key is why none fires twice.
+-- One row for each instant that was dealt with; the primary key keeps an instant from firing twice.
 CREATE TABLE pgqueue_firing (
     schedule TEXT    NOT NULL,
     instant  INTEGER NOT NULL,
@@ -51,10 +51,10 @@ CREATE TABLE pgqueue_firing (
     PRIMARY KEY (schedule, instant),
     CHECK (outcome IN ('fired', 'skipped', 'missed', 'manual', 'backfill'))
 ) WITHOUT ROWID;
--- For those that are forgotten.
+-- Old rows, for forget.
 CREATE INDEX pgqueue_firing_fired ON pgqueue_firing (fired_at);
 
--- A schedule for programs: a JSON document, beside what one looks for.
+-- A schedule for programs: a JSON document, beside columns to search by.
 CREATE VIEW pgqueue_schedule_document AS
 SELECT name, owner, source, next_at, paused_at, retired_at,
        json_object(

@@ -1,10 +1,10 @@
 -- 0007_expiry: the instant after which no attempt of a job may begin, and jobs that leave no row behind.
 
--- Null for a job that never expires, and for one that is kept as its state's retention says.
+-- Null: the job never expires; and it is kept for its state's retention.
 ALTER TABLE pgqueue_job ADD COLUMN expires_at INTEGER;
 ALTER TABLE pgqueue_job ADD COLUMN keep INTEGER;
 
--- What waits and expires, for expire.
+-- Waiting jobs that expire, for expire.
 CREATE INDEX pgqueue_job_expires ON pgqueue_job (expires_at) WHERE expires_at IS NOT NULL AND state <> 'running';
 
 DROP VIEW pgqueue_past_document;
@@ -38,7 +38,7 @@ FROM pgqueue_archive;
 CREATE VIEW pgqueue_jobs AS
 SELECT * FROM pgqueue_live UNION ALL SELECT * FROM pgqueue_past;
 
--- The same for programs: one JSON document a job, beside what one looks for.
+-- The same for programs: one JSON document a job, beside columns to search by.
 CREATE VIEW pgqueue_live_document AS
 SELECT id, state, queue, task, tags, workflow,
        json_object(

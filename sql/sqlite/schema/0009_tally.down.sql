@@ -1,4 +1,4 @@
--- 0009_tally, undone: the counts and the audit go with it.
+-- 0009_tally, undone: the counts and the audit are lost.
 
 DROP TABLE pgqueue_audit;
 DROP TABLE pgqueue_tally;

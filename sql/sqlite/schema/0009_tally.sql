@@ -1,7 +1,7 @@
 -- 0009_tally: what workers have counted, minute by minute; and who did what to jobs and queues.
 
--- A row a process, queue, task and minute, in which the leader folds all processes into one, and old minutes into hours.
--- Worker 0: all of them.
+-- How jobs ended, as counted by the processes that ran them: one row for each process, queue, task and minute. The
+-- leader sums up the rows of all processes, as worker 0, and old minutes by the hour.
 CREATE TABLE pgqueue_tally (
     at      INTEGER NOT NULL,
     seconds INTEGER NOT NULL CHECK (seconds IN (60, 3600)),

@@ -31,7 +31,7 @@ FROM pgqueue_archive;
 CREATE VIEW pgqueue_jobs AS
 SELECT * FROM pgqueue_live UNION ALL SELECT * FROM pgqueue_past;
 
--- The same for programs: one JSON document a job, beside what one looks for.
+-- The same for programs: one JSON document a job, beside columns to search by.
 CREATE VIEW pgqueue_live_document AS
 SELECT id, state, queue, task, tags, workflow,
        json_object(

@@ -1,11 +1,11 @@
 -- 0010_unique: until when a unique key holds, and what happens to the next job that has it; the view says when a job is due.
 
--- A unique key has two places: unique_key and next_key. An unfinished job that has it alone is in both. One that begins to
--- wait behind a running one takes the second from it.
+-- A unique key has two columns, each with a unique index: unique_key and next_key. A job that is the only unfinished
+-- one of its key has it in both. A job that begins to wait behind a running one takes over next_key.
 ALTER TABLE pgqueue_job ADD COLUMN next_key TEXT;
 CREATE UNIQUE INDEX pgqueue_job_next ON pgqueue_job (next_key) WHERE next_key IS NOT NULL;
 
--- Keys that hold for a time, whatever becomes of the job.
+-- Keys that hold for a time, whatever happens to the job.
 CREATE TABLE pgqueue_recent (
     key    TEXT    NOT NULL PRIMARY KEY,
     job_id INTEGER NOT NULL,
@@ -48,7 +48,7 @@ FROM pgqueue_archive;
 CREATE VIEW pgqueue_jobs AS
 SELECT * FROM pgqueue_live UNION ALL SELECT * FROM pgqueue_past;
 
--- The same for programs: one JSON document a job, beside what one looks for.
+-- The same for programs: one JSON document a job, beside columns to search by.
 CREATE VIEW pgqueue_live_document AS
 SELECT id, state, queue, task, tags, workflow,
        json_object(

@@ -1,4 +1,4 @@
--- 0011_audit: what is old in the audit is found by its time, and let go.
+-- 0011_audit: an index on the time of an entry of the audit, by which the leader deletes old ones.
 
 CREATE INDEX pgqueue_audit_at ON pgqueue_audit (at);
 
