@@ -52,7 +52,10 @@ class Edge(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, kw_only=True):
-    """A job on its way from one store to another; its JSON stays unparsed text."""
+    """A job on its way from one store to another; its JSON stays unparsed text.
+
+    *begun*: it holds its key, if its queue is ordered, until it ends.
+    """
 
     id: int
     task: str
@@ -81,6 +84,7 @@ class Document(msgspec.Struct, kw_only=True):
     expires_at: datetime | None = None
     keep: bool | None = None
     due_at: datetime | None = None
+    begun: bool | None = None
     edges: list[Edge] = []
 
 
@@ -183,11 +187,20 @@ class Copier:
         """
         self._told = told
         self._keep_windows()
+        self._copy_queues()
         for state in ORDER[:-1]:
             for ids in _pages(self._ids[state]):
                 self._bring(self._read(ids))
                 self._told(len(ids))
         self._bring_blocked()
+        self._bring_schedules()
+        return self.report
+
+    def _copy_queues(self) -> None:
+        """Pause the queues that are paused, and set the limits of all.
+
+        Before the jobs: workers of the target may live, and must not run what is paused or limited.
+        """
         for queue in self._source.execute(inspections.queues()):
             self._copy_limits(queue)
             if queue.paused_at:
@@ -195,8 +208,6 @@ class Copier:
                 self.report.paused.append(queue.name)
         for one in self._source.execute(operations.exceptions()):
             self._target.execute(operations.limit_key(one.queue, one.key, one.limits))
-        self._bring_schedules()
-        return self.report
 
     def _keep_windows(self) -> None:
         """Copy unique keys that hold for a time, also those of jobs that are not copied.

@@ -64,7 +64,8 @@ WITH given AS MATERIALIZED (
              id bigint, state text, task text, queue text, key text, priority smallint, args jsonb, attempt smallint,
              max_attempts smallint, rescues smallint, run_at bigint, enqueued_at bigint,
              finished_at bigint, timeout_seconds float8, unique_key text, workflow bigint, reason text,
-             errors jsonb, progress jsonb, metadata jsonb, tags text[], expires_at bigint, keep boolean, edges jsonb, due_at bigint)) WITH ORDINALITY AS g
+             errors jsonb, progress jsonb, metadata jsonb, tags text[], expires_at bigint, keep boolean, edges jsonb, due_at bigint,
+             begun boolean)) WITH ORDINALITY AS g
     JOIN jsonb_each_text(current_setting('pgqueue_local.bringing')::jsonb) AS b ON b.key = g.id::text
     WHERE g.finished_at IS NULL
     ORDER BY g.ordinality
@@ -85,14 +86,15 @@ WITH given AS MATERIALIZED (
 ), inserted AS (
     INSERT INTO pgqueue.job (id, position, run_at, enqueued_at, timeout_seconds, workflow, blocked_by, priority, attempt,
                              max_attempts, rescues, state, queue, key, task, unique_key, next_key, args, errors, progress, metadata, tags,
-                             expires_at, keep, due_at)
+                             expires_at, keep, due_at, permit)
     SELECT g.number, nextval('pgqueue.position'), 'epoch'::timestamptz + g.run_at * interval '1 microsecond',
            'epoch'::timestamptz + g.enqueued_at * interval '1 microsecond', g.timeout_seconds, w.id,
            CASE g.state WHEN 'blocked' THEN 1 ELSE 0 END, g.priority, g.attempt,
            g.max_attempts, g.rescues, g.state, g.queue, coalesce(g.key, ''), g.task,
            CASE WHEN NOT k.follows THEN g.unique_key END, CASE WHEN NOT k.is_followed THEN g.unique_key END,
            g.args, g.errors, g.progress, g.metadata, g.tags, 'epoch'::timestamptz + g.expires_at * interval '1 microsecond', g.keep,
-           'epoch'::timestamptz + nullif(g.due_at, g.run_at) * interval '1 microsecond'
+           'epoch'::timestamptz + nullif(g.due_at, g.run_at) * interval '1 microsecond',
+           CASE WHEN g.begun THEN nextval('pgqueue.permit') END
     FROM given AS g
     LEFT JOIN keyed AS k ON k.id = g.id
     LEFT JOIN LATERAL (

@@ -109,6 +109,11 @@ for _, row in ipairs(given.jobs) do
             end
             bodies[#bodies + 1], bodies[#bodies + 2] = id, body
             live[#live + 1], live[#live + 2] = id, id
+            if row.begun then
+                job[EXPIRES_AT], job[UNKEPT] = job[EXPIRES_AT] or false, job[UNKEPT] or false
+                job[PERMIT] = call('INCR', root .. 'permit')
+                call('ZADD', root .. 'holders:' .. line_of(row.queue, row.key), job[PERMIT], id)
+            end
             job[CLAIMED_AT] = false
             job[DUE_AT] = row.due_at ~= row.run_at and row.due_at or false
             if row.unique_key then

@@ -77,9 +77,14 @@ WHERE unique_key = next_key
                      CROSS JOIN pgqueue_copied AS c ON c.source = :source AND c.source_id = j.value ->> '$.id'
                      WHERE c.id IN (SELECT value FROM json_each(:bringing)));
 
+UPDATE pgqueue_sequence
+SET value = value + json_array_length(:jobs)
+WHERE name = 'permit'
+RETURNING value - json_array_length(:jobs) + 1 AS ":permit";
+
 INSERT INTO pgqueue_job (id, position, run_at, enqueued_at, timeout_seconds, workflow, blocked_by, priority, attempt,
                          max_attempts, rescues, state, queue, key, task, unique_key, next_key, args, errors, progress, metadata, tags,
-                         expires_at, keep, due_at)
+                         expires_at, keep, due_at, permit)
 SELECT c.id, :place + j.key, job ->> '$.run_at', job ->> '$.enqueued_at', job ->> '$.timeout_seconds',
        (SELECT w.id FROM pgqueue_copied AS w
         WHERE w.source = :source || ' workflow' AND w.source_id = job ->> '$.workflow'),
@@ -93,7 +98,7 @@ SELECT c.id, :place + j.key, job ->> '$.run_at', job ->> '$.enqueued_at', job ->
            job ->> '$.unique_key', NULL),
        job -> '$.args', nullif(job -> '$.errors', 'null'), nullif(job -> '$.progress', 'null'),
        nullif(job -> '$.metadata', 'null'), nullif(job -> '$.tags', 'null'), job ->> '$.expires_at', job ->> '$.keep',
-       nullif(job ->> '$.due_at', job ->> '$.run_at')
+       nullif(job ->> '$.due_at', job ->> '$.run_at'), iif(job ->> '$.begun', :permit + j.key, NULL)
 FROM (SELECT key, value AS job FROM json_each(:jobs)) AS j
 CROSS JOIN pgqueue_copied AS c ON c.source = :source AND c.source_id = job ->> '$.id'
 WHERE c.id IN (SELECT value FROM json_each(:bringing)) AND job ->> '$.finished_at' IS NULL

@@ -19,6 +19,7 @@ from pgqueue.copying.windows import windows
 from pgqueue.jobs.completion import Completion
 from pgqueue.jobs.graphs import workflow
 from pgqueue.jobs.job import Job, NewJob
+from pgqueue.jobs.limits import KeyLimits, Limits
 from pgqueue.jobs.schedules.rows import Declaration, ScheduleRow
 from pgqueue.jobs.unique import Unique
 from pgqueue.operations import ScheduleWrite, inspections
@@ -451,3 +452,54 @@ def test_a_twin_that_was_adopted_is_another_store(place: Make) -> None:
 
     found = [job.task for job in target.backend.execute(inspections.list_jobs())]
     assert sorted(found) == ["common", "common", "of_the_first", "of_the_second"]
+
+
+def test_what_is_paused_or_limited_is_so_before_its_jobs_are_there(place: Make) -> None:
+    """Workers of the target may live meanwhile."""
+    source, target = place("sqlite"), place("sqlite")
+    store = a_store(source)
+    store.add(a_job(queue="paused"))
+    store.add(a_job(queue="limited", key="a"))
+    store.pause("paused")
+    store.limit("limited", concurrency=2)
+    store.do(operations.limit_key("limited", "a", KeyLimits(concurrency=1)))
+    copying = copier.Copier(source.backend, target.backend)
+    copying.survey()
+    seen: list[tuple[int, list[Any], list[Any]]] = []
+
+    def look(count: int) -> None:
+        queues = target.backend.execute(inspections.queues())
+        exceptions = target.backend.execute(operations.exceptions())
+        seen.append((count, [(q.name, bool(q.paused_at), q.limits) for q in queues], exceptions))
+
+    copying.copy(look)
+
+    limited = ("limited", False, Limits(concurrency=2))
+    assert sum(count for count, _, _ in seen) == 2
+    for _, queues, exceptions in seen:
+        assert queues == [limited, ("paused", True, None)]
+        assert [(one.key, one.limits) for one in exceptions] == [("a", KeyLimits(concurrency=1))]
+
+
+@pytest.mark.parametrize("there", STORES)
+@pytest.mark.parametrize("here", STORES)
+def test_a_job_that_has_begun_holds_its_key_there_too(place: Make, here: str, there: str) -> None:
+    """One was handed back when its worker stopped, the other waits for its next attempt."""
+    source, target = place(here), place(there)
+    store = a_store(source)
+    store.limit(ordered=True)
+    for key in "ab":
+        for n in (1, 2):
+            store.add(a_job(f"{key}{n}", key=key))
+    first, other = store.turn().jobs
+    store.release(first)
+    store.fail(other, retry_in=timedelta(days=1))
+
+    assert copy(source, target).json["copied"] == 4
+
+    copied = Store(target.backend)
+    copied.now = AGO + timedelta(hours=1)
+    turn = copied.turn().jobs
+    assert [job.task for job in turn] == [first.task]
+    copied.complete(*turn)
+    assert [job.key for job in copied.turn().jobs] == [first.key]

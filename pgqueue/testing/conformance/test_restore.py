@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from pgqueue.copying.copier import Document, Edge, restore, store_id
+from pgqueue.copying.copier import Document, Edge, documents, restore, store_id
 from pgqueue.jobs.job import JobError, Progress, State
 from pgqueue.jobs.unique import Unique
 from pgqueue.operations import inspections
-from pgqueue.testing.conformance.store import NOON, Store, a_job, ids
+from pgqueue.testing.conformance.store import NOON, Store, a_job, ids, needs
 
 SOURCE = "another store"
 NUMBERS = count(500)
@@ -109,6 +109,41 @@ def test_what_is_available_keeps_its_order(store: Store) -> None:
     second, first, urgent = bring(store, two, one, three)
 
     assert ids(store.claim()) == [urgent, own, second, first]
+
+
+@needs("limits")
+@pytest.mark.parametrize("state", ["available", "retryable", "scheduled"])
+def test_one_that_has_begun_holds_its_key(store: Store, state: str) -> None:
+    first = a_document("available", key="a")
+    second = a_document(state, key="a", run_at=NOON + timedelta(hours=1), begun=True)
+    store.limit(ordered=True)
+    one, two = bring(store, first, second)
+
+    if state != "available":
+        assert store.turn().jobs == []
+        store.passes(hours=1)
+        store.promote()
+    [begun] = store.turn().jobs
+    assert begun.id == two
+    assert store.turn().jobs == []
+    store.complete(begun)
+    assert ids(store.turn().jobs) == [one]
+
+
+@needs("limits")
+def test_a_dump_says_what_has_begun(store: Store) -> None:
+    waits, runs = store.add(a_job(key="a")), store.add(a_job(key="b"))
+    store.limit(ordered=True)
+    store.release(*(job for job in store.turn().jobs if job.id == waits))
+    last = store.add(a_job(key="a"))
+
+    found = {job.id: job for job in store.do(documents([waits, runs, last]))}
+
+    assert {id: bool(job.begun) for id, job in found.items()} == {
+        waits: True,
+        runs: True,
+        last: False,
+    }
 
 
 def test_a_dead_letter_comes_with_what_was_cancelled_because_of_it(store: Store) -> None:

@@ -22,7 +22,7 @@ local function view(id, job, body, ended, brief)
         '"errors":' .. (job[ERRORS] and '[' .. table.concat(job[ERRORS], ',') .. ']' or 'null'),
         '"tags":' .. quoted(body[TAGS]), '"key":' .. quoted(job[KEY]), '"workflow":' .. number(job[WORKFLOW]),
         '"cause":' .. number(ended and ended[CAUSE]), '"expires_at":' .. moment(job[EXPIRES_AT]),
-        '"keep":' .. (job[UNKEPT] and 'false' or 'null'),
+        '"keep":' .. (job[UNKEPT] and 'false' or 'null'), '"begun":' .. (job[PERMIT] and 'true' or 'null'),
         '"due_at":' .. moment(not ended and job[DUE_AT] or job[RUN_AT]),
     }
     if not brief then
