@@ -12,7 +12,7 @@ ALTER TABLE pgqueue.job ADD COLUMN due_at timestamptz;
 -- into the first job of a queue, or a name that no channel can carry. Claims check these bounds too, as they update the
 -- row: a pattern without a length costs half a microsecond, with `{0,127}` six. Rows that were written by hand are
 -- changed to conform first; a task's name that changes is one that no worker knows, so such a job is handed back, and
--- says so. ADD … NOT VALID locks the table for a moment; its rows are checked under that lock only if the table is
+-- says so. ADD ... NOT VALID locks the table for a moment; its rows are checked under that lock only if the table is
 -- small. On a large one, VALIDATE CONSTRAINT can be run later, and workers go on meanwhile; new rows are checked in any
 -- case.
 UPDATE pgqueue.job AS j
