@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -79,6 +80,17 @@ def served(app: App, options: Options) -> Mapping[str, int | None]:
     known = (task.queue for task in app.tasks.values())
     given = {**options.queue_concurrency, **options.matching(known)}
     return {**dict.fromkeys(taken(app, options)), **given}
+
+
+def unserved(app: App, options: Options) -> dict[str, list[str]]:
+    """The tasks that a worker does not run as it does not serve their queues, by queue; without
+    those of queues that it was told to exclude."""
+    apart = {*served(app, options), *app.inlets}  # an inlet's own queue is for what is unreadable
+    left: defaultdict[str, set[str]] = defaultdict(set)
+    for task in app.tasks.values():
+        if task.queue not in apart and not options.excludes(task.queue):
+            left[task.queue].add(task.name)
+    return {queue: sorted(left[queue]) for queue in sorted(left)}
 
 
 def taken(app: App, options: Options) -> list[str]:

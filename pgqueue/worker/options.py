@@ -57,7 +57,7 @@ class Options:
         object.__setattr__(self, "queues", MappingProxyType(_queues(self.queues)))
         object.__setattr__(self, "exclude_queues", tuple(_excluded(self.exclude_queues)))
         for name in self.queue_concurrency:
-            if self._excludes(name):
+            if self.excludes(name):
                 raise ValueError(f"queues: {name} is among exclude_queues, too")
         if self.max_jobs is not None and self.max_jobs < 1:
             raise ValueError(f"max_jobs {self.max_jobs}: at least one")
@@ -99,17 +99,18 @@ class Options:
         return {
             queue: limit
             for queue in queues
-            if queue not in self.queue_concurrency and not self._excludes(queue)
+            if queue not in self.queue_concurrency and not self.excludes(queue)
             for limit in [limit for name, limit in self.patterns.items() if _means(name, queue)][:1]
         }
+
+    def excludes(self, queue: str) -> bool:
+        """Whether *queue* is among those that no pattern means."""
+        return any(_means(name, queue) for name in self.exclude_queues)
 
     @property
     def _given(self) -> Mapping[str, int | None]:
         assert isinstance(self.queues, Mapping)
         return self.queues
-
-    def _excludes(self, queue: str) -> bool:
-        return any(_means(name, queue) for name in self.exclude_queues)
 
 
 def _means(name: str, queue: str) -> bool:

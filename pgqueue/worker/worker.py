@@ -15,7 +15,7 @@ from pgqueue import operations
 from pgqueue.errors import PgqueueError, SchemaOutOfDate, StoreBusy, StoreUnavailable
 from pgqueue.jobs.tally import Bridge
 from pgqueue.operations import inspections
-from pgqueue.worker.assembly import assemble, profile
+from pgqueue.worker.assembly import assemble, profile, unserved
 from pgqueue.worker.connection import TROUBLE
 from pgqueue.worker.home import check_home
 from pgqueue.worker.options import Options
@@ -164,6 +164,11 @@ class Worker:
             self._options.concurrency,
             ", ".join(sorted(self._app.tasks)) or "none",
         )
+        if left := unserved(self._app, self._options):
+            log.info(
+                "queues that are not served here: %s; --queues says which are",
+                ", ".join(f"{queue} ({', '.join(tasks)})" for queue, tasks in left.items()),
+            )
         self.started.set()
 
     def handle_signals(self, deadline: Deadline, *, supervised: bool = False) -> None:

@@ -47,6 +47,30 @@ def test_what_cannot_be_meant_is_refused(given: dict[str, object], said: str) ->
         options(**given)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, ["queues that are not served here: gpu.a (draw, render), mail (send)"]),
+        ({"queues": "mail,default"}, ["queues that are not served here: gpu.a (draw, render)"]),
+        ({"queues": "gpu.*,mail"}, ["queues that are not served here: default (ring)"]),
+        ({"queues": "*"}, []),
+        ({"queues": "*", "exclude_queues": "gpu.*"}, []),
+    ],
+)
+async def test_says_once_which_tasks_it_does_not_run(
+    given: dict[str, str], said: list[str], app: App, work: Work, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, queue in {"send": "mail", "render": "gpu.a", "draw": "gpu.a"}.items():
+        app.task(name=name, queue=queue)(lambda: None)
+    app.task(name="ring", aliases=["bell"])(lambda: None)
+    caplog.set_level("INFO")
+
+    await work(**given)
+
+    lines = [line for line in caplog.messages if "not served" in line]
+    assert lines == [f"{line}; --queues says which are" for line in said]
+
+
 async def comes_true(condition: Callable[[], bool]) -> None:
     """Returns when *condition* holds."""
     async with asyncio.timeout(PATIENCE):
