@@ -51,12 +51,13 @@ class App(TaskRegistry):
     database, for LISTEN, where *url* leads through a pooler. *synchronous* (SQLite): "full", or
     "normal", where a power cut may undo the last moments. *retention*: how long finished jobs are
     kept. *max_rescues*: how often a job may take its worker down with it before it is discarded.
-    *pool_size* (PostgreSQL, 10): how many connections `enqueue` may hold at once. *environment*,
-    "production" say, or PGQUEUE_ENVIRONMENT: whose store this is; workers leave another's alone.
-    *name*: whose schedules it declares, where several applications share a store. *actor*: who
-    acts on jobs, queues and schedules, unless a call says it, for the audit; else PGQUEUE_ACTOR, or
-    the system's user and host. *audit*: note such acts; for an application that acts all the time
-    False, and then only those whose calls say who.
+    *pool_size* (PostgreSQL and Redis, 10): how many connections the methods here, and in a worker
+    `ctx.transaction()` and `ctx.parents`, may hold at once: so many for the threads of a process,
+    and so many for each event loop. *environment*, "production" say, or PGQUEUE_ENVIRONMENT: whose
+    store this is; workers leave another's alone. *name*: whose schedules it declares, where several
+    applications share a store. *actor*: who acts on jobs, queues and schedules, unless a call says
+    it, for the audit; else PGQUEUE_ACTOR, or the system's user and host. *audit*: note such acts;
+    for an application that acts all the time False, and then only those whose calls say who.
 
     *mode*: what becomes of jobs when they are enqueued. "queue": they wait for a worker. "inside":
     for a worker in this very process, with the options *worker*, which begins with `start` or with

@@ -102,17 +102,17 @@ class TaskDecorator:
     def __call__(self, fn: Callable[..., Any] | None = None, **options: Any) -> Any:
         """Make *fn* a task, or return a decorator with these options.
 
-        *name*: the function's own unless given. *queue*, *priority* (smaller first),
-        *max_attempts*, *tags*: defaults of its jobs. *timeout* of an attempt: a timedelta or
-        seconds, no limit unless given. *executor*: "async" for a coroutine function, "thread" for a
-        plain one, or "process": only a process can be killed when its time is up. *aliases*:
-        earlier names; the task runs their jobs, too. *retry*: see `pgqueue.jobs.retries`.
-        *expires*: how long after it is due an attempt may begin. *keep* False: completed jobs leave
-        no row. *unique*: True, a template, a function of the arguments, or `Unique`; *key*: a
-        template or a function for the key in the queue, a tenant say; see
-        `pgqueue.tasks.uniqueness`. *schedule*: when to enqueue a job without arguments, again and
-        again, by the clock of *zone*, UTC unless given; see `TaskRegistry.schedule`, which takes
-        more options.
+        *name*: the function's own unless given. *queue* ("default"), *priority* (0; smaller first),
+        *max_attempts* (10), *tags*: defaults of its jobs; a worker serves only queues that it is
+        told to. *timeout* of an attempt: a timedelta or seconds, no limit unless given. *executor*:
+        "async" for a coroutine function, "thread" for a plain one, or "process": only a process can
+        be killed when its time is up. *aliases*: earlier names; the task runs their jobs, too.
+        *retry*: see `pgqueue.jobs.retries`. *expires*: how long after it is due an attempt may
+        begin. *keep* False: completed jobs leave no row. *unique*: True, a template, a function of
+        the arguments, or `Unique`; *key*: a template or a function for the key in the queue, a
+        tenant say; see `pgqueue.tasks.uniqueness`. *schedule*: when to enqueue a job without
+        arguments, again and again, by the clock of *zone*, UTC unless given; see
+        `TaskRegistry.schedule`, which takes more options.
 
         Raises InvalidTask for a declaration that cannot work, InvalidSchedule for its schedule.
         """

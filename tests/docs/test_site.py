@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -46,8 +47,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_reference_shows_what_users_import(site: Path) -> None:
     shown = Anchors((site / "reference" / "index.html").read_text("utf-8")).ids
 
-    assert {"pgqueue.App.task", "pgqueue.enqueue", "pgqueue.NewJob.options"} <= shown
-    assert {"pgqueue.Context.progress", "pgqueue.jobs.outcomes.Snooze"} <= shown
+    text = (ROOT / "pgqueue" / "__init__.py").read_text("utf-8")
+    imported = re.findall(r"^from (\S+) import (\w+) as \2$", text, re.MULTILINE)
+
+    missing = [name for home, name in imported if not {f"pgqueue.{name}", f"{home}.{name}"} & shown]
+
+    assert len(imported) > 20
+    assert missing == []
+    assert {"pgqueue.App.task", "pgqueue.NewJob.options", "pgqueue.Context.progress"} <= shown
+    assert {"pgqueue.errors.StoreUnavailable", "pgqueue.worker.Options"} <= shown
 
 
 def test_every_question_has_its_answer(site: Path) -> None:
