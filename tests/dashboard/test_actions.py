@@ -11,6 +11,9 @@ from starlette.testclient import TestClient
 
 from pgqueue import App, NewJob, operations
 from pgqueue.dashboard import Access
+from pgqueue.dashboard.actions import act_of
+from pgqueue.dashboard.actions.asked import Asked
+from pgqueue.dashboard.forms import Form
 from pgqueue.operations import inspections
 from pgqueue.operations.auditing import audited
 from pgqueue.operations.choosing import PORTION
@@ -351,3 +354,11 @@ def test_what_is_done_is_noted_with_who_did_it(site: TestClient) -> None:
     assert "1 job cancelled" in others[-1]["answer"]
     [one] = site.get(f"/audit?target=job+{id}", headers=JSON).json()["entries"]
     assert one == others[-1]
+
+
+def test_a_verb_that_nobody_has_given_a_meaning_is_no_other_verb() -> None:
+    asked = Asked(Access("ann"), Form([("priority", "5")]), App("sqlite:///:memory:"))
+
+    assert act_of("reprioritise", asked).name == "reprioritise"
+    with pytest.raises(ValueError, match="explode: nothing that is done to jobs"):
+        act_of("explode", asked)

@@ -33,11 +33,13 @@ def act_of(verb: str, asked: Asked) -> Act:
             if not asked.access.sees(queue):
                 raise ValueError(f"{queue}: you do not see this queue")
             return acting.moving(queue)
-        case _:
+        case "reprioritise":
             priority = asked.form.integer("priority")
             if priority is None:
                 raise ValueError("priority: give a whole number; smaller ones run first")
             return acting.moving(priority=priority)
+        case _:
+            raise ValueError(f"{verb}: nothing that is done to jobs")
 
 
 def said(verb: str, answers: Iterable[str]) -> str:
