@@ -42,22 +42,21 @@ DEFAULT_URL: Final = "sqlite:///pgqueue.db"
 class App(TaskRegistry):
     """The tasks of an application, and the store their jobs live in.
 
-    *url* names the store; without one, the environment variable PGQUEUE_URL does, when it is first
-    needed, and else it is SQLite, the file `pgqueue.db` in the current directory. Declaring tasks
-    and enqueueing on the application's own connections need none. A function that returns the URL
-    is asked at every connect, as its password may be a token that expires; it should not block, and
-    is asked only once for another store than PostgreSQL. *schema* is where the tables are
-    (in SQLite, what their names begin with). *listen_url* (PostgreSQL): another way to the same
-    database, for LISTEN, where *url* leads through a pooler. *synchronous* (SQLite): "full", or
-    "normal", where a power cut may undo the last moments. *retention*: how long finished jobs are
-    kept. *max_rescues*: how often a job may take its worker down with it before it is discarded.
-    *pool_size* (PostgreSQL and Redis, 10): how many connections the methods here, and in a worker
-    `ctx.transaction()` and `ctx.parents`, may hold at once: so many for the threads of a process,
-    and so many for each event loop. *environment*, "production" say, or PGQUEUE_ENVIRONMENT: whose
-    store this is; workers leave another's alone. *name*: whose schedules it declares, where several
-    applications share a store. *actor*: who acts on jobs, queues and schedules, unless a call says
-    it, for the audit; else PGQUEUE_ACTOR, or the system's user and host. *audit*: note such acts;
-    for an application that acts all the time False, and then only those whose calls say who.
+    *url* names the store; without one, the variable PGQUEUE_URL does, when it is first needed; else
+    it is the SQLite file `pgqueue.db` in the current directory. Declaring tasks and enqueueing on
+    the application's own connections need none. A function that returns the URL is asked at every
+    connect, as its password may be a token that expires; it should not block, and is asked only
+    once for another store than PostgreSQL. *schema* is where the tables are (in SQLite, what their
+    names begin with). *listen_url* (PostgreSQL): another way to the same database, for LISTEN,
+    where *url* leads through a pooler. *synchronous* (SQLite): "full", or "normal", where a power
+    cut may undo the last moments. *retention*: how long finished jobs are kept. *max_rescues*: how
+    often a job may take its worker down with it before it is discarded. *pool_size* (not SQLite;
+    10): how many connections threads may hold here and in `ctx.transaction()`, and each event loop.
+    *environment*, "production" say, or PGQUEUE_ENVIRONMENT: whose store this is; workers leave
+    another's alone. *name*: whose schedules it declares, where several applications share a store.
+    *actor*: who acts on jobs, queues and schedules, unless a call says it, for the audit; else
+    PGQUEUE_ACTOR, or the system's user and host. *audit*: note such acts; for an application that
+    acts all the time False, and then only those whose calls say who.
 
     *mode*: what becomes of jobs when they are enqueued. "queue": they wait for a worker. "inside":
     for a worker in this very process, with the options *worker*, which begins with `start` or with
