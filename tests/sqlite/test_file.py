@@ -238,6 +238,36 @@ def test_a_forked_child_is_not_its_parents_life(backend: SqliteBackend, store: S
     os.close(write)
 
 
+def test_a_turn_that_does_not_come_is_the_error_of_a_locked_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer may be stopped while it has the turn: nobody else may wait for ever."""
+    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.05)
+    store = Store(SqliteBackend(f"sqlite:///{tmp_path}/jobs.db"))
+    turn = sqlite_file.FileWriteLock(f"{tmp_path}/jobs.db")
+    turn.take()
+    refused: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            store.add()
+        except PgqueueError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    thread.join(20)
+
+    assert [type(error) for error in refused] == [StoreBusy]
+    assert "database is locked: another transaction has been writing" in str(refused[0])
+    turn.give()
+    first = store.add()  # by the same connection, whose thread still had its place in the queue
+    store.backend.close()
+    turn.take()  # nobody who gave up keeps it
+    turn.close()
+    assert store.states(first) == ["available"]
+
+
 def test_a_forked_child_leaves_alone_what_has_a_closed_locks_number(tmp_path: Path) -> None:
     lock = sqlite_file.FileWriteLock(str(tmp_path / "jobs.db"))
     lock.close()

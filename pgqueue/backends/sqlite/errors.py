@@ -27,6 +27,14 @@ def is_busy(error: sqlite3.Error) -> bool:
     return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
+def busy(text: str) -> StoreBusy:
+    """Return the error of a write that has waited too long for other writers."""
+    return StoreBusy(
+        f"{text}: another transaction has been writing all the while; SQLite has one writer at "
+        "a time, so keep transactions short, and inside one use its own connection"
+    )
+
+
 def translated(error: sqlite3.Error, path: str | None = None) -> Exception:
     """Return the exception to raise instead of *error*: pgqueue's, or *error* itself if there is
     none.
@@ -35,10 +43,7 @@ def translated(error: sqlite3.Error, path: str | None = None) -> Exception:
     """
     text = str(error)
     if is_busy(error):
-        return StoreBusy(
-            f"{text}: another transaction has been writing all the while; SQLite has one writer at "
-            "a time, so keep transactions short, and inside one use its own connection"
-        )
+        return busy(text)
     if text.startswith("no such table"):
         return SchemaMissing()
     if text.startswith(("no such column", "table")) and "column" in text:

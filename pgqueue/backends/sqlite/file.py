@@ -18,6 +18,7 @@ from typing import Final, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pgqueue.backends.forks import on_fork
+from pgqueue.backends.sqlite.errors import busy
 from pgqueue.errors import PgqueueError, SchemaMissing, StoreBusy
 
 MEMORY: Final = ":memory:"
@@ -121,35 +122,77 @@ class FileWriteLock:
         folder.mkdir(exist_ok=True)
         self._path = folder / "turn"
         self._descriptor = self._open()
+        self._guard = threading.Lock()
+        self._taken: threading.Event | None = None  # while a thread waits for the lock
+        self._wanted = False
         on_fork(self, FileWriteLock._anew)
 
     def _open(self) -> int:
         return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
     def _anew(self) -> None:
-        """Reopen the lock file in a forked child.
+        """Reopen the lock file in a forked child, which has no other threads.
 
         An flock belongs to the open file: the child would hold its parent's lock even after the
         parent's death.
         """
         if self._descriptor < 0:
             return
+        self._guard, self._taken = threading.Lock(), None
         descriptor = self._open()
         os.dup2(descriptor, self._descriptor, inheritable=False)
         os.close(descriptor)
 
-    def take(self) -> None:
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+    def take(self, seconds: float | None = None) -> None:
+        """Queue for the lock. Raises StoreBusy after *seconds*, by default SQLite's own time.
 
-    def take_at_once(self) -> bool:
-        return _locked(self._descriptor)
+        An flock has no timeout, so a thread waits for it. To ask again and again instead would be
+        to come last, behind all who wait. A thread that is given up waits on, so that the next call
+        has its place in the queue; if nobody has called by then, it releases the lock at once.
+        """
+        if self._taken is None and _locked(self._descriptor):
+            return
+        with self._guard:
+            self._wanted = True
+            if (taken := self._taken) is None:
+                taken = self._taken = threading.Event()
+                threading.Thread(
+                    target=self._wait, args=[taken], name="pgqueue-turn", daemon=True
+                ).start()
+        try:
+            in_time = taken.wait(BUSY_SECONDS if seconds is None else seconds)
+        except BaseException:
+            self._give_up(taken)
+            raise
+        if not in_time:
+            self._give_up(taken)
+            raise busy("database is locked")
+
+    def _wait(self, taken: threading.Event) -> None:
+        descriptor = self._descriptor
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with self._guard:
+            self._taken = None
+            taken.set()
+            if not self._wanted:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            if self._descriptor < 0:
+                os.close(descriptor)
+
+    def _give_up(self, taken: threading.Event) -> None:
+        with self._guard:
+            self._wanted = False
+            if taken.is_set():
+                self.give()
 
     def give(self) -> None:
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1  # another file may soon have its number
-        os.close(descriptor)
+        with self._guard:
+            descriptor, self._descriptor = self._descriptor, -1  # its number may become another's
+            if self._taken is None:
+                os.close(descriptor)
 
 
 class CallersWriteLock:
@@ -170,42 +213,18 @@ class CallersWriteLock:
             lock = FileWriteLock(self._path)
         except OSError:
             return
-        if lock.take_at_once():
+        try:
+            lock.take(_busy_seconds(self._connection))
             self._lock = lock
-        else:
-            self._lock = _taken_within(_busy_seconds(self._connection), lock)
+        except StoreBusy:
+            pass
+        finally:
+            if self._lock is None:
+                lock.close()
 
     def give(self) -> None:
         if self._lock is not None:
             self._lock.close()
-
-
-def _taken_within(seconds: float, lock: FileWriteLock) -> FileWriteLock | None:
-    """Queue for *lock*; None, and it is closed as soon as that is possible, if it takes longer.
-
-    An flock has no timeout, so a thread waits for it. To ask again and again instead would be to
-    come last, behind all who wait.
-    """
-    taken, guard = threading.Event(), threading.Lock()
-    given_up = False
-
-    def wait() -> None:
-        lock.take()
-        with guard:
-            taken.set()
-            if given_up:
-                lock.close()
-
-    threading.Thread(target=wait, name="pgqueue-turn", daemon=True).start()
-    kept = False
-    try:
-        kept = taken.wait(seconds)
-    finally:
-        with guard:
-            given_up = not kept
-            if given_up and taken.is_set():
-                lock.close()
-    return lock if kept else None
 
 
 def _busy_seconds(connection: sqlite3.Connection) -> float:
@@ -352,7 +371,7 @@ class MemoryWriteLock:
 
     def take(self) -> None:
         if not self._lock.acquire(timeout=BUSY_SECONDS):
-            raise StoreBusy("another transaction has been open all the while on this database")
+            raise busy("database is locked")
 
     def give(self) -> None:
         self._lock.release()
