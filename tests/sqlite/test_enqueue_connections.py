@@ -6,10 +6,11 @@ import fcntl
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from shutil import rmtree
 from threading import Thread
+from threading import enumerate as threads
 from typing import Any
 
 import pytest
@@ -17,6 +18,9 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from pgqueue import App, enqueue, execute, migrations, operations
+from pgqueue.backends import connections
+from pgqueue.backends.borrowing import Borrowed
+from pgqueue.backends.recognised import Recognised
 from pgqueue.backends.sqlite.file import FileWriteLock
 from pgqueue.errors import InvalidJob, SchemaMissing
 from pgqueue.operations import inspections
@@ -28,6 +32,31 @@ app = App()
 
 @app.task
 def ring(n: int = 0) -> None: ...
+
+
+class Framework:
+    """A framework's connection, which begins its transactions itself, as Django's does."""
+
+    def __init__(self, driver: sqlite3.Connection) -> None:
+        self.driver = driver
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        if self.driver.in_transaction:
+            yield
+            return
+        self.driver.execute("BEGIN")
+        with self.driver:
+            yield
+
+    def borrowed(self) -> Borrowed:
+        begin = self.transaction
+        return Borrowed(self.driver, self.driver.cursor, begin, begin, set(), "named")
+
+
+connections.register(
+    f"{__name__}.Framework", lambda found: Recognised("sqlite", False, found.borrowed)
+)
 
 
 class Shop:
@@ -244,6 +273,28 @@ def test_in_autocommit_nobody_waits_for_a_turn_longer_than_its_connection_would(
     assert shop.jobs() == [1]
     turn.give()
     eventually(lambda: _is_free(shop.path))
+    turn.close()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_frameworks_connection_in_autocommit_queues_for_its_turn(shop: Shop, jobs: int) -> None:
+    """As Django's does outside a transaction; several jobs are a transaction of their own."""
+    turn = FileWriteLock(shop.path)
+    turn.take()
+
+    def write() -> None:
+        with closing(sqlite3.connect(shop.path, isolation_level=None, timeout=20)) as driver:
+            enqueue(Framework(driver), *map(ring.job, range(jobs)))  # type: ignore[call-overload]  # registered
+
+    thread = Thread(target=write, daemon=True)
+    thread.start()
+    eventually(lambda: "pgqueue-turn" in {each.name for each in threads()})
+    assert shop.jobs() == []
+    turn.give()
+    thread.join(20)
+
+    assert shop.jobs() == list(range(jobs))
+    turn.take()  # it was given back
     turn.close()
 
 

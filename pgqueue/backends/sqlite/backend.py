@@ -15,7 +15,7 @@ from pgqueue.backends.borrowing import Borrowed, Elsewhere, used_elsewhere
 from pgqueue.backends.sqlite import file as sqlite_file
 from pgqueue.backends.sqlite.borrowed import borrowed
 from pgqueue.backends.sqlite.errors import is_busy, translated
-from pgqueue.backends.sqlite.file import MEMORY, SYNCHRONOUS, CallersWriteLock
+from pgqueue.backends.sqlite.file import MEMORY, SYNCHRONOUS
 from pgqueue.backends.sqlite.pool import FilePool, MemoryPool, Pool, PooledConnection, patiently
 from pgqueue.backends.sqlite.running import SILENT, SqliteRunner
 from pgqueue.backends.sqlite.session import SqliteSession, SqliteSubscription
@@ -114,10 +114,10 @@ class SqliteBackend:
             with borrowed(connection, statements, present, single=single) as runner:
                 yield runner
             return
-        alone = not connection.in_transaction and _autocommits(connection)
+        alone = sqlite_file.commits_alone(connection)
         try:
             if not connection.in_transaction:
-                sqlite_file.begin(connection, _turn(connection) if alone else None)
+                sqlite_file.begin(connection, sqlite_file.turn_of(connection))
             yield SqliteRunner(connection, self._statements, self._present_beside(connection))
             if alone:
                 connection.execute("COMMIT")
@@ -221,18 +221,6 @@ class _Inline:
 
     async def execute(self, operation: Operation[T]) -> T:
         return self._executor.execute(operation)
-
-
-def _turn(connection: sqlite3.Connection) -> CallersWriteLock | None:
-    """Return the lock for which writers to the file of *connection* queue."""
-    path = sqlite_file.path_of(connection)
-    return None if path == MEMORY else CallersWriteLock(path, connection)
-
-
-def _autocommits(connection: sqlite3.Connection) -> bool:
-    """Does each statement commit by itself, by `autocommit` of Python 3.12 or `isolation_level`?"""
-    autocommit = getattr(connection, "autocommit", -1)
-    return connection.isolation_level is None if autocommit == -1 else bool(autocommit)
 
 
 def open_backend(

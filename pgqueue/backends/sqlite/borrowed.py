@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 from pgqueue.backends.borrowing import Borrowed
 from pgqueue.backends.sqlite.errors import is_busy, translated
+from pgqueue.backends.sqlite.file import turn_of
 from pgqueue.backends.sqlite.running import SqliteRunner
 from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import Operation
@@ -35,9 +36,9 @@ class BorrowedRunner(SqliteRunner):
     def execute(self, operation: Operation[T]) -> T:
         if operation.name in self._statements:
             _, statement = shortest(operation, self._statements)
-            if not statement.atomic:
-                with self._transaction():
-                    return super().execute(operation)
+            turn = _in_turn(self._connection) if statement.writes else nullcontext()
+            with turn, nullcontext() if statement.atomic else self._transaction():
+                return super().execute(operation)
         return super().execute(operation)
 
     def _prepare(self, prepared: set[str]) -> None:
@@ -78,7 +79,7 @@ def borrowed(
         if single:
             yield BorrowedRunner(connection, statements, present)
         else:
-            with connection.transaction():
+            with _in_turn(connection.driver), connection.transaction():
                 yield BorrowedRunner(connection, statements, present)
     except Exception as error:
         cause = error.__cause__ or error
@@ -87,3 +88,20 @@ def borrowed(
             if ours is not cause and not isinstance(ours, StoreUnavailable):
                 raise ours from error
         raise
+
+
+@contextmanager
+def _in_turn(driver: sqlite3.Connection) -> Iterator[None]:
+    """Hold the turn to write within the block, if each statement would commit by itself.
+
+    The framework begins its transactions itself, so the turn is held until they have committed.
+    """
+    turn = turn_of(driver)
+    if turn is None:
+        yield
+        return
+    turn.take()
+    try:
+        yield
+    finally:
+        turn.give()

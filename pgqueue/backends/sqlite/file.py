@@ -227,6 +227,22 @@ class CallersWriteLock:
             self._lock.close()
 
 
+def turn_of(connection: sqlite3.Connection) -> WriteLock | None:
+    """Return the lock for which *connection*, a caller's, queues to write; None in a transaction
+    that it ends itself: it may stay open for long."""
+    if not commits_alone(connection) or (path := path_of(connection)) == MEMORY:
+        return None
+    return CallersWriteLock(path, connection)
+
+
+def commits_alone(connection: sqlite3.Connection) -> bool:
+    """Would a statement commit by itself, by `autocommit` of Python 3.12 or `isolation_level`?"""
+    if connection.in_transaction:
+        return False
+    autocommit = getattr(connection, "autocommit", -1)
+    return connection.isolation_level is None if autocommit == -1 else bool(autocommit)
+
+
 def _busy_seconds(connection: sqlite3.Connection) -> float:
     """Return how long *connection* waits for SQLite's lock."""
     cursor = connection.cursor()
