@@ -172,7 +172,9 @@ def _addressed(
 ) -> Addressed | None:
     if isinstance(source, Addressed):
         if task is not None or read is not None:
-            raise InvalidTask(f"{name}: messages from there name their tasks; give neither here")
+            raise InvalidTask(
+                f"{name}: its messages name their tasks: give no task, and no function that reads"
+            )
         return source
     if task is None:
         raise InvalidTask(f"{name}: give the task, whose jobs the messages become")
@@ -199,7 +201,7 @@ def _kept(name: str, keep: timedelta | float) -> timedelta:
     except (TypeError, ValueError) as error:
         raise InvalidTask(f"{name}: keep: {error}") from None
     if not found:
-        raise InvalidTask(f"{name}: keep: 0 s is no time; give more than 0")
+        raise InvalidTask(f"{name}: keep: 0 s: give more than 0")
     return found
 
 

@@ -44,7 +44,7 @@ class Queue:
 
     def check(self, message: Message) -> None:
         if message.to is not None:
-            raise ValueError("to: a queue has no further places; an outlet a queue")
+            raise ValueError("to: an SQS queue is one place; declare an outlet for each queue")
         check_aws(message)
 
     async def open(self) -> QueueLine:

@@ -11,7 +11,7 @@ from pgqueue.cli.store import Store, acting_options, json_option
 
 @click.command(cls=Command)
 @click.option(
-    "--paused", is_flag=True, help="Pause all queues before, `pgqueue queues resume` later."
+    "--paused", is_flag=True, help="Pause all queues first; `pgqueue queues resume` later."
 )
 @click.option(
     "--environment",

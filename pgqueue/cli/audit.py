@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="So many at the most.",
 )
-@click.option("--before", type=int, metavar="ID", help="Only older ones: the next page.")
+@click.option("--before", type=int, metavar="ID", help="Only those before this id: the next page.")
 @store_options
 @json_option
 def audit(target: str | None, limit: int, before: int | None, store: Store, as_json: bool) -> None:

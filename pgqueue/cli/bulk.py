@@ -89,7 +89,7 @@ def _by_ids(
             say(f"{id} {_said(act, answers[id])}")
     failed = [id for id in wanted if not done[id]]
     if failed and not dry_run:
-        raise Failure(f"{len(failed)} of {len(wanted)} jobs could not: {_some(failed)}")
+        raise Failure(f"{len(failed)} of {len(wanted)} jobs could not be acted on: {_some(failed)}")
 
 
 def _by_filter(

@@ -21,7 +21,7 @@ def completion(ctx: click.Context, shell: str) -> None:
     """
     kind = get_completion_class(shell)
     if kind is None:
-        raise Failure(f"no completion for {shell}")
+        raise Failure(f"no completion for {shell}; there is one for bash, zsh and fish")
     root = ctx.find_root().command
     try:
         click.echo(kind(root, {}, "pgqueue", "_PGQUEUE_COMPLETE").source())

@@ -25,14 +25,16 @@ PASSWORD = "PGQUEUE_DASHBOARD_PASSWORD"
     help="The port; 0: any.",
 )
 @click.option("--auth", metavar="USER", help=f"Ask for a name, and the password in {PASSWORD}.")
-@click.option("--allow-host", multiple=True, metavar="NAME", help="A name people reach it by.")
+@click.option(
+    "--allow-host", multiple=True, metavar="NAME", help="A host name by which people reach it."
+)
 @click.option(
     "--trusted-proxy",
     multiple=True,
     metavar="ADDRESS",
     help="A proxy in front, whose X-Forwarded-Prefix and -Host are believed.",
 )
-@click.option("--app", "app_name", metavar="MODULE:APP", help="Whose tasks have forms.")
+@click.option("--app", "app_name", metavar="MODULE:APP", help="The App whose tasks have forms.")
 @click.option("--read-only", is_flag=True, help="Show, and let nobody act.")
 @click.option("--name", default="", help="What this instance is called, in the header.")
 @click.option(

@@ -30,7 +30,7 @@ def dump(path: Path, store: Store, as_json: bool, **options: Any) -> None:
     """Write jobs to FILE, one JSON document a line: all, or those of a filter.
 
     With arguments, results, errors, edges and workflows. A name that ends in .gz is compressed.
-    FILE is there once it is whole; one that was interrupted is begun anew.
+    FILE appears once it is complete; an interrupted dump begins anew.
     """
     from pgqueue.copying import dumping
     from pgqueue.jobs.filters import Filter
@@ -57,8 +57,10 @@ def dump(path: Path, store: Store, as_json: bool, **options: Any) -> None:
 
 @click.command("import", cls=Command)
 @FILE
-@click.option("--keep-schedule", is_flag=True, help="What waits for its time waits for it here.")
-@click.option("--again", is_flag=True, help="Though they were imported before.")
+@click.option(
+    "--keep-schedule", is_flag=True, help="Jobs that wait for their time wait for it here, too."
+)
+@click.option("--again", is_flag=True, help="Also if they were imported before.")
 @click.option("--dry-run", is_flag=True, help="Only say what is in it.")
 @acting_options
 @json_option

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--worker", multiple=True, metavar="ROLE", help="May run jobs, and operate queues.")
 @click.option("--reader", multiple=True, metavar="ROLE", help="May read all, and change nothing.")
 @click.option(
-    "--revoke", multiple=True, metavar="ROLE", help="Loses first all it may do in this schema."
+    "--revoke", multiple=True, metavar="ROLE", help="First take all rights in this schema from it."
 )
 @click.option("--sql", is_flag=True, help="Only print the SQL, for psql or for reading.")
 @store_options
@@ -38,9 +38,9 @@ def grant(
     \b
     pgqueue grant --enqueuer web --worker jobs --reader reports
 
-    Whoever owns the schema can. Each option may be repeated, and a role play several parts. A
-    migration may bring tables that nobody may use yet: grant once more after it. With --revoke and
-    an option for the same role, it may do just that afterwards.
+    Only the owner of the schema can do that. Each option may be repeated, and a role may have
+    several parts. A migration may bring tables that nobody may use yet: grant once more after it.
+    With --revoke and another option for the same role, it has that part alone afterwards.
     """
     from pgqueue import backends
     from pgqueue.backends import capabilities

@@ -37,7 +37,7 @@ def jobs() -> None:
     show_default=True,
     help="So many at the most.",
 )
-@click.option("--before", type=int, metavar="ID", help="Only older ones: the next page.")
+@click.option("--before", type=int, metavar="ID", help="Only those before this id: the next page.")
 @click.option(
     "--order",
     type=click.Choice(["newest", "next", "due"]),
@@ -109,7 +109,9 @@ def acts(command: Any) -> Any:
         json_option,
         acting_options,
         click.option("--dry-run", is_flag=True, help="Only say how many it would be."),
-        click.option("--yes", "-y", is_flag=True, help="Do not ask before acting on a filter's."),
+        click.option(
+            "--yes", "-y", is_flag=True, help="Do not ask before acting on a filter's jobs."
+        ),
         filters,
         click.argument("ids", metavar="[ID...]", type=int, nargs=-1),
     ):
@@ -172,7 +174,7 @@ def reprioritise(ids: tuple[int, ...], to: int, **options: Any) -> None:
 
 @jobs.command()
 @acts
-@click.option("--to", required=True, metavar="QUEUE", help="Where they go on waiting.")
+@click.option("--to", required=True, metavar="QUEUE", help="The queue where they wait from now on.")
 def move(ids: tuple[int, ...], to: str, **options: Any) -> None:
     """Move waiting jobs to another queue, by id or by filter; the last there."""
     from pgqueue.cli.bulk import act
@@ -187,7 +189,7 @@ def move(ids: tuple[int, ...], to: str, **options: Any) -> None:
     "--dump",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write what is deleted to FILE before; one that is there goes on.",
+    help="First write what is deleted to FILE; one that is there is continued.",
 )
 def purge(ids: tuple[int, ...], dump: Path | None, store: Store, **options: Any) -> None:
     """Delete finished jobs, by id or by filter, whatever their retention.

@@ -26,7 +26,7 @@ def exception(
 ) -> KeyLimits | None:
     """The limits of *key* alone; None for no exception. Raises UsageError."""
     if any(fields[name] is not None for name in ("key_concurrency", "key_rate", "ordered")):
-        raise click.UsageError("of a --key there are --concurrency, --rate and --weight")
+        raise click.UsageError("with --key, give --concurrency, --rate or --weight")
     limits = _checked(queue, fields)
     try:
         checks.key(queue, "key", key, checks.MAX_KEY_CHARS)

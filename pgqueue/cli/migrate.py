@@ -12,7 +12,9 @@ from pgqueue.cli.store import Store, json_option, store_options
 
 
 @click.command(cls=Command)
-@click.option("--to", default="head", show_default=True, metavar="VERSION", help="Up to this one.")
+@click.option(
+    "--to", default="head", show_default=True, metavar="VERSION", help="The version to go to."
+)
 @click.option("--sql", is_flag=True, help="Only print the SQL, for psql or for reading.")
 @click.option("--check", is_flag=True, help="Only say whether it is needed: exit code 1 if so.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask before going back, which loses jobs.")
@@ -22,7 +24,7 @@ def migrate(store: Store, as_json: bool, to: str, sql: bool, check: bool, yes: b
     """Bring the database's tables up to date.
 
     Safe to run at each deploy, several times at once, and while workers run: what is
-    there is left alone. Going back, --to an older version or to "base", is asked for once more.
+    there is left alone. Going back, --to an older version or to "base", is confirmed first.
     """
     from pgqueue import migrations
 

@@ -82,7 +82,7 @@ def resume(**options: Any) -> None:
 @click.option("--key-rate", metavar="N/SECONDSs", help="The same for each key: 10/s.")
 @click.option("--ordered/--not-ordered", default=None, help="Jobs of a key one after the other.")
 @click.option("--key", metavar="KEY", help="Only this key: --concurrency, --rate, --weight.")
-@click.option("--weight", type=int, metavar="N", help="So many shares at its turn; of a --key.")
+@click.option("--weight", type=int, metavar="N", help="So many shares at its turn; needs --key.")
 @click.option("--none", "nothing", is_flag=True, help="No limits; with --key, no exception.")
 @click.option("--reset", is_flag=True, help="What the code has declared, and nothing else.")
 @acting_options
@@ -111,12 +111,12 @@ def limit(
     from pgqueue.cli.limits import changes, exception
 
     if nothing and (reset or weight or any(value is not None for value in fields.values())):
-        raise click.UsageError("--none stands alone, but for --key")
+        raise click.UsageError("--none goes with --key alone, or with nothing")
     of_key: str | None = None
     only_read = False
     if key is None:
         if weight is not None:
-            raise click.UsageError("--weight is one --key's")
+            raise click.UsageError("--weight needs --key, whose weight it is")
         changed = changes(queue, fields, nothing=nothing)
         only_read = not changed and not reset
         asked = operations.limit(queue, changed, reset=reset)

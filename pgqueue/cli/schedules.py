@@ -79,7 +79,7 @@ def show(name: str, limit: int, store: Store, as_json: bool) -> None:
 
 @schedules.command("next")
 @click.argument("what", metavar="NAME|WHEN")
-@click.option("--zone", help="Whose clock, of a WHEN.  [default: UTC]")
+@click.option("--zone", help="The time zone of a WHEN.  [default: UTC]")
 @click.option("--count", type=click.IntRange(1, 1_000), default=10, show_default=True)
 @click.option("--since", metavar="INSTANT", help="After this instant instead of now.")
 @store_options
@@ -140,7 +140,7 @@ def resume(names: tuple[str, ...], catch_up: bool, store: Store, as_json: bool) 
 @acting_options
 @json_option
 def run(name: str, force: bool, store: Store, as_json: bool) -> None:
-    """Enqueue its job now, also while it is paused."""
+    """Enqueue a schedule's job now, also while it is paused."""
     from pgqueue.cli import output
 
     with store.connected() as connected:
@@ -159,7 +159,7 @@ def run(name: str, force: bool, store: Store, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("when", required=False)
 @click.option("--cron", metavar="FIELDS", help="When, as cron says it.")
-@click.option("--zone", help="Whose clock.")
+@click.option("--zone", help="The time zone of its clock.")
 @click.option("--missed", type=click.Choice(["latest", "all", "skip"]))
 @click.option("--catch-up", metavar="SECONDS", help="How late is too late, or none.")
 @click.option("--overlap", type=click.Choice(["skip", "next", "allow", "replace"]))
@@ -169,7 +169,7 @@ def run(name: str, force: bool, store: Store, as_json: bool) -> None:
 @acting_options
 @json_option
 def change(name: str, store: Store, as_json: bool, **said: Any) -> None:
-    """Change it at run time, at once; deploys leave that alone until `reset`."""
+    """Change a schedule at run time; deploys leave the change alone until `reset`."""
     from pgqueue.jobs.schedules.merging import columns_of
 
     when, cron, zone = said.pop("when"), said.pop("cron"), said.pop("zone")
@@ -183,7 +183,7 @@ def change(name: str, store: Store, as_json: bool, **said: Any) -> None:
         options["catch_up"] = _seconds("--catch-up", options["catch_up"])
     columns = columns_of(name, cron if when is None else when, zone, None, options)
     if not columns:
-        raise click.UsageError("say what is to change")
+        raise click.UsageError("say what is to change: WHEN, or an option such as --zone")
     done, already = "changed", "is so already"
     _each(
         "change", (name,), store, as_json, lambda name: editing.alter(name, columns), done, already
@@ -209,18 +209,22 @@ def reset(names: tuple[str, ...], store: Store, as_json: bool) -> None:
 
 @schedules.command()
 @click.argument("name")
-@click.option("--since", metavar="INSTANT", required=True, help="From here on.")
-@click.option("--until", metavar="INSTANT", required=True, help="Before this.")
-@click.option("--force", is_flag=True, help="Also where earlier firings are not remembered.")
+@click.option("--since", metavar="INSTANT", required=True, help="From this instant on.")
+@click.option("--until", metavar="INSTANT", required=True, help="Before this instant.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Also where earlier firings are not remembered: some jobs may run twice.",
+)
 @acting_options
 @json_option
 def backfill(name: str, since: str, until: str, force: bool, store: Store, as_json: bool) -> None:
-    """Enqueue its job for each past instant that had none."""
+    """Enqueue a schedule's job for each past instant that had none."""
     from pgqueue.cli import output
 
     start, end = _instant("--since", since), _instant("--until", until)
     if start is None or end is None:
-        raise click.UsageError("give instants")
+        raise click.UsageError("give both as instants, 2030-06-01T12:00:00+00:00")
     with store.connected() as connected:
         plan = partial(editing.make_up, name, start, end, force=force)
         fired = connected.together(_noted("backfill", name, store, plan))

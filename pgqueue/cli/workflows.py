@@ -35,7 +35,7 @@ def workflows() -> None:
     show_default=True,
     help="So many at the most.",
 )
-@click.option("--before", type=int, metavar="ID", help="Only older ones: the next page.")
+@click.option("--before", type=int, metavar="ID", help="Only those before this id: the next page.")
 @store_options
 @json_option
 def list_workflows(store: Store, as_json: bool, **chosen: Any) -> None:

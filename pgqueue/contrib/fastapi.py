@@ -47,7 +47,9 @@ def router(
     from pgqueue.dashboard import dashboard as site_of
 
     if authorize is None and not dependencies:
-        raise TypeError("dashboard: give dependencies or authorize, who may see it and act")
+        raise TypeError(
+            "dashboard: give dependencies or authorize: they decide who may see it, and act"
+        )
     site = site_of(queue, authorize=authorize or allow_all)
     path = dashboard.rstrip("/")
 

@@ -109,7 +109,9 @@ class Workers:
             if self._log is not None:
                 self._log.seek(0)
                 words = self._log.read().strip().splitlines()[-3:]
-            raise PgqueueError(f"the workers have ended: {' | '.join(words) or 'nobody said why'}")
+            raise PgqueueError(
+                f"the workers have ended: {' | '.join(words) or 'they gave no reason'}"
+            )
 
     def stop(self) -> None:
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):

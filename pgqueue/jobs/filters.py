@@ -148,7 +148,7 @@ def _nested(args: Mapping[str, Scalar]) -> dict[str, Any]:
             if not isinstance(at, dict):
                 raise InvalidFilter(f"args: {path}: {name} is to be a value and an object at once")
         if names[-1] in at:
-            raise InvalidFilter(f"args: {path} is to be two things at once")
+            raise InvalidFilter(f"args: {path} is compared with two different values")
         at[names[-1]] = value
     return root
 

@@ -157,7 +157,9 @@ def make_up(
     found = yield schedules([name], now=now)
     row = _only(name, found.rows)
     if until > found.now:
-        raise InvalidSchedule(f"{name}: until: {until} lies ahead, where the schedule itself fires")
+        raise InvalidSchedule(
+            f"{name}: until: {until} lies ahead: there the schedule fires by itself"
+        )
     instants = list(row.timing().instants(since, until, None if force else MOST_KEPT + 1))
     if not force:
         remembered = found.now - KEPT
@@ -166,9 +168,9 @@ def make_up(
             remembered = max(remembered, min(each.instant for each in kept))
         if since < remembered or len(instants) > MOST_KEPT:
             raise InvalidSchedule(
-                f"{name}: since {since}: what fired before {remembered:%Y-%m-%d %H:%M} UTC, and "
-                f"more than {MOST_KEPT:,} instants, are not remembered, so some may run twice; "
-                "with force they do"
+                f"{name}: since {since}: firings before {remembered:%Y-%m-%d %H:%M} UTC, and "
+                f"more than {MOST_KEPT:,} of them, are not remembered, so some jobs may run twice; "
+                "force makes them all the same"
             )
     told = Fired()
     for start in range(0, len(instants), PORTION):

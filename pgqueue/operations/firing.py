@@ -197,7 +197,7 @@ def edit(
         written |= done
         wanted = sorted({write.row.name for write in writes} - done)
     if wanted:
-        raise StoreBusy(f"{wanted[0]}: somebody else writes this schedule; ask again")
+        raise StoreBusy(f"{wanted[0]}: somebody else is writing this schedule; try again")
     return written
 
 

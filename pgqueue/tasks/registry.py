@@ -133,7 +133,7 @@ class TaskDecorator:
             registry.schedule_task(task, when, zone)
         elif zone is not None:
             raise InvalidTask(
-                f"{task.name}: zone: it says whose clock a schedule goes by; say that"
+                f"{task.name}: zone: only a schedule has one; give schedule=..., or no zone"
             )
         return task
 

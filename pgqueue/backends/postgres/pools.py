@@ -275,7 +275,7 @@ def _ask_again(error: BaseException) -> None:
     """Raise StoreBusy if *error* is pgqueue's own: nothing was written."""
     if isinstance(error, StoreUnavailable):
         raise StoreBusy(
-            "the server takes no writes any more; its connections are thrown away"
+            "the server takes no writes any more, as a standby; its connections are closed"
         ) from error
 
 

@@ -69,7 +69,9 @@ class PostgresSession:
         await self._say("session/unsubscribe", (self._sleeps_on - wanted) | self._doubtful)
         await self._say("session/subscribe", wanted - self._sleeps_on)
         if missing := wanted - self._sleeps_on:
-            raise StoreBusy(f"somebody holds the lock by which {min(missing)!r} would wake us")
+            raise StoreBusy(
+                f"another session holds the lock by which {min(missing)!r} would wake this worker"
+            )
         return True
 
     async def _say(self, verb: str, topics: frozenset[str]) -> None:
@@ -97,4 +99,6 @@ class PostgresSession:
             )
         )
         if not listens:
-            raise StoreUnavailable("the LISTEN connection hears nothing: is a pooler in the way?")
+            raise StoreUnavailable(
+                "the LISTEN connection hears nothing; behind a pooler give listen_url, a way around"
+            )

@@ -183,5 +183,7 @@ class PostgresWorkerConnection:
         if self.connection is None or self.connection.closed:
             raise StoreUnavailable("the connection to PostgreSQL is lost")
         if self._patience.doubts:
-            raise StoreUnavailable("the connection to PostgreSQL may be as silent as another was")
+            raise StoreUnavailable(
+                "another connection to PostgreSQL got no answer, and this one may not either"
+            )
         return self.connection

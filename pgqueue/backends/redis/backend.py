@@ -238,7 +238,9 @@ class RedisBackend:
                 if self.address.cluster:  # another node may have become the primary
                     self.close()
                 raise
-        raise StoreUnavailable(f"the Redis cluster does not agree where {self.namespace.tag} is")
+        raise StoreUnavailable(
+            f"the nodes of the Redis cluster do not agree which has {self.namespace.tag}"
+        )
 
     async def _call_async(self, script: Script, wanted: bytes) -> bytes:
         for _ in range(_MOVES):
@@ -255,7 +257,9 @@ class RedisBackend:
                 if self.address.cluster:
                     await self.close_async()
                 raise
-        raise StoreUnavailable(f"the Redis cluster does not agree where {self.namespace.tag} is")
+        raise StoreUnavailable(
+            f"the nodes of the Redis cluster do not agree which has {self.namespace.tag}"
+        )
 
     def _said(self, client: redis.Redis, asked: ScriptPlan[T]) -> T:
         return run_plan(asked, partial(self.namespace.call, client))

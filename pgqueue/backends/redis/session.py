@@ -136,7 +136,7 @@ class RedisSession:
         except TimeoutError:
             raise StoreUnavailable("the subscribed connection to Redis hears nothing") from None
         if self._worker is not None and await self._count(self._worker) != 1:
-            raise StoreUnavailable("the subscription is not where the namespace is")
+            raise StoreUnavailable("the namespace has moved to another node than the subscription")
 
     async def _count(self, worker: int) -> int:
         [[(count,)]] = await self._run(ask("session/present", {"worker": worker}))

@@ -27,7 +27,7 @@ def is_busy(error: sqlite3.Error) -> bool:
     return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def busy(text: str) -> StoreBusy:
+def locked(text: str) -> StoreBusy:
     """Return the error of a write that has waited too long for other writers."""
     return StoreBusy(
         f"{text}: another transaction has been writing all the while; SQLite has one writer at "
@@ -43,7 +43,7 @@ def translated(error: sqlite3.Error, path: str | None = None) -> Exception:
     """
     text = str(error)
     if is_busy(error):
-        return busy(text)
+        return locked(text)
     if text.startswith("no such table"):
         return SchemaMissing()
     if text.startswith(("no such column", "table")) and "column" in text:

@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pgqueue.backends.forks import on_fork
-from pgqueue.backends.sqlite.errors import busy
+from pgqueue.backends.sqlite.errors import locked
 from pgqueue.errors import PgqueueError, SchemaMissing, StoreBusy
 
 MEMORY: Final = ":memory:"
@@ -166,7 +166,7 @@ class FileWriteLock:
             raise
         if not in_time:
             self._give_up(taken)
-            raise busy("database is locked")
+            raise locked("database is locked")
 
     def _wait(self, taken: threading.Event) -> None:
         descriptor = self._descriptor
@@ -387,7 +387,7 @@ class MemoryWriteLock:
 
     def take(self) -> None:
         if not self._lock.acquire(timeout=BUSY_SECONDS):
-            raise busy("database is locked")
+            raise locked("database is locked")
 
     def give(self) -> None:
         self._lock.release()

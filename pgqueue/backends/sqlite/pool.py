@@ -272,7 +272,7 @@ class _FileWatch:
 
     def check(self) -> None:
         if self._place is None or self._place != place_of(self._path):
-            raise StoreUnavailable(f"the file {self._path} is gone, or another one by now")
+            raise StoreUnavailable(f"the file {self._path} is gone, or was replaced by another")
 
     def close(self) -> None:
         self._connection.close()

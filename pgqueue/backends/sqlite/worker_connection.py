@@ -81,7 +81,7 @@ class SqliteWorkerConnection:
         pooled = self._pool.take(durable=self._durable)
         if pooled.place != self._place:
             self._pool.give(pooled)
-            raise StoreUnavailable("the file is another one by now")
+            raise StoreUnavailable("the file was replaced by another")
         return pooled
 
     def _execute(self, operation: Operation[T]) -> T:
