@@ -77,7 +77,9 @@ def main(
     (`delayed`), not made up for when somebody asked for that (`backfilled`), or whose older jobs
     are cancelled without a newer one, or go on beside it (`replaced`); more running jobs of a key,
     or more starts in any time, than a queue's limits allow, and jobs of a key out of order
-    (`crowded`, `rated`, `ordered`). What a store forgot,
+    (`crowded`, `rated`, `ordered`); jobs with unique keys that miss an edit, have one that was
+    rolled back, run at once, or are two in one window (`heeded`, `undone`, `single`, `windowed`),
+    and errors that nothing explains (`clashed`). What a store forgot,
     because an older one was restored in its place, is not counted as lost, nor what was run of it;
     what it had before must be there.
     """

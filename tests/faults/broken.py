@@ -215,12 +215,49 @@ NOT_BEHIND = (
 """,
     ),
 )
+# A waiting job that answers may be claimed before the transaction that it answered has ended.
+NOT_LOCKED = (
+    Patch(
+        _ONCE,
+        "WHERE j.id = holder.id AND j.state <> 'running' FOR SHARE;",
+        "WHERE j.id = holder.id AND j.state <> 'running';",
+    ),
+)
+# Lists are not joined: those of the newest job are all that is left.
+LOST_IN_MERGE = (Patch(_ONCE, "(held.args -> name) || CASE", "'[]'::jsonb || CASE"),)
+# The waiting job is put off, and keeps its arguments.
+ARGUMENTS_KEPT = (Patch(_ONCE, "ELSE coalesce(merged, '{}') END,", "ELSE j.args END,"),)
+# A window is open for each job.
+NO_WINDOW = (
+    Patch(
+        _ONCE,
+        "until = excluded.until WHERE r.until <= now\n            RETURNING",
+        "until = excluded.until\n            RETURNING",
+    ),
+    Patch(
+        _ONCE,
+        "until = excluded.until WHERE r.until <= now;",
+        "until = excluded.until;",
+    ),
+)
+# Whoever waited for a transaction that made a job of the same key does not ask again.
+MEETS_THE_INDEX = (
+    Patch(
+        _ONCE,
+        """                ON CONFLICT DO NOTHING;
+                IF NOT FOUND THEN  -- somebody""",
+        """                ;
+                IF NOT FOUND THEN  -- somebody""",
+    ),
+)
 ALL = {
     "FENCING": FENCING, "EDGES": EDGES, "RESCUE": RESCUE, "ROBBERY": ROBBERY, "HELD": HELD,
     "ALL_LEAD": ALL_LEAD, "NOT_COMPARED": NOT_COMPARED, "TORN": TORN, "NO_LOCK": NO_LOCK,
     "FIRST_SNAPSHOT": FIRST_SNAPSHOT, "FIXED_WINDOW": FIXED_WINDOW, "NOT_REPLACED": NOT_REPLACED,
     "NOT_STOPPED": NOT_STOPPED, "KEY_NOT_KEPT": KEY_NOT_KEPT, "NOT_BEHIND": NOT_BEHIND,
-    "HELD_BEYOND_START": HELD_BEYOND_START,
+    "HELD_BEYOND_START": HELD_BEYOND_START, "NOT_LOCKED": NOT_LOCKED, "NO_WINDOW": NO_WINDOW,
+    "LOST_IN_MERGE": LOST_IN_MERGE, "ARGUMENTS_KEPT": ARGUMENTS_KEPT,
+    "MEETS_THE_INDEX": MEETS_THE_INDEX,
 }  # fmt: skip
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
 
-from tests.faults.facts import FINISHED, Facts, Order, Run
+from tests.faults.edits import clashed, heeded, single, undone, windowed
+from tests.faults.facts import FINISHED, FIRST_DOCUMENT, Facts, Order, Run
 from tests.faults.limits import crowded, ordered, rated
 from tests.faults.overlaps import overlapping, replaced, replaces
 from tests.faults.schedules import backfilled, delayed, fired, timely, unfired
@@ -104,7 +105,7 @@ def ending(facts: Facts) -> Findings:
                 yield job.id, f"job {job.id} is {job.state}, its order wants {wanted}"
     for job in facts.jobs:
         if (
-            job.key < 0
+            FIRST_DOCUMENT < job.key < 0
             and job.state in ("cancelled", "discarded")
             and not (job.state == "cancelled" and replaces(facts, job))
         ):
@@ -322,6 +323,7 @@ RULES: dict[str, Callable[[Facts], Findings]] = {
     for rule in (
         kept, lost, phantom, spawned, terminal, ending, edges, fenced, booked, concurrency,
         unique, rerun, robbed, waited, alive, fired, timely, unfired, backfilled, delayed,
-        overlapping, replaced, crowded, rated, ordered, started, triggered,
+        overlapping, replaced, crowded, rated, ordered, started, triggered, heeded, undone, single,
+        windowed, clashed,
     )
 }  # fmt: skip

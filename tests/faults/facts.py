@@ -19,6 +19,8 @@ STARVED = "starved"
 LONG_STALL = 2.0  # a process starved for so long may have been taken for dead
 AFTERMATH = 5.0  # for so long after its healing a fault may still have effects
 Fate = Literal["committed", "rolled back", "unknown"]
+Sees = Literal["first", "newest", "all"]
+FIRST_DOCUMENT = -(2**50)  # the key of jobs of one document; those of the others are below it
 FINISHED = ("completed", "cancelled", "discarded")
 CLOSING = {"end", "failed", "snoozed", "discarded", "cancelled", "interrupted", "broke"}
 
@@ -159,6 +161,28 @@ class Holders:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """A change of *document*, which triggered *job*, a job of that document; None: nobody knows.
+
+    *sees*: which edits the job is to have: the one that made it, the "newest", or "all" of them.
+    *window*: its key holds for so many seconds; None: until it has started. *committing_at*: not
+    before then it was committed; *told_at*: the store had answered by then. *outcome*: the
+    handle's, or "raised": the edit was refused, as there was *job*.
+    """
+
+    number: int
+    document: str
+    sees: Sees
+    asked_at: float
+    committing_at: float = inf
+    told_at: float = inf
+    fate: Fate = "rolled back"
+    job: int | None = None
+    outcome: str | None = None
+    window: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """What was done, when, and to which workers.
 
@@ -231,6 +255,8 @@ class Facts:
     crowds: Sequence[Crowd] = ()
     starts: Sequence[Start] = ()
     holders: Collection[Holders] = ()
+    edits: Sequence[Edit] = ()
+    clashes: Sequence[str] = ()
 
     @cached_property
     def runs(self) -> dict[int, list[Run]]:
@@ -262,6 +288,15 @@ class Facts:
             if line.what == "claimed":
                 claims[line.job].append(line)
         return dict(claims)
+
+    @cached_property
+    def had(self) -> dict[str, list[int]]:
+        """By run, the numbers of the edits that it had."""
+        had: dict[str, list[int]] = defaultdict(list)
+        for line in self.lines:
+            if line.what == "had":
+                had[line.run].append(line.key)
+        return dict(had)
 
     @cached_property
     def whole(self) -> dict[str, float]:

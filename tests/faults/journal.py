@@ -17,6 +17,7 @@ WORKER_VARIABLE = "FAULTS_WORKER"
 What = Literal[
     "claimed",  # not a run: a worker has claimed the job, and runs it when it has a free place
     "start",  # a run begins
+    "had",  # its arguments have the edit whose number is *key*
     "end",  # it is about to return its result
     "failed",  # it fails, as its arguments ask
     "snoozed",  # it asks to run again later, as its arguments ask

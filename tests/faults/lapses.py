@@ -59,4 +59,10 @@ def _without(facts: Facts, fault: Fault, since: float) -> Facts:
         for start in facts.starts
         if not since <= start.at.timestamp() - calendar.now_at <= fault.healed_at
     ]
-    return replace(facts, lines=lines, fates=fates, calendar=calendar, starts=starts)
+    edits = [
+        replace(edit, fate="unknown", job=None)
+        if since <= edit.asked_at <= fault.healed_at
+        else edit
+        for edit in facts.edits
+    ]
+    return replace(facts, lines=lines, fates=fates, calendar=calendar, starts=starts, edits=edits)

@@ -32,7 +32,6 @@ class Lookout(Agent):
         self._most: Counter[tuple[str, str | None]] = Counter()
         self._crowds: list[Crowd] = []
         self._starts: set[Start] = set()
-        self._keyed = site.transactional  # elsewhere orders have no unique keys
         self.holders: set[Holders] = set()
 
     def seen(self, orders: Iterable[Order]) -> tuple[list[Crowd], list[Start]]:
@@ -49,8 +48,7 @@ class Lookout(Agent):
             with suppress(*self._away):
                 for queue in QUEUES:
                     self._look(queue)
-                if self._keyed:
-                    self._look_at_keys()
+                self._look_at_keys()
 
     def _look(self, queue: str) -> None:
         listing = inspections.list_jobs(state=State.RUNNING, queue=queue, limit=1_000)

@@ -56,6 +56,7 @@ class Report:
         self.counts["triggers behind a job that ran"] += sum(
             order.outcome == "next" for order in facts.orders
         )
+        self.counts.update(f"edits {each.outcome or each.fate}" for each in facts.edits)
         self.counts["workers"] += len(facts.workers)
         self.counts["log lines"] += sum(log.count("\n") for log in played.logs.values())
         for log in played.logs.values():

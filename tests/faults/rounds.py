@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from random import Random
 from time import monotonic
@@ -13,6 +15,7 @@ from typing import Any
 
 from tests.faults import journal
 from tests.faults.agent import Agent
+from tests.faults.editor import Editor
 from tests.faults.facts import EVERYBODY, STARVED, Facts, Fault
 from tests.faults.fleet import CONCURRENCY, Fleet
 from tests.faults.kinds import Kind, Scene
@@ -25,6 +28,8 @@ from tests.faults.timekeeper import Timekeeper
 PATIENCE = 180.0  # after so long without progress, the remaining jobs will never end
 PROBE_SECONDS = 0.2
 SLOW_SECONDS = 1.0
+EDITORS = 2
+CLASH = re.compile("duplicate key value|UNIQUE constraint failed")  # of a worker's log
 Tell = Callable[[str], None]
 
 
@@ -62,7 +67,11 @@ def play(plan: Plan, folder: Path, tell: Tell = lambda text: None) -> Played:
         producer = Producer(
             site.till(), Random(random.random()), transactional=site.transactional, gap=plan.gap
         )
-        scene = Scene(site, fleet, producer, Random(random.random()))
+        numbers = count(1)
+        editors = [
+            Editor(site, Random(random.random()), numbers, 2 * plan.gap) for _ in range(EDITORS)
+        ]
+        scene = Scene(site, fleet, producer, Random(random.random()), editors)
         nemesis = Nemesis(scene, plan.kinds, random, plan.longest_pause)
         probe = Probe(site)
         timekeeper = Timekeeper(site, Random(random.random()), producer.still)
@@ -70,25 +79,27 @@ def play(plan: Plan, folder: Path, tell: Tell = lambda text: None) -> Played:
         try:
             fleet.start()
             fleet.await_start()
-            for agent in (producer, probe, timekeeper, lookout, nemesis):
+            for agent in (producer, *editors, probe, timekeeper, lookout, nemesis):
                 agent.start()
             _wait(plan, fleet, producer, nemesis, tell)
             tell("healing")
             nemesis.stop()
-            producer.stop()
+            for agent in (producer, *editors):
+                agent.stop()
+                if agent.error:
+                    raise agent.error
             quiet_at = monotonic()
-            if producer.error:
-                raise producer.error
             tell("schedules come to rest")
             timekeeper.rest()
             producer.deliver()
             gave_up = _settle(plan, site, fleet, tell)
             present = {} if gave_up else _roll_call(site, fleet, producer, plan, tell)
         finally:
-            for agent in (probe, producer, timekeeper, lookout, fleet):
+            for agent in (probe, producer, *editors, timekeeper, lookout, fleet):
                 agent.stop()
         orders, jobs, bookings = site.read()
         crowds, starts = lookout.seen(orders)
+        logs = {path.stem: path.read_text("utf-8", "replace") for path in folder.glob("w*.log")}
         facts = remembered(
             Facts(
                 orders,
@@ -105,10 +116,14 @@ def play(plan: Plan, folder: Path, tell: Tell = lambda text: None) -> Played:
                 crowds,
                 starts,
                 lookout.holders,
+                [edit for editor in editors for edit in editor.edits],
+                [clash for editor in editors for clash in editor.clashes]
+                + [
+                    line for log in logs.values() for line in log.splitlines() if CLASH.search(line)
+                ],
             )
         )
     (folder / "faults").write_text("".join(f"{fault}\n" for fault in facts.faults))
-    logs = {path.stem: path.read_text("utf-8", "replace") for path in folder.glob("w*.log")}
     return Played(facts, logs)
 
 

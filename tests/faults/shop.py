@@ -129,6 +129,16 @@ def file(ctx: Context, key: int, seconds: float, plan: str) -> Ending:
 
 
 @app.task(max_attempts=ATTEMPTS, retry=RETRY)
+async def index(ctx: Context, key: int, seconds: float, plan: str, edits: list[int]) -> Ending:
+    run = Run(ctx, key, "async")
+    with run.noted():
+        for edit in edits:
+            write("had", run.name, ctx.id, edit, "async")
+        await asyncio.sleep(seconds)
+        return run.ends(plan)
+
+
+@app.task(max_attempts=ATTEMPTS, retry=RETRY)
 async def ring(ctx: Context, seconds: float, plan: str) -> Ending:
     return await _awaits(ctx, _key_of(ctx), seconds, plan)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar, Literal
 
+from tests.faults.editor import Editor
 from tests.faults.fleet import Fleet, Process
 from tests.faults.producer import Producer
 
@@ -26,6 +29,7 @@ class Scene:
     fleet: Fleet
     producer: Producer
     random: Random
+    editors: Sequence[Editor] = ()
 
     def victim(self) -> Process:
         """A live worker; one that runs jobs, if there is one, or at least has started."""
@@ -33,6 +37,15 @@ class Scene:
         started = [worker for worker in living if worker.started]
         at_work = [worker for worker in started if worker.name in self.fleet.at_work()]
         return self.random.choice(at_work or started or living)
+
+    @contextmanager
+    def still(self, *, forgets: bool = False) -> Iterator[None]:
+        """Nothing is enqueued meanwhile; *forgets*: see `Producer.still`."""
+        with ExitStack() as stack:
+            for agent in self.editors:
+                stack.enter_context(agent.still())
+            stack.enter_context(self.producer.still(forgets=forgets))
+            yield
 
 
 class Kind:

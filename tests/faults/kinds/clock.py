@@ -67,7 +67,7 @@ class ServerClockSet(Kind):
         _set(self.site.clock_folder, 0)
         if max(self.seconds) > 0:
             time.sleep(1.5)  # until transactions that have read the clock have committed
-            with self.scene.producer.still(), self.site.admin() as admin:
+            with self.scene.still(), self.site.admin() as admin:
                 admin.execute(BRING_FORWARD)
 
 

@@ -17,11 +17,11 @@ class StoreRestored(Kind):
     measure = "queue"
 
     def strike(self) -> frozenset[str]:
-        with self.scene.producer.still():
+        with self.scene.still():
             self.site.keep()
             self.forgot_since = time.monotonic()
         time.sleep(self.scene.random.uniform(4.0, 8.0))
-        with self.scene.producer.still(forgets=True):
+        with self.scene.still(forgets=True):
             self.restore()
         return EVERYBODY
 
@@ -49,6 +49,6 @@ class Flushed(Kind):
     forgot_since = 0.0
 
     def strike(self) -> frozenset[str]:
-        with self.scene.producer.still(forgets=True):
+        with self.scene.still(forgets=True):
             self.site.client.flushall()
         return EVERYBODY

@@ -30,10 +30,10 @@ class StandbyBehind(Kind):
     def strike(self) -> frozenset[str]:
         if self.site.dead:
             raise Missed("there is no standby left")
-        with self.scene.producer.still():
+        with self.scene.still():
             self.forgot_since = time.monotonic()
             self.site.fall_behind()
         time.sleep(self.scene.random.uniform(3.0, 6.0))
-        with self.scene.producer.still(forgets=True):
+        with self.scene.still(forgets=True):
             self.site.promote()
         return EVERYBODY

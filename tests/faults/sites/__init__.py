@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pgqueue import App
 from tests.faults.facts import Fate, Job, Order
@@ -33,6 +33,9 @@ class Site(AbstractContextManager["Site"], Protocol):
         """For the threads that look after schedules, and at limits: the direct way."""
 
     def till(self) -> Till: ...
+
+    def connect(self) -> Any:
+        """A connection for an editor's transaction; not asked where the site has none."""
 
     def environment(self, slot: str, incarnation: str) -> dict[str, str]:
         """How the worker in *slot* reaches the store."""

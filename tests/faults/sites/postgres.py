@@ -162,6 +162,9 @@ class PostgresSite:
         """For those who look after schedules, and at limits."""
         return App(self.url("operator"))
 
+    def connect(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.url("editor"))
+
     def till(self) -> PostgresTill:
         return PostgresTill(self.url("producer"))
 
