@@ -44,8 +44,8 @@ WITH RECURSIVE keys AS (
      LIMIT :look::integer)
     UNION ALL
     (SELECT j.id, j.queue, j.priority, j.position, j.state, j.task, j.args, j.attempt, j.max_attempts, j.rescues, j.run_at,
-            j.enqueued_at, j.claimed_at, NULL, j.worker, j.unique_key, j.key, j.blocked_by, j.cancel_requested,
-            j.reason, j.errors, j.tags, j.workflow
+            j.enqueued_at, j.claimed_at, NULL, j.worker, coalesce(j.unique_key, j.next_key), j.key, j.blocked_by,
+            j.cancel_requested, j.reason, j.errors, j.tags, j.workflow
      FROM pgqueue.job AS j
      WHERE :order::text = 'due' AND j.state IN ('scheduled', 'retryable')
        AND (:after_at::timestamptz IS NULL OR (j.run_at, j.id) > (:after_at::timestamptz, :after::bigint))
@@ -53,8 +53,8 @@ WITH RECURSIVE keys AS (
      LIMIT :look::integer)
     UNION ALL
     (SELECT j.id, j.queue, j.priority, j.position, j.state, j.task, j.args, j.attempt, j.max_attempts, j.rescues, j.run_at,
-            j.enqueued_at, j.claimed_at, NULL, j.worker, j.unique_key, j.key, j.blocked_by, j.cancel_requested,
-            j.reason, j.errors, j.tags, j.workflow
+            j.enqueued_at, j.claimed_at, NULL, j.worker, coalesce(j.unique_key, j.next_key), j.key, j.blocked_by,
+            j.cancel_requested, j.reason, j.errors, j.tags, j.workflow
      FROM keys
      CROSS JOIN LATERAL (
          (SELECT *

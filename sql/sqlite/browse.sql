@@ -23,7 +23,8 @@ WITH RECURSIVE keys(key, n) AS (
     FROM (
         SELECT * FROM (
             SELECT id, queue, priority, position, state, task, args, attempt, max_attempts, rescues, run_at, enqueued_at,
-                   claimed_at, NULL AS finished_at, worker, unique_key, key, blocked_by, cancel_requested, reason, errors, tags, workflow
+                   claimed_at, NULL AS finished_at, worker, coalesce(unique_key, next_key) AS unique_key, key, blocked_by, cancel_requested,
+                   reason, errors, tags, workflow
             FROM pgqueue_job
             WHERE :order = 'newest' AND id < coalesce(CAST(:after AS INTEGER), 9007199254740993)
               AND EXISTS (SELECT 1 FROM json_each(:states) WHERE value NOT IN ('completed', 'cancelled', 'discarded'))
@@ -38,7 +39,7 @@ WITH RECURSIVE keys(key, n) AS (
         UNION ALL
         SELECT * FROM (
             SELECT id, queue, priority, position, state, task, args, attempt, max_attempts, rescues, run_at, enqueued_at,
-                   claimed_at, NULL, worker, unique_key, key, blocked_by, cancel_requested, reason, errors, tags, workflow
+                   claimed_at, NULL, worker, coalesce(unique_key, next_key), key, blocked_by, cancel_requested, reason, errors, tags, workflow
             FROM pgqueue_job
             WHERE :order = 'due' AND state IN ('scheduled', 'retryable')
               AND run_at >= coalesce(CAST(:after_at AS INTEGER), -9223372036854775807)
@@ -48,7 +49,7 @@ WITH RECURSIVE keys(key, n) AS (
         UNION ALL
         SELECT * FROM (
             SELECT id, queue, priority, position, state, task, args, attempt, max_attempts, rescues, run_at, enqueued_at,
-                   claimed_at, NULL, worker, unique_key, key, blocked_by, cancel_requested, reason, errors, tags, workflow
+                   claimed_at, NULL, worker, coalesce(unique_key, next_key), key, blocked_by, cancel_requested, reason, errors, tags, workflow
             FROM pgqueue_job AS j
             WHERE :order = 'next' AND j.state = 'available' AND j.queue = :queue
               AND j.key IN (SELECT key FROM keys WHERE key IS NOT NULL)

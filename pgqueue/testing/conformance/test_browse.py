@@ -11,7 +11,8 @@ import pytest
 
 from pgqueue.errors import InvalidFilter
 from pgqueue.jobs.filters import Filter
-from pgqueue.operations.browsing import BriefJob, Browsed, Mark, browse
+from pgqueue.jobs.unique import Unique
+from pgqueue.operations.browsing import BriefJob, Browsed, Mark, Order, browse
 from pgqueue.testing.conformance.store import Store, a_job, read
 from pgqueue.testing.conformance.test_inspections import one_of_each
 
@@ -51,6 +52,23 @@ def test_shows_a_job_in_every_state(store: Store) -> None:
             if field != "args" and not field.startswith("error_"):
                 assert getattr(job, field) == getattr(whole, field), field
         assert read(job.args) == {}
+
+
+def test_shows_the_unique_key_of_a_job_that_waits_behind_another(store: Store) -> None:
+    job = a_job().options(unique=Unique(key="k", until="started"), delay=60)
+    first = store.running(a_job().options(unique=job.uniqueness))
+    [behind] = store.enqueue(job)
+
+    def keys(order: Order) -> list[str | None]:
+        shown = page(store, Filter(queue="default"), order=order).jobs
+        return [each.unique_key for each in shown if each.id == behind.id]
+
+    assert (behind.outcome, keys("newest")) == ("next", ["k"])
+    store.complete(first)
+    assert keys("due") == ["k"]
+    store.passes(minutes=1)
+    store.promote()
+    assert keys("next") == ["k"]
 
 
 def test_what_may_be_large_is_cut(store: Store) -> None:
