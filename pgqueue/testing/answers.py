@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import msgspec
+
 from pgqueue.errors import InvalidJob, LeaseLost
 from pgqueue.operations import CompletedLeases
 
@@ -37,4 +39,11 @@ def difference(store: str, verb: str, answer: Any, expected: Any) -> str:
         if sorted(theirs) != sorted(ours):
             answer = "\n    ".join(text for text in theirs if text not in ours)
             expected = "\n    ".join(text for text in ours if text not in theirs)
+    while isinstance(answer, msgspec.Struct) and type(answer) is type(expected):
+        pairs = (
+            (name, getattr(answer, name), getattr(expected, name))
+            for name in answer.__struct_fields__
+        )
+        name, answer, expected = next(pair for pair in pairs if pair[1] != pair[2])
+        verb = f"{verb}: {name}"
     return f"{verb}\n  {store}: {answer}\n  the model: {expected}"

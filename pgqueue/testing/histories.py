@@ -8,7 +8,8 @@ compared, and at the end all that can be read. A difference is shrunk to the sho
 shows it.
 
 Not compared is what nobody promises: places in a queue, of which only the order of claims counts;
-when exactly `prune` drops jobs that have just passed their retention; wake-ups.
+when exactly `prune` drops jobs that have just passed their retention; the edges of a job that is
+gone; wake-ups.
 """
 
 from __future__ import annotations
@@ -38,14 +39,15 @@ from pgqueue.operations import (
     Released,
 )
 from pgqueue.testing.answers import answer_of, difference, pick, some
-from pgqueue.testing.histories_schedules import NAMES, SCHEDULED, Scheduling
+from pgqueue.testing.histories_schedules import NAMES, SCHEDULED
+from pgqueue.testing.histories_views import FILTERS, QUEUES, WAITING, Looking
 from pgqueue.testing.model_limits import KEY_LIMITS, LIMITS
-from pgqueue.testing.model_schedules import ScheduledModel
-from pgqueue.testing.renumbered_schedules import ScheduledStore
+from pgqueue.testing.model_views import ViewedModel
+from pgqueue.testing.renumbered_views import ViewedStore
 
 T = TypeVar("T")
 NOON: Final = datetime(2030, 6, 1, 12, tzinfo=UTC)
-QUEUES: Final = ("default", "mail")
+
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
 NOTHING = timedelta(0)
 
@@ -102,7 +104,6 @@ ENDINGS: Final[Sequence[tuple[Any, ...]]] = (
     (ProgressReport, '{"checkpoint": [7]}'),
 )
 VERBS: Final[Mapping[Any, str]] = {Completed: "complete", Failed: "fail", Released: "release"}
-WAITING: Final = frozenset(State) - FINISHED
 FAILED: Final = FINISHED - {State.COMPLETED}
 OFTEN = st.sampled_from((True, True, True, False))
 SELDOM = st.sampled_from((False, False, False, False, True))
@@ -115,20 +116,6 @@ WISH = st.tuples(
 WISHES = st.lists(WISH, min_size=1, max_size=4)
 
 
-FILTERS: Final[Sequence[Mapping[str, Any]]] = (
-    {},
-    {"state": State.AVAILABLE},
-    {"state": (State.DISCARDED, State.CANCELLED)},
-    {"queue": "mail"},
-    {"tag": "t", "state": WAITING},
-    {"workflow": 1},
-    {"key": "a"},
-    {"error": "ValueError"},
-    {"older_than": MINUTE},
-    {"newer_than": MINUTE},
-    {"running_longer_than": SECOND},
-    {"args": {"a": 1}},
-)
 MANY: Final = ("move", "purge", "cancel", "choose")
 FILTER = st.tuples(st.integers(0, len(FILTERS) - 1), st.booleans())
 
@@ -203,7 +190,7 @@ def play(
     )
 
 
-class History(Scheduling, RuleBasedStateMachine):
+class History(Looking, RuleBasedStateMachine):
     """One history: the model, the stores, and what the workers have in their hands."""
 
     def __init__(self, backends: Mapping[str, Backend], told: Callable[[], None]) -> None:
@@ -216,9 +203,9 @@ class History(Scheduling, RuleBasedStateMachine):
     def opens(self, retention: Retention, wishes: list[Any]) -> None:
         self.now = NOON
         self.retention = retention
-        self.model = ScheduledModel(retention.archived_states())
+        self.model = ViewedModel(retention.archived_states())
         self.sides = [
-            ScheduledStore(n, backend, retention.archived_states())
+            ViewedStore(n, backend, retention.archived_states())
             for n, backend in self.backends.items()
         ]
         self.jobs: list[int] = []
@@ -256,11 +243,6 @@ class History(Scheduling, RuleBasedStateMachine):
                 edges.setdefault(id(parent), Edge(parent, "run" if anyway else "cancel"))
             jobs.append(NewJob("task", edges=tuple(edges.values()), **KINDS[kind]))
         return jobs
-
-    @property
-    def last_flow(self) -> int | None:
-        """Return the newest workflow that has jobs: one without may be gone."""
-        return max((job.workflow or 0 for job in self.model.jobs.values()), default=0) or None
 
     # Attempts
 
@@ -346,6 +328,7 @@ class History(Scheduling, RuleBasedStateMachine):
             self.timed("counts")
             self.timed("usage", pick(QUEUES, who))
             self.same("turns", QUEUES)
+            self.looks(who)
         elif what == "join":
             self.joins()
         elif what == "leave" and len(self.members) > 1:
@@ -379,6 +362,8 @@ class History(Scheduling, RuleBasedStateMachine):
                 self.timed("counts")
                 for queue in QUEUES:
                     self.timed("usage", queue)
+                for who in range(4):
+                    self.looks(who)
                 self.timed("sweep")
         finally:
             self.told()

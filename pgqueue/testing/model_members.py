@@ -15,12 +15,13 @@ LEASES: Final = 10_000_000
 
 
 class Members(Inspections):
-    """Workers by their number, and when each was last heard."""
+    """Workers by their number, when each was last heard, and how many jobs it had by then."""
 
     def __init__(self, keep: frozenset[State]) -> None:
         super().__init__(keep)
         self.leaders: dict[str, tuple[int, datetime]] = {}
         self._workers = count(1)
+        self.busy: dict[int, int] = {}
 
     def pause(self, queue: str, *, now: datetime) -> None:
         self.paused.setdefault(queue, now)
@@ -39,7 +40,8 @@ class Members(Inspections):
     def heartbeat(
         self, worker: int, leases: Iterable[tuple[int, int]], *, now: datetime
     ) -> dict[tuple[int, int], Held]:
-        self.workers[worker] = now
+        leases = list(leases)
+        self.workers[worker], self.busy[worker] = now, len(leases)
         held = ((id, lease, self._held(id, lease)) for id, lease in leases)
         return {(id, ls): Held(id, ls, job.cancel_requested) for id, ls, job in held if job}
 

@@ -20,7 +20,7 @@ from pgqueue.backends.plans import carry_out
 from pgqueue.jobs.completion import Completion
 from pgqueue.jobs.filters import Filter
 from pgqueue.jobs.graphs import Workflow
-from pgqueue.jobs.job import Edge, Handle, Job, NewJob, State
+from pgqueue.jobs.job import Edge, Handle, Job, JobError, NewJob, State
 from pgqueue.jobs.job import Progress as Said
 from pgqueue.jobs.retention import Retention
 from pgqueue.jobs.unique import MADE
@@ -382,15 +382,12 @@ class RenumberedStore:
             workflow=job.workflow and self._workflows.ours(job.workflow),
             cause=job.cause and self._jobs.ours(job.cause),
             reason=job.reason and self._text(job.reason),
-            errors=tuple(
-                replace(
-                    error,
-                    worker=error.worker and self._workers.ours(error.worker),
-                    message=self._text(error.message),
-                )
-                for error in job.errors
-            ),
+            errors=tuple(map(self._error, job.errors)),
         )
+
+    def _error(self, error: JobError) -> JobError:
+        worker = error.worker and self._workers.ours(error.worker)
+        return replace(error, worker=worker, message=self._text(error.message))
 
     def _text(self, text: str) -> str:
         """Return *text* with the model's numbers for parents and workers."""
