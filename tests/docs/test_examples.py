@@ -85,6 +85,7 @@ def answers(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["django", "fastapi", "flask"])
 def test_a_shop_starts_takes_an_order_and_passes_its_tests(

@@ -58,6 +58,7 @@ def test_the_wheel_carries_statements_migrations_and_types(wheel: Path) -> None:
             assert f"pgqueue/_sql/{store}/{name}.sql" in names
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_an_installed_wheel_migrates(elsewhere: Path, empty_url: str, tmp_path: Path) -> None:
     run(elsewhere / "pgqueue", "migrate", "--url", empty_url, cwd=tmp_path)
@@ -66,6 +67,7 @@ def test_an_installed_wheel_migrates(elsewhere: Path, empty_url: str, tmp_path: 
     assert head() in check
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_an_installed_wheel_finds_its_own_files(elsewhere: Path, tmp_path: Path) -> None:
     code = "from pgqueue import statements; print(statements.folder('postgres'))"
