@@ -221,6 +221,16 @@ class LeaseLost(PgqueueError):
     """Another worker owns this job by now; nothing was changed."""
 
 
+class TransactionEnded(PgqueueError):
+    """A task has ended the transaction that `ctx.transaction()` began: only its block may."""
+
+    def __init__(self, how: str = "the task") -> None:
+        super().__init__(
+            f"{how} would end, or has ended, the transaction that ctx.transaction() began: "
+            "leave that to its block, and raise to roll back"
+        )
+
+
 class JobCancelled(PgqueueError):
     """The job was asked to stop.
 

@@ -127,6 +127,7 @@ def test_a_row_that_somebody_has_written_wrongly_is_refused(columns: dict[str, A
         ({"job": {"args": {}}}, "task"),
         ({"job": {"task": "digest", "color": "red"}}, "color"),
         ({"job": {"task": "digest", "priority": 10**9}}, "priority"),
+        ({"job": {"task": "digest", "edges": [1]}}, "edges"),
     ],
     ids=str,
 )

@@ -51,8 +51,9 @@ async def test_runs_coroutines_functions_and_processes(app: App, work: Work, sho
         (Discard("never works"), "discarded", 1, "never works"),
         (Cancel("with a NUL \0 in it"), "cancelled", 1, "with a NUL \\0 in it"),
         (Discard("half a pair \ud800"), "discarded", 1, "half a pair \\ud800"),
+        (Cancel("x" * 2**22), "cancelled", 1, "x" * 2_000),
     ],
-    ids=["snooze", "retry", "cancel", "discard", "NUL", "surrogate"],
+    ids=["snooze", "retry", "cancel", "discard", "NUL", "surrogate", "long"],
 )
 @pytest.mark.parametrize("in_thread", [False, True], ids=["coroutine", "thread"])
 async def test_does_what_the_outcome_says(

@@ -20,6 +20,7 @@ from pgqueue.backends.postgres.answer_deadline import LastHangUp
 from pgqueue.backends.postgres.borrowed import borrowed, borrowed_async
 from pgqueue.backends.postgres.encodings import in_utf8, in_utf8_async, speaks_utf8
 from pgqueue.backends.postgres.errors import translate, translated
+from pgqueue.backends.postgres.lending import lent, must_be_open
 from pgqueue.backends.postgres.pooler import is_direct
 from pgqueue.backends.postgres.pools import Pools
 from pgqueue.backends.postgres.running import AsyncioRunner, BlockingRunner, has_two_phases, is_idle
@@ -119,6 +120,7 @@ class PostgresBackend:
         if isinstance(connection, Borrowed):
             statements = load("postgres", self.schema, connection.paramstyle)
             return borrowed(connection, statements, single=single)
+        must_be_open(connection)
         runner = BlockingRunner(connection, self._statements)
         if not speaks_utf8(connection):
             return _foreign(connection, runner)
@@ -137,6 +139,7 @@ class PostgresBackend:
         if isinstance(connection, AsyncBorrowed):
             statements = load("postgres", self.schema, connection.paramstyle)
             return borrowed_async(connection, statements, single=single)
+        must_be_open(connection)
         runner = AsyncioRunner(connection, self._statements)
         if not speaks_utf8(connection):
             return _foreign_async(connection, runner)
@@ -173,13 +176,27 @@ class PostgresBackend:
 
     @contextlib.contextmanager
     def user_connection(self) -> Iterator[Connection[Any]]:
-        with self._pools.connection() as connection, connection.transaction():
-            yield connection
+        with (
+            self._pools.connection() as connection,
+            lent(connection),
+            connection.transaction(),
+        ):
+            try:
+                yield connection
+            finally:
+                if is_idle(connection):  # psycopg has lost count of transactions
+                    connection.close()
 
     @contextlib.asynccontextmanager
     async def user_connection_async(self) -> AsyncIterator[AsyncConnection[Any]]:
-        async with self._pools.connection_async() as connection, connection.transaction():
-            yield connection
+        async with self._pools.connection_async() as connection:
+            with lent(connection):
+                async with connection.transaction():
+                    try:
+                        yield connection
+                    finally:
+                        if is_idle(connection):
+                            await connection.close()
 
     def worker_connection(self, *, durable: bool = True) -> PostgresWorkerConnection:
         return PostgresWorkerConnection(

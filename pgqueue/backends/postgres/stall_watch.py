@@ -30,9 +30,13 @@ ASKING_SECONDS: Final = 10.0
 
 
 class TimedConnection:
-    """A connection that knows since when somebody has been waiting on it, in one call."""
+    """A connection that knows since when somebody has been waiting on it, in one call.
+
+    *lent*: to a task, in a transaction that the task must not end.
+    """
 
     waits_since: float | None = None
+    lent: bool = False
 
 
 class WatchedConnection(TimedConnection, Connection[Any]):

@@ -16,11 +16,12 @@ from pgqueue.backends.sqlite import file as sqlite_file
 from pgqueue.backends.sqlite.borrowed import borrowed
 from pgqueue.backends.sqlite.errors import is_busy, translated
 from pgqueue.backends.sqlite.file import MEMORY, SYNCHRONOUS
+from pgqueue.backends.sqlite.own_connection import lent
 from pgqueue.backends.sqlite.pool import FilePool, MemoryPool, Pool, PooledConnection, patiently
 from pgqueue.backends.sqlite.running import SILENT, SqliteRunner
 from pgqueue.backends.sqlite.session import SqliteSession, SqliteSubscription
 from pgqueue.backends.sqlite.worker_connection import SqliteWorkerConnection
-from pgqueue.errors import PgqueueError
+from pgqueue.errors import PgqueueError, TransactionEnded
 from pgqueue.operations import Operation
 from pgqueue.statements.files import head, load
 
@@ -114,6 +115,8 @@ class SqliteBackend:
             with borrowed(connection, statements, present, single=single) as runner:
                 yield runner
             return
+        if not connection.in_transaction and getattr(connection, "lent", False):
+            raise TransactionEnded
         alone = sqlite_file.commits_alone(connection)
         try:
             if not connection.in_transaction:
@@ -150,8 +153,12 @@ class SqliteBackend:
 
     @contextlib.contextmanager
     def user_connection(self) -> Iterator[sqlite3.Connection]:
-        with self._borrowed() as pooled, pooled.transaction():
-            yield pooled.connection
+        with (
+            self._borrowed() as pooled,
+            pooled.transaction(),
+            lent(pooled.connection) as connection,
+        ):
+            yield connection
 
     @contextlib.asynccontextmanager
     async def user_connection_async(self) -> AsyncIterator[sqlite3.Connection]:
@@ -160,7 +167,8 @@ class SqliteBackend:
         Its statements take microseconds: only the BEGIN may wait, and it runs on a thread.
         """
         async with self._own_connection() as connection, connection.borrowed() as pooled:
-            yield pooled.connection
+            with lent(pooled.connection) as own:
+                yield own
 
     @contextlib.contextmanager
     def listen(self, topics: Collection[str]) -> Iterator[SqliteSubscription]:

@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pgqueue.backends.forks import on_fork
 from pgqueue.backends.sqlite.errors import locked
+from pgqueue.backends.sqlite.own_connection import OwnConnection
 from pgqueue.errors import PgqueueError, SchemaMissing, StoreBusy
 
 MEMORY: Final = ":memory:"
@@ -46,7 +47,7 @@ def parse(url: str) -> tuple[str, str | None]:
     return (path if path in ("", MEMORY) else str(Path(path).resolve())) or MEMORY, synchronous
 
 
-def connect(path: str, synchronous: str = "normal", *, create: bool = True) -> sqlite3.Connection:
+def connect(path: str, synchronous: str = "normal", *, create: bool = True) -> OwnConnection:
     """Return a connection in WAL mode that begins and ends transactions only when told to.
 
     Raises SchemaMissing when there is no file and *create* is false.
@@ -59,6 +60,7 @@ def connect(path: str, synchronous: str = "normal", *, create: bool = True) -> s
         isolation_level=None,
         check_same_thread=False,
         cached_statements=_CACHED_STATEMENTS,
+        factory=OwnConnection,
     )
     try:
         if path != MEMORY:

@@ -21,6 +21,7 @@ from pgqueue.backends.sqlite.file import (
     MemoryWriteLock,
     Presence,
 )
+from pgqueue.backends.sqlite.own_connection import OwnConnection
 from pgqueue.backends.sqlite.running import SqliteRunner
 from pgqueue.errors import StoreUnavailable
 from pgqueue.operations import Operation
@@ -60,7 +61,7 @@ class PooledConnection:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: OwnConnection,
         write_lock: FileWriteLock | None,
         presence: Presence,
         statements: Mapping[str, Statement],

@@ -159,6 +159,9 @@ def new_job(element: Mapping[str, Any]) -> NewJob[Any]:
     Raises InvalidJob or TypeError if `enqueue` would refuse it.
     """
     given = {**element}
+    for field in ("edges", "uniqueness", "on_enqueue", "schema"):
+        if field in given:
+            raise TypeError(f"a schedule's job has no {field}")
     for column, field in (
         ("timeout_seconds", "timeout"),
         ("expires_seconds", "expires"),

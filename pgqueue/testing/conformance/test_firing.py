@@ -209,6 +209,7 @@ def test_jitter_puts_the_job_off(store: Store) -> None:
         {"task": "t", "odd": 1},
         {},
         {"task": "t", "args": [1]},
+        {"task": "t", "edges": [1]},
     ],
 )
 def test_a_row_that_makes_no_job_has_a_problem_and_the_others_fire(store: Store, job: Any) -> None:

@@ -33,10 +33,10 @@ def of_result(run: Run, task: Task[..., Any], result: Any) -> Ending:
         case Snooze(delay=timedelta() as delay):
             return Released(job.id, job.lease, delay)
         case Cancel(reason=reason):
-            return Failed(job.id, job.lease, "cancel", reason=reason and storable(reason))
+            return Failed(job.id, job.lease, "cancel", reason=_said(reason))
         case Discard(reason=reason):
             _log_failure(job, logging.ERROR, "was discarded", "the task asked for that")
-            return Failed(job.id, job.lease, "discard", reason=reason and storable(reason))
+            return Failed(job.id, job.lease, "discard", reason=_said(reason))
         case Retry(delay=delay, reason=reason):
             error = RetryAsked(reason or "the task asked to be tried again")
             wait = delay if isinstance(delay, timedelta) else task.retry_after(job.attempt, error)
@@ -71,6 +71,11 @@ def of_interruption(run: Run, task: Task[..., Any] | None) -> Ending | None:
     if run.lost:
         return None
     return of_error(run, task, asyncio.CancelledError("the task's code cancelled itself"))
+
+
+def _said(reason: str | None) -> str | None:
+    """A task's reason, as long as an error's message may be: a page of HTML is none."""
+    return reason and storable(reason[: failures.MAX_MESSAGE])
 
 
 def _judged(job: ClaimedJob, error: BaseException, wait: timedelta | None) -> Failed:
