@@ -324,6 +324,7 @@ class Job(Shown, msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def finished(self) -> bool:
+        """Whether it has ended: completed, cancelled or discarded."""
         return self.state in FINISHED
 
 

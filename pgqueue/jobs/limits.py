@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import msgspec
 
@@ -23,9 +23,6 @@ class Rate(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.count}/{self.per:.10g}s"
-
-
-AnyRate: TypeAlias = Rate | tuple[int, float]
 
 
 class Limits(msgspec.Struct, frozen=True):

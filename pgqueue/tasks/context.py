@@ -14,11 +14,11 @@ it was asked.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Iterable, Mapping
 from datetime import UTC, datetime
 from time import monotonic, time
 from types import TracebackType
-from typing import Any, Final, Protocol, TypeAlias, TypeVar, overload
+from typing import Any, Final, Protocol, TypeVar, overload
 
 import msgspec
 from msgspec import UNSET
@@ -30,11 +30,11 @@ from pgqueue.jobs.graphs import Batch, Jobs, Step, Workflow, gather
 from pgqueue.jobs.job import NewJob, Progress, State
 from pgqueue.jobs.schedules.rows import Scheduled, scheduled_by
 from pgqueue.tasks import results
+from pgqueue.tasks.logger import JobLogger
 from pgqueue.tasks.parents import Parent, Parents
 from pgqueue.tasks.runtime import DetachedJob, DetachedRuntime, JobRuntime, RunningJob
 
 R = TypeVar("R")
-_Extra: TypeAlias = MutableMapping[str, Any]
 MAX_PROGRESS_BYTES: Final = 256 * 1024
 _progress: Final = msgspec.json.Decoder(Progress)
 
@@ -109,14 +109,17 @@ class Context:
 
     @property
     def id(self) -> int:
+        """The job's id, the same in every attempt; in another store the job has another."""
         return self._job.id
 
     @property
     def task(self) -> str:
+        """The name of the task, as the job says it; perhaps an alias."""
         return self._job.task
 
     @property
     def queue(self) -> str:
+        """The queue in which the job waited."""
         return self._job.queue
 
     @property
@@ -126,6 +129,7 @@ class Context:
 
     @property
     def priority(self) -> int:
+        """The job's priority; smaller ones come first."""
         return self._job.priority
 
     @property
@@ -135,6 +139,7 @@ class Context:
 
     @property
     def max_attempts(self) -> int:
+        """After so many failed attempts the job is discarded."""
         return self._job.max_attempts
 
     @property
@@ -154,10 +159,12 @@ class Context:
 
     @property
     def tags(self) -> tuple[str, ...]:
+        """The job's tags."""
         return tuple(self._job.tags or ())
 
     @property
     def metadata(self) -> dict[str, Any]:
+        """What goes with the job beside its arguments: of hooks, of `carry`, of its options."""
         if self._metadata is None:
             text = self._job.metadata
             self._metadata = {} if text is None else msgspec.json.decode(text, type=dict[str, Any])
@@ -179,7 +186,7 @@ class Context:
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
         """A logger that names the job in messages, and as *job_id* and *task* in records."""
         logger = logging.getLogger(f"pgqueue.task.{self._job.task}")
-        return _JobLogger(logger, {"job_id": self._job.id, "task": self._job.task})
+        return JobLogger(logger, {"job_id": self._job.id, "task": self._job.task})
 
     @property
     def checkpoint(self) -> Any:
@@ -411,10 +418,3 @@ class Transaction:
             self._context._result = self._result
         else:
             self._context._completed = True
-
-
-class _JobLogger(logging.LoggerAdapter[logging.Logger]):
-    def process(self, msg: Any, kwargs: _Extra) -> tuple[Any, _Extra]:
-        job = self.extra or {}
-        kwargs["extra"] = {**job, **(kwargs.get("extra") or {})}
-        return f"{job['task']} {job['job_id']}: {msg}", kwargs

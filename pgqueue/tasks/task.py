@@ -125,22 +125,27 @@ class Task(Generic[P, R_co]):
 
     @property
     def queue(self) -> str:
+        """Where its jobs wait, unless a job says another."""
         return self._defaults.queue
 
     @property
     def priority(self) -> int:
+        """Its jobs' priority, unless a job says another; smaller ones come first."""
         return self._defaults.priority
 
     @property
     def max_attempts(self) -> int:
+        """After how many failed attempts a job is discarded, unless it says another number."""
         return self._defaults.max_attempts
 
     @property
     def timeout(self) -> timedelta | None:
+        """How long an attempt may take, unless a job says otherwise; None: for ever."""
         return self._defaults.timeout
 
     @property
     def tags(self) -> tuple[str, ...]:
+        """Its jobs' tags, unless a job says others."""
         return self._defaults.tags
 
     @cached_property

@@ -136,23 +136,6 @@ def scheduled_by(metadata: Mapping[str, Any], task: str, run_at: datetime) -> Sc
         return Scheduled(name=task, instant=run_at, manual=True)
 
 
-def read_row(columns: Mapping[str, Any]) -> ScheduleRow:
-    """Return the row of these columns, whose JSON documents may be text.
-
-    Raises InvalidSchedule for what cannot be one: somebody has written it by hand.
-    """
-    parsed = {
-        column: msgspec.json.decode(value)
-        if column in ("job", "declared", "changes") and isinstance(value, (str, bytes))
-        else value
-        for column, value in columns.items()
-    }
-    try:
-        return msgspec.convert(parsed, ScheduleRow)
-    except msgspec.ValidationError as error:
-        raise InvalidSchedule(f"{columns.get('name')}: {error}") from None
-
-
 def new_job(element: Mapping[str, Any]) -> NewJob[Any]:
     """Return the job that *element* describes, an element of the document that `enqueue` takes.
 
