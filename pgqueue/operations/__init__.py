@@ -1,4 +1,4 @@
-"""The verbs that change something, each a pure function that describes one operation.
+"""The verbs, each a pure function that describes one operation.
 
 An ``Operation`` names a statement file, gives its parameters and says how to read the answer; a
 backend carries it out. Nothing here does I/O, so the same description serves blocking and async
@@ -7,12 +7,16 @@ generator that yields operations and is sent their answers.
 
 Instants (*now*) are for tests; without one the store's clock rules.
 
-``operation`` holds the value, ``params`` writes its parameters. ``enqueueing`` (with ``rows`` and
-``dependencies``) makes jobs, ``claiming`` gives them to a worker, within what ``limiting`` says,
-``finishing`` ends attempts. ``workers`` is how a worker joins, lives and leaves; ``control`` is for
-people, ``maintenance`` for the leader. ``schedules`` reads and writes schedules, ``firing`` fires
-due ones, ``declaring`` writes those of code, ``editing`` makes people's changes. ``topics`` and
-``leases`` say how these are spelled and drawn.
+``operation`` holds the value, ``params`` writes its parameters. ``enqueueing`` (with ``rows``,
+``dependencies`` and ``duplicates``) makes jobs, ``claiming`` gives them to a worker, within what
+``limiting`` says, ``finishing`` ends attempts. ``workers`` is how a worker joins, lives and leaves,
+``whereabouts`` where the store is at home; ``maintenance`` is for the leader, ``control`` for
+people. ``acting`` acts on many jobs, which ``choosing`` picks by a filter, and ``auditing`` notes
+who did it. ``schedules`` reads and writes schedules, ``firing`` fires due ones, ``declaring``
+writes those of code, ``editing`` makes people's changes. ``inspections`` reads; ``browsing`` lists
+what people look through, and ``counting`` counts. ``tallying`` sums up what workers have counted,
+``gauging`` notes what waits. ``rights`` names the parts that a database role may play. ``topics``
+and ``leases`` say how these are spelled and drawn.
 """
 
 from pgqueue.jobs.retention import Retention
