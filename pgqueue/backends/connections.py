@@ -118,7 +118,7 @@ _WAYS_OUT: Final = {
     "databases": "; give database.connection().raw_connection",
     "peewee": "; give database.connection()",
     "pony": "; give db.get_connection()",
-    "tortoise": "; give the _connection of `async with in_transaction() as transaction`",
+    "tortoise": "; give that of `async with transaction.acquire_connection() as connection`",
     "sqlmodel": "; give a Session",
     "pg8000": '; execute pgqueue.statement(job, "format"), or give SQLAlchemy\'s connection',
 }

@@ -115,6 +115,27 @@ def retry(store: Store) -> tuple[Operation[Any], Callable[[], object]]:
     return operations.retry([job.id], now=store.now), lambda: store.states(job, child)
 
 
+def move(store: Store) -> tuple[Operation[Any], Callable[[], object]]:
+    ids = [store.add() for _ in range(3)]
+
+    def look() -> object:
+        return [[job.id for job in store.listing(queue=queue)] for queue in ("default", "mail")]
+
+    return operations.move(ids, queue="mail"), look
+
+
+def purge(store: Store) -> tuple[Operation[Any], Callable[[], object]]:
+    job = store.bring("completed")
+    return operations.purge([job]), lambda: store.missing(job)
+
+
+def expire(store: Store) -> tuple[Operation[Any], Callable[[], object]]:
+    parent = store.add(a_job(expires=HOUR))
+    child = store.add(a_job().after(parent))
+    store.passes(hours=2)
+    return operations.expire(now=store.now), lambda: store.states(parent, child)
+
+
 def promote(store: Store) -> tuple[Operation[Any], Callable[[], object]]:
     job = store.add(a_job(delay=HOUR))
     store.passes(hours=2)
@@ -156,7 +177,7 @@ def direct(store: Store) -> tuple[Operation[Any], Callable[[], object]]:
 
 VERBS = [
     enqueue, enqueue_unique, enqueue_once, claim, complete, fail, release, progress, heartbeat,
-    join, cancel, retry, promote, rescue, prune, elect, pause, direct,
+    join, cancel, retry, move, purge, expire, promote, rescue, prune, elect, pause, direct,
 ]  # fmt: skip
 
 
