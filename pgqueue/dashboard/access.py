@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Final, TypeAlias
 
+from msgspec import structs
 from starlette.requests import Request
 
 from pgqueue.operations.inspections import WorkerInfo
+from pgqueue.views.bridges import BridgeStatus
 
 READING: Final = frozenset({"see", "reveal"})
 VERBS: Final = READING | {
@@ -64,6 +66,32 @@ class Access:
             and all(map(self.sees, worker.queues))
             and all(any(_within(theirs, own) for own in self.queues) for theirs in worker.patterns)
         )
+
+    def part_of(self, worker: WorkerInfo) -> WorkerInfo:
+        """Return *worker* without what it says of queues that the viewer does not see.
+
+        How many jobs it runs in all stays: its slots may be what the viewer's jobs wait for.
+        """
+        if self.sees_all:
+            return worker
+        patterns = {
+            name: [each for each in told if any(_share(own, each) for own in self.queues)]
+            for name, told in (("patterns", worker.patterns), ("excluded", worker.excluded))
+        }
+        info = {name: worker.info[name] for name in ("concurrency",) if name in worker.info}
+        info |= {name: told for name, told in patterns.items() if told}
+        return structs.replace(worker, queues=list(filter(self.sees, worker.queues)), info=info)
+
+    def part_of_bridge(self, bridge: BridgeStatus) -> BridgeStatus:
+        """Return *bridge* without the queue of an inlet, if the viewer does not see that."""
+        seen = bridge.queue is None or self.sees(bridge.queue)
+        return bridge if seen else structs.replace(bridge, queue=None)
+
+    @property
+    def only_queue(self) -> str | None:
+        """The one queue that the viewer sees, where it is one alone, by its name."""
+        [first, *others] = self.queues or ("*",)
+        return None if others or set("*?[") & set(first) else first
 
     @property
     def sees_all(self) -> bool:

@@ -64,6 +64,8 @@ def _blocked(situation: Situation) -> str:
     job, parents = situation.job, situation.parents
     names = [str(parent.id) for parent in parents]
     more = job.blocked_by - len(parents)
+    if more > 0 and not names:
+        return f"waits on {more} {'job' if more == 1 else 'jobs'}"
     if more > 0:
         names.append(f"{more} more")
     said = f"waits on {'job' if len(names) == 1 else 'jobs'} {_listed(names)}"

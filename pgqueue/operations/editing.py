@@ -191,8 +191,13 @@ def read(name: str, *, now: datetime | None = None) -> Plan[ScheduleRow]:
 
 def _only(name: str, rows: Sequence[ScheduleRow]) -> ScheduleRow:
     if not rows:
-        raise UnknownSchedule(f"{name}: there is no schedule of this name; see `schedules list`")
+        raise UnknownSchedule(no_schedule(name))
     return rows[0]
+
+
+def no_schedule(name: str) -> str:
+    """Return the sentence that there is no schedule *name*."""
+    return f"{name}: there is no schedule of this name; see `schedules list`"
 
 
 def _edit_one(

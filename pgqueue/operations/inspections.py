@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -94,6 +95,13 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     def excluded(self) -> list[str]:
         """The names and patterns of queues that none of its patterns means."""
         return _texts(self.info.get("excluded"))
+
+    def serves(self, queue: str) -> bool:
+        """Does it serve *queue*, or would it as soon as that has jobs?"""
+        meant = any(fnmatchcase(queue, pattern) for pattern in self.patterns)
+        return queue in self.queues or (
+            meant and not any(fnmatchcase(queue, pattern) for pattern in self.excluded)
+        )
 
 
 def _texts(told: Any) -> list[str]:

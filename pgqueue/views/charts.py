@@ -206,6 +206,17 @@ def charting(
     return _drawn(name, period, since, until, now, [r for r in rows if keep(r.series)], known)
 
 
+def last_minute(now: datetime, keep: Callable[[Series], bool]) -> Plan[Point]:
+    """Read what was counted in the last full minute, of the series that are to be *kept*."""
+    until = _begin(now.astimezone(UTC), MINUTE)
+    rows, _ = yield from _newest(until - MINUTE, until, MINUTE, None)
+    whole = _Sum(1)
+    for row in rows:
+        if row.series.task != QUEUE_ITSELF and keep(row.series):
+            whole.add(0, row.series)
+    return whole.point(until - MINUTE, [0])
+
+
 def last_hour(now: datetime) -> Plan[Hour]:
     """Read the hour before *now*, queue by queue, for a line of text each."""
     until, step = _begin(now.astimezone(UTC), MINUTE), 2 * MINUTE

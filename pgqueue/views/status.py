@@ -97,7 +97,7 @@ def looking(
         at=datetime.now(UTC),
         schema=SchemaStatus(schema, version, head),
         exact=counts.exact,
-        queues=[_queue(queue, counts.counts, used.get(queue.name)) for queue in queues],
+        queues=[_queue(each, counts.counts, workers, used.get(each.name)) for each in queues],
         last_minute_exact=sum(ended.count for ended in lately) < most_measured,
         last_minute={
             ended.state: Lately(
@@ -142,13 +142,16 @@ def bridging(
 
 
 def _queue(
-    queue: inspections.Queue, counts: list[inspections.Count], used: Usage | None
+    queue: inspections.Queue,
+    counts: list[inspections.Count],
+    workers: list[WorkerInfo],
+    used: Usage | None,
 ) -> QueueStatus:
     mine = [count for count in counts if count.queue == queue.name]
     return QueueStatus(
         queue.name,
         queue.paused_at,
-        queue.workers,
+        sum(worker.serves(queue.name) for worker in workers),
         {str(count.state): count.count for count in mine},
         seconds(oldest_due(mine)),
         tuple(str(count.state) for count in mine if not count.exact),

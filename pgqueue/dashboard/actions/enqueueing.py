@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from pgqueue import operations
+from pgqueue.dashboard.access import Access
 from pgqueue.dashboard.actions.asked import Asked, Done
 from pgqueue.dashboard.fields import read_fields
 from pgqueue.jobs.graphs import gather
@@ -38,17 +39,24 @@ def enqueue(asked: Asked) -> Plan[Done]:
     if before is not None:
         job = job.options(metadata={**(before.metadata or {}), RETRIED_FROM: before.id})
     if not asked.access.sees(job.queue):
-        raise ValueError(f"{job.queue}: you do not see this queue")
+        raise ValueError("queue: choose one that you see")
     [new] = gather((job,), app.hooks.enqueue).jobs
     [handle] = yield from operations.enqueue([new], notify=asked.notify)
-    return _done(handle, operations.topics_to_wake([new]))
+    if handle.created:
+        return Done(
+            f"job {handle.id} enqueued", f"/jobs/{handle.id}", operations.topics_to_wake([new])
+        )
+    return (yield from _was_there(asked.access, handle))
 
 
-def _done(handle: Handle[Any], topics: Any) -> Done:
-    words = f"job {handle.id} enqueued"
-    if not handle.created:
-        words = f"job {handle.id} has this unique key and is not finished: nothing was added"
-    return Done(words, f"/jobs/{handle.id}", topics)
+def _was_there(access: Access, handle: Handle[Any]) -> Plan[Done]:
+    """Name the job that has the unique key already, if the viewer sees it."""
+    found: dict[int, Job] = yield inspections.get([handle.id])
+    seen = access.sees_all or (handle.id in found and access.sees(found[handle.id].queue))
+    words = "has this unique key and is not finished: nothing was added"
+    if not seen:
+        return Done(f"a job of another queue {words}")
+    return Done(f"job {handle.id} {words}", f"/jobs/{handle.id}")
 
 
 def _job(name: str, task: Task[..., Any] | None, given: Mapping[str, Any]) -> NewJob[Any]:

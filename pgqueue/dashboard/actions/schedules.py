@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pgqueue.dashboard.actions.asked import Asked, Done
+from pgqueue.errors import UnknownSchedule
 from pgqueue.jobs.schedules.merging import columns_of
 from pgqueue.jobs.schedules.rows import ScheduleRow
 from pgqueue.operations import Plan, editing
@@ -66,7 +67,8 @@ def _name(asked: Asked) -> Plan[str]:
 
 def _row(asked: Asked) -> Plan[ScheduleRow]:
     """Read the schedule that is named, if its jobs go to a queue that the viewer sees."""
-    row = yield from editing.read(asked.form.text("name"))
+    name = asked.form.text("name")
+    row = yield from editing.read(name)
     if not asked.access.sees(row.queue):
-        raise ValueError(f"{row.name}: you do not see the queue of its jobs")
+        raise UnknownSchedule(editing.no_schedule(name))
     return row

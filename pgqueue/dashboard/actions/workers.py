@@ -17,7 +17,7 @@ def _direct(asked_of: AskedOf | None, words: str, asked: Asked) -> Plan[Done]:
     named = asked.form.text("worker")
     present: list[WorkerInfo] = yield inspections.workers()
     worker = next((each for each in present if str(each.id) == named), None)
-    if worker is None:
+    if worker is None or not asked.access.sees_worker(worker):
         raise ValueError(f"worker {named:.40}: it is not there any more")
     if not asked.access.sees_all_of(worker):
         raise ValueError(f"{worker.name}: you do not see all queues that it serves")

@@ -47,7 +47,7 @@ def bridges(access: Access, query: Form) -> View:
     return BridgesPage(
         [
             BridgeLine(
-                each,
+                access.part_of_bridge(each),
                 paused.get(each.name) if each.kind == "outlet" else None,
                 sent.get(each.name) if each.kind == "outlet" else None,
             )

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from pgqueue.dashboard.access import Access
 from pgqueue.dashboard.forms import Form
 from pgqueue.dashboard.pages.jobs import LOOK_RUNS, RUNS, Run
-from pgqueue.dashboard.pages.page import NoSuchPage, Page, View, seen
+from pgqueue.dashboard.pages.page import NoSuchPage, Page, View
+from pgqueue.dashboard.pages.seeing import browsed
 from pgqueue.jobs.filters import Filter
 from pgqueue.jobs.tally import Series
 from pgqueue.operations import Plan
-from pgqueue.operations.browsing import BriefJob, Browsed, browse
+from pgqueue.operations.browsing import BriefJob
 from pgqueue.views.charts import PERIODS, Chart, charting
 
 NEWEST = 20
@@ -52,7 +53,7 @@ def task(access: Access, query: Form, name: str) -> View:
     except ValueError as error:
         raise NoSuchPage(str(error)) from None
     chart = yield from charted(access, query, task=name)
-    same: Browsed = yield browse(filter, limit=RUNS, look=LOOK_RUNS)
-    jobs = seen(access, same.jobs)
-    runs = [Run(each.id, each.state) for each in reversed(jobs)]
-    return TaskPage(name, chart, runs, jobs[:NEWEST], same.looked, same.rest is not None)
+    same = yield from browsed(access, filter, limit=RUNS, look=LOOK_RUNS)
+    runs = [Run(each.id, each.state) for each in reversed(same.jobs)]
+    looked = same.looked if access.sees_all else len(same.jobs)
+    return TaskPage(name, chart, runs, same.jobs[:NEWEST], looked, same.rest is not None)

@@ -35,9 +35,9 @@ def enqueue_form(access: Access, query: Form, tasks: Mapping[str, Task[..., Any]
     task = tasks.get(name)
     options: dict[str, Any] = {}
     if task is not None:
-        options = {"queue": task.queue, "priority": task.priority}
-        options |= {"max_attempts": task.max_attempts}
-    return EnqueuePage(name, task is not None, sorted(tasks), fields_of(task, {}), options)
+        options = {"queue": task.queue if access.sees(task.queue) else ""}
+        options |= {"priority": task.priority, "max_attempts": task.max_attempts}
+    return EnqueuePage(name, task is not None, _names(access, tasks), fields_of(task, {}), options)
 
 
 def edit_form(access: Access, query: Form, tasks: Mapping[str, Task[..., Any]], id: int) -> View:
@@ -50,4 +50,9 @@ def edit_form(access: Access, query: Form, tasks: Mapping[str, Task[..., Any]], 
     options: dict[str, Any] = {"queue": job.queue, "priority": job.priority}
     options |= {"max_attempts": job.max_attempts, "key": job.key, "tags": " ".join(job.tags)}
     fields = fields_of(task, job.args)
-    return EnqueuePage(job.task, task is not None, sorted(tasks), fields, options, id)
+    return EnqueuePage(job.task, task is not None, _names(access, tasks), fields, options, id)
+
+
+def _names(access: Access, tasks: Mapping[str, Task[..., Any]]) -> list[str]:
+    """The tasks whose own queue the viewer sees."""
+    return sorted(name for name, task in tasks.items() if access.sees(task.queue))

@@ -9,7 +9,8 @@ from pgqueue.dashboard.access import Access
 from pgqueue.dashboard.forms import Form
 from pgqueue.dashboard.pages.groups import FailureGroup, grouped
 from pgqueue.dashboard.pages.jobs import mark_of, text_of
-from pgqueue.dashboard.pages.page import NoSuchPage, Page, View, seen
+from pgqueue.dashboard.pages.page import NoSuchPage, Page, View
+from pgqueue.dashboard.pages.seeing import narrowed, seen
 from pgqueue.jobs.filters import Filter
 from pgqueue.jobs.job import State
 from pgqueue.operations import Plan
@@ -26,7 +27,8 @@ ORDERS: Final[dict[State, Order]] = {State.DISCARDED: "newest", State.RETRYABLE:
 
 
 class Reach(Page):
-    """How far a page has seen: so many jobs were *looked* at, up to the instant *seen_to*.
+    """How far a page has seen: so many jobs of the viewer's were *looked* at, up to the instant
+    *seen_to*.
 
     *rest*: where the next page begins; None: there is no more.
     """
@@ -58,25 +60,29 @@ def failures(access: Access, query: Form) -> View:
             raise NoSuchPage(str(error)) from None
         reached[state] = Reach()
         if place != NO_MORE:
-            some, reached[state] = yield from _some(state, order, after)
+            some, reached[state] = yield from _some(access, state, order, after)
             found += some
     discarded, retryable = reached[State.DISCARDED], reached[State.RETRYABLE]
     older = None
     if discarded.rest or retryable.rest:
         older = {str(state): reach.rest or NO_MORE for state, reach in reached.items()}
-    return FailuresPage(grouped(seen(access, found)), discarded, retryable, older)
+    return FailuresPage(grouped(found), discarded, retryable, older)
 
 
-def _some(state: State, order: Order, after: Mark | None) -> Plan[tuple[list[BriefJob], Reach]]:
+def _some(
+    access: Access, state: State, order: Order, after: Mark | None
+) -> Plan[tuple[list[BriefJob], Reach]]:
     jobs: list[BriefJob] = []
     looked = 0
-    filter, look = Filter(state=state), LOOK_DUE if order == "due" else LOOK
+    filter = narrowed(access, Filter(state=state)) or Filter(state=state)
+    look = LOOK_DUE if order == "due" else LOOK
     for _ in range(PORTIONS):
         page: Browsed = yield browse(
             filter, order=order, after=after, limit=PORTION, look=look, trace=TRACE
         )
-        jobs += page.jobs
-        looked += page.looked
+        own = seen(access, page.jobs)
+        jobs += own
+        looked += page.looked if access.sees_all else len(own)
         after = page.rest
         if after is None:
             break

@@ -6,13 +6,14 @@ from typing import Final
 
 from pgqueue.dashboard.access import Access
 from pgqueue.dashboard.forms import Form
-from pgqueue.dashboard.pages.page import PAGE_JOBS, NoSuchPage, Page, View, seen
+from pgqueue.dashboard.pages.page import PAGE_JOBS, NoSuchPage, Page, View
+from pgqueue.dashboard.pages.seeing import browsed, seen, situation_of, unblamed
 from pgqueue.dashboard.pages.timeline import Event, timeline
 from pgqueue.doctor.why import sentence
 from pgqueue.jobs.filters import Filter
 from pgqueue.jobs.job import Job, State
 from pgqueue.operations import Plan, inspections
-from pgqueue.operations.browsing import LOOK, BriefJob, Browsed, Mark, Order, browse
+from pgqueue.operations.browsing import LOOK, BriefJob, Mark, Order
 from pgqueue.operations.inspections import ParentResult
 
 RUNS: Final = 60
@@ -62,10 +63,10 @@ def jobs(access: Access, query: Form) -> View:
         raise NoSuchPage(str(error)) from None
     order = _order(filter)
     look = LOOK_DUE if order == "due" else LOOK
-    found: Browsed = yield browse(filter, order=order, after=after, limit=PAGE_JOBS, look=look)
+    found = yield from browsed(access, filter, order=order, after=after, limit=PAGE_JOBS, look=look)
     short = found.rest is not None and len(found.jobs) < PAGE_JOBS
     return JobsPage(
-        seen(access, found.jobs),
+        found.jobs,
         query.filters(),
         filter.words(),
         order,
@@ -84,10 +85,18 @@ def job(access: Access, query: Form, id: int) -> View:
     parents: list[ParentResult] = yield inspections.parents([id], limit=100)
     graph: inspections.GraphView = yield inspections.graph(job=id, limit=100)
     below = {edge.child for edge in graph.edges if edge.parent == id}
-    children = seen(access, (each for each in graph.jobs if each.id in below))
+    own = seen(access, graph.jobs)
+    known = {each.id for each in own}
     runs = yield from _runs(access, situation.job.task)
-    job = found.get(id, situation.job)
-    return JobPage(job, sentence(situation), parents, children, runs, timeline(job))
+    job = unblamed(access, found.get(id, situation.job), known)
+    return JobPage(
+        job,
+        sentence(situation_of(access, situation, known)),
+        [parent for parent in parents if access.sees_all or parent.parent in known],
+        [each for each in own if each.id in below],
+        runs,
+        timeline(job),
+    )
 
 
 def _runs(access: Access, task: str) -> Plan[list[Run]]:
@@ -96,8 +105,8 @@ def _runs(access: Access, task: str) -> Plan[list[Run]]:
         filter = Filter(task=task)
     except ValueError:
         return []
-    same: Browsed = yield browse(filter, limit=RUNS, look=LOOK_RUNS)
-    return [Run(each.id, each.state) for each in reversed(seen(access, same.jobs))]
+    same = yield from browsed(access, filter, limit=RUNS, look=LOOK_RUNS)
+    return [Run(each.id, each.state) for each in reversed(same.jobs)]
 
 
 def _order(filter: Filter) -> Order:

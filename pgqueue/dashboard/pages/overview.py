@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import msgspec
 
 from pgqueue.dashboard.access import Access
 from pgqueue.dashboard.forms import Form
 from pgqueue.dashboard.pages.charting import charted
-from pgqueue.dashboard.pages.page import Page, View, seen
+from pgqueue.dashboard.pages.page import Page, View
+from pgqueue.dashboard.pages.seeing import browsed
 from pgqueue.jobs.filters import Filter
 from pgqueue.jobs.job import State
-from pgqueue.operations.browsing import BriefJob, Browsed, browse
+from pgqueue.operations import Plan
+from pgqueue.operations.browsing import BriefJob
 from pgqueue.views import status
-from pgqueue.views.charts import Chart
+from pgqueue.views.charts import Chart, Point, last_minute
 
 LATELY = 5
 MOST_MEASURED = 3_000
@@ -40,14 +44,10 @@ def overview(access: Access, query: Form, schema: str, head: str) -> View:
     found: status.Status = yield from status.looking(
         schema, head, status.MOST_COUNTED, MOST_MEASURED, letters=False
     )
-    mine = [queue for queue in found.queues if access.sees(queue.name)]
-    found = msgspec.structs.replace(
-        found,
-        queues=mine,
-        workers=[worker for worker in found.workers if access.sees_worker(worker)],
-        bridges=[bridge for bridge in found.bridges if access.sees(bridge.name)],
-    )
-    broke: Browsed = yield browse(Filter(state=State.DISCARDED), limit=LATELY)
+    if not access.sees_all:
+        found = yield from _part_of(access, found)
+    mine = found.queues
+    broke = yield from browsed(access, Filter(state=State.DISCARDED), limit=LATELY)
     waiting = sum(queue.counts.get(State.AVAILABLE, 0) for queue in mine)
     running = sum(queue.counts.get(State.RUNNING, 0) for queue in mine)
     slots = sum(int(worker.info.get("concurrency") or 0) for worker in found.workers)
@@ -58,11 +58,41 @@ def overview(access: Access, query: Form, schema: str, head: str) -> View:
     chart = yield from charted(access, query)
     return OverviewPage(
         found,
-        seen(access, broke.jobs),
+        broke.jobs,
         waiting,
         running,
         slots,
         max(late, default=None),
         empty_in,
         chart,
+    )
+
+
+def _part_of(access: Access, found: status.Status) -> Plan[status.Status]:
+    """Return what *found* says of the queues that the viewer sees; what has ended in the last
+    minute as workers have counted it, as the store counts it for all queues together."""
+    queues = [queue for queue in found.queues if access.sees(queue.name)]
+    minute: Point = yield from last_minute(datetime.now(UTC), lambda s: access.sees(s.queue))
+    counts = {
+        State(name): getattr(minute, name) for name in ("completed", "cancelled", "discarded")
+    }
+    return msgspec.structs.replace(
+        found,
+        exact=not any(queue.capped for queue in queues),
+        queues=queues,
+        last_minute={
+            state: status.Lately(
+                count,
+                round(count / status.MINUTE.total_seconds(), 3),
+                minute.waited_p50_seconds,
+                minute.waited_p99_seconds,
+                minute.ran_p50_seconds,
+                minute.ran_p99_seconds,
+            )
+            for state, count in counts.items()
+            if count
+        },
+        last_minute_exact=True,
+        workers=[access.part_of(each) for each in found.workers if access.sees_worker(each)],
+        bridges=[access.part_of_bridge(each) for each in found.bridges if access.sees(each.name)],
     )

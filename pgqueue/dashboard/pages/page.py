@@ -6,16 +6,12 @@ tests. Nothing here knows HTTP or HTML.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from pgqueue.dashboard.access import Access
 from pgqueue.dashboard.forms import Form
-from pgqueue.jobs.job import Job
 from pgqueue.operations import Plan
-from pgqueue.operations.browsing import BriefJob
 
 PAGE_JOBS: Final = 50
 View: TypeAlias = Plan[Any]
@@ -39,11 +35,3 @@ def begins_before(query: Form) -> int | None:
         return query.integer("before")
     except ValueError as error:
         raise NoSuchPage(str(error)) from None
-
-
-AnyJob = TypeVar("AnyJob", Job, BriefJob)
-
-
-def seen(access: Access, found: Iterable[AnyJob]) -> list[AnyJob]:
-    """Return the jobs of queues that the viewer sees."""
-    return [job for job in found if access.sees(job.queue)]

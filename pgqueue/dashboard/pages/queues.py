@@ -86,7 +86,7 @@ def queue(access: Access, query: Form, name: str) -> View:
         seconds(oldest_due(mine)),
         running.jobs,
         following.jobs,
-        [worker for worker in workers if name in worker.queues],
+        [access.part_of(worker) for worker in workers if worker.serves(name)],
         own,
         (yield from charted(access, query, queue=name)),
     )
@@ -111,10 +111,11 @@ def limits(access: Access, query: Form) -> View:
         )
         fields = dict.fromkeys(LIMITS) | each.limits.fields()
         limited.append(Limited(each, each.running or 0, waiting, fields))
-    return LimitsPage(limited, own, others, counted.exact)
+    exact = all(count.exact for count in counted.counts if access.sees(count.queue))
+    return LimitsPage(limited, own, others, exact)
 
 
 def workers(access: Access, query: Form) -> View:
     """Return the worker processes."""
     found: list[WorkerInfo] = yield inspections.workers()
-    return WorkersPage([worker for worker in found if access.sees_worker(worker)])
+    return WorkersPage([access.part_of(each) for each in found if access.sees_worker(each)])

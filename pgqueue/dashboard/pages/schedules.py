@@ -15,6 +15,8 @@ from pgqueue.operations import Firing, Schedules, firings, inspections, schedule
 from pgqueue.views.schedules import Coming, clock, coming, state_of
 
 PAGE_SCHEDULES: Final = 100
+PORTIONS: Final = 20
+"""So many pages are read for one of a viewer of some queues."""
 FIRINGS: Final = 20
 NEXT: Final = 5
 
@@ -63,11 +65,18 @@ class SchedulePage(Page):
 
 def list_schedules(access: Access, query: Form) -> View:
     """Return the schedules whose jobs go to queues that the viewer sees."""
-    found: Schedules = yield schedules(after=query.text("after") or None, limit=PAGE_SCHEDULES + 1)
-    lines = [_line(row, found.now) for row in found.rows[:PAGE_SCHEDULES]]
-    after = lines[-1].name if len(found.rows) > PAGE_SCHEDULES else None
-    unreadable = [each.name for each in found.unreadable] if access.sees_all else []
-    return SchedulesPage([each for each in lines if access.sees(each.queue)], unreadable, after)
+    after: str | None = query.text("after") or None
+    lines: list[ScheduleLine] = []
+    unreadable: list[str] = []
+    for _ in range(1 if access.sees_all else PORTIONS):
+        found: Schedules = yield schedules(after=after, limit=PAGE_SCHEDULES + 1)
+        rows = found.rows[:PAGE_SCHEDULES]
+        lines += [_line(row, found.now) for row in rows if access.sees(row.queue)]
+        unreadable += [each.name for each in found.unreadable] if access.sees_all else []
+        after = rows[-1].name if len(found.rows) > PAGE_SCHEDULES else None
+        if after is None or len(lines) >= PAGE_SCHEDULES:
+            break
+    return SchedulesPage(lines, unreadable, after)
 
 
 def schedule(access: Access, query: Form, name: str) -> View:
@@ -80,14 +89,15 @@ def schedule(access: Access, query: Form, name: str) -> View:
     ids = [each.job_id for each in latest if each.job_id is not None]
     jobs: dict[int, Job] = (yield inspections.get(ids)) if ids else {}
     fired = [
-        Fired(each, clock(each.instant, row.zone), _state(jobs, each.job_id)) for each in latest
+        Fired(each, clock(each.instant, row.zone), _state(access, jobs, each.job_id))
+        for each in latest
     ]
     ahead = coming(row.timing(), found.now, NEXT) if row.next_at != NEVER else []
     return SchedulePage(_line(row, found.now), row, ahead, fired, row.job)
 
 
-def _state(jobs: dict[int, Job], id: int | None) -> State | None:
-    return jobs[id].state if id in jobs else None
+def _state(access: Access, jobs: dict[int, Job], id: int | None) -> State | None:
+    return jobs[id].state if id in jobs and access.sees(jobs[id].queue) else None
 
 
 def _line(row: ScheduleRow, now: datetime) -> ScheduleLine:

@@ -9,7 +9,6 @@ from pgqueue.dashboard.forms import Form
 from pgqueue.dashboard.pages.page import Page, View
 from pgqueue.doctor import Finding
 from pgqueue.operations import Operation, inspections
-from pgqueue.operations.inspections import WorkerInfo
 
 TABLES: Final = "doctor/tables"
 
@@ -35,7 +34,6 @@ class SystemPage(Page):
     head: str
     tables: list[TableSize]
     settings: dict[str, Any]
-    workers: list[WorkerInfo]
     findings: list[Finding]
 
 
@@ -51,12 +49,21 @@ def system(
     settings: dict[str, Any],
     findings: list[Finding],
 ) -> View:
-    """Return what the queue stands on; *files*: the statements that the store has."""
+    """Return what the queue stands on; *files*: the statements that the store has.
+
+    What the doctor says and how large tables are is about all queues, and for those who see all.
+    """
     version: str = yield inspections.version()
     tables: list[TableSize] = []
-    if TABLES in files:
+    if TABLES in files and access.sees_all:
         tables = yield Operation(TABLES, {}, lambda a: [TableSize(*row) for row in a[0]])
-    workers: list[WorkerInfo] = yield inspections.workers()
     return SystemPage(
-        store, capabilities, schema, version, head, tables, settings, workers, findings
+        store,
+        capabilities,
+        schema,
+        version,
+        head,
+        tables,
+        settings,
+        findings if access.sees_all else [],
     )

@@ -1,0 +1,85 @@
+"""What a viewer of some queues sees: nothing that names or counts what is in the others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from typing import Final, TypeVar
+
+import msgspec
+
+from pgqueue.dashboard.access import Access
+from pgqueue.jobs.filters import Filter
+from pgqueue.jobs.job import Job
+from pgqueue.operations import Plan
+from pgqueue.operations.browsing import LOOK, BriefJob, Browsed, Mark, Order, browse
+from pgqueue.operations.inspections import Situation
+
+PORTIONS: Final = 8
+"""So often is looked on for a page of jobs to a viewer who does not see all that are found."""
+_BLAME: Final = re.compile(r"^parent \d+ ")
+AnyJob = TypeVar("AnyJob", Job, BriefJob)
+
+
+def seen(access: Access, found: Iterable[AnyJob]) -> list[AnyJob]:
+    """Return the jobs of queues that the viewer sees."""
+    return [unblamed(access, job) for job in found if access.sees(job.queue)]
+
+
+def unblamed(access: Access, job: AnyJob, known: Collection[int] = ()) -> AnyJob:
+    """Return *job* without the number of the parent whose end has ended it, unless it is *known*
+    that the viewer sees that one."""
+    found = _BLAME.match(job.reason or "")
+    if access.sees_all or found is None or int(found[0].split()[1]) in known:
+        return job
+    fields = {"reason": _BLAME.sub("a parent ", job.reason or "")}
+    nobody = {"cause": None} if "cause" in job.__struct_fields__ else {}
+    return msgspec.structs.replace(job, **fields, **nobody)
+
+
+def situation_of(access: Access, situation: Situation, known: Collection[int]) -> Situation:
+    """Return *situation* with those parents alone that are *known* to be seen."""
+    if access.sees_all:
+        return situation
+    return msgspec.structs.replace(
+        situation,
+        job=unblamed(access, situation.job, known),
+        parents=[parent for parent in situation.parents if parent.id in known],
+    )
+
+
+def narrowed(access: Access, filter: Filter) -> Filter | None:
+    """Return *filter* for the one queue that the viewer sees, if it is one; None if the filter
+    means a queue that the viewer does not see."""
+    if filter.queue is None:
+        return msgspec.structs.replace(filter, queue=access.only_queue)
+    return filter if access.sees(filter.queue) else None
+
+
+def browsed(
+    access: Access,
+    filter: Filter,
+    *,
+    limit: int,
+    order: Order = "newest",
+    after: Mark | None = None,
+    look: int = LOOK,
+) -> Plan[Browsed]:
+    """List jobs as `browse` does: those that the viewer sees.
+
+    A page of a viewer of some queues is made of up to `PORTIONS` of the store's pages, and may have
+    fewer jobs than *limit*, and a rest.
+    """
+    meant = narrowed(access, filter)
+    if meant is None:
+        return Browsed([], 0, None)
+    jobs: list[BriefJob] = []
+    looked = 0
+    for _ in range(PORTIONS if meant.queue is None and not access.sees_all else 1):
+        left = limit - len(jobs)
+        page: Browsed = yield browse(meant, order=order, after=after, limit=left, look=look)
+        jobs += seen(access, page.jobs)
+        looked, after = looked + page.looked, page.rest
+        if after is None or len(jobs) == limit:
+            break
+    return Browsed(jobs, looked, after)
