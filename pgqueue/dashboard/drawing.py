@@ -20,6 +20,7 @@ HEIGHT: Final = 100
 WIDE: Final = 10
 """A step's width; all numbers here are of the picture's own units."""
 STACKED: Final = ("completed", "retried", "discarded")
+FAILED: Final = ("retried", "discarded")
 CLASSES: Final = {"completed": "completed", "retried": "retryable", "discarded": "discarded"}
 """An outcome has the colour of the state that it leads to."""
 Point: TypeAlias = Mapping[str, Any]
@@ -27,12 +28,27 @@ Point: TypeAlias = Mapping[str, Any]
 
 def ended(chart: Mapping[str, Any], id: str) -> Markup:
     """Return bars: what ended in each step, by outcome, one upon another."""
+    return _stacked(chart, id, "Ended", STACKED)
+
+
+def failed(chart: Mapping[str, Any], id: str) -> Markup:
+    """Return bars: the attempts that failed in each step, whether there is another or not."""
+    return _stacked(chart, id, "Failed", FAILED)
+
+
+def _stacked(chart: Mapping[str, Any], id: str, title: str, names: Sequence[str]) -> Markup:
+    def all_of(point: Point) -> int:
+        return sum(point[name] for name in names)
+
+    def counts(point: Point) -> str:
+        return ", ".join(f"{point[n]:,} {n}" for n in names if point[n] or n == names[0])
+
     points = chart["points"]
-    top = nice(max((_all(point) for point in points), default=0))
-    paths: dict[str, list[str]] = {name: [] for name in STACKED}
+    top = nice(max((all_of(point) for point in points), default=0))
+    paths: dict[str, list[str]] = {name: [] for name in names}
     for n, point in enumerate(points):
         at = HEIGHT
-        for name in STACKED:
+        for name in names:
             height = HEIGHT * point[name] / top
             if height:
                 at -= height
@@ -43,14 +59,13 @@ def ended(chart: Mapping[str, Any], id: str) -> Markup:
         for name, path in paths.items()
         if path
     ]
-    total = chart["total"]
-    most = max(points, key=_all)
+    most = max(points, key=all_of)
     said = (
-        f"{_between(chart)}: {_counts(total)}; most at {_clock(most['at'])}, "
-        f"{_all(most):,} {every(chart)}."
+        f"{_between(chart)}: {counts(chart['total'])}; most at {_clock(most['at'])}, "
+        f"{all_of(most):,} {every(chart)}."
     )
     labels = [f"{top:,}", f"{top // 2:,}" if top > 1 else "", "0"]
-    return _framed(id, f"Ended {every(chart)}", said, drawn, points, _counts, labels)
+    return _framed(id, f"{title} {every(chart)}", said, drawn, points, counts, labels)
 
 
 def backlog(chart: Mapping[str, Any], id: str) -> Markup:
@@ -185,15 +200,6 @@ def _line(heights: Sequence[float | None]) -> str:
         if begins and (n + 1 == len(heights) or heights[n + 1] is None):
             path.append("h.01")  # a point
     return "".join(path)
-
-
-def _all(point: Point) -> int:
-    return sum(point[name] for name in STACKED)
-
-
-def _counts(point: Point) -> str:
-    said = [f"{point[name]:,} {name}" for name in STACKED if point[name] or name == "completed"]
-    return ", ".join(said)
 
 
 def every(chart: Mapping[str, Any]) -> str:

@@ -69,6 +69,15 @@ def moment(text: str | datetime | None) -> Markup:
     )
 
 
+def ticked(text: str) -> Markup:
+    """Return *text* with what stands between backticks as code."""
+    parts = str(text).split("`")
+    if len(parts) % 2 == 0:
+        return Markup("{}").format(text)
+    marks = (Markup("<code>{}</code>") if n % 2 else Markup("{}") for n in range(len(parts)))
+    return Markup("").join(mark.format(part) for mark, part in zip(marks, parts, strict=True))
+
+
 def shape(name: str) -> str:
     """Return a state's shape."""
     return SHAPES.get(name, "·")
@@ -164,12 +173,14 @@ _ENVIRONMENT.filters |= {
     "moment": moment,
     "span": span,
     "compact": compact,
+    "ticked": ticked,
     "tree": tree,
     "rate": rate,
     "limits": limits,
     "clock": local,
     "minute": minute,
     "ended": drawing.ended,
+    "failed": drawing.failed,
     "backlog": drawing.backlog,
     "durations": drawing.durations,
     "spark": drawing.spark,

@@ -69,7 +69,7 @@ class Browsed(NamedTuple):
     """A page of jobs, found among so many that were *looked* at.
 
     *rest*: where the next page begins, None when there is no more. A page may be short, or empty,
-    and have a rest: then *look* jobs were looked at.
+    and have a rest: then no more were to be looked at.
     """
 
     jobs: list[BriefJob]
@@ -87,7 +87,8 @@ def browse(
     trace: int | None = None,
     now: datetime | None = None,
 ) -> Operation[Browsed]:
-    """List *limit* jobs that *filter* means, looking at *look* jobs at the most.
+    """List *limit* jobs that *filter* means, looking at *look* jobs at the most; at fewer, where a
+    store would have to fetch many large errors or arguments from elsewhere to do so.
 
     The *newest* come first; or, in the order *due*, those that are due next, of all that are
     scheduled or retryable; or those of one queue that run *next*, in the order of their claims: the

@@ -3,7 +3,8 @@
 -- in:   order    newest: by id, downwards · due: scheduled and retryable ones by run_at · next: of one queue, as claimed
 --       states, queue, task, tag, key, error, workflow, args, older_seconds, newer_seconds, running_seconds  as for choose
 --       after, after_priority, after_at  where the page before ended: its last job's id or position, priority, run_at
---       limit    integer: return at most so many jobs · look integer: read at most so many rows
+--       limit    integer: return at most so many jobs · look integer: read at most so many rows, and fewer where a filter
+--                by error or arguments needs values that are stored outside of their rows: some 400 blocks of those
 --       trace    integer or null: the last so many characters of the last traceback, without the error's text
 --       now
 -- out:  a JSON document for each job; then a row without one: null, how many rows were read, and the place of the last
@@ -12,7 +13,9 @@
 --        by leaps from one key of the queue to the next
 -- trap: as choose: the filter is applied to a bounded number of rows, planned for its values, without sorting. The planner
 --       merges the two halves of the view by their indexes only if neither half has a condition of its own. Large arguments
---       are left out, and errors are read once for each row of the page alone: both may be stored outside the row.
+--       are left out, and errors are read once for each row of the page alone: both may be stored outside the row. Nothing
+--       says where a value is stored, but its size is known without reading it, and a row of up to 2 kB holds its values.
+--       Outside, a value takes four blocks to be found, and one for each 8 kB.
 SELECT set_config('plan_cache_mode', 'force_custom_plan', true),
        set_config('pgqueue_local.sort', current_setting('enable_sort'), true),
        set_config('enable_sort', 'off', true);
@@ -73,9 +76,19 @@ WITH RECURSIVE keys AS (
      WHERE keys.key IS NOT NULL
      ORDER BY j.priority, j.position
      LIMIT :limit::integer)
+), kept AS MATERIALIZED (
+    SELECT *
+    FROM (SELECT *, coalesce(finished_at, enqueued_at) AS since, row_number() OVER w AS n,
+                 sum(CASE WHEN coalesce(pg_column_size(errors), 0) + pg_column_size(args) <= 1700 THEN 0
+                          ELSE CASE WHEN :error::text IS NULL THEN 0 ELSE 4 + coalesce(pg_column_size(errors), 0) / 8000 END
+                             + CASE WHEN :args::jsonb IS NULL THEN 0 ELSE 4 + pg_column_size(args) / 8000 END END)
+                     OVER w AS blocks
+          FROM looked
+          WINDOW w AS (ROWS UNBOUNDED PRECEDING)) AS numbered
+    WHERE blocks <= 400 OR n = 1
 ), found AS MATERIALIZED (
     SELECT *
-    FROM (SELECT *, coalesce(finished_at, enqueued_at) AS since, row_number() OVER () AS n FROM looked) AS numbered
+    FROM kept
     WHERE
         -- include: meant
     LIMIT :limit::integer
@@ -88,9 +101,9 @@ WITH RECURSIVE keys AS (
         SELECT id, position, priority, run_at FROM found WHERE (SELECT full_page FROM reached)
         UNION ALL
         SELECT id, position, priority, run_at
-        FROM looked
+        FROM kept
         WHERE CASE WHEN (SELECT full_page FROM reached) OR :order::text = 'next' THEN false
-                   ELSE (SELECT count(*) FROM looked) = :look::integer END
+                   ELSE (SELECT count(*) FROM looked) >= least(:look::integer, (SELECT count(*) + 1 FROM kept)) END
     ) AS ends
     ORDER BY CASE WHEN :order::text = 'newest' THEN id END,
              CASE WHEN :order::text = 'due' THEN run_at ELSE '-infinity' END DESC,
@@ -113,7 +126,7 @@ CROSS JOIN LATERAL (
     FROM (SELECT CASE WHEN pg_column_size(f.errors) <= 16000 THEN f.errors -> -1 END AS last OFFSET 0) AS e
 ) AS shown
 UNION ALL
-SELECT NULL, CASE WHEN reached.full_page THEN (SELECT max(n) FROM found) ELSE (SELECT count(*) FROM looked) END,
+SELECT NULL, CASE WHEN reached.full_page THEN (SELECT max(n) FROM found) ELSE (SELECT count(*) FROM kept) END,
        CASE WHEN :order::text = 'next' THEN last.position ELSE last.id END, last.priority, to_jsonb(last.run_at) #>> '{}'
 FROM restored
 CROSS JOIN reached

@@ -230,3 +230,20 @@ def test_what_was_only_cancelled_or_put_off_has_ended_too(app: App) -> None:
 
     assert "No worker has reported" not in page
     assert "The same as a table" in page
+
+
+def test_failures_are_drawn_without_what_completed(app: App) -> None:
+    minute = datetime.now(UTC).replace(second=0, microsecond=0)
+    with client(app) as site:
+        assert "No worker has reported a failed attempt" in site.get("/failures").text
+
+    noted(app, (minute - 2 * MINUTE, counted(completed=90, retried=3, discarded=1)))
+    noted(app, (minute - 5 * MINUTE, counted(queue="pdf", retried=7)))
+    with client(app) as site:
+        page = site.get("/failures").text
+    with client(app, Access("bob", queues=("pdf",))) as some:
+        theirs = some.get("/failures").text
+
+    assert "10 retried, 1 discarded; most at" in page
+    assert "of 101 that ended" in page
+    assert "7 retried; most at" in theirs

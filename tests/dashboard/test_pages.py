@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from pgqueue import App, NewJob, operations
 from pgqueue.dashboard import Access, allow_all
+from pgqueue.dashboard.html import ticked
 from pgqueue.dashboard.pages import Page
 from pgqueue.dashboard.site import Dashboard
 from pgqueue.errors import PgqueueError
@@ -185,6 +186,15 @@ def test_failures_are_seen_further_and_further_back_and_a_page_says_how_far(
     assert pages == 3
     assert "Look further" in site.get("/failures").text
     assert site.get("/failures?discarded=x").status_code == 404
+
+
+def test_what_the_doctor_says_to_type_is_shown_as_code() -> None:
+    assert ticked("run `pgqueue <x>` now") == "run <code>pgqueue &lt;x&gt;</code> now"
+    assert ticked("one ` alone <b>") == "one ` alone &lt;b&gt;"
+
+
+def test_a_page_of_the_system_shows_no_backticks(site: TestClient) -> None:
+    assert "`" not in site.get("/system").text
 
 
 def test_a_workflow_has_a_picture_and_a_table(site: TestClient) -> None:

@@ -7,14 +7,16 @@ from typing import Final
 
 from pgqueue.dashboard.access import Access
 from pgqueue.dashboard.forms import Form
+from pgqueue.dashboard.pages.charting import charted
 from pgqueue.dashboard.pages.groups import FailureGroup, grouped
 from pgqueue.dashboard.pages.jobs import mark_of, text_of
 from pgqueue.dashboard.pages.page import NoSuchPage, Page, View
-from pgqueue.dashboard.pages.seeing import narrowed, seen
+from pgqueue.dashboard.pages.seeing import STATEMENT, narrowed, seen
 from pgqueue.jobs.filters import Filter
 from pgqueue.jobs.job import State
 from pgqueue.operations import Plan
-from pgqueue.operations.browsing import LOOK, BriefJob, Browsed, Mark, Order, browse
+from pgqueue.operations.browsing import BriefJob, Browsed, Mark, Order, browse
+from pgqueue.views.charts import Chart
 
 PORTION: Final = 100
 """So many are read at once: each one's errors may lie in a dozen blocks of their own."""
@@ -40,12 +42,14 @@ class Reach(Page):
 
 class FailuresPage(Page):
     """Groups of failed jobs: discarded ones, the newest first, and those that will be tried again,
-    as they are due. *older*: what the next page is asked for, None if there is none."""
+    as they are due. *older*: what the next page is asked for, None if there is none. *chart*: how
+    many attempts failed, and when, as workers have counted them."""
 
     groups: list[FailureGroup]
     discarded: Reach
     retryable: Reach
     older: dict[str, str] | None
+    chart: Chart
 
 
 def failures(access: Access, query: Form) -> View:
@@ -66,7 +70,8 @@ def failures(access: Access, query: Form) -> View:
     older = None
     if discarded.rest or retryable.rest:
         older = {str(state): reach.rest or NO_MORE for state, reach in reached.items()}
-    return FailuresPage(grouped(found), discarded, retryable, older)
+    chart = yield from charted(access, query)
+    return FailuresPage(grouped(found), discarded, retryable, older, chart)
 
 
 def _some(
@@ -75,7 +80,7 @@ def _some(
     jobs: list[BriefJob] = []
     looked = 0
     filter = narrowed(access, Filter(state=state)) or Filter(state=state)
-    look = LOOK_DUE if order == "due" else LOOK
+    look = LOOK_DUE if order == "due" else STATEMENT
     for _ in range(PORTIONS):
         page: Browsed = yield browse(
             filter, order=order, after=after, limit=PORTION, look=look, trace=TRACE

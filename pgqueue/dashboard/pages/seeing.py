@@ -15,8 +15,11 @@ from pgqueue.operations import Plan
 from pgqueue.operations.browsing import LOOK, BriefJob, Browsed, Mark, Order, browse
 from pgqueue.operations.inspections import Situation
 
-PORTIONS: Final = 8
-"""So often is looked on for a page of jobs to a viewer who does not see all that are found."""
+STATEMENT: Final = 1_500
+"""So many jobs one statement looks at: each may lie in a block of its own, be it large or in an
+order in which it was not written."""
+PORTIONS: Final = 14
+"""So many statements a page is made of, where many jobs are looked at for a few."""
 _BLAME: Final = re.compile(r"^parent \d+ ")
 AnyJob = TypeVar("AnyJob", Job, BriefJob)
 
@@ -65,21 +68,20 @@ def browsed(
     after: Mark | None = None,
     look: int = LOOK,
 ) -> Plan[Browsed]:
-    """List jobs as `browse` does: those that the viewer sees.
+    """List jobs as `browse` does, those that the viewer sees, by up to `PORTIONS` statements.
 
-    A page of a viewer of some queues is made of up to `PORTIONS` of the store's pages, and may have
-    fewer jobs than *limit*, and a rest.
+    They look at *look* jobs at the most, in all. There may be fewer jobs than *limit*, and a rest.
     """
     meant = narrowed(access, filter)
     if meant is None:
         return Browsed([], 0, None)
     jobs: list[BriefJob] = []
     looked = 0
-    for _ in range(PORTIONS if meant.queue is None and not access.sees_all else 1):
-        left = limit - len(jobs)
-        page: Browsed = yield browse(meant, order=order, after=after, limit=left, look=look)
+    for _ in range(PORTIONS):
+        more, portion = limit - len(jobs), min(STATEMENT, look - looked)
+        page: Browsed = yield browse(meant, order=order, after=after, limit=more, look=portion)
         jobs += seen(access, page.jobs)
         looked, after = looked + page.looked, page.rest
-        if after is None or len(jobs) == limit:
+        if after is None or len(jobs) == limit or looked >= look:
             break
     return Browsed(jobs, looked, after)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -143,6 +144,18 @@ def test_means_what_a_filter_means_elsewhere(store: Store, filter: dict[str, Any
     store.add()
 
     assert ids(page(store, Filter(**filter))) == store.choose(newest=True, **filter) != []
+
+
+def test_arguments_that_are_large_are_looked_through_to_the_last_job(store: Store) -> None:
+    chance = Random(1)
+    large = [{"order": n, "text": chance.randbytes(4_000).hex()} for n in range(150)]
+    jobs = [a_job(args=json.dumps(args)) for args in large]
+    first, *_ = store.enqueue(*jobs)
+
+    found = list(pages(store, Filter(args={"order": 0}), limit=5))
+
+    assert ids(iter(found)) == [first.id]
+    assert sum(each.looked for each in found) == len(jobs)
 
 
 def test_lists_what_is_due_next(store: Store) -> None:
