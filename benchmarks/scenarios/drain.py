@@ -9,7 +9,8 @@ from typing import Any
 from benchmarks import cpu
 from benchmarks.figures import Figures
 from benchmarks.scenarios import Case
-from benchmarks.stand import Stand
+from benchmarks.stand import Failed, Stand
+from benchmarks.watching import watched
 
 JOBS = 100_000
 
@@ -26,6 +27,13 @@ def cases(size: int | None) -> list[Case]:
             partial(measure, jobs=jobs // 2),
             ("pgqueue", "pgqueue/traced"),
             baseline="pgqueue",
+            backends=("postgres",),
+        ),
+        Case(
+            "without the tally, and with the dashboard open",
+            partial(measure_watched, jobs=4 * jobs),
+            ("pgqueue", "pgqueue/uncounted", "pgqueue/watched"),
+            baseline="pgqueue/uncounted",
             backends=("postgres",),
         ),
         Case("arguments of 1 kB", partial(measure, jobs=jobs // 2, size=1_000)),
@@ -53,3 +61,17 @@ def measure(stand: Stand, *, jobs: int, processes: int = 1, **kind: Any) -> Figu
     if server:
         figures["server CPU µs/job"] = server / jobs * 1e6
     return figures
+
+
+def measure_watched(stand: Stand, *, jobs: int) -> Figures:
+    """The same; the dashboard of a contender that has one is open from before the first job on."""
+    if not stand.contender.options.get("watched"):
+        return measure(stand, jobs=jobs)
+    with watched(stand.url) as dashboard:
+        meter, began = cpu.Meter([dashboard.pid], ()), time.monotonic()
+        figures = measure(stand, jobs=jobs)
+        spent, _ = meter.read()
+        seconds = time.monotonic() - began
+    if dashboard.viewer.pages < 2:
+        raise Failed("the dashboard was not looked at while jobs ran")
+    return figures | {"dashboard CPU ms/s": spent / seconds * 1e3}

@@ -42,6 +42,16 @@ def test_drains_on_every_store(store: str, tmp_path: Path) -> None:
     assert rates["pgqueue"]["ratio"] == pytest.approx(ratio)
 
 
+def test_a_drain_is_measured_while_somebody_looks_at_the_dashboard(tmp_path: Path) -> None:
+    case = "with the dashboard open"
+    found = measure(tmp_path / "drain.json", "drain", "--size", 500, "--case", case)
+    rates = {row["contender"]: row for row in found["rows"] if row["figure"] == "jobs/s"}
+    assert found["absences"] == []
+    assert set(rates) == {"pgqueue", "pgqueue/uncounted", "pgqueue/watched"}
+    [dashboard] = [row for row in found["rows"] if row["figure"] == "dashboard CPU ms/s"]
+    assert dashboard["median"] > 0
+
+
 def test_measures_latency_from_the_call_to_the_first_line(tmp_path: Path) -> None:
     found = measure(
         tmp_path / "latency.json", "latency", "--size", 1, "--case", "40 jobs", "--only", "pgqueue"
