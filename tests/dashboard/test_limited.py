@@ -63,7 +63,7 @@ def number_from(app: App, first: int) -> None:
             file.execute("UPDATE pgqueue_sequence SET value = ? WHERE name = 'job'", (first,))
         file.close()
     else:
-        app.enqueue(NewJob("send", queue="mail"))
+        app.enqueue(NewJob("send", queue="mail", max_attempts=1))
         with redis.Redis.from_url(app.url, decode_responses=True) as valkey:
             [counter] = [key for key in valkey.keys("*:id") if app.schema in key]
             valkey.set(counter, first)

@@ -80,6 +80,40 @@ def test_the_overview_counts_queues_and_shows_what_broke(site: TestClient) -> No
     assert "nobody serves it" in site.get("/").text
 
 
+def test_what_nobody_takes_is_said_first_and_never_empty(app: App, site: TestClient) -> None:
+    queues = ["default"]
+    profile = {"name": "w", "host": "h", "pid": 1, "started_at": datetime.now(UTC), "info": {}}
+    app.execute(operations.join({**profile, "queues": queues}))
+
+    page = site.get("/", headers=JSON).json()
+    assert page["waiting"] == 1
+    assert page["status"]["last_minute"]["completed"]["count"] > 0
+    assert page["empty_in_seconds"] is None
+    assert "jobs wait, and no worker serves this queue" in site.get("/").text
+
+    app.execute(operations.join({**profile, "queues": ["mail"]}))
+    with client(app) as anew:
+        assert anew.get("/", headers=JSON).json()["empty_in_seconds"] > 0
+        assert "jobs wait, and no worker" not in anew.get("/").text
+
+
+def test_a_failed_job_shows_its_errors_before_its_arguments(site: TestClient) -> None:
+    found = ids(site)
+    failed, well = (site.get(f"/jobs/{found[state]}").text for state in ("discarded", "completed"))
+
+    assert 0 < failed.index('id="errors"') < failed.index('id="arguments"')
+    assert 'id="errors"' not in well
+
+
+def test_arguments_that_were_not_read_are_not_shown_as_none(site: TestClient) -> None:
+    [flow] = site.get("/workflows", headers=JSON).json()["workflows"]
+    found = ids(site)
+    parent = site.get(f"/jobs/{found['scheduled']}").text
+
+    assert "<code>{}</code>" not in site.get(f"/workflows/{flow['id']}").text
+    assert "<code>{}</code>" not in parent[parent.index('id="children"') :]
+
+
 def test_what_waits_for_its_parents_is_not_late(app: App, site: TestClient) -> None:
     """A blocked job's time may be long past: it waits for a job, and no worker is to blame."""
     parent = NewJob("send", queue="later", run_at=datetime.now(UTC) + timedelta(hours=1))

@@ -26,7 +26,7 @@ class OverviewPage(Page):
     """What waits, what ends, who works, what broke lately; what the tally says of a period.
 
     *running* of so many *slots* of all workers. *empty_in_seconds*: when nothing would wait any
-    more, at the pace of the last minute; None without workers.
+    more, at the pace of the last minute; None where jobs wait that nobody takes.
     """
 
     status: status.Status
@@ -53,7 +53,8 @@ def overview(access: Access, query: Form, schema: str, head: str) -> View:
     slots = sum(int(worker.info.get("concurrency") or 0) for worker in found.workers)
     late = [queue.oldest_due_seconds for queue in mine if queue.oldest_due_seconds is not None]
     pace = sum(ended.per_second for ended in found.last_minute.values())
-    known = bool(found.workers and found.exact and access.sees_all)
+    stuck = any(_is_stuck(queue) for queue in mine)
+    known = bool(found.workers and found.exact and access.sees_all and not stuck)
     empty_in = waiting / pace if waiting and pace and known else None
     chart = yield from charted(access, query)
     return OverviewPage(
@@ -66,6 +67,12 @@ def overview(access: Access, query: Form, schema: str, head: str) -> View:
         empty_in,
         chart,
     )
+
+
+def _is_stuck(queue: status.QueueStatus) -> bool:
+    """Do jobs wait there that nobody takes?"""
+    waits = bool(queue.counts.get(State.AVAILABLE))
+    return waits and (not queue.workers or queue.paused_at is not None)
 
 
 def _part_of(access: Access, found: status.Status) -> Plan[status.Status]:
