@@ -89,6 +89,12 @@ def fill(app: App) -> None:
     @app.task(queue="mail", schedule="every day at 8:00")
     async def wake() -> None: ...
 
+    @app.task(queue="mail", unique=Unique(key="only"))
+    async def once() -> None: ...
+
+    @app.task(queue="mail", unique=Unique(key="only", conflict="raise"))
+    async def refused() -> None: ...
+
     app.queue("vault", concurrency=5)
     app.queue("mail", concurrency=7)
     mine(app)
@@ -108,7 +114,8 @@ def mine(app: App) -> None:
     app.enqueue([later, send.job(order=7).after(later), send.job(order=8).options(delay=3600)])
     mail = send.job(order=9).options(delay=3600)
     app.enqueue([mail, vault_open.job(order=9).after(mail)])
-    app.enqueue(vault_open.job(order=10).options(unique=Unique(key="only")))
+    for name in ("once", "refused"):
+        app.enqueue(app.tasks[name].job().options(queue="vault", delay=3600))
     tell(app, "till", ["mail", "vault"], patterns=["m*", "vault.*"], excluded=["vault.old"])
 
 
@@ -286,10 +293,12 @@ def test_no_answer_to_a_post_names_what_a_viewer_may_not_see(app: App) -> None:
             for mine, theirs in zip(there.values(), absent.values(), strict=True):
                 one = one.replace(str(mine), str(theirs))
             assert one == two, path
-        task = {"task": "vault_open", "given.order": 1}
-        assert "vault" not in said("/enqueue", **task).replace("vault_open", "")
-        held = said("/enqueue", task="send", args="{}", **{"given.order": 1})
-        assert str(other) not in held
+        form = {"task": "vault_open", "given.order": 1}
+        assert "vault" not in said("/enqueue", **form).replace("vault_open", "")
+        for task in ("once", "refused"):
+            held = said("/enqueue", task=task)
+            assert "of another queue has this unique key" in held, held
+            assert not re.search("|".join(map(str, jobs_of(app, "vault"))), held)
 
 
 def test_a_queue_is_served_by_who_has_a_pattern_for_it(app: App) -> None:

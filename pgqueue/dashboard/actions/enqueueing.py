@@ -11,6 +11,7 @@ from pgqueue import operations
 from pgqueue.dashboard.access import Access
 from pgqueue.dashboard.actions.asked import Asked, Done
 from pgqueue.dashboard.fields import read_fields
+from pgqueue.errors import DuplicateJob
 from pgqueue.jobs.graphs import gather
 from pgqueue.jobs.job import Handle, Job, NewJob
 from pgqueue.operations import Plan, inspections
@@ -41,7 +42,12 @@ def enqueue(asked: Asked) -> Plan[Done]:
     if not asked.access.sees(job.queue):
         raise ValueError("queue: choose one that you see")
     [new] = gather((job,), app.hooks.enqueue).jobs
-    [handle] = yield from operations.enqueue([new], notify=asked.notify)
+    try:
+        [handle] = yield from operations.enqueue([new], notify=asked.notify)
+    except DuplicateJob as held:
+        if not (yield from _sees(asked.access, held.id)):
+            raise ValueError("a job of another queue has this unique key") from None
+        raise
     if handle.created:
         return Done(
             f"job {handle.id} enqueued", f"/jobs/{handle.id}", operations.topics_to_wake([new])
@@ -51,12 +57,18 @@ def enqueue(asked: Asked) -> Plan[Done]:
 
 def _was_there(access: Access, handle: Handle[Any]) -> Plan[Done]:
     """Name the job that has the unique key already, if the viewer sees it."""
-    found: dict[int, Job] = yield inspections.get([handle.id])
-    seen = access.sees_all or (handle.id in found and access.sees(found[handle.id].queue))
     words = "has this unique key and is not finished: nothing was added"
-    if not seen:
+    if not (yield from _sees(access, handle.id)):
         return Done(f"a job of another queue {words}")
     return Done(f"job {handle.id} {words}", f"/jobs/{handle.id}")
+
+
+def _sees(access: Access, id: int | None) -> Plan[bool]:
+    """Is job *id* in a queue that the viewer sees?"""
+    if access.sees_all or id is None:
+        return access.sees_all
+    found: dict[int, Job] = yield inspections.get([id])
+    return id in found and access.sees(found[id].queue)
 
 
 def _job(name: str, task: Task[..., Any] | None, given: Mapping[str, Any]) -> NewJob[Any]:
