@@ -80,6 +80,23 @@ def test_the_overview_counts_queues_and_shows_what_broke(site: TestClient) -> No
     assert "nobody serves it" in site.get("/").text
 
 
+def test_a_list_looks_on_until_its_time_is_over(
+    app: App, site: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pgqueue.dashboard.pages.seeing.STATEMENT", 2)
+    monkeypatch.setattr("pgqueue.dashboard.pages.seeing.PORTIONS", 4)
+
+    def looked(patience: float) -> int:
+        monkeypatch.setattr("pgqueue.dashboard.pages.seeing.PATIENCE", patience)
+        with client(app) as anew:
+            page = anew.get("/jobs?task=nobody", headers=JSON).json()
+        assert page["older"] is not None
+        return int(page["looked"])
+
+    assert looked(60.0) == 8
+    assert looked(0.0) == 2
+
+
 def test_what_nobody_takes_is_said_first_and_never_empty(app: App, site: TestClient) -> None:
     queues = ["default"]
     profile = {"name": "w", "host": "h", "pid": 1, "started_at": datetime.now(UTC), "info": {}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Collection, Iterable
 from typing import Final, TypeVar
 
@@ -20,6 +21,8 @@ STATEMENT: Final = 1_500
 order in which it was not written."""
 PORTIONS: Final = 14
 """So many statements a page is made of, where many jobs are looked at for a few."""
+PATIENCE: Final = 1.0
+"""After so many seconds a page is made of what was found: in two, it would be given up."""
 _BLAME: Final = re.compile(r"^parent \d+ ")
 AnyJob = TypeVar("AnyJob", Job, BriefJob)
 
@@ -70,18 +73,21 @@ def browsed(
 ) -> Plan[Browsed]:
     """List jobs as `browse` does, those that the viewer sees, by up to `PORTIONS` statements.
 
-    They look at *look* jobs at the most, in all. There may be fewer jobs than *limit*, and a rest.
+    They look at *look* jobs at the most, in all, or as far as they come in a second. There may be
+    fewer jobs than *limit*, and a rest.
     """
     meant = narrowed(access, filter)
     if meant is None:
         return Browsed([], 0, None)
     jobs: list[BriefJob] = []
-    looked = 0
+    looked, began = 0, time.monotonic()
     for _ in range(PORTIONS):
         more, portion = limit - len(jobs), min(STATEMENT, look - looked)
         page: Browsed = yield browse(meant, order=order, after=after, limit=more, look=portion)
         jobs += seen(access, page.jobs)
         looked, after = looked + page.looked, page.rest
         if after is None or len(jobs) == limit or looked >= look:
+            break
+        if time.monotonic() - began > PATIENCE:
             break
     return Browsed(jobs, looked, after)
