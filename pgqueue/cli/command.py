@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import click
 
-from pgqueue.cli.printable import be_plain, printable, say
+from pgqueue.cli.printable import be_open, be_plain, printable, say
 
 
 class Failure(click.ClickException):
@@ -59,6 +59,11 @@ class Command(click.Command):
         with errors_are_lines(ctx):
             return super().invoke(ctx)
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        be_open()
+        be_plain()
+        return super().main(*args, **kwargs)
+
 
 class LazyGroup(click.Group):
     """A group whose commands, "module:attribute" below `pgqueue.cli`, are imported when called.
@@ -70,6 +75,7 @@ class LazyGroup(click.Group):
     command_class = Command
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        be_open()
         be_plain()
         return super().main(*args, **kwargs)
 

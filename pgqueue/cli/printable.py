@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import sys
 from io import TextIOWrapper
 from typing import Any, Final
@@ -13,7 +14,7 @@ import click
 from pgqueue.views.printable import printable
 from pgqueue.views.printable import printable_json as views_printable_json
 
-__all__ = ["be_plain", "printable", "printable_json", "say"]
+__all__ = ["be_open", "be_plain", "printable", "printable_json", "say"]
 
 # Replacements for our drawing characters on a terminal that lacks them; it shows others that it
 # lacks by number.
@@ -47,6 +48,20 @@ def printable_json(text: str) -> str:
     return "".join(
         character if character.isascii() else json.dumps(character)[1:-1] for character in text
     )
+
+
+def be_open() -> None:
+    """Open on nothing what was closed of stdin, stdout and stderr, as by ``>&-``.
+
+    Else the connection to the store would get its number, and what a child of a task prints would
+    be sent to the server.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
 
 
 def be_plain() -> None:

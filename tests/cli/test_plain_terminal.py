@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from pgqueue import App
+from pgqueue import App, NewJob
 from pgqueue.cli import output
 from tests.cli.shop import send
 
@@ -83,3 +84,29 @@ def test_json_says_the_same_there(postgres_url: str, job: int, encoding: str) ->
     assert code == 0
     assert json.loads(printed)["metadata"] == {TEXT: TEXT}
     assert json.loads(printed)["unique_key"] == TEXT
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_what_is_closed_takes_no_connection(app: App, closed: str, tmp_path: Path) -> None:
+    """As a service manager or a cron job may start it: a child's words must not reach the store."""
+    file = tmp_path / "talks.py"
+    file.write_text(
+        "import os, subprocess\n"
+        "from pgqueue import App\n"
+        "app = App(os.environ['PGQUEUE_URL'])\n"
+        "@app.task(max_attempts=1)\n"
+        "def talk() -> str:\n"
+        "    for number in 1, 2:\n"
+        "        subprocess.run(['sh', '-c', f'echo words >&{number}'], check=True)\n"
+        "    return os.readlink('/proc/self/fd/1')\n"
+    )
+    handle = app.enqueue(NewJob("talk"))
+    environment = {**os.environ, "PGQUEUE_URL": str(app.url), "PYTHONPATH": str(tmp_path)}
+
+    def run(*words: str) -> int:
+        command = ["sh", "-c", f'exec "$0" "$@" {closed}', sys.executable, "-m", *words]
+        return subprocess.run(command, env=environment, stdout=subprocess.DEVNULL).returncode
+
+    assert run("pgqueue", "jobs", "list") == 0
+    assert run("pgqueue.worker", "talks:app", "--drain") == 0
+    assert app.result(handle, timeout=0) == os.devnull
