@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from pgqueue import App, enqueue
 from pgqueue.backends.postgres.errors import translated
 from pgqueue.errors import StoreUnavailable
 
@@ -27,3 +28,16 @@ def test_the_server_s_own_internal_error_is_none(postgres_url: str) -> None:
         translated(),
     ):
         connection.execute("DO $$ BEGIN RAISE SQLSTATE 'XX000'; END $$")
+
+
+def test_a_transaction_that_may_not_write_is_not_said_to_be_unreachable(postgres_url: str) -> None:
+    app = App(postgres_url)
+
+    @app.task
+    def task() -> None: ...
+
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("SET TRANSACTION READ ONLY")
+        with pytest.raises(StoreUnavailable, match=r"takes no writes, .*read-only transaction: "):
+            enqueue(connection, task.job())
+    app.close()

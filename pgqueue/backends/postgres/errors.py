@@ -31,10 +31,9 @@ _TELLING = frozenset(
 # Without a SQLSTATE an error comes from the driver, not from the server. InternalError: the server
 # sent something that is no answer, as when it is shut down between two statements.
 _CONNECTION = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
-# Connection exceptions; too many connections; shutdowns and starts; a primary that became a
-# standby; a session that was idle for too long, as its process was frozen; a transaction that took
-# too long.
-_AWAY = ("08", "53300", "57P", "25006", "25P03", "25P04")
+# Connection exceptions; too many connections; shutdowns and starts; a session that was idle for too
+# long, as its process was frozen; a transaction that took too long.
+_AWAY = ("08", "53300", "57P", "25P03", "25P04")
 # A full or failing disk, no memory, a statement that somebody cancelled. All of it was rolled back,
 # and the statement itself is sound: it can be tried again.
 _TROUBLE = ("53", "57014", "58")
@@ -80,6 +79,10 @@ def _ours(error: psycopg.Error, transient: bool) -> PgqueueError | None:
         return NotPermitted(f"{error}; the schema's owner runs `pgqueue grant`")
     if isinstance(error, _TEXT):
         return UnstorableText(f"the database's encoding cannot hold this text: {error}")
+    if state == "25006":
+        return StoreUnavailable(
+            f"PostgreSQL takes no writes, as a standby or in a read-only transaction: {error}"
+        )
     if state.startswith(_AWAY):
         return StoreUnavailable(f"PostgreSQL cannot be reached: {error}")
     if isinstance(error, _BUSY) and transient:
