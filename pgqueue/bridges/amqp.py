@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Final
 
 from pgqueue.bridges.base import Message, SinkLine, SourceLine, Unreachable
 from pgqueue.bridges.secrets import Secret
 from pgqueue.errors import installed
+
+MAX_HEADER_BYTES: Final = 128
+"""Of the name of a header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class Exchange:
         _short("to, the routing key", message.to)
         _short("id", message.id)
         _short("type", message.type)
+        if any(len(name.encode()) > MAX_HEADER_BYTES for name in message.headers):
+            raise ValueError(f"headers: a name longer than the {MAX_HEADER_BYTES} bytes of AMQP")
 
     async def open(self) -> SinkLine:
         with installed("amqp", Unreachable):

@@ -180,12 +180,16 @@ def publishing(channel: int, exchange: str, routing_key: str) -> bytes:
 
 def content(channel: int, properties: bytes, body: bytes, room: int) -> bytes:
     """The frames of a message, whose body goes in parts of *room* bytes."""
-    header = _NAME.pack(_BASIC, 0) + _TAG.pack(len(body)) + properties
-    frames = [_frame(HEADER, channel, header)]
+    frames = [header(channel, properties, len(body))]
     frames += [
         _frame(BODY, channel, body[start : start + room]) for start in range(0, len(body), room)
     ]
     return b"".join(frames)
+
+
+def header(channel: int, properties: bytes, size: int) -> bytes:
+    """The frame of a message's properties, and of how many bytes its body is."""
+    return _frame(HEADER, channel, _NAME.pack(_BASIC, 0) + _TAG.pack(size) + properties)
 
 
 def _frame(kind: int, channel: int, told: bytes) -> bytes:

@@ -31,10 +31,20 @@ from pgqueue.bridges.amqp_frames import (
     Bypass,
     Listener,
     content,
+    header,
     publishing,
     write_properties,
 )
-from pgqueue.bridges.base import DELIVERED, Again, Answer, Message, Returned, Unknown, Unreachable
+from pgqueue.bridges.base import (
+    DELIVERED,
+    Again,
+    Answer,
+    Message,
+    Never,
+    Returned,
+    Unknown,
+    Unreachable,
+)
 from pgqueue.bridges.secrets import Secret, reveal, said
 
 if TYPE_CHECKING:
@@ -44,6 +54,8 @@ OPEN_SECONDS: Final = 10.0
 CLOSE_SECONDS: Final = 2.0
 _FRAME_BYTES: Final = 131_072
 _WRITE_BYTES: Final = 65_536
+_OTHERS_BYTES: Final = 2_000
+"""No more than these are a message's properties but for its headers."""
 _TLS: Final = ("cafile", "capath", "certfile", "keyfile")
 _PORTS: Final = {"amqp": 5672, "amqps": 5671}
 
@@ -88,7 +100,7 @@ class _Flight:
         if self._where is None:  # few batches have one that is returned
             self._where = {message.id: n for n, message in enumerate(self._messages)}
         n = self._where.get(id)
-        if n is not None and not self._heard[n]:
+        if n is not None:  # whether its confirm has come or not
             self.answers[n] = Returned(why)
 
     def confirmed(self, tag: int, multiple: bool, taken: bool) -> None:
@@ -162,6 +174,28 @@ class ExchangeLine:
         self._flight.confirmed(tag, multiple, taken)
 
     async def send(self, messages: Sequence[Message]) -> Sequence[Answer]:
+        large = {message.id for message in messages if not self._fits(message)}
+        if not large:
+            return await self._send(messages)
+        fitting = [message for message in messages if message.id not in large]
+        told = iter(await self._send(fitting) if fitting else ())
+        why = f"its headers need more than a frame of {self._room + AROUND:,} bytes, the broker's"
+        return [Never(why) if message.id in large else next(told) for message in messages]
+
+    @property
+    def _room(self) -> int:
+        """How many bytes a frame carries."""
+        return (self._wire.connection.connection_tune.frame_max or _FRAME_BYTES) - AROUND
+
+    def _fits(self, message: Message) -> bool:
+        """Whether a single frame, as AMQP has it, holds the headers of *message*. A broker that is
+        sent a larger one closes the connection."""
+        chars = sum(len(name) + len(text) + 2 for name, text in message.headers.items())
+        if 4 * chars < self._room - _OTHERS_BYTES:
+            return True
+        return len(header(0, self._properties(message), 0)) - AROUND <= self._room
+
+    async def _send(self, messages: Sequence[Message]) -> Sequence[Answer]:
         answers = await self._publish_all(messages)
         if any(isinstance(answer, _Closed) for answer in answers):
             with suppress(Unreachable):
@@ -213,7 +247,7 @@ class ExchangeLine:
     async def _write(self, messages: Sequence[Message], channel: Channel, flight: _Flight) -> None:
         """Write the frames of all, many at once."""
         writer, number, exchange = self._wire.writer, channel.number, self._exchange
-        room = (self._wire.connection.connection_tune.frame_max or _FRAME_BYTES) - AROUND
+        room = self._room
         parts: list[bytes] = []
         ready = 0
         to = where = None

@@ -5,8 +5,9 @@ idle waits for nothing. There are no timers.
 
 The *gate*: when the broker cannot be reached, messages in hand are given back, as of unknown fate,
 and new ones are refused at once. A probe tries to open a line, with growing, jittered gaps of up to
-thirty seconds; the first that succeeds opens the gate. So an outage costs no attempts and no
-writes, however long it is and however much waits.
+thirty seconds; the first that succeeds opens the gate. Then one message is sent alone, and the
+others when it has been answered. So an outage costs no attempts and no writes, however long it is
+and however much waits.
 """
 
 from __future__ import annotations
@@ -106,19 +107,24 @@ class Sender:
 
     def _pump(self) -> None:
         self._ready = False
-        while self._waiting and len(self._calls) < self._sink.parallel and not self.shut_since:
-            batch = self._take()
+        most, calls = self._sink.batch, self._sink.parallel
+        if self._failing_since is not None:
+            # It has answered nothing since it was away, and may be able to take connections and no
+            # more, such as a RabbitMQ in a memory alarm, which delivers all of it when that ends.
+            most = calls = 1
+        while self._waiting and len(self._calls) < calls and not self.shut_since:
+            batch = self._take(most)
             if not batch:
                 return
             call = asyncio.ensure_future(self._call(batch))
             self._calls.add(call)
             call.add_done_callback(self._returned)
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self, most: int) -> list[_Waiting]:
         """The next batch; an id that is in flight waits until its fate is known."""
         batch: list[_Waiting] = []
         later: list[_Waiting] = []
-        while self._waiting and len(batch) < self._sink.batch:
+        while self._waiting and len(batch) < most:
             waiting = self._waiting.popleft()
             if waiting.answer.done():
                 continue

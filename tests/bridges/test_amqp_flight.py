@@ -40,6 +40,17 @@ async def test_what_was_returned_is_not_sent_though_the_broker_confirms_it() -> 
     assert [type(flying.told(n)) for n in range(3)] == [Delivered, Returned, Delivered]
 
 
+async def test_what_is_returned_after_its_confirm_is_not_sent_either() -> None:
+    """RabbitMQ returns first, and says so; of other brokers nobody knows."""
+    flying = flight(3)
+
+    flying.confirmed(FIRST + 1, True, True)
+    flying.returned("312 NO_ROUTE", "m1")
+    flying.confirmed(FIRST + 2, False, True)
+
+    assert [type(flying.told(n)) for n in range(3)] == [Delivered, Returned, Delivered]
+
+
 async def test_a_confirm_of_what_was_given_up_is_not_taken_for_one_of_these() -> None:
     flying = flight(2)
 

@@ -122,6 +122,29 @@ async def test_a_broker_that_takes_connections_and_nothing_else_is_tried_less_an
     await sender.close()
 
 
+async def test_a_broker_that_is_back_gets_one_message_before_it_gets_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that is short of memory takes connections, and delivers all that it was sent when it is
+    well again: each try of a whole batch came as a copy of it."""
+    monkeypatch.setattr(probing, "FIRST_GAP_SECONDS", 0.01)
+    broker, opened = Broker(lost=3), asyncio.Event()
+    sender = Sender(broker)
+    sender.changed.append(lambda why: None if why else opened.set())
+
+    for _ in range(4):
+        told = await asyncio.gather(
+            *(sender.send(message(n)) for n in range(10)), return_exceptions=True
+        )
+        if told[0] != Delivered():
+            await opened.wait()
+            opened.clear()
+
+    assert told == [Delivered()] * 10
+    assert [len(batch) for batch in broker.batches] == [10, 1, 1, 1, 9]
+    await sender.close()
+
+
 async def test_closing_gives_back_what_is_in_hand() -> None:
     sender = Sender(Broker(hangs=asyncio.Event()))
     calls = [asyncio.ensure_future(sender.send(message(n))) for n in range(15)]
@@ -207,7 +230,7 @@ def test_what_a_sink_can_never_send_is_refused_when_it_is_made() -> None:
 
     with pytest.raises(InvalidJob, match="orders: to: nowhere is no place; give another"):
         outlet.message(1, to="nowhere")
-    with pytest.raises(InvalidTask, match="there is an outlet of this name"):
+    with pytest.raises(InvalidTask, match="there is an outlet or inlet of this name"):
         app.outlet("orders", Broker())
 
 
