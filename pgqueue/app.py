@@ -184,6 +184,8 @@ class App(TaskRegistry):
         """
         from pgqueue.bridges import Outlet
 
+        if name in self.outlets or name in self.inlets:
+            raise InvalidTask(f"{name}: there is an outlet or inlet of this name; give another")
         made = Outlet(
             self,
             name,
@@ -193,8 +195,6 @@ class App(TaskRegistry):
             ordered=ordered,
             hold_key=hold_key,
         )
-        if name in self.outlets:
-            raise InvalidTask(f"{name}: there is an outlet of this name; give another one")
         self.add(made.task)
         self.queue(name, ordered=ordered)
         self.outlets[name] = made
@@ -220,8 +220,8 @@ class App(TaskRegistry):
         """
         from pgqueue.bridges import Inlet
 
-        if name in self.inlets:
-            raise InvalidTask(f"{name}: there is an inlet of this name; give another one")
+        if name in self.outlets or name in self.inlets:
+            raise InvalidTask(f"{name}: there is an outlet or inlet of this name; give another")
         made = Inlet(self, name, source, task, read=read, key=key, keep=keep, high_water=high_water)
         self.add(made.poison)
         self.inlets[name] = made

@@ -1,4 +1,5 @@
-"""Spans of OpenTelemetry: `send NAME` where jobs are enqueued, `process NAME` around each attempt.
+"""OpenTelemetry: spans `send NAME` where jobs are enqueued and `process NAME` around each attempt,
+and the metrics of workers.
 
     PgqueueInstrumentor().instrument()
 
@@ -24,9 +25,11 @@ from pgqueue.tasks.context import Context
 from pgqueue.tasks.hooks import everywhere
 
 with installed("otel"):
-    from opentelemetry import context, propagate, trace
+    from opentelemetry import context, metrics, propagate, trace
     from opentelemetry.context import Context as TraceContext
     from opentelemetry.trace import Link, SpanKind, Status, StatusCode
+
+    from pgqueue.contrib import otel_metrics
 
 _SCOPE: Final = "pgqueue"
 _TRACE: Final = "PGQUEUE_OTEL_TRACE"
@@ -35,7 +38,7 @@ _provider: trace.TracerProvider | None = None
 
 
 class PgqueueInstrumentor:
-    """Switches spans on and off, for all applications of this process.
+    """Switches spans and metrics on and off, for all applications of this process.
 
     Its entry point lets `opentelemetry-instrument` do that without a line of code.
     """
@@ -44,10 +47,11 @@ class PgqueueInstrumentor:
         self,
         *,
         tracer_provider: trace.TracerProvider | None = None,
+        meter_provider: metrics.MeterProvider | None = None,
         trace: Literal["link", "child"] | None = None,
         **ignored: Any,
     ) -> None:
-        """Make spans from now on, of workers that start later.
+        """Make spans from now on, of workers that start later; metrics of all that run here.
 
         *trace*: an attempt's span is a trace of its own, with a link to where its job was enqueued
         ("link", or PGQUEUE_OTEL_TRACE), since it may come hours later and many times; or a "child"
@@ -65,9 +69,11 @@ class PgqueueInstrumentor:
             everywhere.append(around)
         if send not in carrying.carriers:
             carrying.carriers.append(send)
+        otel_metrics.measure(meter_provider, _SCOPE)
 
     def uninstrument(self, **ignored: Any) -> None:
-        """Make no spans any more."""
+        """Make no spans any more, and give no metrics."""
+        otel_metrics.stop()
         for hooks, hook in ((everywhere, around), (carrying.carriers, send)):
             if hook in hooks:
                 hooks.remove(hook)  # type: ignore[arg-type]  # each from its own list

@@ -169,7 +169,7 @@ def added(all_figures: Iterable[Figures]) -> Figures:
     """Return the sum; the lag is the longest."""
     total = Figures()
     series: dict[tuple[str, str], Series] = {}
-    bridges: dict[str, Bridge] = {}
+    bridges: dict[tuple[str, bool], Bridge] = {}
     for figures in all_figures:
         for each in figures.series:
             key = each.queue, each.task
@@ -177,14 +177,15 @@ def added(all_figures: Iterable[Figures]) -> Figures:
                 series[key] = Series(*key)
             series[key] += each
         for bridge in figures.bridges:
-            if bridge.name not in bridges:
-                bridges[bridge.name] = Bridge(bridge.name, bridge.inlet)
-            bridges[bridge.name] += bridge
+            which = bridge.name, bridge.inlet
+            if which not in bridges:
+                bridges[which] = Bridge(*which)
+            bridges[which] += bridge
         total.lost += figures.lost
         total.slots += figures.slots
         total.lag = max(total.lag, figures.lag)
         for queue, running in figures.running.items():
             total.running[queue] = total.running.get(queue, 0) + running
     total.series = [series[key] for key in sorted(series)]
-    total.bridges = [bridges[name] for name in sorted(bridges)]
+    total.bridges = [bridges[which] for which in sorted(bridges)]
     return total

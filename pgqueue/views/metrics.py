@@ -137,7 +137,12 @@ def _bridge_families(bridges: list[Bridge]) -> Iterator[Family]:
         "pgqueue_bridge_away_seconds",
         "gauge",
         "For how long an outlet's or inlet's broker has been out of reach; 0 while it is there.",
-        [Sample("", {"bridge": each.name}, each.away) for each in bridges],
+        [
+            Sample(
+                "", {"bridge": each.name, "kind": "inlet" if each.inlet else "outlet"}, each.away
+            )
+            for each in bridges
+        ],
     )
     yield from _outlet_families([each for each in bridges if not each.inlet])
     yield from _inlet_families([each for each in bridges if each.inlet])

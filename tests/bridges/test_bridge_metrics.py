@@ -7,10 +7,12 @@ import json
 from collections.abc import Callable
 from urllib.request import urlopen
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pgqueue import App
 from pgqueue.bridges import Again, Received, Returned
+from pgqueue.errors import InvalidTask
 from pgqueue.jobs.tally import Bridge, Figures, Histogram, Incoming, Outgoing, added
 from pgqueue.views.metrics import text, worker_families
 from pgqueue.worker import Worker
@@ -98,13 +100,39 @@ async def test_an_inlet_says_what_came_and_what_it_was(
     await soon(lambda: box.empty)
     await app.enqueue_async(app.outlets["orders"].message(1))
 
-    found = await scraped(worker, lambda found: found["pgqueue_bridge_away_seconds", "orders"] > 0)
-    assert found["pgqueue_bridge_away_seconds", "payments"] == 0
+    found = await scraped(
+        worker, lambda found: found["pgqueue_bridge_away_seconds", "orders", "outlet"] > 0
+    )
+    assert found["pgqueue_bridge_away_seconds", "inlet", "payments"] == 0
     assert {
         what: found[f"pgqueue_inlet_{what}_total", "payments"]
         for what in ("received", "taken", "duplicates", "unnamed", "poison")
     } == {"received": 4, "taken": 4, "duplicates": 1, "unnamed": 1, "poison": 1}
     assert found["pgqueue_inlet_paused", "payments"] == 0
+
+
+def test_an_outlet_and_an_inlet_of_one_name_are_refused_and_those_of_two_applications_kept_apart(
+    app: App, had: list[int]
+) -> None:
+    """Both would be one series of what is told of either kind."""
+    app.outlet("orders", Broker())
+    app.inlet("payments", Mailbox(), app.tasks["settle"])
+
+    with pytest.raises(InvalidTask, match="orders: there is an outlet or inlet of this name"):
+        app.inlet("orders", Mailbox(), app.tasks["settle"])
+    with pytest.raises(InvalidTask, match="payments: there is an outlet or inlet of this name"):
+        app.outlet("payments", Broker())
+
+    out, into = (
+        Bridge("orders", away=4.0, out=Outgoing(3)),
+        Bridge("orders", True, into=Incoming(5)),
+    )
+    found = read(text(worker_families(added([Figures(bridges=[out]), Figures(bridges=[into])]))))
+
+    assert found["pgqueue_bridge_away_seconds", "orders", "outlet"] == 4
+    assert found["pgqueue_bridge_away_seconds", "inlet", "orders"] == 0
+    assert found["pgqueue_outlet_sent_total", "orders"] == 3
+    assert found["pgqueue_inlet_received_total", "orders"] == 5
 
 
 def test_processes_add_up_and_one_that_has_ended_leaves_its_counts() -> None:
@@ -123,7 +151,7 @@ def test_processes_add_up_and_one_that_has_ended_leaves_its_counts() -> None:
     assert found["pgqueue_outlet_in_flight", "orders"] == 1
     assert found["pgqueue_outlet_answer_seconds_count", "orders"] == 4
     assert found["pgqueue_outlet_answers_total", "confirmed", "orders"] == 4
-    assert found["pgqueue_bridge_away_seconds", "orders"] == 4
+    assert found["pgqueue_bridge_away_seconds", "orders", "outlet"] == 4
     assert found["pgqueue_inlet_received_total", "payments"] == 10
     assert found["pgqueue_inlet_poison_total", "payments"] == 2
     assert found["pgqueue_inlet_paused", "payments"] == 1

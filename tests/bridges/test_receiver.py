@@ -345,7 +345,7 @@ def test_an_inlet_that_cannot_be_is_refused() -> None:
     def settle(n: int) -> None: ...
 
     app.inlet("payments", Mailbox(), settle)
-    with pytest.raises(InvalidTask, match="there is an inlet of this name"):
+    with pytest.raises(InvalidTask, match="there is an outlet or inlet of this name"):
         app.inlet("payments", Mailbox(), settle)
     for keep in (0, -1, "a day"):
         with pytest.raises(InvalidTask, match="uploads: keep: "):
