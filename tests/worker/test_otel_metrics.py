@@ -10,9 +10,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoi
 
 from pgqueue.contrib.otel import PgqueueInstrumentor
 from pgqueue.jobs.tally import Bridge, Histogram, Incoming, Outgoing
-from pgqueue.worker.telemetry.meter import Meter
-
-Point = tuple[str, *tuple[str, ...]]
+from pgqueue.worker.telemetry.meter import Meter, meters
 
 
 class Read:
@@ -41,6 +39,7 @@ class Read:
 
 @pytest.fixture
 def read() -> Iterator[Read]:
+    meters.clear()  # of workers that have ended, in other tests
     read = Read()
     PgqueueInstrumentor().instrument(meter_provider=read.provider)
     yield read
