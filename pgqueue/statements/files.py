@@ -5,8 +5,8 @@ A statement file holds one operation: a header comment, then one or more stateme
 order, in one transaction; the answer is what each of them returns. ``then:`` names files whose
 statements follow, shared by several verbs. When one of those answers *true*, they all run once
 more, in the same transaction (see sql/README.md). ``unless:`` names a file that is asked first:
-when it returns rows, they are the answer, and nothing else runs. ``-- include: meant``, a line of
-its own, stands for the text of ``shared/meant``.
+when it returns rows, they are the answer, and nothing else runs. ``-- include: NAME``, a line of
+its own, stands for the text of ``shared/NAME``, which may include others.
 """
 
 from __future__ import annotations
@@ -64,12 +64,13 @@ def texts(store: str) -> dict[str, str]:
     root, suffix = folder(store), _SUFFIXES.get(store, ".sql")
 
     def included(found: re.Match[str]) -> str:
-        return (root / "shared" / f"{found[1]}{suffix}").read_text("utf-8").rstrip("\n")
+        return with_shared(root / "shared" / f"{found[1]}{suffix}").rstrip("\n")
+
+    def with_shared(path: Path) -> str:
+        return _INCLUDE.sub(included, path.read_text("utf-8"))
 
     return {
-        path.relative_to(root).with_suffix("").as_posix(): _INCLUDE.sub(
-            included, path.read_text("utf-8")
-        )
+        path.relative_to(root).with_suffix("").as_posix(): with_shared(path)
         for path in sorted(root.rglob(f"*{suffix}"))
         if path.parent.name not in ("schema", "shared")
     }

@@ -6,8 +6,6 @@
 -- out:  asked: quiet, stop or null, what somebody asks of this worker
 -- trap: a lock on the job table, or on one of its rows, must not make a worker look dead.
 
--- include: spoken
-ON CONFLICT (id) DO UPDATE
-SET heartbeat_at = excluded.heartbeat_at, session = excluded.session, running = excluded.running,
-    suspected_at = NULL, remaining = NULL, queues = excluded.queues, info = excluded.info
+-- include: sign_of_life
+-- include: sign_of_life_again
 RETURNING w.asked;

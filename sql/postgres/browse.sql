@@ -90,7 +90,7 @@ WITH RECURSIVE keys AS (
     SELECT *
     FROM kept
     WHERE
-        -- include: meant
+        -- include: filter_matches
     LIMIT :limit::integer
 ), reached AS MATERIALIZED (
     SELECT f.rows = :limit::integer AS full_page

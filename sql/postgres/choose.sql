@@ -66,7 +66,7 @@ WITH looked AS MATERIALIZED (
     SELECT id, state, lease, worker
     FROM looked
     WHERE
-        -- include: meant
+        -- include: filter_matches
     ORDER BY CASE WHEN :newest::boolean THEN -id ELSE id END
     LIMIT :limit::integer
 ), restored AS MATERIALIZED (

@@ -14,13 +14,12 @@ WITH known AS MATERIALIZED (
 ), free AS MATERIALIZED (
     SELECT FROM pgqueue.worker AS w WHERE w.id = :worker::integer FOR NO KEY UPDATE SKIP LOCKED
 )
--- include: spoken
+-- include: sign_of_life
 WHERE CASE WHEN EXISTS (SELECT FROM known AS k WHERE k.well AND k.beats = p.info -> 'beats') THEN false
            WHEN EXISTS (SELECT FROM known) THEN EXISTS (SELECT FROM free)
            ELSE true END
-ON CONFLICT (id) DO UPDATE
-SET heartbeat_at = excluded.heartbeat_at, session = excluded.session, running = excluded.running,
-    suspected_at = NULL, remaining = NULL, queues = excluded.queues, info = excluded.info;
+-- include: sign_of_life_again
+;
 
 SELECT g.id, g.lease, j.cancel_requested
 FROM jsonb_to_recordset(:jobs::jsonb) AS g(id bigint, lease bigint)

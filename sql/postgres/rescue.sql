@@ -24,7 +24,9 @@
 --       jobs reads the live table once: lease columns have no index, as claims are many and deaths few.
 --       The only rows to wait for are the children of jobs that end, and not for long.
 WITH clock AS MATERIALIZED (
-    SELECT instant, extract(epoch FROM pg_postmaster_start_time())::text AS server,
+    SELECT instant,
+           -- include: server_run
+           AS server,
            pg_postmaster_start_time() BETWEEN instant - interval '10 seconds' AND instant AS is_new
     FROM (SELECT coalesce(:now::timestamptz, clock_timestamp()) AS instant) AS now
 ), present AS MATERIALIZED (

@@ -11,5 +11,6 @@ WITH present AS MATERIALIZED (
 )
 SELECT w.id, extract(epoch FROM w.heartbeat_at)::text,
        w.suspected_at IS NULL AND w.remaining IS NULL AND (NOT w.session OR w.id IN (SELECT worker FROM present)),
-       w.info ->> 'server' IS NOT DISTINCT FROM extract(epoch FROM pg_postmaster_start_time())::text
+       w.info ->> 'server' IS NOT DISTINCT FROM
+       -- include: server_run
 FROM pgqueue.worker AS w;

@@ -10,7 +10,9 @@ SELECT jsonb_build_object(
                                 to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'))
                FROM pgqueue.migration WHERE version = '0001'), ''),
            'noted', h.place, 'environment', h.environment, 'place', pgqueue.place(),
-           'server', extract(epoch FROM pg_postmaster_start_time())::text,
+           'server',
+           -- include: server_run
+           ,
            'beats', (SELECT coalesce(w.info ->> 'beats', '0')::bigint FROM pgqueue.worker AS w WHERE w.id = :worker::integer))::text
 FROM (VALUES (true)) AS always(one)
 LEFT JOIN pgqueue.home AS h USING (one);

@@ -5,7 +5,7 @@
 --       changed  JSON text of the fields to change, null for one that is taken away; or nothing
 --       reset    boolean: forget all changes first
 -- out:  limits, as they are from the next claim on: JSON text, or null
--- uses: lib/meant
+-- uses: lib/combined_limits
 -- full: goes on
 local queue = given.queue
 local before = fields_in('declared', queue)

@@ -3,7 +3,7 @@
 -- in:   queue, key
 --       limits JSON text of {concurrency, rate, weight}; or nothing: treat it as the others
 -- out:  limits of the queue, as limit answers
--- uses: lib/meant
+-- uses: lib/combined_limits
 -- full: goes on
 local at = root .. 'key_limits:' .. given.queue
 if given.limits then

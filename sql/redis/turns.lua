@@ -2,7 +2,7 @@
 --
 -- in:   queues list
 -- out:  name, limited, lowest_share: a fraction of one, or null; no row for a queue that has neither
--- uses: lib/meant
+-- uses: lib/combined_limits
 local rows = {}
 for _, queue in ipairs(given.queues) do
     local limited, share = call('HEXISTS', root .. 'limits', queue) == 1, meant_of(queue).lowest_share

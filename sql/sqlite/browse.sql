@@ -62,7 +62,7 @@ WITH RECURSIVE keys(key, n) AS (
     SELECT *
     FROM (SELECT *, coalesce(finished_at, enqueued_at) AS since FROM looked) AS l
     WHERE
-        -- include: meant
+        -- include: filter_matches
     ORDER BY n
     LIMIT CAST(:limit AS INTEGER)
 ), last AS (

@@ -58,7 +58,7 @@ WITH looked AS MATERIALIZED (
     SELECT id, state, lease, worker
     FROM looked AS l
     WHERE
-        -- include: meant
+        -- include: filter_matches
     ORDER BY iif(:newest = 'true', -id, id)
     LIMIT CAST(:limit AS INTEGER)
 )

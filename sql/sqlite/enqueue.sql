@@ -5,7 +5,6 @@
 --              expires_seconds after it is due, keep}; what is missing takes the default
 --       now
 -- out:  id, enqueued_at in microseconds since 1970; one row a job, in the order given
--- trap: run_at is text, and strftime rounds to milliseconds: so the fraction is cut off and added again.
 INSERT INTO pgqueue_job (id, position, state, task, args, queue, key, priority, run_at, enqueued_at, max_attempts,
                          timeout_seconds, tags, metadata, workflow, blocked_by, expires_at, keep)
 SELECT first + n, first + n,
@@ -16,12 +15,11 @@ SELECT first + n, first + n,
        coalesce(job ->> '$.blocked_by', 0),
        coalesce(job ->> '$.expires_at', due + CAST(round((job ->> '$.expires_seconds') * 1000000) AS INTEGER)), job ->> '$.keep'
 FROM (
-    SELECT first, key AS n, value AS job,
-           CASE WHEN run_at IS NULL THEN :now + CAST(round(coalesce(value ->> '$.delay_seconds', 0) * 1000000) AS INTEGER)
-                ELSE strftime('%s', substr(run_at, 1, 19) || substr(run_at, iif(substr(run_at, 20, 1) = '.', 27, 20))) * 1000000
-                     + iif(substr(run_at, 20, 1) = '.', substr(run_at, 21, 6), 0) END AS due
+    SELECT first, n, job,
+           -- include: due
+           AS due
     FROM (
-        SELECT first, key, value, value ->> '$.run_at' AS run_at
+        SELECT first, key AS n, value AS job, value ->> '$.run_at' AS at
         FROM (SELECT max(number, pgqueue_drawn()) + 1 AS first FROM pgqueue_last) CROSS JOIN json_each(:jobs)
     )
 )

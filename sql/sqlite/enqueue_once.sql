@@ -13,14 +13,13 @@ SELECT max(number, pgqueue_drawn()) + 1 AS ":first" FROM pgqueue_last;
 
 WITH given AS (
     SELECT key AS n, value AS job, value ->> '$.unique_key' AS unique_key, value ->> '$.until_seconds' AS seconds,
-           coalesce(value ->> '$.until', '') = 'started' AS started, value ->> '$.run_at' AS run_at,
+           coalesce(value ->> '$.until', '') = 'started' AS started, value ->> '$.run_at' AS at,
            row_number() OVER (PARTITION BY value ->> '$.unique_key', value ->> '$.until_seconds' IS NULL ORDER BY key) AS nth
     FROM json_each(:jobs)
 ), met AS MATERIALIZED (
     SELECT given.*,
-           CASE WHEN run_at IS NULL THEN :now + CAST(round(coalesce(job ->> '$.delay_seconds', 0) * 1000000) AS INTEGER)
-                ELSE strftime('%s', substr(run_at, 1, 19) || substr(run_at, iif(substr(run_at, 20, 1) = '.', 27, 20))) * 1000000
-                     + iif(substr(run_at, 20, 1) = '.', substr(run_at, 21, 6), 0) END AS due,
+           -- include: due
+           AS due,
            CASE WHEN seconds IS NOT NULL THEN (
                     SELECT r.job_id FROM pgqueue_recent AS r WHERE r.key = unique_key AND r.until > :now)
                 ELSE (

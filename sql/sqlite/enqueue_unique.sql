@@ -17,11 +17,10 @@ SELECT :first + n, :first + n,
        job ->> '$.workflow', coalesce(job ->> '$.blocked_by', 0),
        coalesce(job ->> '$.expires_at', due + CAST(round((job ->> '$.expires_seconds') * 1000000) AS INTEGER)), job ->> '$.keep'
 FROM (
-    SELECT key AS n, value AS job,
-           CASE WHEN run_at IS NULL THEN :now + CAST(round(coalesce(value ->> '$.delay_seconds', 0) * 1000000) AS INTEGER)
-                ELSE strftime('%s', substr(run_at, 1, 19) || substr(run_at, iif(substr(run_at, 20, 1) = '.', 27, 20))) * 1000000
-                     + iif(substr(run_at, 20, 1) = '.', substr(run_at, 21, 6), 0) END AS due
-    FROM (SELECT key, value, value ->> '$.run_at' AS run_at FROM json_each(:jobs))
+    SELECT n, job,
+           -- include: due
+           AS due
+    FROM (SELECT key AS n, value AS job, value ->> '$.run_at' AS at FROM json_each(:jobs))
 )
 WHERE true
 ON CONFLICT DO NOTHING

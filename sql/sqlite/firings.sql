@@ -10,10 +10,14 @@ SELECT json_object(
 FROM pgqueue_firing
 WHERE schedule = :name
   AND (:since IS NULL
-       OR instant >= strftime('%s', substr(:since, 1, 19) || substr(:since, iif(substr(:since, 20, 1) = '.', 27, 20))) * 1000000
-                      + iif(substr(:since, 20, 1) = '.', substr(:since, 21, 6), 0))
+       OR instant >= (
+           SELECT
+           -- include: microseconds
+           FROM (SELECT :since AS at)))
   AND (:until IS NULL
-       OR instant < strftime('%s', substr(:until, 1, 19) || substr(:until, iif(substr(:until, 20, 1) = '.', 27, 20))) * 1000000
-                      + iif(substr(:until, 20, 1) = '.', substr(:until, 21, 6), 0))
+       OR instant < (
+           SELECT
+           -- include: microseconds
+           FROM (SELECT :until AS at)))
 ORDER BY instant DESC
 LIMIT CAST(:limit AS INTEGER);

@@ -6,20 +6,14 @@
 --               `alive` that went before.
 --       jobs    JSON array of {id, lease}
 -- out:  id, lease, cancel_requested of those that are still held; a missing one was lost
-INSERT INTO pgqueue_worker (id, running, pid, started_at, heartbeat_at, session, name, host, queues, info, asked)
-SELECT CAST(:worker AS INTEGER), CAST(:running AS INTEGER), :profile ->> '$.pid',
-       strftime('%s', substr(at, 1, 19) || substr(at, iif(substr(at, 20, 1) = '.', 27, 20))) * 1000000
-           + iif(substr(at, 20, 1) = '.', substr(at, 21, 6), 0),
-       :now, :session = 'true', :profile ->> '$.name', :profile ->> '$.host', :profile -> '$.queues',
-       coalesce(:profile -> '$.info', '{}'), :profile ->> '$.info.asked'
-FROM (SELECT :profile ->> '$.started_at' AS at)
+
+-- include: sign_of_life
 WHERE NOT EXISTS (
     SELECT 1 FROM pgqueue_worker AS said
     WHERE said.id = CAST(:worker AS INTEGER) AND said.info ->> '$.beats' = :profile ->> '$.info.beats'
       AND said.suspected_at IS NULL)
-ON CONFLICT (id) DO UPDATE
-SET heartbeat_at = excluded.heartbeat_at, session = excluded.session, running = excluded.running,
-    suspected_at = NULL, queues = excluded.queues, info = excluded.info;
+-- include: sign_of_life_again
+;
 
 SELECT j.id, j.lease, j.cancel_requested
 FROM json_each(:jobs) AS g

@@ -6,8 +6,8 @@
 -- trap: a worker that asks again, because the answer was lost, is the same worker.
 INSERT INTO pgqueue_worker AS w (id, pid, started_at, heartbeat_at, session, name, host, queues, info)
 SELECT CAST(:worker AS INTEGER), :profile ->> '$.pid',
-       strftime('%s', substr(at, 1, 19) || substr(at, iif(substr(at, 20, 1) = '.', 27, 20))) * 1000000
-           + iif(substr(at, 20, 1) = '.', substr(at, 21, 6), 0),
+       -- include: microseconds
+       ,
        :now, :session = 'true', :profile ->> '$.name', :profile ->> '$.host', :profile -> '$.queues',
        coalesce(:profile -> '$.info', '{}')
 FROM (SELECT :profile ->> '$.started_at' AS at)

@@ -167,13 +167,12 @@ def test_a_header_names_every_parameter(path: Path) -> None:
 
 @pytest.mark.parametrize("store", STORES)
 def test_a_shared_text_is_included_more_than_once(store: str) -> None:
+    shared = sorted((statements.folder(store) / "shared").iterdir())
     included = Counter(
         name
-        for path in FILES
-        if store_of(path) == store
+        for path in (*filter(lambda path: store_of(path) == store, FILES), *shared)
         for name in re.findall(r"-- include: (\w+)", path.read_text("utf-8"))
     )
-    shared = sorted((statements.folder(store) / "shared").iterdir())
 
     assert shared
     assert {path.stem for path in shared} == {name for name, count in included.items() if count > 1}

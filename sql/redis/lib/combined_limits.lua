@@ -1,4 +1,4 @@
--- meant: combines what is declared for a queue with what was changed.
+-- combined_limits: combines what is declared for a queue with what was changed.
 --
 -- in:   queue
 -- out:  a function; limits, as JSON text, or null

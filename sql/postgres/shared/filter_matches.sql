@@ -1,4 +1,4 @@
--- meant: does the filter match this job? The condition of a WHERE.
+-- filter_matches: does the filter match this job? The condition of a WHERE.
 --
 -- in:   states, queue, task, key, tag, workflow, error, args, older_seconds, newer_seconds, running_seconds, now  as for choose
 -- reads: the columns of a job, and *since*: when it ended, or, if it has not, when it was enqueued

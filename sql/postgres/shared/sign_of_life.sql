@@ -1,4 +1,4 @@
--- spoken: the row of a worker that gives a sign of life, an INSERT up to its FROM.
+-- sign_of_life: the row that a worker writes to say that it lives, an INSERT up to its FROM.
 --
 -- in:   worker, session, running, now, profile  as for alive
 -- out:  p: the profile, for a WHERE
@@ -6,7 +6,9 @@ INSERT INTO pgqueue.worker AS w (id, running, pid, started_at, heartbeat_at, ses
 SELECT :worker::integer, :running::integer, p.pid, p.started_at, coalesce(:now::timestamptz, clock_timestamp()),
        :session::boolean, p.name, p.host, p.queues,
        coalesce(p.info, '{}') || CASE WHEN :session::boolean
-                                      THEN jsonb_build_object('server', extract(epoch FROM pg_postmaster_start_time())::text)
+                                      THEN jsonb_build_object('server',
+                                          -- include: server_run
+                                      )
                                       ELSE '{}' END,
        p.info ->> 'asked'
 FROM jsonb_to_record(:profile::jsonb)
