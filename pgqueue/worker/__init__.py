@@ -10,8 +10,9 @@ One process is one worker. Its agents share little: the ``Fetcher`` claims jobs 
 them to the ``Executor``; that runs them and hands their outcomes to the ``Completer``, which sends
 all gathered outcomes as soon as the previous send has returned. The ``Listener`` hears NOTIFY and
 declares on which topics we sleep; the ``Heartbeater`` says which jobs we hold, and learns which of
-them we lost. One worker in the cluster is elected leader (``Elector``) and also runs the
-``Promoter``, the ``Rescuer`` and the ``Pruner``.
+them we lost. One worker in the cluster is elected leader (``Elector``) and also has the
+duties of all: the ``Promoter``, the ``Rescuer``, the ``Expirer``, the ``Pruner``, the ``Scheduler``
+and the ``Gauger``.
 
 A claim gives a *lease*, a number that no claim ever gets again. Every write about a running job
 names it, and a stale one changes nothing. So nobody has to be sure that another worker is dead:

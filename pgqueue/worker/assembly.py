@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import socket
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pgqueue.operations import Rescued
 from pgqueue.operations.workers import Asked
 from pgqueue.tasks import current
 from pgqueue.views.bridges import info_of
@@ -49,7 +50,16 @@ if TYPE_CHECKING:
     from pgqueue.app import App
 
 
-@dataclass(frozen=True, slots=True)
+class Leading(NamedTuple):
+    """The Elector, and those of the leader's duties that others speak to."""
+
+    elector: Elector
+    promoter: Promoter
+    rescuer: Rescuer
+    scheduler: Scheduler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Agents:
     """All of a worker's parts that others speak to; *services* in the order in which they start."""
 
@@ -136,10 +146,8 @@ def assemble(
     wakeups, health, life = Wakeups(), Health(), Life(options.frozen_after)
     claims = ReconnectingConnection("claims", backend.worker_connection(durable=False), health)
     completions = ReconnectingConnection("completions", backend.worker_connection(), health)
-    housekeeping = ReconnectingConnection("housekeeping", backend.worker_connection(), health)
     listener = Listener(backend, profile, health, wakeups.notified, wakeups.look)
-    schedules = ReconnectingConnection("schedules", backend.worker_connection(), health)
-    for line in (claims, completions, schedules):
+    for line in (claims, completions):
         line.recognised_by(listener.recognise)
     hooks, threads = app.hooks, Threads()
     announcer = Announcer(hooks.handlers, threads, claims) if hooks.handlers else None
@@ -160,11 +168,11 @@ def assemble(
         processes,
         UnknownTasks(claims),
         life,
-        options.concurrency,
-        {"thread": options.threads, "process": processes.size},
-        wakeups.look,
-        hooks.all_around(),
-        observers,
+        concurrency=options.concurrency,
+        limits={"thread": options.threads, "process": processes.size},
+        freed=wakeups.look,
+        around=hooks.all_around(),
+        observers=observers,
     )
     fetcher = Fetcher(
         claims,
@@ -172,9 +180,9 @@ def assemble(
         life,
         executor,
         served(app, options),
-        options.poll_interval,
-        options.sleep_after,
-        options.max_jobs,
+        poll_interval=options.poll_interval,
+        sleep_after=options.sleep_after,
+        max_jobs=options.max_jobs,
     )
     completer.send = fetcher.claim_behind
 
@@ -189,37 +197,24 @@ def assemble(
         life,
         executor,
         profile,
-        options.heartbeat_interval,
-        options.frozen_after,
-        lambda: info_of(state for bridge in bridges for state in bridge.states()),
-        directed,
+        interval=options.heartbeat_interval,
+        frozen_after=options.frozen_after,
+        bridges=lambda: info_of(state for bridge in bridges for state in bridge.states()),
+        directed=directed,
     )
-    look = wakeups.look_for_work
-    scheduler = Scheduler(
-        schedules, listener, archived, fetcher.look, wakes_after=backend.wakes_after
-    )
-    promoter = Promoter(listener.line, listener, fetcher.look, scheduler.told)
     declarer = Declarer(completions, listener, app)
     listener.declare = declarer.declare_anew
-
-    def others_changed() -> None:
-        scheduler.others_changed()
-        declarer.others_changed()
-
-    rescued = None if announcer is None else announcer.rescued
-    rescuer = Rescuer(
-        listener,
-        archived,
-        app.max_rescues,
-        options.frozen_after,
-        look,
-        rescued,
-        others_changed,
+    leading = _leading(
+        app,
+        options,
+        health=health,
+        claims=claims,
+        listener=listener,
+        fetcher=fetcher,
+        declarer=declarer,
+        look=wakeups.look_for_work,
+        rescued=None if announcer is None else announcer.rescued,
     )
-    pruner = Pruner(housekeeping, app.retention, look)
-    expirer = Expirer(listener, archived, look)
-    duties = (promoter, rescuer, expirer, pruner, scheduler, Gauger(claims))
-    elector = Elector(listener, options.term, duties, declarer.others_changed)
     recollector = Recollector(claims, listener, fetcher, executor, completer)
     finder = Finder(claims, fetcher, options, profile, heartbeater.ask)
     find = finder.look if options.patterns else None
@@ -231,27 +226,28 @@ def assemble(
     tallier = Tallier(claims, listener, lambda: meter.figures().series)
     retirer = Retirer(fetcher, executor, completer, drained)
     agents = Agents(
-        health,
-        claims,
-        completions,
-        declarer,
-        listener,
-        completer,
-        threads,
-        processes,
-        executor,
-        fetcher,
-        heartbeater,
-        promoter,
-        rescuer,
-        scheduler,
-        elector,
-        announcer,
-        bridges,
-        tallier,
-        (
+        health=health,
+        claims=claims,
+        completions=completions,
+        declarer=declarer,
+        listener=listener,
+        completer=completer,
+        threads=threads,
+        processes=processes,
+        executor=executor,
+        fetcher=fetcher,
+        heartbeater=heartbeater,
+        promoter=leading.promoter,
+        rescuer=leading.rescuer,
+        scheduler=leading.scheduler,
+        elector=leading.elector,
+        announcer=announcer,
+        bridges=bridges,
+        tallier=tallier,
+        services=(
             *([] if announcer is None else [announcer]),
-            *(listener, completer, heartbeater, elector, declarer, fetcher, recollector, tallier),
+            *(listener, completer, heartbeater, leading.elector, declarer, fetcher, recollector),
+            tallier,
             *([finder] if options.patterns else []),
             *([gatekeeper] if app.outlets else []),
             *receivers,
@@ -261,3 +257,45 @@ def assemble(
     )
     wakeups.routes_to(agents)
     return agents
+
+
+def _leading(
+    app: App,
+    options: Options,
+    *,
+    health: Health,
+    claims: ReconnectingConnection,
+    listener: Listener,
+    fetcher: Fetcher,
+    declarer: Declarer,
+    look: Callable[[], None],
+    rescued: Callable[[Sequence[Rescued]], None] | None,
+) -> Leading:
+    """The leader's duties, with their own connections, and the Elector that begins them."""
+    backend, archived = app.backend, app.retention.archived_states()
+    housekeeping = ReconnectingConnection("housekeeping", backend.worker_connection(), health)
+    schedules = ReconnectingConnection("schedules", backend.worker_connection(), health)
+    schedules.recognised_by(listener.recognise)
+    scheduler = Scheduler(
+        schedules, listener, archived, fetcher.look, wakes_after=backend.wakes_after
+    )
+    promoter = Promoter(listener.line, listener, fetcher.look, scheduler.told)
+
+    def others_changed() -> None:
+        scheduler.others_changed()
+        declarer.others_changed()
+
+    rescuer = Rescuer(
+        listener,
+        archived,
+        app.max_rescues,
+        options.frozen_after,
+        look,
+        rescued=rescued,
+        others_changed=others_changed,
+    )
+    pruner = Pruner(housekeeping, app.retention, look)
+    expirer = Expirer(listener, archived, look)
+    duties = (promoter, rescuer, expirer, pruner, scheduler, Gauger(claims))
+    elector = Elector(listener, options.term, duties, declarer.others_changed)
+    return Leading(elector, promoter, rescuer, scheduler)

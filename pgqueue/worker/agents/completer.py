@@ -55,6 +55,17 @@ class Completer(Service):
     again after growing waits, and never in a batch with others. Such tries, and outcomes that need
     a transaction each, get a short time between two batches.
 
+    The store's answer, who deals with it, and where the outcome goes:
+
+    ====================================  ============  =========================================
+    taken, or the lease was lost          `_heard`      nowhere: it is over, the latter is logged
+    somebody holds the job                `_without`    aside, for another try
+    none, to a transaction of its own     `_put_aside`  aside: to ask twice does no harm
+    refused, with others or for a lock    `_refused`    aside, in halves, until it is alone
+    refused, alone                        `_spoiled`    away: the attempt counts as failed instead
+    the lease was lost, with jobs to add  `_send_lost`  once more, without those jobs
+    ====================================  ============  =========================================
+
     A job's last report is sent before its outcome, which ends its lease; all other reports are sent
     after the outcomes. *send* carries out completions, and may send a claim in the same round trip.
     *freed* is called with each queue in which an outcome has made children available. Each function

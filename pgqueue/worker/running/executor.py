@@ -82,7 +82,7 @@ class Executor:
         self._kinds = Kinds(tasks, concurrency, limits)
         self._scarce = self._kinds.scarce
         self._clogged: set[str] = set()
-        self._starting = False
+        self._starting = False  # `_start` is at it, or will be in the event loop's next turn
         self._runs: dict[tuple[int, int], Run] = {}
         self._running = 0
         self._taken = 0
@@ -258,7 +258,7 @@ class Executor:
         return free + ahead
 
     def _fill(self) -> None:
-        """Starts jobs as long as there are slots, unless `_start` is doing that already."""
+        """Starts jobs as long as there are slots, unless that is done already."""
         if not self._starting:
             self._start()
 
@@ -266,26 +266,24 @@ class Executor:
         """Starts as many jobs as usually end within half a millisecond, and goes on in the event
         loop's next turn, so that a large batch does not keep everything else on the loop waiting.
         It starts none while others may have declared us dead: they may have the jobs by now."""
-        self._starting = False
-        if not self._life.certain:
+        self._starting = self._life.certain
+        if not self._starting:
             return
         loop, context, kinds = self._loop, self._context, self._kinds
         for _ in range(self._pace.turn):
             slots = kinds.first() if self._running < self._concurrency else None
             if slots is None or not slots.waiting:
+                self._starting = False
                 return
             run = slots.waiting.popleft()
             if run.expires_at is not None and run.expires_at < monotonic():
-                self._starting = True  # so `_end` does not start others
                 self._end(run, Failed(run.job.id, run.job.lease, "expire"))
-                self._starting = False
                 continue
             self._running += 1
             slots.running += 1
             run.task = asyncio.Task(
                 self._run(run), loop=loop, name=run.job.task, context=context.copy()
             )
-        self._starting = True
         self._loop.call_soon(self._start)
 
     def _end(self, run: Run, ending: Ending | None) -> None:
