@@ -25,6 +25,7 @@ from tests.faults.sites.postgres import PostgresSite
 from tests.worker.process import eventually
 
 pytestmark = pytest.mark.slow
+OF_EDITS = {"heeded", "single"}  # what else breaks then: editors' jobs are jobs like all others
 
 
 class AtWork(Kind):
@@ -214,7 +215,8 @@ def test_reports_a_broken_fence(folder: Path) -> None:
     broken_rules = set(rules(found(folder, FrozenAtWork, broken.FENCING, gap=2.0)))
 
     assert "fenced" in broken_rules
-    assert broken_rules <= {"fenced", "spawned"}  # what a stale end enqueues is there too
+    # What a stale end enqueues is there too.
+    assert broken_rules <= {"fenced", "spawned", *OF_EDITS}
 
 
 @pytest.mark.timeout(300)
@@ -240,7 +242,8 @@ def test_reports_that_live_workers_were_robbed_after_an_outage(folder: Path) -> 
     broken_rules = set(rules(found(folder, SuspendedAtWork, broken.ROBBERY)))
 
     assert "robbed" in broken_rules
-    assert broken_rules <= {"robbed", "rerun"}  # it robs them when nothing has happened, too
+    # It robs them when nothing has happened, too.
+    assert broken_rules <= {"robbed", "rerun", *OF_EDITS}
 
 
 @pytest.mark.timeout(300)
@@ -305,7 +308,7 @@ def test_reports_what_a_key_that_holds_until_the_start_lets_through(
     violations = check(played(folder, [Triggers], broken.ALL[name], 8, site=BrokenInside).facts)
 
     assert rule in rules(violations)
-    assert set(rules(violations)) <= {rule, "heeded", "single"}  # the editors' jobs are broken too
+    assert set(rules(violations)) <= {rule, *OF_EDITS}
 
 
 @pytest.mark.timeout(300)
