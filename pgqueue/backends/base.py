@@ -51,7 +51,10 @@ class WorkerConnection(AsyncOperationRunner, Protocol):
 
 @runtime_checkable
 class PairingConnection(Protocol):
-    """A worker's connection that can carry out two operations in one round trip."""
+    """A worker's connection that can carry out two operations in one round trip.
+
+    Its store also has the operation `hand_over`.
+    """
 
     @property
     def pairs(self) -> bool:

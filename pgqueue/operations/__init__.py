@@ -28,6 +28,7 @@ from pgqueue.operations.claiming import (
     Lower,
     claim,
     claim_in_turn,
+    hand_over,
     recall,
     recollect,
 )
@@ -206,6 +207,7 @@ __all__ = [
     "firings",
     "forget",
     "graft",
+    "hand_over",
     "heartbeat",
     "hold",
     "is_plain",

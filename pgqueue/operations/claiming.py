@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from pgqueue.operations.operation import Answers, Operation, Rows
 from pgqueue.operations.params import as_json, instant
+
+T = TypeVar("T")
 
 
 class ClaimedJob(msgspec.Struct, frozen=True, gc=False):
@@ -159,6 +161,31 @@ def claim_in_turn(
         "now": instant(now),
     }
     return Operation("claim_in_turn", params, decode)
+
+
+def hand_over(
+    ends: Operation[T], queue: str, worker: int, lease: int, limit: int
+) -> Operation[tuple[T, list[ClaimedJob] | None]]:
+    """Carry out *ends*, a `complete`, and claim the next job of each key of *queue* that it leaves
+    free, up to *limit*, in the same transaction.
+
+    Only where the order of a key is the queue's one limit: elsewhere nothing is claimed, and None
+    says so. Other keys may have work as well: `claim_in_turn` finds it.
+    """
+
+    def decode(answers: Answers) -> tuple[T, list[ClaimedJob] | None]:
+        *ended, rows = answers
+        jobs = _claimed([row for row in rows if row[0] is not None], lease) if rows else None
+        return ends.decode(ended), jobs
+
+    params = {
+        **ends.params,
+        "queue": queue,
+        "worker": str(worker),
+        "lease": str(lease),
+        "limit": str(limit),
+    }
+    return Operation("hand_over", params, decode)
 
 
 def recall(worker: int, lease: int) -> Operation[list[ClaimedJob]]:

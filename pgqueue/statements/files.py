@@ -5,8 +5,9 @@ A statement file holds one operation: a header comment, then one or more stateme
 order, in one transaction; the answer is what each of them returns. ``then:`` names files whose
 statements follow, shared by several verbs. When one of those answers *true*, they all run once
 more, in the same transaction (see sql/README.md). ``unless:`` names a file that is asked first:
-when it returns rows, they are the answer, and nothing else runs. ``-- include: NAME``, a line of
-its own, stands for the text of ``shared/NAME``, which may include others.
+when it returns rows, they are the answer, and nothing else runs. ``behind:`` names files whose
+statements come first. ``-- include: NAME``, a line of its own, stands for the text of
+``shared/NAME``, which may include others.
 """
 
 from __future__ import annotations
@@ -110,8 +111,12 @@ def load(
     """
     files = texts(store)
     style, as_text = paramstyle or _PARAMSTYLES.get(store, "numeric_dollar"), bool(paramstyle)
-    steps = {
+    own = {
         name: split(in_schema(text, schema), style, as_text=as_text) for name, text in files.items()
+    }
+    steps = {
+        name: tuple(step for each in (*_named("behind", text), name) for step in own[each])
+        for name, text in files.items()
     }
     return {
         name: Statement(

@@ -235,19 +235,9 @@ WITH whole AS MATERIALIZED (
                    WHERE s.queue = :queue::text AND s.key = k.key AND s.at <= w.instant + interval '1 second'
                      AND s.at >= w.instant - make_interval(secs => k.per)) END,
                CASE WHEN w.ordered THEN 1 END)) AS room,
-           CASE WHEN w.ordered THEN coalesce((
-               SELECT CASE j.state WHEN 'available' THEN j.ctid ELSE '(0,0)'::tid END FROM pgqueue.job AS j
-               WHERE j.queue = :queue::text AND j.key = k.key AND j.permit IS NOT NULL
-               ORDER BY j.permit
-               LIMIT 1), (
-               SELECT j.ctid FROM pgqueue.job AS j
-               WHERE j.queue = :queue::text AND j.key > '' AND j.key = k.key AND j.state = 'available'
-               ORDER BY j.priority, j.position
-               LIMIT 1), (
-               SELECT j.ctid FROM pgqueue.job AS j
-               WHERE k.key = '' AND j.queue = :queue::text AND j.key = '' AND j.state = 'available'
-               ORDER BY j.priority, j.position
-               LIMIT 1)) END AS first
+           CASE WHEN w.ordered THEN (
+-- include: first_in_line
+           ) END AS first
     FROM whole AS w
     CROSS JOIN LATERAL jsonb_to_recordset(w.keys) AS k(
         key text, weight integer, most integer, rate integer, per float8, lowest bigint, priority smallint, position bigint)

@@ -43,6 +43,7 @@ WITH given AS MATERIALIZED (
     SELECT count(pgqueue.wake(queue)) FROM (SELECT DISTINCT queue FROM finished WHERE permit IS NOT NULL) AS queues
 ), noted AS (
     SELECT set_config('pgqueue_local.unkept', (SELECT jobs FROM unkept)::text, true),
+           set_config('pgqueue_local.left', coalesce(array_agg(ARRAY[queue, key]) FILTER (WHERE permit IS NOT NULL), '{}')::text, true),
            set_config('pgqueue_local.finished', json_build_object('completed', coalesce(array_agg(id), '{}')::text)::text, true),
            set_config('pgqueue_local.missing', (count(*) < (
                SELECT coalesce(sum(cardinality(ids)), 0) FROM given))::text, true)::boolean AS missing

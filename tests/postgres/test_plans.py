@@ -244,6 +244,31 @@ async def test_a_claim_in_turn_comes_round_without_reading_those_behind(
     assert plans.rows() - before <= BATCH
 
 
+async def test_what_hands_over_reads_a_few_rows_for_each_key(full: PostgresBackend) -> None:
+    with psycopg.connect(full.url, autocommit=True) as user:
+        user.execute(
+            "INSERT INTO pgqueue.job (state, task, queue, key)"
+            " SELECT 'available', 'task', 'keyed', 'k' || n % 50 FROM generate_series(1, 20000) AS n"
+        )
+        try:
+            async with watched(full, LANE) as (plans, executor):
+                await executor.execute(operations.declare_limits("keyed", Limits(ordered=True)))
+                turn = await executor.execute(
+                    operations.claim_in_turn("keyed", 1, LEASE + 1, BATCH, now=NOON)
+                )
+                done = operations.complete([Completed(job.id, job.lease) for job in turn.jobs])
+                before = plans.rows()
+                _, jobs = await executor.execute(
+                    operations.hand_over(done, "keyed", 1, LEASE + 2, BATCH)
+                )
+        finally:
+            user.execute("DELETE FROM pgqueue.job WHERE queue = 'keyed'")
+
+    assert jobs is not None
+    assert {job.key for job in jobs} == {job.key for job in turn.jobs}
+    assert plans.rows() - before <= 12 * len(turn.jobs)
+
+
 async def test_a_claim_in_turn_passes_over_full_keys_by_leaps(full: PostgresBackend) -> None:
     """Half the pages of a search in two indexes for each of them."""
     with psycopg.connect(full.url, autocommit=True) as user:

@@ -37,6 +37,7 @@ WITHOUT = {
     "session/time_limit": "a statement takes the time it takes",
     "session/replace": "what a connection was asked late is asked after once more",
     "session/settings": "a connection has none",
+    "hand_over": "no two operations are sent together",
     "session/hurried": "each write is as durable as the server's configuration says",
 }
 OWN = {

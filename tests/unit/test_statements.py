@@ -62,6 +62,7 @@ ELSEWHERE = {
         "session/listen": "nothing is sent: a session watches the file",
         "session/listening": "there is no connection that could go deaf",
         "session/hurried": "no two operations are sent together",
+        "hand_over": "no two operations are sent together",
         "session/quiet": "no transaction has a second phase",
         "door": "its one driver is Python's own",
         "session/encoding": "all text is UTF-8",
@@ -84,7 +85,7 @@ UNUSED = {
     # the same; see wake; no job that ends waits for its children; nobody else holds a row
     "sqlite": {"last_at", "notify", "ends", "gone"},
 }
-FIELDS = ["in", "out", "unless", "then", "walks", "trap"]
+FIELDS = ["in", "out", "unless", "behind", "then", "walks", "trap"]
 every_file = of_each(FILES, lambda path: f"{store_of(path)}/{name_of(path)}")
 
 
@@ -276,6 +277,7 @@ def test_all_stores_have_the_same_files(store: str) -> None:
 
 CLAIMED = (7, 0, 1, 1, "task", "{}", 10, None, 0.0, 0, None, None, None, None, "default", "", None)
 GIVEN: dict[str, Any] = {
+    "ends": operations.complete([]),
     "filter": Filter(),
     "older": timedelta(days=1),
     "states": [State.COMPLETED],

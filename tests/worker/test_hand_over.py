@@ -13,7 +13,7 @@ import pytest
 from pgqueue import App, operations
 from pgqueue.errors import StoreUnavailable
 from pgqueue.jobs.limits import Limits
-from pgqueue.operations import Operation
+from pgqueue.operations import ClaimedInTurn, Operation
 from pgqueue.worker import Worker
 from pgqueue.worker.agents import cursor
 from pgqueue.worker.agents.fetcher import Fetcher
@@ -21,26 +21,36 @@ from tests.worker.conftest import Work
 from tests.worker.store import Store, ended
 
 JOBS = 60
-Both: TypeAlias = Callable[[Operation[Any], Operation[Any]], Awaitable[Any]]
+ORDERED = Limits(ordered=True)
+Asked: TypeAlias = Callable[..., Awaitable[Any]]
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However slow the machine is."""
+@pytest.fixture(params=["claim_in_turn", "hand_over"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How a claim goes along, always, however slow the machine is: in a transaction of its own,
+    for all keys, or in that of the outcome, for the keys that are free now."""
+    way: str = request.param
     monkeypatch.setattr(cursor, "HAND_OVER_SECONDS", 60.0)
+    monkeypatch.setattr(cursor, "LOOK_SECONDS", 0.0 if way == "claim_in_turn" else 60.0)
+    return way
 
 
-def watch(worker: Worker, around: Callable[[Both], Both]) -> None:
-    """Puts something around all that goes along from now on."""
-    completions = worker._agents.completions.connection
-    completions.execute_both = around(completions.execute_both)  # type: ignore[attr-defined]
+def watch(worker: Worker, around: Callable[[Asked], Asked]) -> None:
+    """Puts something around all that goes along from now on: the operations that are asked in one
+    round trip, the claim last."""
+    line: Any = worker._agents.completions.connection
+    execute, execute_both = line.execute, line.execute_both
+    one = around(execute)
+    line.execute_both = around(execute_both)
+    line.execute = lambda asked: (one if asked.name == "hand_over" else execute)(asked)
 
 
 async def hand_over(
     app: App,
     work: Work,
-    around: Callable[[Both], Both],
+    around: Callable[[Asked], Asked],
     also: Callable[[Worker], None] = lambda worker: None,
+    limits: Limits = ORDERED,
 ) -> list[int]:
     """Runs the jobs of one ordered key; the order in which they ran."""
     ran: list[int] = []
@@ -49,7 +59,7 @@ async def hand_over(
     async def step(number: int) -> None:
         ran.append(number)
 
-    await app.execute_async(operations.declare_limits("default", Limits(ordered=True)))
+    await app.execute_async(operations.declare_limits("default", limits))
     worker = await work(concurrency=5)
     watch(worker, around)
     also(worker)
@@ -59,21 +69,36 @@ async def hand_over(
     return ran
 
 
-async def test_a_claim_goes_along_with_the_outcome_it_has_waited_for(app: App, work: Work) -> None:
-    together: list[tuple[str, str, int]] = []
+def claimed(answers: Any) -> list[Any]:
+    """The jobs in the answer to what was asked in one round trip."""
+    jobs = answers[1]
+    return list(jobs.jobs if isinstance(jobs, ClaimedInTurn) else jobs or [])
 
-    def noted(both: Both) -> Both:
-        async def execute_both(first: Operation[Any], second: Operation[Any]) -> Any:
-            answers = await both(first, second)
-            together.append((first.name, second.name, len(answers[1].jobs)))
+
+def spoilt(*asked: Operation[Any]) -> list[Operation[Any]]:
+    """The same, but for a claim that must fail."""
+    *before, last = asked
+    params = {**last.params, "limit": "no number"}
+    return [*before, Operation(last.name, params, last.decode)]
+
+
+async def test_a_claim_goes_along_with_the_outcome_it_has_waited_for(
+    app: App, work: Work, way: str
+) -> None:
+    together: list[tuple[str, int]] = []
+
+    def noted(ask: Asked) -> Asked:
+        async def both(*asked: Operation[Any]) -> Any:
+            answers = await ask(*asked)
+            together.append((asked[-1].name, len(claimed(answers))))
             return answers
 
-        return execute_both
+        return both
 
     ran = await hand_over(app, work, noted)
 
     assert ran == list(range(JOBS))
-    assert ("complete", "claim_in_turn", 1) in together
+    assert (way, 1) in together
 
 
 @pytest.mark.parametrize("carried_out", [False, True])
@@ -81,16 +106,16 @@ async def test_both_answers_are_lost(app: App, work: Work, carried_out: bool) ->
     """Nothing runs twice, nothing is overtaken, nothing stays behind."""
     lost = 0
 
-    def losing(both: Both) -> Both:
-        async def execute_both(first: Operation[Any], second: Operation[Any]) -> Any:
+    def losing(ask: Asked) -> Asked:
+        async def both(*asked: Operation[Any]) -> Any:
             nonlocal lost
-            answers = await both(first, second) if carried_out else None
-            if not lost and (answers is None or answers[1].jobs):
+            answers = await ask(*asked) if carried_out else None
+            if not lost and (answers is None or claimed(answers)):
                 lost += 1
                 raise StoreUnavailable("the answer is lost")
-            return answers if answers is not None else await both(first, second)
+            return answers if answers is not None else await ask(*asked)
 
-        return execute_both
+        return both
 
     assert await hand_over(app, work, losing) == list(range(JOBS))
     assert lost == 1
@@ -99,17 +124,33 @@ async def test_both_answers_are_lost(app: App, work: Work, carried_out: bool) ->
 async def test_an_error_of_the_claims_takes_no_outcome_with_it(app: App, work: Work) -> None:
     failed = 0
 
-    def failing(both: Both) -> Both:
-        async def execute_both(first: Operation[Any], second: Operation[Any]) -> Any:
+    def failing(ask: Asked) -> Asked:
+        async def both(*asked: Operation[Any]) -> Any:
             nonlocal failed
             failed += 1
-            params = {**second.params, "limit": "no number"}
-            return await both(first, Operation(second.name, params, second.decode))
+            return await ask(*spoilt(*asked))
 
-        return execute_both
+        return both
 
     assert await hand_over(app, work, failing) == list(range(JOBS))
     assert failed > 0
+
+
+async def test_a_queue_with_other_limits_is_asked_again_in_turn(app: App, work: Work) -> None:
+    """What hands over finds no job there: it is left alone for a moment."""
+    names: list[str] = []
+
+    def noted(ask: Asked) -> Asked:
+        async def both(*asked: Operation[Any]) -> Any:
+            names.append(asked[-1].name)
+            return await ask(*asked)
+
+        return both
+
+    ran = await hand_over(app, work, noted, limits=Limits(ordered=True, concurrency=3))
+
+    assert ran == list(range(JOBS))
+    assert names.count("hand_over") <= 1 + names.count("claim_in_turn")
 
 
 async def test_an_end_is_told_when_the_store_knows_of_it(
@@ -123,13 +164,12 @@ async def test_an_end_is_told_when_the_store_knows_of_it(
         happened.append("told")
         ended_before(fetcher, **more)
 
-    def failing(both: Both) -> Both:
-        async def execute_both(first: Operation[Any], second: Operation[Any]) -> Any:
+    def failing(ask: Asked) -> Asked:
+        async def both(*asked: Operation[Any]) -> Any:
             happened.append("failed")
-            params = {**second.params, "limit": "no number"}
-            return await both(first, Operation(second.name, params, second.decode))
+            return await ask(*spoilt(*asked))
 
-        return execute_both
+        return both
 
     def executing(worker: Worker) -> None:
         line = worker._agents.completions.connection

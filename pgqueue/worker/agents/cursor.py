@@ -20,6 +20,7 @@ BOTTOM_SHARE = 30
 SAMPLES = 4
 SATURATED_BOTTOM_SECONDS = 0.25
 HAND_OVER_SECONDS = 0.05  # where jobs are shorter, the end of one may start the next
+LOOK_SECONDS = 0.01  # so often all keys are looked at meanwhile
 TERMS_SECONDS = 1.0  # between two questions for a queue's terms
 KEYLESS_SECONDS = 30.0  # a queue without any key for so long is served as one without keys
 
@@ -59,6 +60,7 @@ class Cursor:
         self.after = ""
         self._keyed_at = -inf
         self._terms_asked_at = -inf
+        self._refused_at = -inf
 
     def from_bottom(self, now: float) -> bool:
         """Is it time to look at the whole queue?"""
@@ -133,6 +135,15 @@ class Cursor:
         self.poll_at = now + (FIRST_GAP_SECONDS if turn.contended else seconds)
         self.gap *= 2
 
+    def took_over(self, jobs: list[ClaimedJob] | None, began: float) -> None:
+        """Learns from a claim of only those keys whose jobs have ended."""
+        now = monotonic()
+        if jobs is None:
+            self._refused_at = now
+        if jobs:
+            self.idle_since = self._found_at = now
+        self.poll_at = now + self.gap if jobs and self._told_at < began else now
+
     def served_in_turn(self) -> None:
         """From now on its keys are served in turn, within its limits."""
         self.in_turn = True
@@ -166,6 +177,10 @@ class Cursor:
         """Can another job start only when one ends? And was the last end so recent that the next
         may well come as soon?"""
         return self.in_turn and self._is_full and now - self._found_at < HAND_OVER_SECONDS
+
+    def hands_over(self, now: float) -> bool:
+        """Where it waits for an end: is a look at no more than the keys of what ends enough?"""
+        return now - self.asked_at < LOOK_SECONDS and now - self._refused_at >= TERMS_SECONDS
 
     def full(self, until: float) -> None:
         """The queue is at its limit: no need to look before one of its jobs has ended."""

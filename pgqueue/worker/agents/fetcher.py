@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from math import inf
 from time import monotonic
 from typing import Protocol, TypeVar
 
 from pgqueue import operations
 from pgqueue.errors import StoreBusy
-from pgqueue.operations import ClaimedInTurn, Floor, Operation
+from pgqueue.operations import ClaimedInTurn, ClaimedJob, Floor, Operation
 from pgqueue.operations.leases import BLOCK, draw_block
 from pgqueue.worker.agents.cursor import Cursor
 from pgqueue.worker.agents.listener import DEAF_POLL_SECONDS, Listener
@@ -180,9 +180,18 @@ class Fetcher(Service):
             answers.append(answer)
             return claimed
 
+        async def hand_over(lease: int) -> list[ClaimedJob] | None:
+            where = (cursor.name, self._listener.worker, lease, limit)
+            answer, claimed = await line.execute(operations.hand_over(ends, *where))
+            answers.append(answer)
+            return claimed
+
         async with self._claiming:
             try:
-                await self._claim(cursor, limit, ask)
+                if cursor.hands_over(monotonic()):
+                    await self._take_over(cursor, hand_over)
+                else:
+                    await self._claim(cursor, limit, ask)
             except TROUBLE:
                 raise
             except Exception as error:  # if the claim failed, the next one fails too
@@ -255,24 +264,49 @@ class Fetcher(Service):
         began = monotonic()
         bottom = cursor.from_bottom(began)
         lease = self._lease()
-        turn: ClaimedInTurn | None = None
         share = None if cursor.in_turn else cursor.share.due(limit, began)
         lower, limit = share or (None, limit)
+        turn: ClaimedInTurn | None = None
         floors: list[Floor] = []
         if not bottom or lower is not None:
             floors = [Floor(*floor) for floor in sorted(cursor.floors.items())]
+        if cursor.in_turn:
+            asking = operations.claim_in_turn(cursor.name, worker, lease, limit, after=cursor.after)
+            turn = await self._answer(lease, ask(asking))
+            jobs = turn.jobs
+        else:
+            where = (cursor.name, worker, lease, limit)
+            plain = operations.claim(*where, floors=floors, lower=lower)
+            jobs = await self._answer(lease, ask(plain))
+        if not self._is_ours(lease):
+            return
+        if turn is not None:
+            cursor.took_in_turn(turn, began)
+        elif lower is not None:
+            cursor.took_lower(jobs, limit, lower, began)
+        else:
+            cursor.took(jobs, limit, bottom, began)
+        self._take(cursor, jobs, began)
+        if cursor.asks_for_terms(jobs):
+            await self._ask_for_terms(cursor)
+
+    async def _take_over(
+        self, cursor: Cursor, hand_over: Callable[[int], Awaitable[list[ClaimedJob] | None]]
+    ) -> None:
+        """Claims by *hand_over*, under a lease."""
+        began = monotonic()
+        lease = self._lease()
+        jobs = await self._answer(lease, hand_over(lease))
+        if self._is_ours(lease):
+            cursor.took_over(jobs, began)
+            self._take(cursor, jobs or [], began)
+
+    async def _answer(self, lease: int, asking: Awaitable[T]) -> T:
+        """Awaits the answer to a claim under *lease*."""
         # Noted before the store is asked, so that the claim can be lost at no moment.
         unheard = self._unheard[lease] = Unheard()
         try:
-            if cursor.in_turn:
-                turn = await ask(
-                    operations.claim_in_turn(cursor.name, worker, lease, limit, after=cursor.after)
-                )
-                jobs = turn.jobs
-            else:
-                jobs = await ask(
-                    operations.claim(cursor.name, worker, lease, limit, floors=floors, lower=lower)
-                )
+            return await asking
         except StoreBusy:  # the claim was undone as a whole
             del self._unheard[lease]
             raise
@@ -282,22 +316,18 @@ class Fetcher(Service):
             unheard.lost()
             self._leases = iter(range(0))
             raise
-        if self._unheard.pop(lease, None) is None:  # claimed under an earlier worker id
-            return
-        if turn is not None:
-            cursor.took_in_turn(turn, began)
-        elif lower is not None:
-            cursor.took_lower(jobs, limit, lower, began)
-        else:
-            cursor.took(jobs, limit, bottom, began)
+
+    def _is_ours(self, lease: int) -> bool:
+        """Whether the claim that was answered was made under our present worker id."""
+        return self._unheard.pop(lease, None) is not None
+
+    def _take(self, cursor: Cursor, jobs: list[ClaimedJob], began: float) -> None:
         cursor.poll_at = min(cursor.poll_at, monotonic() + self._longest_gap(cursor))
         if cursor.saturated:
             self._rise(cursor)
         self._executor.take(jobs, began)
         self.taken += len(jobs)
         self._claimed.set()
-        if cursor.asks_for_terms(jobs):
-            await self._ask_for_terms(cursor)
 
     async def _ask_for_terms(self, cursor: Cursor) -> None:
         terms = await self._line.execute(operations.turns([cursor.name]))
