@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from pgqueue.operations.operation import Answers, Operation, Rows
-from pgqueue.operations.params import as_json, instant
+from pgqueue.operations.params import as_json, boolean, instant
 
 T = TypeVar("T")
 
@@ -128,12 +128,15 @@ def claim_in_turn(
     after: str = "",
     quantum: int = QUANTUM,
     steps: int = STEPS,
+    counting: bool = True,
     now: datetime | None = None,
 ) -> Operation[ClaimedInTurn]:
     """Claim up to *limit* jobs key by key, beginning *after* a key, within the queue's limits.
 
     *quantum*: how many jobs of a key a turn takes, times its weight, while other keys wait.
-    *steps*: how many keys to look at, at most.
+    *steps*: how many keys to look at, at most. Without *counting*, a store may take keys that are
+    full for some that are not, and find that out too late to look at others instead: cheaper where
+    few are full.
     """
 
     def decode(answers: Answers) -> ClaimedInTurn:
@@ -158,6 +161,7 @@ def claim_in_turn(
         "last_key": after,
         "quantum": str(quantum),
         "steps": str(steps),
+        "counting": boolean(counting),
         "now": instant(now),
     }
     return Operation("claim_in_turn", params, decode)

@@ -4,6 +4,8 @@
 --       last_key text: the key whose turn was last
 --       quantum integer: so many jobs of a key at a turn, times its weight, while other keys wait
 --       steps   integer: look at no more than so many keys
+--       counting boolean: the first statement counts what runs of each key, and passes over those that are full. Otherwise it
+--               takes none for full: for a queue with few full keys
 -- out:  keys text array, in turn, whose jobs may be claimed · after: the last key that was looked at · more: not all keys
 --       were looked at · contended: another worker was claiming from a key, or from the queue · free_seconds: until a rate
 --       allows more · limited: the queue has limits · keyed: a key was among them.
@@ -16,7 +18,8 @@
 --       A collision of hashes costs a key its turn. In an ordered queue a job keeps its permit until it
 --       ends, and no job overtakes it, even when its row is locked: so no SKIP LOCKED there. A start that lies
 --       more than a second in the future was noted by a wrong clock, and does not count.
---       While vacuum is held back, dead index entries are walked over once, not in each statement. The first statement
+--       While vacuum is held back, dead index entries of a key are walked over twice: to find its first job, and to count, here
+--       or, without *counting*, in the second statement. The first statement
 --       hands on where the jobs of a key begin (not in an ordered queue, whose order is exact), and *lowest*, the smallest
 --       permit of the key's running jobs. The second need not count below *lowest*. Why: permits ascend, and a claim holds
 --       the key's lock until it has committed. So a smaller permit was given by a claim that had committed before the
@@ -143,7 +146,7 @@ WITH RECURSIVE gate AS MATERIALIZED (
                      AND s.at >= g.instant - own.per) END AS starts
         FROM (SELECT count(*)::integer AS running, min(j.permit) AS lowest
               FROM pgqueue.job AS j
-              WHERE own.most IS NOT NULL AND NOT g.ordered
+              WHERE :counting::boolean AND own.most IS NOT NULL AND NOT g.ordered
                 AND j.queue = :queue::text AND j.key = next.key AND j.permit IS NOT NULL AND j.state = 'running') AS r
         OFFSET 0
     ) AS free

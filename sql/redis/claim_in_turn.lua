@@ -4,6 +4,7 @@
 --       last_key the key whose turn was last
 --       quantum so many jobs of a key at a turn, times its weight, while other keys wait
 --       steps   look at no more than so many keys
+--       counting  not used: what runs of a key is always counted
 -- out:  keys, in turn, whose jobs are claimed · after: the last key that was looked at · more: not all keys were ·
 --       contended: never, as a script runs alone · free_seconds: until a rate allows more · limited: the queue has limits ·
 --       keyed: a key was among them. Then the jobs, as claim answers, in turn

@@ -50,7 +50,10 @@ class Worker(threading.Thread):
         with psycopg.connect(self._backend.url, autocommit=True) as connection:
             for _ in range(CLAIMS):
                 lease = next(self._leases)
-                operation = operations.claim_in_turn("api", self._worker, lease, 4)
+                counting = bool(lease % 2)
+                operation = operations.claim_in_turn(
+                    "api", self._worker, lease, 4, counting=counting
+                )
                 with connection.transaction():
                     cursor = RawCursor(connection)
                     answers = [
@@ -86,10 +89,11 @@ def test_claims_that_race_never_exceed_a_limit(backend: PostgresBackend, name: s
     assert race(backend, LIMITS[name]).broken == []
 
 
-async def claim(racer: Racer, store: Store, steps: Sequence[Step]) -> int:
+async def claim(racer: Racer, store: Store, steps: Sequence[Step], *, counting: bool = True) -> int:
     """Claim as a worker does, but commit nothing; how many jobs it got."""
     worker = store.join().worker
-    operation = operations.claim_in_turn("api", worker, worker * 1_000_000, 100)
+    lease = worker * 1_000_000
+    operation = operations.claim_in_turn("api", worker, lease, 100, counting=counting)
     cursor = AsyncRawCursor(racer.connection)
     answers = []
     for step in steps:
@@ -111,6 +115,8 @@ async def one_is_overtaken(
     name: str,
     steps: Sequence[Step] = RIGHT,
     running: int = 0,
+    *,
+    counting: bool = True,
 ) -> tuple[int, int]:
     """The first claim has its snapshot, and no lock yet, while the other claims and commits."""
     store = limited(backend, name)
@@ -124,7 +130,8 @@ async def one_is_overtaken(
     keeper, overtaken, other = [await racer() for _ in range(3)]
     await keeper.connection.execute("SELECT pg_advisory_xact_lock(%s)", [GATE])
     claiming = await overtaken.starts(
-        claim(overtaken, store, [Step(waiting, first.params), *others]), behind=keeper
+        claim(overtaken, store, [Step(waiting, first.params), *others], counting=counting),
+        behind=keeper,
     )
     taken = await claim(other, store, steps)
     await other.commit()
@@ -156,6 +163,15 @@ async def test_a_count_that_begins_at_the_first_that_runs_sees_all_that_began_si
     backend: PostgresBackend, racer: Racers
 ) -> None:
     assert await one_is_overtaken(backend, racer, "key", running=1) == (PLACES - 1, 0)
+
+
+@pytest.mark.parametrize("running", [0, 1])
+async def test_what_counts_nothing_at_first_counts_all_of_it_then(
+    backend: PostgresBackend, racer: Racers, running: int
+) -> None:
+    taken = await one_is_overtaken(backend, racer, "key", running=running, counting=False)
+
+    assert taken == (PLACES - running, 0)
 
 
 async def test_a_count_in_the_first_snapshot_is_caught(

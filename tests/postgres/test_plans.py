@@ -244,31 +244,6 @@ async def test_a_claim_in_turn_comes_round_without_reading_those_behind(
     assert plans.rows() - before <= BATCH
 
 
-async def test_what_hands_over_reads_a_few_rows_for_each_key(full: PostgresBackend) -> None:
-    with psycopg.connect(full.url, autocommit=True) as user:
-        user.execute(
-            "INSERT INTO pgqueue.job (state, task, queue, key)"
-            " SELECT 'available', 'task', 'keyed', 'k' || n % 50 FROM generate_series(1, 20000) AS n"
-        )
-        try:
-            async with watched(full, LANE) as (plans, executor):
-                await executor.execute(operations.declare_limits("keyed", Limits(ordered=True)))
-                turn = await executor.execute(
-                    operations.claim_in_turn("keyed", 1, LEASE + 1, BATCH, now=NOON)
-                )
-                done = operations.complete([Completed(job.id, job.lease) for job in turn.jobs])
-                before = plans.rows()
-                _, jobs = await executor.execute(
-                    operations.hand_over(done, "keyed", 1, LEASE + 2, BATCH)
-                )
-        finally:
-            user.execute("DELETE FROM pgqueue.job WHERE queue = 'keyed'")
-
-    assert jobs is not None
-    assert {job.key for job in jobs} == {job.key for job in turn.jobs}
-    assert plans.rows() - before <= 12 * len(turn.jobs)
-
-
 async def test_a_claim_in_turn_passes_over_full_keys_by_leaps(full: PostgresBackend) -> None:
     """Half the pages of a search in two indexes for each of them."""
     with psycopg.connect(full.url, autocommit=True) as user:
@@ -317,6 +292,32 @@ async def test_a_claim_in_turn_of_jobs_without_keys_walks_their_order(
     assert plans.rows() - before <= 5 * BATCH
 
 
+async def test_what_hands_over_reads_a_few_rows_for_each_key(full: PostgresBackend) -> None:
+    with psycopg.connect(full.url, autocommit=True) as user:
+        user.execute(
+            "INSERT INTO pgqueue.job (state, task, queue, key)"
+            " SELECT 'available', 'task', 'lines', 'k' || n % 50"
+            " FROM generate_series(1, 20000) AS n"
+        )
+        try:
+            async with watched(full, LANE) as (plans, executor):
+                await executor.execute(operations.declare_limits("lines", Limits(ordered=True)))
+                turn = await executor.execute(
+                    operations.claim_in_turn("lines", 1, LEASE + 1, BATCH, now=NOON)
+                )
+                done = operations.complete([Completed(job.id, job.lease) for job in turn.jobs])
+                before = plans.rows()
+                _, jobs = await executor.execute(
+                    operations.hand_over(done, "lines", 1, LEASE + 2, BATCH)
+                )
+        finally:
+            user.execute("DELETE FROM pgqueue.job WHERE queue = 'lines'")
+
+    assert jobs is not None
+    assert {job.key for job in jobs} == {job.key for job in turn.jobs}
+    assert plans.rows() - before <= 12 * len(turn.jobs)
+
+
 async def test_a_floor_steps_over_what_a_held_snapshot_keeps_from_vacuum(
     backend: PostgresBackend,
 ) -> None:
@@ -338,6 +339,35 @@ async def test_a_floor_steps_over_what_a_held_snapshot_keeps_from_vacuum(
 
     assert [job.id for job in same] == [job.id for job in jobs]
     assert 3 * from_the_floor.pages() < from_below.pages()
+
+
+async def test_a_claim_that_does_not_count_walks_once_over_what_a_held_snapshot_keeps(
+    backend: PostgresBackend,
+) -> None:
+    """To find the first job of a key, and to count in the second statement, not in the first."""
+    backend.execute(operations.declare_limits("keyed", Limits(key_concurrency=8)))
+    with psycopg.connect(backend.url) as report, psycopg.connect(backend.url) as user:
+        report.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pgqueue.job")
+        user.execute(
+            "INSERT INTO pgqueue.job (state, lease, permit, task, queue, key)"
+            " SELECT 'running', n, n, 't', 'keyed', 'k' || n % 10"
+            " FROM generate_series(1, 20000) AS n"
+        )
+        user.commit()
+        user.execute("DELETE FROM pgqueue.job")
+        user.execute(
+            "INSERT INTO pgqueue.job (state, task, queue, key)"
+            " SELECT 'available', 't', 'keyed', 'k' || n % 10 FROM generate_series(1, 100) AS n"
+        )
+        user.commit()
+
+        claim = operations.claim_in_turn("keyed", 1, 1, 40)
+        counting, turn = await plans_of(backend, LANE, claim)
+        claim = operations.claim_in_turn("keyed", 1, 2, 40, after=turn.after, counting=False)
+        trusting, other = await plans_of(backend, LANE, claim)
+
+    assert len(other.jobs) == len(turn.jobs) == 40
+    assert 1.7 * trusting.pages() < counting.pages()
 
 
 @everywhere

@@ -82,8 +82,9 @@ PROVIDED = {"postgres": set[str](), "sqlite": {"now", "place", "present"}}
 UNUSED = {
     # keys have an order of their own, windows of Redis that of their instants
     "postgres": {"last_at"},
-    # the same; see wake; no job that ends waits for its children; nobody else holds a row
-    "sqlite": {"last_at", "notify", "ends", "gone"},
+    # the same; see wake; no job that ends waits for its children; nobody else holds a row; all is
+    # counted in one look
+    "sqlite": {"last_at", "notify", "ends", "gone", "counting"},
 }
 FIELDS = ["in", "out", "unless", "behind", "then", "walks", "trap"]
 every_file = of_each(FILES, lambda path: f"{store_of(path)}/{name_of(path)}")

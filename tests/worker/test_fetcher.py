@@ -9,6 +9,7 @@ import pytest
 from pgqueue.operations import ClaimedInTurn, ClaimedJob
 from pgqueue.worker.agents.cursor import (
     BOTTOM_SHARE,
+    COUNTING_SECONDS,
     FIRST_GAP_SECONDS,
     PAUSE_SECONDS,
     SAMPLES,
@@ -63,6 +64,24 @@ def test_jobs_that_are_handed_over_need_no_looks_between_them() -> None:
     assert gaps[0] == pytest.approx(FIRST_GAP_SECONDS)
     assert gaps[-1] == pytest.approx(PAUSE_SECONDS)
     assert _gap_in_turn(cursor, freed=False) == pytest.approx(FIRST_GAP_SECONDS)
+
+
+def test_counts_no_keys_as_long_as_hardly_any_is_full() -> None:
+    cursor = Cursor("default", None)
+    cursor.served_in_turn()
+    found = ClaimedInTurn([_job(n) for n in range(10)], "k", more=True)
+    assert cursor.counting
+
+    cursor.took_in_turn(found, 12, monotonic())
+    assert not cursor.counting
+
+    cursor.took_in_turn(found, 30, monotonic())
+    cursor.took_in_turn(found, 12, monotonic())
+    assert cursor.counting
+
+    cursor._short_at -= COUNTING_SECONDS
+    cursor.took_in_turn(found, 12, monotonic())
+    assert not cursor.counting
 
 
 def test_looks_from_the_bottom_as_long_as_that_costs_no_more() -> None:
@@ -121,7 +140,7 @@ def _gap_in_turn(cursor: Cursor, *, freed: bool) -> float:
     """The wait after a claim in turn that found a job, perhaps because one of ours had ended."""
     if freed:
         cursor.freed()
-    cursor.took_in_turn(ClaimedInTurn([_job(1)], "", limited=True), monotonic())
+    cursor.took_in_turn(ClaimedInTurn([_job(1)], "", limited=True), 100, monotonic())
     return cursor.poll_at - cursor.idle_since
 
 

@@ -45,7 +45,7 @@ _TEXTS: Final = frozenset(
         "who",
     }
 )
-_BOOLEANS: Final = frozenset({"newest", "notify", "paused", "reset", "session"})
+_BOOLEANS: Final = frozenset({"counting", "newest", "notify", "paused", "reset", "session"})
 _DOCUMENTS: Final = frozenset(
     {
         "edges",

@@ -123,13 +123,19 @@ class Store:
         after: str = "",
         quantum: int = 8,
         steps: int = 1_000,
+        counting: bool = True,
     ) -> ClaimedInTurn:
         """Return what a claim in turn takes."""
         worker = by or self.worker
         lease = next(self._leases[worker])
         return self.do(
             operations.claim_in_turn(
-                queue, worker, lease, limit, after=after, quantum=quantum, steps=steps, now=self.now
+                *(queue, worker, lease, limit),
+                after=after,
+                quantum=quantum,
+                steps=steps,
+                counting=counting,
+                now=self.now,
             )
         )
 

@@ -86,6 +86,20 @@ def test_a_dead_workers_jobs_count_until_they_are_rescued(store: Store) -> None:
 
 
 @needs("limits")
+def test_a_key_that_is_full_is_given_nothing_either_where_nothing_is_counted_at_first(
+    store: Store,
+) -> None:
+    store.limit(key_concurrency=2)
+    fill(store, "ab", 5)
+    store.turn(2)
+
+    turn = store.turn(counting=False)
+
+    assert keys_of(turn) == "bb"
+    assert running(store) == {"a": 2, "b": 2}
+
+
+@needs("limits")
 def test_both_limits_hold(store: Store) -> None:
     fill(store, "abc", 5)
     store.limit(concurrency=5, key_concurrency=2)

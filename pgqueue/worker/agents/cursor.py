@@ -22,6 +22,7 @@ SATURATED_BOTTOM_SECONDS = 0.25
 HAND_OVER_SECONDS = 0.05  # where jobs are shorter, the end of one may start the next
 LOOK_SECONDS = 0.01  # so often all keys are looked at meanwhile
 TERMS_SECONDS = 1.0  # between two questions for a queue's terms
+COUNTING_SECONDS = 1.0  # so long keys are counted, once a claim has met many that are full
 KEYLESS_SECONDS = 30.0  # a queue without any key for so long is served as one without keys
 
 
@@ -61,6 +62,8 @@ class Cursor:
         self._keyed_at = -inf
         self._terms_asked_at = -inf
         self._refused_at = -inf
+        self.counting = True
+        self._short_at = -inf
 
     def from_bottom(self, now: float) -> bool:
         """Is it time to look at the whole queue?"""
@@ -111,9 +114,12 @@ class Cursor:
             self.floors[job.priority] = max(job.position, self.floors.get(job.priority, 0))
         self.poll_at = began
 
-    def took_in_turn(self, turn: ClaimedInTurn, began: float) -> None:
+    def took_in_turn(self, turn: ClaimedInTurn, limit: int, began: float) -> None:
         """Learns from a claim in turn where the next one begins, and when."""
         now = monotonic()
+        if turn.more and 4 * len(turn.jobs) < 3 * limit:
+            self._short_at = now
+        self.counting = not turn.more or now - self._short_at < COUNTING_SECONDS
         self.after = turn.after
         if turn.keyed or turn.limited:
             self._keyed_at = now

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 from pgqueue import operations
 from pgqueue.errors import StoreBusy
 from pgqueue.operations import ClaimedInTurn, ClaimedJob, Floor, Operation
+from pgqueue.operations.claiming import QUANTUM
 from pgqueue.operations.leases import BLOCK, draw_block
 from pgqueue.worker.agents.cursor import Cursor
 from pgqueue.worker.agents.listener import DEAF_POLL_SECONDS, Listener
@@ -271,7 +272,12 @@ class Fetcher(Service):
         if not bottom or lower is not None:
             floors = [Floor(*floor) for floor in sorted(cursor.floors.items())]
         if cursor.in_turn:
-            asking = operations.claim_in_turn(cursor.name, worker, lease, limit, after=cursor.after)
+            asking = operations.claim_in_turn(
+                *(cursor.name, worker, lease, limit),
+                after=cursor.after,
+                quantum=max(QUANTUM, self._executor.quantum),
+                counting=cursor.counting,
+            )
             turn = await self._answer(lease, ask(asking))
             jobs = turn.jobs
         else:
@@ -281,7 +287,7 @@ class Fetcher(Service):
         if not self._is_ours(lease):
             return
         if turn is not None:
-            cursor.took_in_turn(turn, began)
+            cursor.took_in_turn(turn, limit, began)
         elif lower is not None:
             cursor.took_lower(jobs, limit, lower, began)
         else:

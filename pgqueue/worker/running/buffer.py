@@ -9,6 +9,7 @@ BUFFER_SECONDS = 0.02
 RATE_SECONDS = 0.05
 BURST = 20  # this many ended jobs give a rate, even before RATE_SECONDS have passed
 TURN_SECONDS = 0.0005
+QUANTUM_SECONDS = 0.001
 
 
 class Pace:
@@ -32,6 +33,11 @@ class Pace:
         """How many jobs to start in one turn of the event loop: as many as end in half a
         millisecond, so that everything else on the loop gets its turn."""
         return 1 + int(self._rate * TURN_SECONDS)
+
+    @property
+    def quantum(self) -> int:
+        """How many jobs end in a millisecond: for so long, a key that has its turn keeps it."""
+        return int(self._rate * QUANTUM_SECONDS)
 
     def begins(self, finished: int) -> None:
         """Jobs have come. If none has ended since the last count, we were idle, and that time does

@@ -114,6 +114,11 @@ class Executor:
         """How many more jobs there is room for, now."""
         return self._room()
 
+    @property
+    def quantum(self) -> int:
+        """How many jobs end in a millisecond."""
+        return self._pace.quantum
+
     def leases(self) -> list[tuple[int, int]]:
         """(id, lease) of all held jobs that have not ended."""
         return list(self._runs)
