@@ -275,7 +275,7 @@ class Fetcher(Service):
             asking = operations.claim_in_turn(
                 *(cursor.name, worker, lease, limit),
                 after=cursor.after,
-                quantum=max(QUANTUM, self._executor.quantum),
+                quantum=max(QUANTUM, self._executor.pace.quantum),
                 counting=cursor.counting,
             )
             turn = await self._answer(lease, ask(asking))

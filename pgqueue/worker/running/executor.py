@@ -99,7 +99,7 @@ class Executor:
         self._empty = asyncio.Event()
         self._empty.set()
         self._stopping = False
-        self._pace = Pace()
+        self.pace = self._pace = Pace()
 
     @property
     def busy(self) -> bool:
@@ -113,11 +113,6 @@ class Executor:
     def free(self) -> int:
         """How many more jobs there is room for, now."""
         return self._room()
-
-    @property
-    def quantum(self) -> int:
-        """How many jobs end in a millisecond."""
-        return self._pace.quantum
 
     def leases(self) -> list[tuple[int, int]]:
         """(id, lease) of all held jobs that have not ended."""
