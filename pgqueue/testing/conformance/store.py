@@ -120,24 +120,13 @@ class Store:
         *,
         queue: str = "default",
         by: int | None = None,
-        after: str = "",
-        quantum: int = 8,
         steps: int = 1_000,
-        counting: bool = True,
+        **options: Any,
     ) -> ClaimedInTurn:
-        """Return what a claim in turn takes."""
+        """What a claim in turn takes, with *after*, *quantum*, *counting*."""
         worker = by or self.worker
-        lease = next(self._leases[worker])
-        return self.do(
-            operations.claim_in_turn(
-                *(queue, worker, lease, limit),
-                after=after,
-                quantum=quantum,
-                steps=steps,
-                counting=counting,
-                now=self.now,
-            )
-        )
+        where = (queue, worker, next(self._leases[worker]), limit)
+        return self.do(operations.claim_in_turn(*where, steps=steps, now=self.now, **options))
 
     def limit(self, queue: str = "default", **fields: Any) -> Limits | None:
         """Set what *queue* allows from now on, and return all of its limits."""
