@@ -29,6 +29,7 @@
     ├── UnsupportedConnection (TypeError)   not a connection pgqueue can write through
     ├── MissingCapability                   this store cannot do that
     ├── LeaseLost                           the job belongs to another worker by now
+    ├── TransactionEnded                    a task would end what `ctx.transaction()` began
     ├── JobCancelled                        raised in a task, by `Context.raise_if_cancelled`
     ├── JobFailed                           the job waited for ended without a result
     ├── ResultTimeout (TimeoutError)        the job waited for has not finished yet
@@ -222,13 +223,7 @@ class LeaseLost(PgqueueError):
 
 
 class TransactionEnded(PgqueueError):
-    """A task has ended the transaction that `ctx.transaction()` began: only its block may."""
-
-    def __init__(self, how: str = "the task") -> None:
-        super().__init__(
-            f"{how} would end, or has ended, the transaction that ctx.transaction() began: "
-            "leave that to its block, and raise to roll back"
-        )
+    """The task has ended the transaction of `ctx.transaction()`: leave that to its block."""
 
 
 class JobCancelled(PgqueueError):

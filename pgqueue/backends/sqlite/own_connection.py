@@ -37,7 +37,10 @@ class OwnConnection(sqlite3.Connection):
 
     def _refuse(self, how: str) -> None:
         if self.lent:
-            raise TransactionEnded(how)
+            raise TransactionEnded(
+                f"{how} would end the transaction of ctx.transaction(): leave that to its block, "
+                "and raise to roll back"
+            )
 
 
 @contextmanager
