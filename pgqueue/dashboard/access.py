@@ -6,11 +6,12 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from msgspec import structs
 from starlette.requests import Request
 
+from pgqueue.jobs import checks
 from pgqueue.operations.inspections import WorkerInfo
 from pgqueue.views.bridges import BridgeStatus
 
@@ -36,7 +37,8 @@ can be done to schedules, *workers* to workers."""
 class Access:
     """What one viewer may do: *may* of `VERBS`, in queues whose names match one of *queues*.
 
-    Patterns are the shell's, ``mail*``. Raises ValueError for a verb that does not exist.
+    Patterns are the shell's, ``mail*``. Raises ValueError for a verb that does not exist, and for
+    a pattern that no name of a queue can match.
     """
 
     user: str
@@ -47,6 +49,7 @@ class Access:
         if unknown := frozenset(self.may) - VERBS:
             raise ValueError(f"may: {min(unknown)}; there are {', '.join(sorted(VERBS))}")
         object.__setattr__(self, "may", frozenset(self.may))
+        object.__setattr__(self, "queues", _checked(self.queues))
 
     def sees(self, queue: str) -> bool:
         """Does one of the patterns match?"""
@@ -100,6 +103,18 @@ class Access:
     def only(self, verbs: Iterable[str]) -> Access:
         """Return this access with no verbs but *verbs*."""
         return Access(self.user, self.may & frozenset(verbs), self.queues)
+
+
+def _checked(patterns: Any) -> tuple[str, ...]:
+    """Return *patterns* of queues; refuse what no name of a queue can match, and a single text,
+    which would be taken apart into its characters, of which one may be a star."""
+    if isinstance(patterns, str):
+        raise ValueError(f"queues: {patterns!r:.60} is one text; give a tuple of patterns")
+    for pattern in (found := tuple(patterns)):
+        if not isinstance(pattern, str):
+            raise ValueError(f"queues: {pattern!r:.60} is not a str")
+        checks.name("Access", "queues", re.sub(r"[*?]", "_", _unbracketed(pattern)))
+    return found
 
 
 def _within(narrow: str, wide: str) -> bool:

@@ -14,6 +14,7 @@ from pgqueue.dashboard import Access
 from pgqueue.dashboard.actions import act_of
 from pgqueue.dashboard.actions.asked import Asked
 from pgqueue.dashboard.forms import Form
+from pgqueue.jobs.unique import Unique
 from pgqueue.operations import inspections
 from pgqueue.operations.auditing import audited
 from pgqueue.operations.choosing import PORTION
@@ -188,6 +189,23 @@ def test_a_form_enqueues_by_the_signature(site: TestClient, app: App) -> None:
     [send, other] = sorted(app.execute(inspections.list_jobs(limit=2)), key=lambda job: job.id)
     assert (send.args, send.state) == ({"order": 21}, "scheduled")
     assert (other.task, other.args, other.queue) == ("elsewhere.task", {"a": [1]}, "mail")
+
+
+def test_what_became_of_a_job_with_a_unique_key_is_said(site: TestClient, app: App) -> None:
+    @app.task(unique=Unique(key="one", until="started", conflict="replace"))
+    async def newest(n: int) -> None: ...
+
+    def said(n: int) -> str:
+        form = {"task": "newest", "given.n": str(n), "delay": "2h"}
+        return str(site.post("/enqueue", data=form, headers=JSON).json()["done"])
+
+    id = app.enqueue(newest.job(1)).id
+    assert said(2) == f"job {id} had this unique key and waited: it has the new values now"
+    assert app.execute(inspections.get([id]))[id].args == {"n": 2}
+
+    app.enqueue(newest.job(3).options(queue="newest"))
+    app.execute(operations.claim("newest", 1, 1, 1))
+    assert "it waits until the running job with its unique key ends" in said(4)
 
 
 def test_jobs_are_moved_and_given_another_priority(site: TestClient, app: App) -> None:

@@ -17,7 +17,7 @@ from pgqueue.dashboard import Access
 from pgqueue.dashboard.routes import routes
 from pgqueue.dashboard.site import Dashboard
 from pgqueue.jobs.tally import Series
-from pgqueue.jobs.unique import Unique
+from pgqueue.jobs.unique import Conflict, Merge, Unique
 from pgqueue.operations import inspections
 from pgqueue.operations.auditing import audit
 from pgqueue.operations.tallying import MINUTE, TallyRow, minute_of, tally
@@ -299,6 +299,84 @@ def test_no_answer_to_a_post_names_what_a_viewer_may_not_see(app: App) -> None:
             held = said("/enqueue", task=task)
             assert "of another queue has this unique key" in held, held
             assert not re.search("|".join(map(str, jobs_of(app, "vault"))), held)
+
+
+@pytest.mark.parametrize("conflict", ["return", "raise", "replace", Merge("ns")])
+def test_a_form_changes_no_job_that_holds_the_key(app: App, conflict: Conflict) -> None:
+    @app.task(queue="mail", unique=Unique(key="one", until="started", conflict=conflict))
+    async def many(ns: list[str]) -> None: ...
+
+    job = app.enqueue(many.job(["secret"]).options(queue="vault", delay=3600))
+    with client(app, BOB) as some:
+        form = {"task": "many", "given.ns": '["mine"]', "queue": "mail"}
+        answer = some.post("/enqueue", data=form, headers=JSON)
+
+    assert "a job of another queue has this unique key" in answer.text
+    assert str(job.id) not in answer.text
+    held = app.execute(inspections.get([job.id]))[job.id]
+    assert (held.queue, held.args, held.state) == ("vault", {"ns": ["secret"]}, "scheduled")
+
+
+def test_arguments_too_large_to_merge_name_no_job_of_another_queue(app: App) -> None:
+    rule = Unique(key="one", until="started", conflict=Merge("ns"))
+    half = "x" * 600_000
+
+    @app.task(queue="mail", unique=rule)
+    async def many(ns: list[str]) -> None: ...
+
+    job = app.enqueue(many.job([half]).options(queue="vault", delay=3600))
+    with client(app, BOB) as some:
+        form = {"task": "many", "given.ns": f'["{half}"]', "queue": "mail"}
+        answer = some.post("/enqueue", data=form, headers=JSON)
+
+    assert "of another queue has this unique key" in answer.text
+    assert str(job.id) not in answer.text
+
+
+def test_the_link_to_more_schedules_names_the_last_that_is_seen(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def idle() -> None: ...
+
+    for name, queue in [("wake2", "mail"), ("wake3", "vault"), ("wake4", "mail")]:
+        app.task(name=name, queue=queue, schedule="every day at 8:00")(idle)
+    work(app)
+    monkeypatch.setattr("pgqueue.dashboard.pages.schedules.PAGE_SCHEDULES", 2)
+
+    def page(address: str) -> tuple[list[str], str | None]:
+        told = some.get(address, headers=JSON).json()
+        return [each["name"] for each in told["schedules"]], told["after"]
+
+    with client(app, BOB) as some:  # two are read at once: vault_count wake, wake2 wake3, wake4
+        assert page("/schedules") == (["wake", "wake2"], "wake2")
+        assert page("/schedules?after=wake2") == (["wake4"], None)
+
+
+def test_a_short_list_counts_no_job_of_another_queue(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pgqueue.dashboard.pages.seeing.STATEMENT", 5)
+    monkeypatch.setattr("pgqueue.dashboard.pages.seeing.PORTIONS", 1)
+    with client(app, BOB) as some:
+        page = some.get("/jobs", headers=JSON).json()
+        text = some.get("/jobs").text
+
+    assert (page["jobs"], page["short"], page["looked"]) == ([], True, 0)
+    assert "Looked at" not in text
+    assert "Look further" in text
+
+
+def test_a_schedule_names_no_job_that_went_to_another_queue(app: App) -> None:
+    with client(app) as anybody, client(app, BOB) as some:
+        anybody.post("/schedules/run", data={"name": "wake"})
+        [fired] = anybody.get("/schedules/wake", headers=JSON).json()["fired"]
+        id = fired["firing"]["job_id"]
+        anybody.post("/move", data={"id": id, "to": "vault"})
+        told = [some.get("/schedules/wake", headers=headers).text for headers in (JSON, {})]
+        again = some.post("/schedules/run", data={"name": "wake"}, headers=JSON).text
+
+    assert id in jobs_of(app, "vault")
+    assert [str(id) in text for text in (*told, again)] == [False, False, False]
 
 
 def test_a_queue_is_served_by_who_has_a_pattern_for_it(app: App) -> None:

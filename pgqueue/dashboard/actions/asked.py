@@ -9,7 +9,8 @@ from typing import TypeAlias
 from pgqueue.app import App
 from pgqueue.dashboard.access import Access
 from pgqueue.dashboard.forms import Form
-from pgqueue.operations import Plan
+from pgqueue.jobs.job import Job
+from pgqueue.operations import Plan, inspections
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,13 @@ class Asked:
     def notify(self) -> bool:
         """Whether the statement itself is to wake workers; else they are woken after the commit."""
         return not self.app.backend.wakes_after
+
+    def sees(self, id: int) -> Plan[bool]:
+        """Is job *id* in a queue that the viewer sees?"""
+        if self.access.sees_all:
+            return True
+        found: dict[int, Job] = yield inspections.get([id])
+        return id in found and self.access.sees(found[id].queue)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,11 @@ from typing import Any, Final
 import msgspec
 
 from pgqueue import operations
-from pgqueue.dashboard.access import Access
 from pgqueue.dashboard.actions.asked import Asked, Done
 from pgqueue.dashboard.fields import read_fields
-from pgqueue.errors import DuplicateJob
 from pgqueue.jobs.graphs import gather
 from pgqueue.jobs.job import Handle, Job, NewJob
+from pgqueue.jobs.unique import Unique
 from pgqueue.operations import Plan, inspections
 from pgqueue.tasks.task import Task
 
@@ -24,7 +23,8 @@ RETRIED_FROM: Final = "retried_from"
 def enqueue(asked: Asked) -> Plan[Done]:
     """Enqueue one job; its arguments are checked by the signature of its task, where that is known.
 
-    Raises ValueError, InvalidJob.
+    For a viewer of some queues, a job that has its unique key already stays as it is.
+    Raises ValueError, InvalidJob, DuplicateJob.
     """
     form, app = asked.form, asked.app
     before: Job | None = None
@@ -42,33 +42,34 @@ def enqueue(asked: Asked) -> Plan[Done]:
     if not asked.access.sees(job.queue):
         raise ValueError("queue: choose one that you see")
     [new] = gather((job,), app.hooks.enqueue).jobs
-    try:
-        [handle] = yield from operations.enqueue([new], notify=asked.notify)
-    except DuplicateJob as held:
-        if not (yield from _sees(asked.access, held.id)):
-            raise ValueError("a job of another queue has this unique key") from None
-        raise
-    if handle.created:
-        return Done(
-            f"job {handle.id} enqueued", f"/jobs/{handle.id}", operations.topics_to_wake([new])
-        )
-    return (yield from _was_there(asked.access, handle))
+    if not asked.access.sees_all:
+        new = _harmless(new)
+    [handle] = yield from operations.enqueue([new], notify=asked.notify)
+    if handle.outcome == "existing":
+        return (yield from _was_there(asked, handle))
+    words = {
+        "replaced": "had this unique key and waited: it has the new values now",
+        "next": "enqueued: it waits until the running job with its unique key ends",
+    }.get(handle.outcome, "enqueued")
+    to = f"/jobs/{handle.id}"
+    return Done(f"job {handle.id} {words}", to, operations.topics_to_wake([new]))
 
 
-def _was_there(access: Access, handle: Handle[Any]) -> Plan[Done]:
+def _harmless(job: NewJob[Any]) -> NewJob[Any]:
+    """Return *job* with a rule that neither changes nor names the job that has its unique key:
+    that may be in any queue, and who sees it is known only afterwards."""
+    rule = job.uniqueness
+    if rule is None:
+        return job
+    return job.options(unique=Unique(key=job.unique, queue=rule.queue, until=rule.until))
+
+
+def _was_there(asked: Asked, handle: Handle[Any]) -> Plan[Done]:
     """Name the job that has the unique key already, if the viewer sees it."""
-    words = "has this unique key and is not finished: nothing was added"
-    if not (yield from _sees(access, handle.id)):
+    words = "has this unique key: nothing was added"
+    if not (yield from asked.sees(handle.id)):
         return Done(f"a job of another queue {words}")
     return Done(f"job {handle.id} {words}", f"/jobs/{handle.id}")
-
-
-def _sees(access: Access, id: int | None) -> Plan[bool]:
-    """Is job *id* in a queue that the viewer sees?"""
-    if access.sees_all or id is None:
-        return access.sees_all
-    found: dict[int, Job] = yield inspections.get([id])
-    return id in found and access.sees(found[id].queue)
 
 
 def _job(name: str, task: Task[..., Any] | None, given: Mapping[str, Any]) -> NewJob[Any]:

@@ -34,7 +34,8 @@ def run(asked: Asked) -> Plan[Done]:
     fired = yield from editing.run_now(name, keep=keep, notify=asked.notify)
     [became] = fired.became
     if became.outcome == "skipped":
-        words = f"skipped: job {became.job} of {name} is not finished"
+        seen = became.job is not None and (yield from asked.sees(became.job))
+        words = f"skipped: {f'job {became.job}' if seen else 'a job'} of {name} is not finished"
         return Done(words, topics=fired.topics)
     return Done(f"{name} runs as job {became.job}", topics=fired.topics)
 

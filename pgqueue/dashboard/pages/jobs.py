@@ -26,7 +26,7 @@ DUE: Final = frozenset({State.SCHEDULED, State.RETRYABLE})
 class JobsPage(Page):
     """One page of jobs in the *order* newest, next or due; *older* is where the next one begins.
 
-    *looked*: so many were looked at, and there are more; None where the page is full, or the last.
+    *short*: it is not full, and there are more; then so many of the viewer's were *looked* at.
     """
 
     jobs: list[BriefJob]
@@ -34,7 +34,8 @@ class JobsPage(Page):
     words: str
     order: Order
     older: str | None
-    looked: int | None = None
+    short: bool
+    looked: int
 
 
 class Run(Page):
@@ -71,7 +72,8 @@ def jobs(access: Access, query: Form) -> View:
         filter.words(),
         order,
         text_of(found.rest),
-        found.looked if short else None,
+        short,
+        found.looked if access.sees_all else len(found.jobs),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
+from msgspec import structs
+
 from pgqueue.dashboard.access import Access
 from pgqueue.dashboard.forms import Form
 from pgqueue.dashboard.pages.page import NoSuchPage, Page, View
@@ -74,7 +76,11 @@ def list_schedules(access: Access, query: Form) -> View:
         lines += [_line(row, found.now) for row in rows if access.sees(row.queue)]
         unreadable += [each.name for each in found.unreadable] if access.sees_all else []
         after = rows[-1].name if len(found.rows) > PAGE_SCHEDULES else None
-        if after is None or len(lines) >= PAGE_SCHEDULES:
+        if len(lines) > PAGE_SCHEDULES or (after and len(lines) == PAGE_SCHEDULES):
+            lines = lines[:PAGE_SCHEDULES]
+            after = lines[-1].name  # the last that was read may be one that the viewer does not see
+            break
+        if after is None:
             break
     return SchedulesPage(lines, unreadable, after)
 
@@ -88,16 +94,20 @@ def schedule(access: Access, query: Form, name: str) -> View:
     latest: list[Firing] = yield firings(name, limit=FIRINGS)
     ids = [each.job_id for each in latest if each.job_id is not None]
     jobs: dict[int, Job] = (yield inspections.get(ids)) if ids else {}
-    fired = [
-        Fired(each, clock(each.instant, row.zone), _state(access, jobs, each.job_id))
-        for each in latest
-    ]
+    fired = [_fired(access, each, row.zone, jobs) for each in latest]
     ahead = coming(row.timing(), found.now, NEXT) if row.next_at != NEVER else []
     return SchedulePage(_line(row, found.now), row, ahead, fired, row.job)
 
 
-def _state(access: Access, jobs: dict[int, Job], id: int | None) -> State | None:
-    return jobs[id].state if id in jobs and access.sees(jobs[id].queue) else None
+def _fired(access: Access, firing: Firing, zone: str, jobs: dict[int, Job]) -> Fired:
+    """Return *firing* with its job's state; without its job, unless the viewer sees that.
+
+    The schedule may have had another queue then, and a job may be moved.
+    """
+    at, job = clock(firing.instant, zone), jobs.get(firing.job_id or 0)
+    if not access.sees_all and (job is None or not access.sees(job.queue)):
+        return Fired(structs.replace(firing, job_id=None), at)
+    return Fired(firing, at, job.state if job else None)
 
 
 def _line(row: ScheduleRow, now: datetime) -> ScheduleLine:
