@@ -151,14 +151,14 @@ class Inside:
 
     def stop(self) -> None:
         """Let jobs finish within the grace period, and end the worker, if there is one."""
-        with self._lock:
-            thread = self._thread
-            if thread is threading.current_thread():
-                return
-            self._thread = None
-        if thread is not None:
-            thread.stop()
-            thread.join(self._options.grace + MARGIN_SECONDS)
+        thread = self._thread
+        if thread is None or thread is threading.current_thread():
+            return
+        thread.stop()
+        thread.join(self._options.grace + MARGIN_SECONDS)
+        with self._lock:  # not before: what its last jobs enqueue must begin no other worker
+            if self._thread is thread:
+                self._thread = None
 
     def _begin(self) -> _WorkerThread:
         """Begin to start the worker, unless it is there."""
@@ -227,7 +227,7 @@ class _WorkerThread(threading.Thread):
                 runner.run(self._work())
         except BaseException as error:
             self._failure = error
-            if not self._is_awaited:
+            if not self._is_awaited or self._began.is_set():
                 log.error("the worker in this process has ended: %s", error)
         finally:
             self._reachable.set()

@@ -268,6 +268,25 @@ def test_a_turn_that_does_not_come_is_the_error_of_a_locked_database(
     assert store.states(first) == ["available"]
 
 
+def test_a_thread_that_could_not_be_started_spoils_no_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    one, other = (sqlite_file.FileWriteLock(f"{tmp_path}/jobs.db") for _ in range(2))
+    one.take()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        with pytest.raises(RuntimeError, match="new thread"):
+            other.take()
+    one.give()
+
+    other.take(0.0)
+    for lock in (one, other):
+        lock.close()
+
+
 def test_a_forked_child_leaves_alone_what_has_a_closed_locks_number(tmp_path: Path) -> None:
     lock = sqlite_file.FileWriteLock(str(tmp_path / "jobs.db"))
     lock.close()

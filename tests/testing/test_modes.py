@@ -20,6 +20,7 @@ import pytest
 from pgqueue import App, Context, Discard, Job, Snooze, chain, enqueue, migrations
 from pgqueue.errors import MissingCapability, SchemaMissing
 from pgqueue.operations import inspections
+from pgqueue.worker.worker import Worker
 from tests.valkey import Valkey
 from tests.worker.process import eventually
 
@@ -330,6 +331,61 @@ def test_what_keeps_it_from_starting_is_logged_where_nobody_waits(
 
     assert "production" in caplog.text
     staging.close()
+
+
+LATE = """
+import asyncio, sys, threading
+from pgqueue import App
+began, ending = threading.Event(), threading.Event()
+app = App(sys.argv[1], mode="inside", worker={"grace": 10.0})
+
+@app.task
+async def first() -> None:
+    began.set()
+    await asyncio.to_thread(ending.wait)
+    await app.enqueue_async(second.job())
+
+@app.task
+def second() -> None: ...
+
+app.enqueue(first.job())
+began.wait()
+thread = app._inside._thread
+stop = thread.stop
+thread.stop = lambda: (stop(), ending.set())
+"""
+
+
+def test_what_a_job_enqueues_at_the_end_begins_no_other_worker(url: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", LATE, url], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    app = App(url)
+    assert app.execute(inspections.workers()) == []
+    left = jobs(app)
+    assert left["first"].state == "completed"
+    assert left["second"].state in ("available", "completed")  # by the worker that is ending
+    app.close()
+
+
+def test_a_worker_that_breaks_says_so(
+    url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = threading.Event()
+
+    async def broken(self: Worker) -> None:
+        self.started.set()
+        await asyncio.to_thread(started.wait)
+        raise ZeroDivisionError("broken")
+
+    monkeypatch.setattr(Worker, "run", broken)
+    app = App(url, mode="inside")
+    app.start()
+    started.set()
+    eventually(lambda: "the worker in this process has ended: broken" in caplog.text)
+    app.close()
 
 
 SCRIPT = """

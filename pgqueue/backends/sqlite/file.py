@@ -157,10 +157,11 @@ class FileWriteLock:
         with self._guard:
             self._wanted = True
             if (taken := self._taken) is None:
-                taken = self._taken = threading.Event()
+                taken = threading.Event()
                 threading.Thread(
                     target=self._wait, args=[taken], name="pgqueue-turn", daemon=True
                 ).start()
+                self._taken = taken  # not before: a process may be allowed no more threads
         try:
             in_time = taken.wait(BUSY_SECONDS if seconds is None else seconds)
         except BaseException:
@@ -226,6 +227,7 @@ class CallersWriteLock:
 
     def give(self) -> None:
         if self._lock is not None:
+            self._lock.give()  # closing alone would not, where a forked child has the file open
             self._lock.close()
 
 
