@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import groupby
 
 import msgspec
 from msgspec.structs import replace
@@ -74,7 +75,7 @@ class ViewedStore(ScheduledStore):
         )
 
     def browse(self, filter: Filter, order: browsing.Order, *, now: datetime) -> list[BriefJob]:
-        """Return all pages."""
+        """Return all pages. The order of jobs that are due at one instant is a store's own."""
         if filter.workflow:
             filter = replace(filter, workflow=self._workflows.theirs(filter.workflow))
         jobs: list[BriefJob] = []
@@ -85,6 +86,9 @@ class ViewedStore(ScheduledStore):
             )
             jobs += map(self._brief, page.jobs)
             after = page.rest
+        if order == "due":
+            at_once = groupby(jobs, key=lambda job: job.run_at)
+            return [job for _, same in at_once for job in sorted(same, key=lambda job: job.id)]
         return jobs
 
     def _brief(self, job: BriefJob) -> BriefJob:

@@ -267,7 +267,7 @@ def test_a_message_that_no_celery_worker_could_read_is_refused(
 
 
 def test_an_inlet_has_a_task_unless_its_messages_name_them() -> None:
-    with pytest.raises(InvalidTask, match="messages from there name their tasks"):
+    with pytest.raises(InvalidTask, match="its messages name their tasks"):
         app.inlet("other", celery.Queue(), add)
     with pytest.raises(InvalidTask, match="give the task"):
         app.inlet("other", amqp.Queue("payments"))
