@@ -230,7 +230,7 @@ async def test_an_exchange_that_is_deleted_amid_batches_takes_no_confirmed_messa
 
     deleting = asyncio.ensure_future(asyncio.to_thread(delete))
     sent: set[bytes] = set()
-    for batch in range(200):
+    for batch in count():
         messages = [Message(id=f"{batch}-{n}", body=b"%d-%d" % (batch, n)) for n in range(300)]
         answers = await line.send(messages)
         sent |= {messages[n].body for n in delivered(answers)}
