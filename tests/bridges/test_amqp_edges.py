@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
+from itertools import count
 
 import pytest
 from pika import BasicProperties
