@@ -88,6 +88,11 @@ class Rabbit:
         self._signal(signal.SIGKILL)
         self._reap()
 
+    def note_queues(self) -> None:
+        """Have the disk hold what was declared. Else a crash forgets a queue of a moment ago, and
+        with it the messages that were confirmed there."""
+        self.control("eval", "ok = mnesia:sync_log().")
+
     def freeze(self) -> None:
         self._signal(signal.SIGSTOP)
 

@@ -11,9 +11,10 @@ import pika
 import pytest
 
 from pgqueue.bridges import amqp
-from pgqueue.testing.bridges import SinkTests, SourceTests
+from pgqueue.testing.bridges import PATIENCE_SECONDS, SinkTests, SourceTests
 from tests.bridges.folder import Folder
 from tests.bridges.rabbit import Rabbit
+from tests.valkey import until
 
 
 class FolderRig:
@@ -58,12 +59,15 @@ class RabbitRig:
         found: list[tuple[str, bytes]] = []
         with self._broker.connect() as connection:
             channel = connection.channel()
-            while True:
+
+            def is_empty() -> bool:
                 _, told, body = channel.basic_get(self.to, auto_ack=True)
                 if told is not None:
                     found.append((told.message_id, body))
-                elif len(found) >= number:
-                    return found
+                return told is None and len(found) >= number
+
+            until(is_empty, within=PATIENCE_SECONDS)
+        return found
 
     async def put(self, *messages: tuple[str, bytes]) -> None:
         with self._broker.connect() as connection:
@@ -72,6 +76,7 @@ class RabbitRig:
                 connection.channel().basic_publish("", self.to, body, told)
 
     async def go_away(self) -> None:
+        await asyncio.to_thread(self._broker.note_queues)
         await asyncio.to_thread(self._broker.kill)
 
     async def come_back(self) -> None:
