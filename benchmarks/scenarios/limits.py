@@ -48,18 +48,19 @@ def measure(
         since = time.time()
         stand.ask("fill", count=jobs, keys=keys)
         ended = stand.await_done(crew, jobs)
-        return {"jobs/s": jobs / (ended - crew.began(since))}
+    return {"jobs/s": jobs / (ended - crew.began(since))}
 
 
 def measure_held(stand: Stand, *, jobs: int, keys: int) -> Figures:
     """While a forgotten transaction keeps vacuum from working."""
     stand.ask("limit", key_concurrency=20)
-    size, rates = jobs // ROUNDS, []
+    size, rounds = jobs // ROUNDS, []
     with _holder(stand.url), stand.crew() as crew:
         for number in range(1, ROUNDS + 1):
             since = time.time()
             stand.ask("fill", count=size, keys=keys)
-            rates.append(size / (stand.await_done(crew, number * size) - crew.began(since)))
+            rounds.append((since, stand.await_done(crew, number * size)))
+    rates = [size / (ended - crew.began(since)) for since, ended in rounds]
     return {
         "first jobs/s": rates[0],
         "last jobs/s": rates[-1],
