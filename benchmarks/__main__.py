@@ -148,7 +148,9 @@ class Run:
         self, place: Store, environments: Environments, case: Case, repetition: int
     ) -> None:
         """One case with each contender, in changing turns: so being first is no advantage."""
-        wanted = [self._here(name) for name in (*case.contenders, *self._peers)]
+        wanted = [
+            self._here(name) for name in (*case.contenders, *(self._peers if case.peers else ()))
+        ]
         names = [
             name
             for name in dict.fromkeys(wanted)

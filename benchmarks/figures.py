@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, TypeAlias
@@ -92,6 +92,25 @@ class Book:
     def absences(self) -> list[Absence]:
         """Return the cases and contenders that have no figure in any repetition."""
         return [Absence(*key, reason) for key, reason in self._absences.items()]
+
+
+def overlaps(runs: Iterable[tuple[str, float, float]], limit: int) -> tuple[int, int]:
+    """The most runs of a key at once, and how many began when *limit* or more of it were going on.
+
+    Each is a key, a begin and an end. What begins at the instant at which another ends does not
+    overlap it.
+    """
+    changes = []
+    for key, began, ended in runs:
+        changes += [(began, 1, key), (ended, -1, key)]
+    going: Counter[str] = Counter()
+    most = above = 0
+    for _, change, key in sorted(changes):
+        going[key] += change
+        if change > 0:
+            most = max(most, going[key])
+            above += going[key] > limit
+    return most, above
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

@@ -98,12 +98,22 @@ class Stand:
             crowd.end()
 
     @contextlib.contextmanager
-    def crew(self, processes: int = 1, concurrency: int = 100, keep: bool = True) -> Iterator[Crew]:
-        """Worker processes, from being ready until the block ends."""
+    def crew(
+        self, processes: int = 1, concurrency: int = 100, keep: bool = True, **options: Any
+    ) -> Iterator[Crew]:
+        """Worker processes, from being ready until the block ends.
+
+        *options* are for their agents, beside those of their contender.
+        """
+        options = {**self.contender.options, **options}
         with contextlib.ExitStack() as stack:
             started: list[Agent] = []
             for _ in range(processes):
-                started.append(self._start("worker", False, concurrency=concurrency, keep=keep))
+                started.append(
+                    self._start(
+                        "worker", False, concurrency=concurrency, keep=keep, options=options
+                    )
+                )
                 stack.callback(started[-1].kill)
             for agent in started:
                 agent.await_ready()
@@ -267,6 +277,8 @@ class Crew:
     def __init__(self, agents: list[Agent]) -> None:
         self._agents = agents
         self._picked: list[float] = []
+        #: Key, begin and end of each job that noted its run.
+        self.runs: list[tuple[str, float, float]] = []
 
     @property
     def pids(self) -> list[int]:
@@ -285,7 +297,9 @@ class Crew:
         for agent in self._agents:
             agent.stop()
         for agent in self._agents:
-            self._picked += agent.await_report()["picked"]
+            report = agent.await_report()
+            self._picked += report["picked"]
+            self.runs += [(key, began, ended) for key, began, ended in report["runs"]]
         self._picked.sort()
         self._agents = []
 

@@ -19,7 +19,8 @@ class Contender:
     *agent*: the file here that speaks for it. *packages*: what it needs beside us, pinned; without
     any it runs in our own interpreter. *python*: the oldest that it runs on. *settings*: in what it
     differs from its defaults, or that it does not. *most*: how many jobs it is given at once, so
-    that slow ones take their ten seconds too. *options*: for the agent.
+    that slow ones take their ten seconds too; *most_limited*: how many where jobs have keys with
+    limits. *options*: for the agent.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Contender:
     packages: tuple[str, ...] = ()
     python: tuple[int, int] = (3, 11)
     most: int = 10_000_000
+    most_limited: int = 10_000_000
     #: Its jobs appear one after the other, so they are enqueued before its workers start.
     piecemeal: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -13,6 +13,7 @@ const PROGRESS_MS = 50;
 class Unable extends Error {}
 
 const picked = [];
+const runs = [];
 let count = 0;
 let keeps = true;
 
@@ -22,6 +23,14 @@ function seen(sent) {
   if (keeps) picked.push(now() - sent);
 }
 
+/** Keeps when a job of that key began and ended, by the clock that all processes share. */
+async function running(key, job) {
+  const began = clock();
+  await job();
+  runs.push([key, began, clock()]);
+}
+
+const clock = () => Number(process.hrtime.bigint()) / 1e9;
 const now = () => (performance.timeOrigin + performance.now()) / 1000;
 const sleep = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
 const payload = (size) => randomBytes(Math.floor(size / 2) + 1).toString("hex").slice(0, size);
@@ -56,6 +65,7 @@ async function client(agent) {
 }
 
 const NOT_THERE = {
+  fill_limited: "no limit of how many jobs of a key run at once",
   graph: "no dependencies between jobs",
   done: "does not keep when a job was done",
   stock: "its tables are not ours to fill",
@@ -98,7 +108,7 @@ async function worker(agent, { concurrency, keep }) {
   const ready = () => say("ready");
   await agent.work(concurrency, ready, stopped);
   clearInterval(tell);
-  lastWord({ picked });
+  lastWord({ picked, runs });
 }
 
 /** The command line of a contender's file; `make(url, options)` gives its agent. */
@@ -111,4 +121,4 @@ function main(make) {
   });
 }
 
-module.exports = { Unable, main, payload, seen, sleep };
+module.exports = { Unable, main, payload, running, seen, sleep };

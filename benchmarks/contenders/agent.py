@@ -9,7 +9,7 @@ A contender is one file here that derives from `Agent` and ends with `main(…)`
 * ``crowd``: forks *clients* processes that enqueue one job after the other for *seconds*, at
   *rate* jobs a second in all or as fast as they can; prints *took*, the seconds of each call.
 * ``worker``: prints ``ready``, then how many jobs have run whenever that has changed, until
-  SIGTERM; then *picked*: what each job passed to `seen`.
+  SIGTERM; then *picked*: what each job passed to `seen`, and *runs*: what `seen.running` kept.
 
 A job's argument *sent* is an instant in seconds since the epoch. Nothing but the standard library
 is imported here: contenders bring theirs. `agent.cjs` is the same for Node.js.
@@ -28,7 +28,8 @@ import threading
 import time
 import traceback
 from array import array
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, NoReturn
 
 WARM_UPS = 20
@@ -46,6 +47,7 @@ class Seen:
 
     def __init__(self) -> None:
         self.picked = array("d")
+        self.runs: list[tuple[str, float, float]] = []
         self.count = 0
         self.keeps = True
 
@@ -54,6 +56,15 @@ class Seen:
         self.count += 1
         if self.keeps:
             self.picked.append(time.time() - sent)
+
+    @contextmanager
+    def running(self, key: str) -> Iterator[None]:
+        """Keeps when the job of that key began and ended, by the clock that all processes share."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.runs.append((key, began, time.monotonic()))
 
 
 seen = Seen()
@@ -95,6 +106,13 @@ class Agent:
         *size*: characters that each carries beside; *seconds*: how long each rests.
         """
         raise Unable("no bulk enqueue")
+
+    async def fill_limited(self, count: int, *, keys: int, limit: int, seconds: float) -> None:
+        """Many jobs at once, taking turns in their keys, *limit* at a time of each in all workers.
+
+        Each rests *seconds* within `seen.running`. Workers find both numbers in their options.
+        """
+        raise Unable("no limit of how many jobs of a key run at once")
 
     async def schedule(self, due: list[float]) -> None:
         """Jobs that start at these instants; *sent* is the instant."""
@@ -252,7 +270,7 @@ async def _work(agent: Agent, concurrency: int) -> NoReturn:
     if working.done():
         working.result()
     _speaking.acquire()
-    _last_word({"picked": seen.picked.tolist()})
+    _last_word({"picked": seen.picked.tolist(), "runs": seen.runs})
 
 
 def _last_word(report: dict[str, Any]) -> NoReturn:

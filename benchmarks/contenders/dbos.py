@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,13 @@ async def noop(sent: float, body: str = "", seconds: float = 0.0) -> None:
         await asyncio.sleep(seconds)
 
 
+@DBOS.workflow(name="noted")
+async def noted(key: str, seconds: float) -> None:
+    seen(0.0)
+    with seen.running(key):
+        await asyncio.sleep(seconds)
+
+
 class Dbos(Agent):
     loops = ("asyncio",)
 
@@ -30,6 +38,7 @@ class Dbos(Agent):
             "name": "benchmark",
             "system_database_url": self.url.replace("postgresql://", "postgresql+psycopg://"),
             "application_version": "1",
+            "executor_id": str(os.getpid()),  # two with one name run each other's workflows again
             "log_level": "ERROR",
         }
 
@@ -40,7 +49,12 @@ class Dbos(Agent):
     def _launch(self, concurrency: int) -> None:
         DBOS(config=self._config())
         DBOS.launch()
-        DBOS.register_queue(QUEUE, worker_concurrency=concurrency, polling_interval_sec=0.05)
+        DBOS.register_queue(
+            QUEUE,
+            worker_concurrency=concurrency,
+            partition_concurrency=self.options.get("limit"),
+            polling_interval_sec=0.05,
+        )
 
     async def open(self) -> None:
         url = self._config()["system_database_url"]
@@ -72,6 +86,15 @@ class Dbos(Agent):
         for number in range(count):
             ranked = {"priority": 1 + number % priorities} if priorities > 1 else {}
             self._enqueue(sent, body, seconds, **ranked)
+
+    async def fill_limited(self, count: int, *, keys: int, limit: int, seconds: float) -> None:
+        """The limit is there before a worker is, which would begin without it."""
+        self._client.register_queue(
+            QUEUE, worker_concurrency=100, partition_concurrency=limit, polling_interval_sec=0.05
+        )
+        for number in range(count):
+            key = f"k{number % keys}"
+            self._enqueue(key, seconds, workflow_name="noted", queue_partition_key=key)
 
     async def schedule(self, due: list[float]) -> None:
         for at in due:

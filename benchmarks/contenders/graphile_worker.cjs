@@ -3,7 +3,7 @@
 
 const { Logger, makeWorkerUtils, run } = require("graphile-worker");
 const { Pool } = require("pg");
-const { main, payload, seen, sleep } = require("./agent.cjs");
+const { Unable, main, payload, running, seen, sleep } = require("./agent.cjs");
 
 const logger = new Logger(() => () => {});
 const LOCAL_QUEUE = 500;
@@ -11,6 +11,11 @@ const LOCAL_QUEUE = 500;
 async function noop({ sent, seconds }) {
   seen(sent);
   if (seconds) await sleep(seconds);
+}
+
+async function noted({ key, seconds }) {
+  seen(0);
+  await running(key, () => sleep(seconds));
 }
 
 main((url, options) => {
@@ -43,6 +48,14 @@ main((url, options) => {
       }));
       await utils.addJobs(specs);
     },
+    async fill_limited({ count, keys, limit, seconds }) {
+      if (limit !== 1) throw new Unable("a named queue runs one job at a time, and no other number");
+      const specs = Array.from({ length: count }, (_, n) => {
+        const key = `k${n % keys}`;
+        return { identifier: "noted", payload: { key, seconds }, queueName: key };
+      });
+      await utils.addJobs(specs);
+    },
     async schedule({ due }) {
       await utils.addJobs(
         due.map((at) => ({ identifier: "noop", payload: { sent: at }, runAt: new Date(at * 1000) })),
@@ -60,7 +73,7 @@ main((url, options) => {
         connectionString: url,
         concurrency,
         noHandleSignals: true,
-        taskList: { noop },
+        taskList: { noop, noted },
         preset: { worker: { ...batching, logger } },
         logger,
       });

@@ -2,12 +2,12 @@
 "use strict";
 
 const { PgBoss } = require("pg-boss");
-const { main, payload, seen, sleep } = require("./agent.cjs");
+const { main, payload, running, seen, sleep } = require("./agent.cjs");
 
 const QUEUE = "noop";
 const BATCH = 500;
 
-main((url) => {
+main((url, { keys, limit }) => {
   let boss;
   const make = (max, more = {}) => {
     const made = new PgBoss({ connectionString: url, max, ...more });
@@ -36,6 +36,13 @@ main((url) => {
       const jobs = Array.from({ length: count }, (_, n) => ({ data, priority: -(n % priorities) }));
       await boss.insert(QUEUE, jobs);
     },
+    async fill_limited({ count, keys, seconds }) {
+      const jobs = Array.from({ length: count }, (_, n) => {
+        const key = `k${n % keys}`;
+        return { data: { sent: 0, key, seconds }, group: { id: key } };
+      });
+      await boss.insert(QUEUE, jobs);
+    },
     async schedule({ due }) {
       await boss.insert(
         QUEUE,
@@ -52,18 +59,23 @@ main((url) => {
       const boss = make(10, { useListenNotify: true });
       await boss.start();
       const options = {
-        batchSize: Math.min(BATCH, 5 * concurrency),
+        // Only a full batch is followed by the next at once: two workers share what may run.
+        batchSize: limit ? Math.ceil((keys * limit) / 2) : Math.min(BATCH, 5 * concurrency),
         burstWhenBatchFull: true,
         pollingIntervalSeconds: 0.5,
         notifyPollingIntervalSeconds: 0.5,
+        ...(limit ? { groupConcurrency: limit } : {}),
       };
       await boss.work(QUEUE, options, async (jobs) => {
         let longest = 0;
+        const noted = [];
         for (const { data } of jobs) {
           seen(data.sent);
-          longest = Math.max(longest, data.seconds ?? 0);
+          if (data.key) noted.push(running(data.key, () => sleep(data.seconds)));
+          else longest = Math.max(longest, data.seconds ?? 0);
         }
         if (longest) await sleep(longest);
+        if (noted.length) await Promise.all(noted);
       });
       ready();
       await stopped;

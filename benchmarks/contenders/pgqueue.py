@@ -37,6 +37,13 @@ async def rest(sent: float, seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
+@app.task(name="noted", key="{key}")
+async def noted(key: str, seconds: float) -> None:
+    seen(0.0)
+    with seen.running(key):
+        await asyncio.sleep(seconds)
+
+
 class Pgqueue(Agent):
     """On PostgreSQL in the caller's transaction; elsewhere through the application's own door."""
 
@@ -114,6 +121,10 @@ class Pgqueue(Agent):
     async def limit(self, **fields: Any) -> None:
         """What the queue allows, by its names in `app.queue`."""
         app.execute(operations.declare_limits("default", Limits(**fields)))
+
+    async def fill_limited(self, count: int, *, keys: int, limit: int, seconds: float) -> None:
+        await self.limit(key_concurrency=limit)
+        self._enqueue([noted.job(f"k{n % keys}", seconds) for n in range(count)])
 
     async def new_key(self) -> float:
         """How many seconds a single job of a new key waits until it starts."""

@@ -49,6 +49,12 @@ class Pgqueuer(Agent):
         order = [n % priorities for n in range(count)]
         await self._queries.enqueue(["noop"] * count, [body] * count, order)
 
+    async def fill_limited(self, count: int, *, keys: int, limit: int, seconds: float) -> None:
+        """Each key is an entry point: limits are theirs."""
+        names = [f"k{n % keys}" for n in range(count)]
+        body = json.dumps({"seconds": seconds}).encode()
+        await self._queries.enqueue(names, [body] * count, [0] * count)
+
     async def schedule(self, due: list[float]) -> None:
         now = time()
         await self._queries.enqueue(
@@ -71,6 +77,14 @@ class Pgqueuer(Agent):
             seen(arguments["sent"])
             if seconds := arguments.get("seconds"):
                 await asyncio.sleep(seconds)
+
+        async def noted(job: Job) -> None:
+            seen(0.0)
+            with seen.running(job.entrypoint):
+                await asyncio.sleep(json.loads(job.payload or b"{}")["seconds"])
+
+        for number in range(self.options.get("keys", 0)):
+            queuer.entrypoint(f"k{number}", concurrency_limit=self.options["limit"])(noted)
 
         limits = {"max_concurrent_tasks": concurrency} if concurrency < BATCH else {}
         batch = min(BATCH, max(1, concurrency // 2))

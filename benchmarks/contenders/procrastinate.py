@@ -10,12 +10,18 @@ from typing import Any
 import procrastinate
 import psycopg
 
-from benchmarks.contenders.agent import Agent, main, payload, seen
+from benchmarks.contenders.agent import Agent, Unable, main, payload, seen
 
 
 async def noop(sent: float, body: str = "", seconds: float = 0.0) -> None:
     seen(sent)
     if seconds:
+        await asyncio.sleep(seconds)
+
+
+async def noted(key: str, seconds: float) -> None:
+    seen(0.0)
+    with seen.running(key):
         await asyncio.sleep(seconds)
 
 
@@ -26,6 +32,7 @@ class Procrastinate(Agent):
         connector = procrastinate.PsycopgConnector(conninfo=self.url, min_size=1, max_size=size)
         app = procrastinate.App(connector=connector)
         app.task(noop, name="noop", queue="default")
+        app.task(noted, name="noted", queue="default")
         return app
 
     async def install(self) -> None:
@@ -36,6 +43,7 @@ class Procrastinate(Agent):
         self._opened = self._app(1)
         await self._opened.open_async()
         self._noop = self._opened.tasks["noop"]
+        self._noted = self._opened.tasks["noted"]
         self.connection = await psycopg.AsyncConnection.connect(self.url, autocommit=True)
 
     async def close(self) -> None:
@@ -62,6 +70,15 @@ class Procrastinate(Agent):
         for priority in range(priorities):
             jobs = [arguments] * (count // priorities)
             await self._noop.configure(priority=-priority).batch_defer_async(*jobs)
+
+    async def fill_limited(self, count: int, *, keys: int, limit: int, seconds: float) -> None:
+        if limit != 1:
+            raise Unable("a lock lets one job of it run at a time, and no other number")
+        locks = [self._noted.configure(lock=f"k{n}") for n in range(keys)]
+        jobs = [
+            locks[n % keys].make_new_job(key=f"k{n % keys}", seconds=seconds) for n in range(count)
+        ]
+        await self._opened.job_manager.batch_defer_jobs_async(jobs)
 
     async def schedule(self, due: list[float]) -> None:
         for at in due:

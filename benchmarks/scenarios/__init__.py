@@ -32,8 +32,8 @@ Measure: TypeAlias = Callable[[Stand], Figures]
 class Case:
     """One thing to measure: *measure* gets a contender on an empty store, and answers figures.
 
-    *contenders* are those of our own; peers join them where they are asked for. Ratios are taken to
-    *baseline*.
+    *contenders* are those of our own; peers join them where they are asked for, and where the case
+    is not about us alone (*peers*). Ratios are taken to *baseline*.
     """
 
     title: str
@@ -41,6 +41,7 @@ class Case:
     contenders: tuple[str, ...] = ("raw", "pgqueue")
     baseline: str = "raw"
     backends: tuple[str, ...] = EVERYWHERE
+    peers: bool = True
 
 
 def cases(scenario: str, size: int | None, backend: str) -> list[Case]:

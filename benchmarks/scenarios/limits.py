@@ -1,4 +1,4 @@
-"""limits: what keys and limits cost, and how soon a key has its turn."""
+"""limits: what keys and limits cost, whether they hold, and how soon a key has its turn."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import time
 from functools import partial
 from typing import Any
 
-from benchmarks.figures import Figures
+from benchmarks.figures import Figures, overlaps
 from benchmarks.scenarios import Case
 from benchmarks.scenarios.held import _holder
-from benchmarks.stand import Stand
+from benchmarks.stand import Failed, Stand
 
 JOBS = 40_000
 ROUNDS = 4
+KEYS = 100
+REST_SECONDS = 0.005
 OURS = ("pgqueue",)
 
 
@@ -26,6 +28,15 @@ def cases(size: int | None) -> list[Case]:
             "1,000 keys, two each", partial(measure, jobs=jobs, processes=2, keys=1_000, **by_key)
         ),
         _case("hand over hand", partial(measure, jobs=jobs // 20, keys=1, ordered=True)),
+        *(
+            Case(
+                f"{KEYS} keys, {number} each: overlaps",
+                partial(measure_overlaps, jobs=jobs, limit=limit),
+                OURS,
+                "pgqueue",
+            )
+            for limit, number in ((1, "one"), (2, "two"))
+        ),
         _case("held snapshot, 100 keys", partial(measure_held, jobs=jobs, keys=100), postgres),
         _case("a new key", partial(measure_new, jobs=jobs), postgres),
         _case("all keys but one full", partial(measure_full, keys=jobs // 4), postgres),
@@ -35,7 +46,8 @@ def cases(size: int | None) -> list[Case]:
 def _case(
     title: str, measure: Any, backends: tuple[str, ...] = ("postgres", "sqlite", "redis")
 ) -> Case:
-    return Case(title, measure, OURS, "pgqueue", backends)
+    """One of ours alone."""
+    return Case(title, measure, OURS, "pgqueue", backends, peers=False)
 
 
 def measure(
@@ -49,6 +61,26 @@ def measure(
         stand.ask("fill", count=jobs, keys=keys)
         ended = stand.await_done(crew, jobs)
     return {"jobs/s": jobs / (ended - crew.began(since))}
+
+
+def measure_overlaps(stand: Stand, *, jobs: int, limit: int) -> Figures:
+    """Whether two workers keep to it together, by what the jobs themselves note.
+
+    Between a claim and a job's first line, and between its last line and its end in the store, it
+    is not seen: what is counted did happen, and may be fewer than there were.
+    """
+    jobs = min(stand.jobs(jobs), stand.contender.most_limited)
+    stand.ask("fill_limited", count=jobs, keys=KEYS, limit=limit, seconds=REST_SECONDS)
+    with stand.crew(2, keys=KEYS, limit=limit) as crew:
+        ended = stand.await_done(crew, jobs)
+    if len(crew.runs) < jobs:
+        raise Failed(f"of {jobs:,} jobs {len(crew.runs):,} noted their run")
+    most, above = overlaps(crew.runs, limit)
+    return {
+        "jobs/s": jobs / (ended - crew.began(0.0)),
+        "most at once": most,
+        "above the limit": above,
+    }
 
 
 def measure_held(stand: Stand, *, jobs: int, keys: int) -> Figures:

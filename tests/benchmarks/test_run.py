@@ -12,7 +12,12 @@ from typing import Any
 import pytest
 
 from benchmarks.contenders import FOLDER, contenders
+from benchmarks.figures import overlaps
 from benchmarks.report import sections
+from benchmarks.scenarios.limits import measure_overlaps
+from benchmarks.stand import Stand, Unsupported
+from benchmarks.stores import store as store_of
+from benchmarks.venvs import Environments
 
 ROOT = FOLDER.parent.parent
 STORES = ("postgres", "sqlite", "redis")
@@ -58,6 +63,52 @@ def test_measures_latency_from_the_call_to_the_first_line(tmp_path: Path) -> Non
     )
     medians = {row["figure"]: row["median"] for row in found["rows"]}
     assert 0 < medians["start p50 ms"] < medians["done p50 ms"] < 5_000
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_two_workers_are_seen_to_keep_to_the_limit_of_a_key(store: str, tmp_path: Path) -> None:
+    found = measure(
+        tmp_path / "limits.json", "limits", "--backend", store, "--size", 1_000,
+        "--case", "two each: overlaps",
+    )  # fmt: skip
+    assert found["absences"] == []
+    medians = {row["figure"]: row["median"] for row in found["rows"]}
+    assert medians["jobs/s"] > 1
+    assert medians["most at once"] in {1, 2}
+    assert medians["above the limit"] == 0
+
+
+def test_jobs_of_a_key_that_ran_at_once_above_its_limit_are_counted() -> None:
+    others = [("b", 0.0, 9.0), ("c", 0.0, 9.0)]
+    hand_over_hand = [("a", 0.0, 1.0), ("a", 1.0, 2.0), ("a", 2.0, 3.0)]
+    assert overlaps([*hand_over_hand, *others], 1) == (1, 0)
+    late = ("a", 1.5, 2.5)
+    assert overlaps([*hand_over_hand, *others, late], 1) == (
+        2,
+        2,
+    )  # it, and the one that began in it
+    assert overlaps([*hand_over_hand, *others, late], 2) == (2, 0)
+    assert overlaps([*hand_over_hand, *others, late, ("a", 1.6, 1.7)], 2) == (3, 1)
+
+
+def test_a_contender_without_limits_says_so() -> None:
+    raw, environments = contenders("sqlite")["raw"], Environments(None, print)
+    with (
+        store_of("sqlite", None) as place,
+        place.fresh() as url,
+        Stand(place, url, raw, environments) as stand,
+        pytest.raises(Unsupported, match="no limit of how many jobs of a key run at once"),
+    ):
+        measure_overlaps(stand, jobs=100, limit=1)
+
+
+def test_no_peer_joins_a_case_that_is_about_us_alone(tmp_path: Path) -> None:
+    found = measure(
+        tmp_path / "limits.json", "limits", "--backend", "sqlite", "--size", 100,
+        "--case", "no keys", "--peers", "huey", "--peers-dir", tmp_path,
+    )  # fmt: skip
+    assert {row["contender"] for row in found["rows"]} == {"pgqueue"}
+    assert found["absences"] == []
 
 
 def test_a_peer_that_cannot_be_installed_is_said_so_and_the_run_goes_on(tmp_path: Path) -> None:
