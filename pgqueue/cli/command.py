@@ -31,7 +31,16 @@ class Misuse(click.UsageError):
         say(f"Error: {text} ({path} --help)", file=file, err=file is None)
 
 
-class Command(click.Command):
+class _Program(click.Command):
+    """What is called as a program: first its streams are open and plain."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        be_open()
+        be_plain()
+        return super().main(*args, **kwargs)
+
+
+class Command(_Program):
     """A command whose errors are one line on stderr; `--debug` shows where they came from."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -59,13 +68,8 @@ class Command(click.Command):
         with errors_are_lines(ctx):
             return super().invoke(ctx)
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        be_open()
-        be_plain()
-        return super().main(*args, **kwargs)
 
-
-class LazyGroup(click.Group):
+class LazyGroup(_Program, click.Group):
     """A group whose commands, "module:attribute" below `pgqueue.cli`, are imported when called.
 
     Their short descriptions are given here as well, since `--help` imports none of them. A name in
@@ -73,11 +77,6 @@ class LazyGroup(click.Group):
     """
 
     command_class = Command
-
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        be_open()
-        be_plain()
-        return super().main(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         with errors_are_lines(ctx):

@@ -286,9 +286,8 @@ WITH whole AS MATERIALIZED (
                       WHEN w.limited THEN nextval('pgqueue.permit') END
     FROM whole AS w
     WHERE j.ctid = ANY (ARRAY(SELECT ctid FROM chosen))
-    RETURNING j.id, j.priority, j.position, j.attempt, j.task, j.args::text, j.max_attempts, j.timeout_seconds,
-              date_part('epoch', j.run_at) AS run_at, j.rescues, j.progress::text, j.metadata::text, j.tags, j.workflow, j.queue,
-              j.key, extract(epoch FROM j.expires_at - j.claimed_at)::float8 AS expires_in
+    RETURNING
+-- include: claimed
 ), rated AS MATERIALIZED (
     SELECT '' AS key, w.instant, make_interval(secs => w.per) AS per FROM whole AS w WHERE w.rate IS NOT NULL
     UNION ALL

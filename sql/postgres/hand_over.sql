@@ -45,8 +45,7 @@ WITH place AS MATERIALIZED (
         permit = coalesce(j.permit, nextval('pgqueue.permit'))
     FROM place
     WHERE j.ctid = ANY (ARRAY(SELECT ctid FROM chosen))
-    RETURNING j.id, j.priority, j.position, j.attempt, j.task, j.args::text, j.max_attempts, j.timeout_seconds,
-              date_part('epoch', j.run_at) AS run_at, j.rescues, j.progress::text, j.metadata::text, j.tags, j.workflow, j.queue,
-              j.key, extract(epoch FROM j.expires_at - j.claimed_at)::float8 AS expires_in
+    RETURNING
+-- include: claimed
 )
 SELECT claimed.* FROM place LEFT JOIN claimed ON true;

@@ -229,6 +229,12 @@ def answered(store: str, verb: str) -> list[str]:
     return columns(listed)
 
 
+def test_a_claim_by_keys_answers_as_a_plain_one() -> None:
+    _, listed = files("postgres")["shared/claimed.sql"].split("\n", 1)
+    plain = listed.strip().replace("j.", "").replace(" AS run_at", "")
+    assert columns(plain) == answered("postgres", "claim")
+
+
 @in_every_store
 @pytest.mark.parametrize("verb", ["claim", "recall"])
 def test_a_claim_answers_with_the_fields_of_a_claimed_job(store: str, verb: str) -> None:
