@@ -55,5 +55,4 @@ def task(access: Access, query: Form, name: str) -> View:
     chart = yield from charted(access, query, task=name)
     same = yield from browsed(access, filter, limit=RUNS, look=LOOK_RUNS)
     runs = [Run(each.id, each.state) for each in reversed(same.jobs)]
-    looked = same.looked if access.sees_all else len(same.jobs)
-    return TaskPage(name, chart, runs, same.jobs[:NEWEST], looked, same.rest is not None)
+    return TaskPage(name, chart, runs, same.jobs[:NEWEST], same.looked, same.rest is not None)

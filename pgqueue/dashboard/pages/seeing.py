@@ -74,7 +74,8 @@ def browsed(
     """List jobs as `browse` does, those that the viewer sees, by up to `PORTIONS` statements.
 
     They look at *look* jobs at the most, in all, or as far as they come in a second. There may be
-    fewer jobs than *limit*, and a rest.
+    fewer jobs than *limit*, and a rest. Of the jobs looked at, a viewer of some queues is told the
+    number of those that they see: the others are not theirs to count.
     """
     meant = narrowed(access, filter)
     if meant is None:
@@ -90,4 +91,4 @@ def browsed(
             break
         if time.monotonic() - began > PATIENCE:
             break
-    return Browsed(jobs, looked, after)
+    return Browsed(jobs, looked if access.sees_all else len(jobs), after)
