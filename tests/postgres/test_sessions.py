@@ -146,6 +146,7 @@ async def test_a_blocking_session_of_an_asyncio_engine_says_how_to_reach_it(
 
 
 async def test_a_forgotten_await_is_warned_of_by_name(async_engine: AsyncEngine) -> None:
+    gc.collect()  # what earlier tests left has its warnings now
     async with AsyncSession(async_engine) as session:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

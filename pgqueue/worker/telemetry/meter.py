@@ -21,7 +21,7 @@ meters: Final[WeakSet[Meter]] = WeakSet()
 """Those of the workers in this process."""
 MANY: Final = 1_000
 EACH_OF_MANY: Final = 32
-_ID: Final = attrgetter("id")
+_HELD: Final = attrgetter("id", "lease")
 _QUEUE: Final = attrgetter("queue")
 _TASK: Final = attrgetter("task")
 _KEY: Final = attrgetter("queue", "task")
@@ -63,8 +63,9 @@ class Meter:
         self._lag = lag
         self._running = running
         self._bridges = bridges
-        self._ended: dict[int, ClaimedJob] = {}  # by the job's id, as are these
-        self._timed: dict[int, Timed] = {}
+        # By id and lease: the next attempt may end before the answer about this one is here.
+        self._ended: dict[tuple[int, int], ClaimedJob] = {}
+        self._timed: dict[tuple[int, int], Timed] = {}
         self._turn, self._every = 0, 1
         self._seen, self._seen_since = 0, monotonic()
         self._series: dict[tuple[str, str], Series] = {}
@@ -76,12 +77,13 @@ class Meter:
         """The ending of *run* goes to the store."""
         # The job alone: a run would keep its asyncio task alive until the store answers.
         job = run.job
-        self._ended[job.id] = job
+        held = job.id, job.lease
+        self._ended[held] = job
         self._turn += 1
         if self._turn >= self._every:
             self._turn = 0
             if run.started_at:
-                self._timed[job.id] = Timed(job, run.started_at, monotonic(), self._every)
+                self._timed[held] = Timed(job, run.started_at, monotonic(), self._every)
 
     def lost(self) -> None:
         """A job that had not ended here is another worker's by now."""
@@ -94,8 +96,8 @@ class Meter:
         if not endings:
             return
         if len(answers) == len(endings) and type(endings[0]) is Completed:
-            # Loops in C: this is a hot path. Each lease held, so no later attempt is meant.
-            taken = map(self._ended.pop, map(_ID, endings), repeat(None))
+            # Loops in C: this is a hot path.
+            taken = map(self._ended.pop, map(_HELD, endings), repeat(None))
             self._count("completed", list(filter(None, taken)))
         else:
             for outcome, jobs in self._by_outcome(endings, answers).items():
@@ -109,24 +111,17 @@ class Meter:
     ) -> dict[str, list[ClaimedJob]]:
         found: dict[str, list[ClaimedJob]] = {}
         for ending in endings:
-            job = self._job_of(ending)
+            job = self._ended.pop(ending.held, None)
             if job is None:
                 continue
             outcome = _outcome(ending, answers) if ending.held in answers else None
             if ending.held not in answers:
                 self._lost += 1
             if outcome is None:
-                self._timed.pop(job.id, None)
+                self._timed.pop(ending.held, None)
             else:
                 found.setdefault(outcome, []).append(job)
         return found
-
-    def _job_of(self, ending: Completed | Failed | Released) -> ClaimedJob | None:
-        job = self._ended.pop(ending.id, None)
-        if job is not None and job.lease != ending.lease:  # a later attempt of the same job
-            self._ended[ending.id] = job
-            return None
-        return job
 
     def _count(self, outcome: str, jobs: Sequence[ClaimedJob]) -> None:
         queues = set(map(_QUEUE, jobs))
@@ -145,8 +140,8 @@ class Meter:
     def _measure(self) -> None:
         """Those that were timed and have been counted by now."""
         begin = time() - monotonic()  # the wall clock when the monotonic one was at zero
-        for id in self._timed.keys() - self._ended.keys():
-            job, started_at, ended_at, weight = self._timed.pop(id)
+        for held in self._timed.keys() - self._ended.keys():
+            job, started_at, ended_at, weight = self._timed.pop(held)
             series = self._series[_KEY(job)]
             series.ran.add(ended_at - started_at, weight)
             series.waited.add(max(0.0, begin + started_at - job.run_at), weight)
